@@ -6,40 +6,40 @@ from django.contrib import admin
 
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Event, EventNumbers, Webhook, WebhookDelivery
 from mailbox.admin.large_lists import OfAccount
-from mailbox.admin.read_only import Table, register_tables
+from mailbox.admin.read_only import ReadOnlyTable, register_tables
 
 register_tables(
     {
-        AlertRule: Table(
+        AlertRule: ReadOnlyTable(
             ("pk", "channel", "user", "address", "account", "is_on", "created_at"),
             filters=("channel", "is_on", OfAccount),
             search=("address", "user__username"),
             hidden=("encrypted_secret", "url"),
         ),
-        AlertIncident: Table(
+        AlertIncident: ReadOnlyTable(
             ("sentence", "kind", "account", "opened_at", "alerted_at", "closed_at"),
             filters=("kind", ("closed_at", admin.EmptyFieldListFilter), OfAccount),
             search=("sentence", "key"),
         ),
-        AlertNotice: Table(
+        AlertNotice: ReadOnlyTable(
             ("pk", "incident", "rule", "phase", "state", "tries", "result", "created_at"),
             filters=("state", "phase"),
             search=("result", "incident__sentence"),
             hidden=("target",),
         ),
-        Event: Table(
+        Event: ReadOnlyTable(
             ("number", "kind", "account", "message_pk", "outbox_pk", "created_at"),
             filters=("kind", OfAccount),
             search=("kind",),
         ),
-        EventNumbers: Table(("last",)),
-        Webhook: Table(
+        EventNumbers: ReadOnlyTable(("last",)),
+        Webhook: ReadOnlyTable(
             ("name", "is_on", "failures", "failing_since", "cursor", "created_at"),
             filters=("is_on",),
             search=("name",),
             hidden=("encrypted_secret", "url", "lease_token"),
         ),
-        WebhookDelivery: Table(
+        WebhookDelivery: ReadOnlyTable(
             ("pk", "webhook", "event", "state", "tries", "result", "created_at"),
             filters=("state",),
             search=("result",),

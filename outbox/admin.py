@@ -18,7 +18,7 @@ from mailbox.admin.read_only import (
     ModelAdmin,
     ReadOnlyAdmin,
     ReadOnlyInline,
-    Table,
+    ReadOnlyTable,
     ValueFilter,
     audit,
     register_tables,
@@ -160,17 +160,17 @@ class PolicyAdmin(ModelAdmin):
 register_tables(
     {
         OutboxMessage: OutboxAdmin,
-        OutboxRecipient: Table(
+        OutboxRecipient: ReadOnlyTable(
             ("address", "kind", "status", "reply_code", "outbox"),
             filters=("status", "kind", ("reply_code", ValueFilter)),
             search=("address", "reply"),
         ),
-        OutboxAttachment: Table(
+        OutboxAttachment: ReadOnlyTable(
             ("filename", "content_type", "size", "outbox"),
             filters=(("content_type", ValueFilter),),
             search=("filename", "digest"),
         ),
-        DeliveryAttempt: Table(
+        DeliveryAttempt: ReadOnlyTable(
             ("outbox", "number", "started_at", "worker", "phase", "outcome", "reply_code"),
             filters=("outcome", "phase", ("failure_mode", ValueFilter), ("reply_code", ValueFilter)),
             search=("message_id", "prx_attempt", "worker", "reply"),
@@ -178,55 +178,57 @@ register_tables(
         ),
         AttachmentPolicy: PolicyAdmin,
         # Paused and resumed on the outbox page, where the consequence is told.
-        SendingSwitch: Table(("__str__", "paused_at", "paused_by", "reason")),
+        SendingSwitch: ReadOnlyTable(("__str__", "paused_at", "paused_by", "reason")),
         # What tells this database from a copy of it: see outbox.restore_guard.
-        Installation: Table(("mark", "generation")),
-        DeliveryReport: Table(
+        Installation: ReadOnlyTable(("mark", "generation")),
+        DeliveryReport: ReadOnlyTable(
             ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at"),
             filters=(("action", ValueFilter), "is_proven", ("acknowledged_at", admin.EmptyFieldListFilter)),
             search=("address", "words", "outbox__subject"),
         ),
-        ReportCursor: Table(("__str__", "message_id")),
-        SentLookup: Table(
+        ReportCursor: ReadOnlyTable(("__str__", "message_id")),
+        SentLookup: ReadOnlyTable(
             ("attempt", "uncertain_at", "last_look_at", "next_look_at", "found_in"),
             filters=(("next_look_at", admin.EmptyFieldListFilter), ("found_in", admin.EmptyFieldListFilter)),
             search=("last_words", "found_in", "attempt__message_id", "attempt__outbox__subject"),
             hidden=("claim_token",),
         ),
-        SentCopy: Table(
+        SentCopy: ReadOnlyTable(
             ("outbox", "state", "tries", "next_try_at", "folder", "error"),
             filters=("state",),
             search=("folder", "error", "outbox__subject"),
             hidden=("claim_token",),
         ),
-        DeliveryCall: Table(("__str__", "called_at")),
-        SendPace: Table(("account", "next_at"), search=("account__email",)),
-        Operation: Table(
+        DeliveryCall: ReadOnlyTable(("__str__", "called_at")),
+        SendPace: ReadOnlyTable(("account", "next_at"), search=("account__email",)),
+        Operation: ReadOnlyTable(
             ("verb", "user", "total", "done", "asked_at", "stopped_at", "finished_at"),
             filters=("verb", ("finished_at", admin.EmptyFieldListFilter)),
             search=("user__username", "query"),
         ),
-        OperationRow: Table(("operation", "outbox", "attempt")),
+        OperationRow: ReadOnlyTable(("operation", "outbox", "attempt")),
         # That there are some, and whose. What somebody is writing is theirs until they send it.
-        Draft: Table(
+        Draft: ReadOnlyTable(
             ("id", "user", "account", "version", "updated_at"),
             filters=(OfAccount,),
             search=("user__username", "account__email"),
             only=("user", "account", "version", "created_at", "updated_at"),
         ),
-        DraftFile: Table(
+        DraftFile: ReadOnlyTable(
             ("id", "content_type", "size"), filters=(("content_type", ValueFilter),), only=("content_type", "size")
         ),
-        KnownAddress: Table(
+        KnownAddress: ReadOnlyTable(
             ("address", "name", "account", "last_at"), filters=(OfAccount,), search=("address", "name_key")
         ),
-        SavedReply: Table(("name", "account", "changed_by", "changed_at"), filters=(OfAccount,), search=("name",)),
-        SuppressedAddress: Table(
+        SavedReply: ReadOnlyTable(
+            ("name", "account", "changed_by", "changed_at"), filters=(OfAccount,), search=("name",)
+        ),
+        SuppressedAddress: ReadOnlyTable(
             ("address", "account", "reason", "since", "added_by"),
             filters=("reason", OfAccount),
             search=("address", "words"),
         ),
-        OutboxCount: Table(("account", "status", "number", "counted_at"), filters=("status", OfAccount)),
-        AddressCursor: Table(("__str__", "message_id", "outbox_id")),
+        OutboxCount: ReadOnlyTable(("account", "status", "number", "counted_at"), filters=("status", OfAccount)),
+        AddressCursor: ReadOnlyTable(("__str__", "message_id", "outbox_id")),
     }
 )

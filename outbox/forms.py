@@ -23,7 +23,7 @@ from outbox.compose import attachments as compose_attachments
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentInput
 from outbox.compose.carried_attachments import CarriedAttachment
 from outbox.compose.send_time import checked_send_at
-from outbox.compose.senders import Sender
+from outbox.compose.senders import SenderIdentity
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import AttachmentPolicy
 
@@ -75,17 +75,17 @@ class RefusedFile:
 class SenderField(forms.ChoiceField):
     """One of the senders that are offered; cleans to it."""
 
-    def offer(self, offered: Sequence[Sender]) -> None:
+    def offer(self, offered: Sequence[SenderIdentity]) -> None:
         self._offered = {each.form_value: each for each in offered}
         self.choices = [(value, _written(each)) for value, each in self._offered.items()]
         signatures = {value: each.signature.replace("\r\n", "\n").rstrip() for value, each in self._offered.items()}
         if len(offered) > 1 and any(signatures.values()):  # for the script that signs for another sender
             self.widget.attrs["data-signatures"] = json.dumps(signatures)
 
-    def sender(self, value: str) -> Sender | None:
+    def sender(self, value: str) -> SenderIdentity | None:
         return self._offered.get(value)
 
-    def clean(self, value: Any) -> Sender:
+    def clean(self, value: Any) -> SenderIdentity:
         return self._offered[super().clean(value)]
 
 
@@ -154,7 +154,7 @@ class ComposeForm(forms.Form):
     def __init__(
         self,
         *args: Any,
-        senders: Sequence[Sender],
+        senders: Sequence[SenderIdentity],
         is_drill: bool,
         policy: AttachmentPolicy,
         carried: Sequence[CarriedAttachment] = (),
@@ -259,7 +259,7 @@ class ComposeForm(forms.Form):
         return str(self.cleaned_data["body_text"]).replace("\r\n", "\n")
 
 
-def _written(sender: Sender) -> str:
+def _written(sender: SenderIdentity) -> str:
     shown = f"{sender.name} <{sender.address}>" if sender.name else sender.address
     if get_language_bidi():  # an option holds no <bdi>
         shown = f"\N{LEFT-TO-RIGHT ISOLATE}{shown}\N{POP DIRECTIONAL ISOLATE}"

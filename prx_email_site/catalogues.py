@@ -19,7 +19,7 @@ _TAG = re.compile(r"<[^<>]+>")
 
 
 @dataclass(frozen=True)
-class Progress:
+class TranslationProgress:
     """How far a language is; `faults` says what would break a page, a sentence each."""
 
     language: str
@@ -55,13 +55,13 @@ def compile_new(folders: Iterable[Path]) -> Iterator[str]:
             yield f"The catalogue {path} cannot be compiled: {error}"
 
 
-def progress(path: Path) -> Progress:
+def progress(path: Path) -> TranslationProgress:
     catalogue = polib.pofile(str(path))
     entries = [each for each in catalogue if not each.obsolete]
     forms = re.search(r"nplurals\s*=\s*(\d+)", catalogue.metadata.get("Plural-Forms", ""))
     count = int(forms[1]) if forms else 0
     faults = tuple(f"“{each.msgid}” {fault}" for each in entries if (fault := _fault(each, count)))
-    return Progress(path.parent.parent.name, sum(map(_is_translated, entries)), len(entries), faults)
+    return TranslationProgress(path.parent.parent.name, sum(map(_is_translated, entries)), len(entries), faults)
 
 
 def _is_translated(entry: polib.POEntry) -> bool:

@@ -20,7 +20,7 @@ from mailbox import features
 from mailbox.models import Account, AccountGrant, AuditEntry, Feature, FeatureSetting
 from outbox import api
 from outbox.actions import estimate
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from tests.api.calling import Program, is_problem, mail, ops, program, sales
 from tests.commands import Run, run
 from tests.rows import letter_with, outbox_row, store
@@ -111,11 +111,13 @@ def test_a_bulk_retry_counts_the_rows_of_such_accounts_as_left_alone(
     for account in (ops, sales):
         outbox_row(account, status="failed", hold="permanent")
     off(RETRY, ops)
-    rows, known = estimate.meant(Filters(), make_user(), now()), features.Rollouts.read()
+    rows, known = estimate.meant(OutboxFilters(), make_user(), now()), features.Rollouts.read()
     found = estimate.estimate(rows, "retry", None, known)
     assert (found.will, dict(found.skipped)) == (1, {estimate.RETRY_OFF: 1})
     assert (
-        estimate.estimate(estimate.meant(Filters(), make_user(), now()), "cancel", None, features.Rollouts.read()).will
+        estimate.estimate(
+            estimate.meant(OutboxFilters(), make_user(), now()), "cancel", None, features.Rollouts.read()
+        ).will
         == 2
     )
 
@@ -161,7 +163,9 @@ def test_submission_refuses_before_it_takes_the_mail(
     signed_in = acceptance.sign_in(ops.email, program.secret, "127.0.0.1")
     acceptance.allow_mail(signed_in)
     off(SEND, ops)
-    with pytest.raises(acceptance.Refused, match=r"550 5\.7\.1 Writing new mail is switched off for ops@example"):
+    with pytest.raises(
+        acceptance.SubmissionRefused, match=r"550 5\.7\.1 Writing new mail is switched off for ops@example"
+    ):
         acceptance.allow_mail(signed_in)
 
 

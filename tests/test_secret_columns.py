@@ -165,7 +165,7 @@ def test_the_guard_lets_what_is_handed_out_be_shown_once(
     user = make_user()
     with guarding(monkeypatch) as guard:
         terms = program_tokens.Terms("billing", [], timezone.now())
-        link = link_tokens.link_for(user, link_tokens.Purpose.PASSWORD)
+        link = link_tokens.link_for(user, link_tokens.LinkPurpose.PASSWORD)
         for where in (program_tokens.make(user, terms, by=None)[1], link):
             guard.page("/made/", f"<p>{where}</p>")
             assert not guard.found

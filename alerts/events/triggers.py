@@ -20,7 +20,7 @@ TEXT, BOOLEAN = "text", "boolean"
 
 
 @dataclass(frozen=True)
-class Trigger:
+class EventTrigger:
     """`moment` as SQL has it after AFTER. `kind`, `when` and the values of `keys` are SQL; `detail`: column -> type."""
 
     name: str
@@ -37,8 +37,8 @@ _MARKS = {"seen": BOOLEAN, "flagged": BOOLEAN, "answered": BOOLEAN}
 _REPORT = {"address": TEXT, "status_code": TEXT, "is_proven": BOOLEAN}
 _SENT = {"provider_message_id": TEXT, "idempotency_key": TEXT, "hold": TEXT, "error_code": TEXT}
 TRIGGERS = (
-    Trigger("message_new", "messages", "INSERT", "'message.new'", _MESSAGE, detail={"message_id": TEXT}),
-    Trigger(
+    EventTrigger("message_new", "messages", "INSERT", "'message.new'", _MESSAGE, detail={"message_id": TEXT}),
+    EventTrigger(
         "message_again",
         "messages",
         "UPDATE OF gone_at",
@@ -47,7 +47,7 @@ TRIGGERS = (
         when="OLD.gone_at IS NOT NULL AND NEW.gone_at IS NULL",
         detail={"message_id": TEXT},
     ),
-    Trigger(
+    EventTrigger(
         "message_gone",
         "messages",
         "UPDATE OF gone_at",
@@ -56,7 +56,7 @@ TRIGGERS = (
         when="OLD.gone_at IS NULL AND NEW.gone_at IS NOT NULL",
         detail={"message_id": TEXT},
     ),
-    Trigger(
+    EventTrigger(
         "message_flags",
         "messages",
         "UPDATE OF seen, flagged, answered",
@@ -65,7 +65,7 @@ TRIGGERS = (
         when="OLD.seen <> NEW.seen OR OLD.flagged <> NEW.flagged OR OLD.answered <> NEW.answered",
         detail={"message_id": TEXT, **_MARKS},
     ),
-    Trigger(
+    EventTrigger(
         "outbox_ended",
         "outbox",
         "UPDATE OF status, hold",
@@ -77,7 +77,7 @@ TRIGGERS = (
         "AND (OLD.status <> NEW.status OR OLD.hold <> NEW.hold)",
         detail=_SENT,
     ),
-    Trigger(
+    EventTrigger(
         "report",
         "delivery_reports",
         "INSERT",
@@ -86,7 +86,7 @@ TRIGGERS = (
         when="NEW.action IN ('failed', 'complaint')",
         detail=_REPORT,
     ),
-    Trigger(
+    EventTrigger(
         "sign_in",
         "transports",
         "UPDATE OF needs_sign_in_since",
@@ -95,7 +95,7 @@ TRIGGERS = (
         when="(OLD.needs_sign_in_since IS NULL) <> (NEW.needs_sign_in_since IS NULL)",
         detail={"kind": TEXT},
     ),
-    Trigger(
+    EventTrigger(
         "folder_reset",
         "sync_state",
         "UPDATE OF renumbered_count",
@@ -103,7 +103,7 @@ TRIGGERS = (
         {"account_id": "NEW.account_id", "folder_pk": "NEW.folder_id"},
         when="NEW.renumbered_count > OLD.renumbered_count",
     ),
-    Trigger(
+    EventTrigger(
         "behind",
         "alert_incidents",
         "UPDATE OF alerted_at",
@@ -143,7 +143,7 @@ def missing(using: str = DEFAULT_DB_ALIAS) -> set[str]:
     return {_name(each) for each in TRIGGERS} - _present(connections[using]).keys()
 
 
-def _name(trigger: Trigger) -> str:
+def _name(trigger: EventTrigger) -> str:
     """With a digest: another version of a trigger has another name."""
     return f"{PREFIX}{trigger.name}_{hashlib.sha256(repr(trigger).encode()).hexdigest()[:8]}"
 
@@ -169,7 +169,7 @@ def _drop(db: BaseDatabaseWrapper, name: str, table: str) -> None:
             cursor.execute(f'DROP TRIGGER "{name}"')
 
 
-def _create(db: BaseDatabaseWrapper, name: str, each: Trigger) -> None:
+def _create(db: BaseDatabaseWrapper, name: str, each: EventTrigger) -> None:
     """Of names and expressions above, nobody's input."""
     is_postgres = db.vendor == "postgresql"
     now = "clock_timestamp()" if is_postgres else "strftime('%Y-%m-%d %H:%M:%f', 'now')"

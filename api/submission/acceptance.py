@@ -47,7 +47,7 @@ class Program:
     addresses: frozenset[str] = frozenset()  # that MAIL FROM may be, as `same` compares them
 
 
-class Refused(Exception):
+class SubmissionRefused(Exception):
     """str() is the whole SMTP reply."""
 
 
@@ -90,13 +90,13 @@ def sign_in(login: str, secret: str, address: str) -> Program:
         own = frozenset(map(same, own_addresses(found))) if found else frozenset()
     except TokenRefused as error:
         if error.status is HTTPStatus.TOO_MANY_REQUESTS:
-            raise Refused(reply("454 4.7.0", error)) from None
-        raise Refused(reply("535 5.7.8", error)) from None
+            raise SubmissionRefused(reply("454 4.7.0", error)) from None
+        raise SubmissionRefused(reply("535 5.7.8", error)) from None
     except DatabaseError as error:
         event(logger, "submission_database_away", logging.WARNING, error=str(error))
-        raise Refused(reply("454 4.7.0", AWAY)) from None
+        raise SubmissionRefused(reply("454 4.7.0", AWAY)) from None
     if found is None:
-        raise Refused(reply("535 5.7.8", WRONG_NAME))
+        raise SubmissionRefused(reply("535 5.7.8", WRONG_NAME))
     return Program(secret, address, found.pk, found.email, own)
 
 
@@ -107,12 +107,12 @@ def allow_mail(program: Program) -> None:
         check_may_send(_allowed_account(program), Feature.EMAIL_SEND)
     except TokenRefused as error:
         code = "451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1"
-        raise Refused(reply(code, error)) from None
+        raise SubmissionRefused(reply(code, error)) from None
     except OutboxError as error:
-        raise Refused(reply("550 5.7.1", error)) from None
+        raise SubmissionRefused(reply("550 5.7.1", error)) from None
     except DatabaseError as error:
         event(logger, "submission_database_away", logging.WARNING, error=str(error))
-        raise Refused(reply("451 4.3.0", AWAY)) from None
+        raise SubmissionRefused(reply("451 4.3.0", AWAY)) from None
 
 
 def _allowed_account(program: Program) -> Account:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Limits:
+class SubmissionLimits:
     """Used by the event loop's thread only."""
 
     connections: int = 200

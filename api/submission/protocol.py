@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
 
 from api.submission import acceptance, dsn_parameters
-from api.submission.acceptance import Program, Refused, reply
-from api.submission.limits import Limits
+from api.submission.acceptance import Program, SubmissionRefused, reply
+from api.submission.limits import SubmissionLimits
 from mailbox.logs import event
 from mailbox.mime.addresses import AddressError, canonical, same
 from outbox.compose.addresses import MAX_RECIPIENTS
@@ -45,7 +45,7 @@ TOO_MANY = b"421 4.7.0 Too many connections: try again later\r\n"
 class Service:
     """What all connections share."""
 
-    limits: Limits
+    limits: SubmissionLimits
     threads: Executor
     max_bytes: int
     hostname: str
@@ -138,7 +138,7 @@ class Protocol(SMTP):
         login, secret = (part.decode("utf-8", "replace") for part in given.auth_data)
         try:
             program = await in_thread(self._service, acceptance.sign_in, login, secret, self._address)
-        except Refused as refusal:
+        except SubmissionRefused as refusal:
             return AuthResult(success=False, handled=False, message=str(refusal))
         if self.session is not None:
             self.session.auth_data = program  # type: ignore[assignment]
@@ -256,7 +256,7 @@ class Handler:
             return reply("550 5.7.1", f"MAIL FROM must be {program.email} or another address of this account")
         try:
             await in_thread(self._service, acceptance.allow_mail, program)
-        except Refused as refusal:
+        except SubmissionRefused as refusal:
             return str(refusal)
         envelope.mail_from = address
         return "250 2.1.0 OK"

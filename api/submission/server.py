@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, connections
 
 from api.submission.configuration import Configuration
-from api.submission.limits import Limits
+from api.submission.limits import SubmissionLimits
 from api.submission.protocol import Protocol, Service
 from mailbox.logs import event
 from outbox.compose.new_row import Writer, at_once
@@ -35,14 +35,14 @@ def run(
     configuration: Configuration,
     must_stop: Callable[[], bool],
     listening: Callable[[list[int]], object] = lambda ports: None,
-    limits: Limits | None = None,
+    limits: SubmissionLimits | None = None,
 ) -> None:
     """Raises OSError when it cannot listen, ssl.SSLError when the certificate cannot be used."""
     database, is_sqlite = Database(), connection.vendor == "sqlite"
 
     async def serving() -> None:
         write = _together(database, asyncio.get_running_loop()) if is_sqlite else at_once
-        await _serve(configuration, must_stop, listening, limits or Limits(), write)
+        await _serve(configuration, must_stop, listening, limits or SubmissionLimits(), write)
 
     try:
         complete(serving())
@@ -61,7 +61,7 @@ async def _serve(
     configuration: Configuration,
     must_stop: Callable[[], bool],
     listening: Callable[[list[int]], object],
-    limits: Limits,
+    limits: SubmissionLimits,
     write: Writer,
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -21,7 +21,7 @@ from mailbox.views.requests import Refused
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.models import Operation
 from outbox.views.lists.bulk import begin_operation
 
@@ -52,7 +52,7 @@ def bulk(
     return once(request, idempotency_key, begin)
 
 
-def _filters(request: HttpRequest, given: Bulk) -> Filters:
+def _filters(request: HttpRequest, given: Bulk) -> OutboxFilters:
     """Of the accounts that the token may operate, where it is bound to some: the workers know its user only."""
     caller = caller_of(request)
     operated = caller.accounts(Scope.OPERATE)
@@ -63,12 +63,12 @@ def _filters(request: HttpRequest, given: Bulk) -> Filters:
     return given.filter.filters(among)
 
 
-def _ask(filters: Filters, given: Bulk, request: HttpRequest) -> tuple[BulkQuestion, estimate.Estimate]:
+def _ask(filters: OutboxFilters, given: Bulk, request: HttpRequest) -> tuple[BulkQuestion, estimate.BulkEstimate]:
     user = caller_of(request).token.user
     return estimate.ask(filters, given.action, user, timezone.now(), estimate.operated_by(user))
 
 
-def _of_dry_run(given: Bulk, filters: Filters) -> BulkQuestion:
+def _of_dry_run(given: Bulk, filters: OutboxFilters) -> BulkQuestion:
     asked = BulkQuestion.unsealed(given.question)
     if asked is None or (asked.query, asked.verb) != (filters.query(), given.action):
         raise Refused(gettext("The question is of no dry run of this action and filter within the last day."))
@@ -106,7 +106,7 @@ def _found(caller: Caller, pk: int, scope: Scope) -> Operation:
     if operation is None or not (operation.user_id == user.pk or has_role_everywhere(user, Role.VIEWER)):
         raise Http404
     if not caller.token.all_accounts:
-        about = Filters.of_query(operation.query).accounts
+        about = OutboxFilters.of_query(operation.query).accounts
         if not about or not about <= set(accounts.values_list("pk", flat=True)):
             raise Http404
     return operation

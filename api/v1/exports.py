@@ -23,8 +23,8 @@ from api.v1.errors import Conflict
 from api.v1.files import FILE, file_answer, of_type
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
 from mailbox.exports import requests
-from mailbox.exports.selection import NotUnderstood, Selection
-from mailbox.mime.message import Content
+from mailbox.exports.selection import Selection, SelectionInvalid
+from mailbox.mime.message import AttachmentBytes
 from mailbox.models import Export
 from mailbox.views.requests import Refused
 
@@ -66,7 +66,7 @@ def create_export(
     wanted = Selection(q=given.q.strip(), **{name: str(key) for name, key in named.items() if key is not None})
     try:
         selection = Selection.of(wanted.query)
-    except NotUnderstood as error:
+    except SelectionInvalid as error:
         raise Refused(str(error)) from error
     if not selection.accounts(user).exists():
         raise Http404
@@ -99,7 +99,7 @@ def get_export_file(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     if not requests.may_read(user, found):
         raise Http404
     requests.note("export_downloaded", found, user)
-    content = Content(found.size, requests.pieces(found))
+    content = AttachmentBytes(found.size, requests.pieces(found))
     name, kind = f"mail-{found.pk}.{found.form}", "application/zip" if found.form == "zip" else "application/mbox"
     return file_answer(request, content, name, kind, found.key.hex)
 

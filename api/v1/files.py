@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from api.v1.answers import Problem
 from api.v1.common import FAILURES
 from api.v1.problems import problem
-from mailbox.mime.message import Content, attachment_content
+from mailbox.mime.message import AttachmentBytes, attachment_content
 from mailbox.models import Attachment
 from mailbox.views.reading.message_parts import HARMLESS_TYPES, download, in_pieces, raw_or_404
 from outbox.models import OutboxAttachment
@@ -44,7 +44,7 @@ class NoSuchRange(Exception):
 
 
 def file_answer(
-    request: HttpRequest, content: bytes | Content, filename: str, content_type: str, digest: str
+    request: HttpRequest, content: bytes | AttachmentBytes, filename: str, content_type: str, digest: str
 ) -> HttpResponseBase:
     """The file, or the part of it that the request asks for. `digest`: of its bytes; its ETag."""
     etag, whole = f'"{digest[:64]}"', in_pieces(content)
@@ -62,10 +62,10 @@ def file_answer(
     return response
 
 
-def _part(whole: Content, asked: range | None, filename: str, content_type: str) -> HttpResponseBase:
+def _part(whole: AttachmentBytes, asked: range | None, filename: str, content_type: str) -> HttpResponseBase:
     if asked is None:
         return download(whole, filename, content_type)
-    response = download(Content(len(asked), _cut(whole, asked)), filename, content_type)
+    response = download(AttachmentBytes(len(asked), _cut(whole, asked)), filename, content_type)
     response.status_code = HTTPStatus.PARTIAL_CONTENT
     response.headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{whole.size}"
     return response
@@ -90,7 +90,7 @@ def _within(start: int, stop: int, size: int) -> range:
     return range(start, stop)
 
 
-def _cut(whole: Content, asked: range) -> Iterator[bytes | memoryview]:
+def _cut(whole: AttachmentBytes, asked: range) -> Iterator[bytes | memoryview]:
     at = 0
     for piece in whole.pieces:
         begin, end = max(asked.start - at, 0), asked.stop - at

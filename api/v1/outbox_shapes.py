@@ -13,8 +13,8 @@ from pydantic import AwareDatetime, Field
 from api.v1.answers import Asked, Number, Text, columns
 from mailbox.views.requests import Refused
 from outbox.actions import results
-from outbox.actions.estimate import Estimate
-from outbox.actions.filters import Filters, NoSuchFilter
+from outbox.actions.estimate import BulkEstimate
+from outbox.actions.filters import NoSuchFilter, OutboxFilters
 from outbox.models import DeliveryAttempt, DeliveryReport, Operation, OutboxAttachment, OutboxMessage, OutboxRecipient
 
 REPORTS_SHOWN = 50
@@ -130,11 +130,11 @@ class OutboxFilter(Asked):
     age: str = ""
     said: str = Field(default="", description="A part of what the server said of a mail that failed.")
 
-    def filters(self, among: Collection[int] | None) -> Filters:
+    def filters(self, among: Collection[int] | None) -> OutboxFilters:
         """As the page's address has them; raises Refused. `among`: of these accounts only, None for all."""
         given = {name: str(value) for name, value in self.model_dump().items() if value}
         try:
-            found = Filters.of(given)
+            found = OutboxFilters.of(given)
         except NoSuchFilter as error:
             raise Refused(str(error)) from error
         return found if among is None else replace(found, among=tuple(sorted(among)) or (0,))
@@ -173,7 +173,7 @@ class Estimated(Schema):
     question: str = Field(description="Send it with the action itself, within a day.")
 
     @classmethod
-    def of(cls, found: Estimate, question: str) -> Estimated:
+    def of(cls, found: BulkEstimate, question: str) -> Estimated:
         return cls(will=found.will, total=found.total, skipped=Skipped.all_of(found.skipped), question=question)
 
 

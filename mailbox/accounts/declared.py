@@ -63,7 +63,7 @@ class InvalidDeclaration(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeclarationOutcome:
     """`state`: "made", "changed" or "unchanged". `changed`: the columns that differed."""
 
     account: Account
@@ -72,7 +72,7 @@ class Outcome:
 
 
 @transaction.atomic
-def declare(given: Mapping[str, Any], secrets: SecretColumns = IN_ENVIRONMENT) -> Outcome:
+def declare(given: Mapping[str, Any], secrets: SecretColumns = IN_ENVIRONMENT) -> DeclarationOutcome:
     """Create the account, or change what `given` names. Raises InvalidDeclaration, and then nothing is changed."""
     row = _read(given, secrets)
     account = Account.objects.with_transports().filter(email__iexact=row.get("email", "")).first()
@@ -81,10 +81,10 @@ def declare(given: Mapping[str, Any], secrets: SecretColumns = IN_ENVIRONMENT) -
     for name in NEEDED:
         if not row.get(name):
             raise InvalidDeclaration(gettext("%(column)s is missing.") % {"column": name})
-    return Outcome(_make(row, secrets), "made", sorted(row))
+    return DeclarationOutcome(_make(row, secrets), "made", sorted(row))
 
 
-def _change(account: Account, row: Mapping[str, Any], secrets: SecretColumns) -> Outcome:
+def _change(account: Account, row: Mapping[str, Any], secrets: SecretColumns) -> DeclarationOutcome:
     """Change what differs. Another server or CA certificate needs the secret too: the stored one must not be sent to a
     server that it was not meant for."""
     kind, secret = _secret(row, secrets)
@@ -101,9 +101,9 @@ def _change(account: Account, row: Mapping[str, Any], secrets: SecretColumns) ->
             moved.append(f"{transport.kind}_secret")
         changed += moved
     if not changed:
-        return Outcome(account, "unchanged")
+        return DeclarationOutcome(account, "unchanged")
     _save(account)
-    return Outcome(account, "changed", list(dict.fromkeys(changed)))
+    return DeclarationOutcome(account, "changed", list(dict.fromkeys(changed)))
 
 
 def _save(account: Account) -> None:

@@ -54,7 +54,7 @@ def _outcomes(rows: Iterable[TableRow], *, is_kept: bool) -> Iterator[LineOutcom
         yield LineOutcome(row.line, found.account.email, found.state, found.account, found.changed)
 
 
-def _declared(row: TableRow, *, is_kept: bool) -> declared.Outcome:
+def _declared(row: TableRow, *, is_kept: bool) -> declared.DeclarationOutcome:
     """Import one line. A new account syncs no folder before a person chooses some, unless the line has sync_enabled."""
     try:
         with transaction.atomic():

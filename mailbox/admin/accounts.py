@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox import permissions
 from mailbox.accounts.credentials_change import FAILURES, SECRETS, announce_change, forget_failures
-from mailbox.admin.forms import AccountForm, TransportForm
+from mailbox.admin.forms import AccountAdminForm, TransportForm
 from mailbox.admin.grants import GrantAdmin
 from mailbox.admin.internals import TABLES as INTERNALS
 from mailbox.admin.oauth import TABLES as OAUTH
@@ -30,7 +30,7 @@ from mailbox.tasks import sync as sync_tasks
 class AccountAdmin(ModelAdmin):
     """Adding and deleting go through the site's own pages: they know of secrets and of mail that still waits."""
 
-    form = AccountForm
+    form = AccountAdminForm
     list_display = ("email", "display_name", "imap", "smtp", "sync_enabled", "send_enabled", "push_enabled", "state")
     list_filter = ("sync_enabled", "send_enabled", "push_enabled", ("sending_paused_at", admin.EmptyFieldListFilter))
     search_fields = ("email", "display_name", "imap__host", "smtp__host")

@@ -19,7 +19,7 @@ else:
     ModelForm = OfAccount = forms.ModelForm
 
 
-class AccountForm(OfAccount):
+class AccountAdminForm(OfAccount):
     """An extra CA decides who may pose as the servers: whoever changes it types the secrets again, as on the site."""
 
     imap_password = SecretField(label=_("IMAP password"), help_text=_("Only when the extra CA certificate changes."))

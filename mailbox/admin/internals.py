@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import Model
 
 from mailbox.admin.large_lists import OfAccount
-from mailbox.admin.read_only import ReadOnlyAdmin, Table, ValueFilter
+from mailbox.admin.read_only import ReadOnlyAdmin, ReadOnlyTable, ValueFilter
 from mailbox.models import (
     AccountAlias,
     Completeness,
@@ -72,36 +72,36 @@ class RawAdmin(ReadOnlyAdmin):
     ordering = ("-stored_at",)
 
 
-TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
-    ConversationLink: Table(
+TABLES: dict[type[Model], ReadOnlyTable | type[ReadOnlyAdmin]] = {
+    ConversationLink: ReadOnlyTable(
         ("message", "account", "conversation", "received_at"),
         filters=(OfAccount,),
         search=("=conversation", "message__subject"),
     ),
-    DeletionLook: Table(("name", "host_at", "database_at"), search=("name",)),
-    FeatureSetting: Table(("feature", "account", "percent", "updated_at"), filters=("feature",)),
-    ImageFetch: Table(
+    DeletionLook: ReadOnlyTable(("name", "host_at", "database_at"), search=("name",)),
+    FeatureSetting: ReadOnlyTable(("feature", "account", "percent", "updated_at"), filters=("feature",)),
+    ImageFetch: ReadOnlyTable(
         ("message", "asked_by", "asked_at", "claimed_at", "finished_at"),
         filters=(UNFINISHED,),
         search=("message__subject", "asked_by__username"),
     ),
-    LaterReading: Table(
+    LaterReading: ReadOnlyTable(
         ("message", "purpose", "attempts", "begun_at", "finished_at", "error"),
         filters=(UNFINISHED, "purpose", OfAccount),
         search=("message__subject", "error"),
     ),
     # The words themselves stand in tables that are each database's own.
-    MessageSearch: Table(
+    MessageSearch: ReadOnlyTable(
         ("message", "sort_key", "version"), filters=("version",), search=("message__subject", "=message__pk")
     ),
     Preview: PreviewAdmin,
-    ProcessHeartbeat: Table(
+    ProcessHeartbeat: ReadOnlyTable(
         ("host", "role", "pid", "started_at", "seen_at", "release"), filters=("role",), search=("host",)
     ),
-    PushHeartbeat: Table(("host", "pid", "started_at", "seen_at"), search=("host",), hidden=("token",)),
+    PushHeartbeat: ReadOnlyTable(("host", "pid", "started_at", "seen_at"), search=("host",), hidden=("token",)),
     RawMessage: RawAdmin,
     RemoteImage: RemoteImageAdmin,
-    Reparse: Table(
+    Reparse: ReadOnlyTable(
         (
             "__str__",
             "account",
@@ -115,41 +115,45 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ),
         filters=(UNFINISHED, "everything", OfAccount),
     ),
-    Completeness: Table(("account", "next_at", "finished_at", "differing", "error"), filters=(OfAccount,)),
-    ScheduleRun: Table(("name", "started_at", "seconds", "ok", "succeeded_at"), filters=("ok",), search=("name",)),
-    LegalHold: Table(
+    Completeness: ReadOnlyTable(("account", "next_at", "finished_at", "differing", "error"), filters=(OfAccount,)),
+    ScheduleRun: ReadOnlyTable(
+        ("name", "started_at", "seconds", "ok", "succeeded_at"), filters=("ok",), search=("name",)
+    ),
+    LegalHold: ReadOnlyTable(
         ("__str__", "account", "address", "message", "created_at", "released_at"),
         filters=(("released_at", admin.EmptyFieldListFilter),),
         search=("address", "reason"),
     ),
-    LetGo: Table(("folder", "uidvalidity", "uid", "at"), search=("=uid",)),
-    RetentionRule: Table(("what", "days", "account", "folder", "removed", "last_removed_at"), filters=("what",)),
-    SavedFilters: Table(("key", "filters"), search=("key",)),
-    SettingsLookup: Table(
+    LetGo: ReadOnlyTable(("folder", "uidvalidity", "uid", "at"), search=("=uid",)),
+    RetentionRule: ReadOnlyTable(
+        ("what", "days", "account", "folder", "removed", "last_removed_at"), filters=("what",)
+    ),
+    SavedFilters: ReadOnlyTable(("key", "filters"), search=("key",)),
+    SettingsLookup: ReadOnlyTable(
         ("email", "asked_by", "asked_at", "started_at", "finished_at"),
         filters=(UNFINISHED,),
         search=("email", "asked_by__username"),
     ),
-    RestoreProof: Table(("proven_at", "backup_at", "messages", "missing", "fault"), search=("fault",)),
-    StoreMiss: Table(("host", "file", "first_at", "last_at"), search=("host",)),
-    StorageUse: Table(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
-    SurveyedUid: Table(
+    RestoreProof: ReadOnlyTable(("proven_at", "backup_at", "messages", "missing", "fault"), search=("fault",)),
+    StoreMiss: ReadOnlyTable(("host", "file", "first_at", "last_at"), search=("host",)),
+    StorageUse: ReadOnlyTable(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
+    SurveyedUid: ReadOnlyTable(
         ("folder", "uidvalidity", "uid", "received_at", "size"),
         filters=(("folder", admin.RelatedOnlyFieldListFilter),),
         search=("folder__name", "=uid"),
     ),
-    TableSize: Table(("table", "day", "size", "rows"), search=("table",)),
-    MessageViewing: Table(("message", "user", "at"), search=("message__subject", "user__username")),
-    AccountAlias: Table(
+    TableSize: ReadOnlyTable(("table", "day", "size", "rows"), search=("table",)),
+    MessageViewing: ReadOnlyTable(("message", "user", "at"), search=("message__subject", "user__username")),
+    AccountAlias: ReadOnlyTable(
         ("email", "account", "display_name", "created_at"), filters=(OfAccount,), search=("email", "account__email")
     ),
-    TeamMark: Table(
+    TeamMark: ReadOnlyTable(
         ("message", "assigned_to", "done_at", "changed_by", "changed_at"),
         filters=(("done_at", admin.EmptyFieldListFilter),),
         search=("message__subject", "assigned_to__username"),
     ),
-    TrustedSender: Table(("user", "address", "since"), search=("address", "user__username")),
-    UserPreference: Table(
+    TrustedSender: ReadOnlyTable(("user", "address", "since"), search=("address", "user__username")),
+    UserPreference: ReadOnlyTable(
         ("user", "time_zone"), filters=(("time_zone", ValueFilter),), search=("user__username", "time_zone")
     ),
 }

@@ -71,7 +71,7 @@ def audit(request: HttpRequest, verb: str, account: Account | None, target: str,
 
 
 @dataclass(frozen=True)
-class Table:
+class ReadOnlyTable:
     """A read-only admin of nothing but options: `columns` and `filters` of its list, the fields that `search` looks
     into, and of one row's page the fields that are `hidden`, or the `only` ones that are shown."""
 
@@ -95,6 +95,6 @@ class Table:
         return type(f"{model.__name__}Admin", (ReadOnlyAdmin,), options)
 
 
-def register_tables(tables: Mapping[type[Model], Table | type[ModelAdmin]]) -> None:
+def register_tables(tables: Mapping[type[Model], ReadOnlyTable | type[ModelAdmin]]) -> None:
     for model, shown in tables.items():
-        admin.site.register(model, shown.admin_class(model) if isinstance(shown, Table) else shown)
+        admin.site.register(model, shown.admin_class(model) if isinstance(shown, ReadOnlyTable) else shown)

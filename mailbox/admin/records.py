@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from mailbox import permissions
 from mailbox.admin.large_lists import OfAccount
-from mailbox.admin.read_only import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, Table, ValueFilter, audit
+from mailbox.admin.read_only import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ReadOnlyTable, ValueFilter, audit
 from mailbox.models import (
     Attachment,
     AuditEntry,
@@ -129,43 +129,45 @@ class SyncRunAdmin(ReadOnlyAdmin):
     inlines = (RunLines,)
 
 
-TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
-    Attachment: Table(
+TABLES: dict[type[Model], ReadOnlyTable | type[ReadOnlyAdmin]] = {
+    Attachment: ReadOnlyTable(
         ("filename", "content_type", "size", "message", "is_inline", "removed_at"),
         filters=("is_inline", ("content_type", ValueFilter), ("removed_at", admin.EmptyFieldListFilter)),
         search=("filename", "digest"),
     ),
-    AuditEntry: Table(
+    AuditEntry: ReadOnlyTable(
         ("at", "user", "verb", "account", "target", "detail"),
         filters=(("verb", ValueFilter), OfAccount),
         search=("target", "detail", "user__username"),
     ),
-    ConnectionTest: Table(
+    ConnectionTest: ReadOnlyTable(
         ("account", "requested_by", "requested_at", "finished_at", "imap_ok", "smtp_ok"),
         filters=("imap_ok", "smtp_ok", ("imap_code", ValueFilter), ("smtp_code", ValueFilter), OfAccount),
         search=("account__email", "imap_reply", "smtp_reply", "requested_by__username"),
     ),
-    Counter: Table(("name", "hour", "account", "value"), filters=("name", OfAccount), search=("account__email",)),
-    Export: Table(
+    Counter: ReadOnlyTable(
+        ("name", "hour", "account", "value"), filters=("name", OfAccount), search=("account__email",)
+    ),
+    Export: ReadOnlyTable(
         ("asked_at", "user", "what", "form", "done", "size", "finished_at", "ends_at"),
         filters=("what", "form"),
         search=("user__username",),
     ),
-    ExportPart: Table(("export", "position", "length"), search=("=export__pk",), hidden=("lines", "entries")),
+    ExportPart: ReadOnlyTable(("export", "position", "length"), search=("=export__pk",), hidden=("lines", "entries")),
     Folder: FolderAdmin,
-    Lease: Table(
+    Lease: ReadOnlyTable(
         ("account", "purpose", "holder", "expires_at"),
         filters=("purpose", OfAccount),
         search=("account__email", "holder"),
         hidden=("token",),
     ),
     Message: MessageAdmin,
-    MessagePlace: Table(
+    MessagePlace: ReadOnlyTable(
         ("message", "folder", "uid", "uidvalidity", "seen", "size", "received_at", "gone_at"),
         filters=("seen", "flagged", "is_complete", ("gone_at", admin.EmptyFieldListFilter)),
         search=("message__subject", "=uid", "raw_digest"),
     ),
-    PersonSearch: Table(
+    PersonSearch: ReadOnlyTable(
         ("digest", "state", "user", "asked_at", "finished_at"),
         filters=("state",),
         search=("digest",),
@@ -173,15 +175,15 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
     ),
     Quarantine: QuarantineAdmin,
     SyncRun: SyncRunAdmin,
-    SyncRunFolder: Table(
+    SyncRunFolder: ReadOnlyTable(
         ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "seconds", "finished_at"),
         filters=("ok", ("error_code", ValueFilter), OfAccount),
         search=("folder_name", "error", "account__email"),
     ),
-    SyncState: Table(
+    SyncState: ReadOnlyTable(
         ("folder", "account", "cursor", "exists", "failure_count", "last_success_at", "next_allowed_at"),
         filters=("more_waiting", ("last_error_code", ValueFilter), OfAccount),
         search=("folder__name", "account__email", "last_error"),
     ),
-    WorkerHeartbeat: Table(("host", "cluster_pid", "started_at", "seen_at"), search=("host",)),
+    WorkerHeartbeat: ReadOnlyTable(("host", "cluster_pid", "started_at", "seen_at"), search=("host",)),
 }

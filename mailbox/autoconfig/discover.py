@@ -18,8 +18,8 @@ from mailbox.autoconfig.dns import Dns, DnsFailed
 from mailbox.autoconfig.probe import Candidate, probe
 from mailbox.autoconfig.servers import (
     Discovery,
+    LookupOutcome,
     LookupStep,
-    Outcome,
     ServerRefusal,
     ServerSettings,
     SettingsSource,
@@ -60,7 +60,7 @@ def discover(email: str, reach: NetworkAccess | None = None) -> Discovery:
     reach = reach or NetworkAccess()
     domain = domain_of(email)
     if domain is None:
-        return Discovery(steps=[LookupStep(SettingsSource.SRV, email.rpartition("@")[2], Outcome.NOTHING)])
+        return Discovery(steps=[LookupStep(SettingsSource.SRV, email.rpartition("@")[2], LookupOutcome.NOTHING)])
     if preset := preset_of_domain(domain):
         return of_preset(preset, email, SettingsSource.PRESET, domain)
     found, ends_at = Discovery(), reach.clock() + reach.seconds
@@ -68,7 +68,7 @@ def discover(email: str, reach: NetworkAccess | None = None) -> Discovery:
         if found.is_complete:
             break
         if reach.clock() >= ends_at:
-            found.steps.append(LookupStep(source, domain, Outcome.SKIPPED))
+            found.steps.append(LookupStep(source, domain, LookupOutcome.SKIPPED))
             continue
         look(found, email, domain, reach)
     return found
@@ -83,8 +83,8 @@ def _by_autoconfig(found: Discovery, email: str, domain: str, reach: NetworkAcce
         where = address.partition("?")[0].removeprefix("https://")
         try:
             servers = mozilla_xml.read(safe_http.get(address, WANTED, reach.network), email)
-        except (FetchRefused, mozilla_xml.NotUnderstood) as error:
-            found.steps.append(LookupStep(SettingsSource.AUTOCONFIG, where, Outcome.FAILED, str(error)))
+        except (FetchRefused, mozilla_xml.ConfigInvalid) as error:
+            found.steps.append(LookupStep(SettingsSource.AUTOCONFIG, where, LookupOutcome.FAILED, str(error)))
             continue
         take(found, SettingsSource.AUTOCONFIG, where, servers, reach)
         if found.is_complete:
@@ -110,7 +110,7 @@ def _by_srv(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> 
         try:
             targets = reach.dns.srv(name)
         except DnsFailed as error:
-            found.steps.append(LookupStep(SettingsSource.SRV, name, Outcome.FAILED, str(error), kind=kind))
+            found.steps.append(LookupStep(SettingsSource.SRV, name, LookupOutcome.FAILED, str(error), kind=kind))
             continue
         named |= {kind} if targets else set()
         servers = [ServerSettings(kind, each.host, each.port, security, email) for each in targets]
@@ -122,13 +122,13 @@ def _by_mx(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> N
     try:
         receivers = reach.dns.mx(domain)
     except DnsFailed as error:
-        found.steps.append(LookupStep(SettingsSource.MX, domain, Outcome.FAILED, str(error)))
+        found.steps.append(LookupStep(SettingsSource.MX, domain, LookupOutcome.FAILED, str(error)))
         return
     for host in receivers:
         if preset := preset_of_receiver(host):
             take_preset(found, preset, email, SettingsSource.MX, host)
             return
-    found.steps.append(LookupStep(SettingsSource.MX, domain, Outcome.NOTHING, ", ".join(receivers[:3])[:200]))
+    found.steps.append(LookupStep(SettingsSource.MX, domain, LookupOutcome.NOTHING, ", ".join(receivers[:3])[:200]))
 
 
 # --- Usual names ------------------------------------------------------------------------------------------------
@@ -148,11 +148,13 @@ def _by_guess(found: Discovery, email: str, domain: str, reach: NetworkAccess) -
     for candidate, refusal in zip(candidates, results, strict=True):
         where = f"{candidate.host}:{candidate.port}"
         if refusal:
-            found.steps.append(LookupStep(SettingsSource.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
+            found.steps.append(
+                LookupStep(SettingsSource.GUESS, where, LookupOutcome.NOTHING, refusal, kind=candidate.kind)
+            )
         elif found.lacks(candidate.kind):
             server = ServerSettings(candidate.kind, candidate.host, candidate.port, candidate.security, email)
             found.add(server, SettingsSource.GUESS)
-            found.steps.append(LookupStep(SettingsSource.GUESS, where, Outcome.FOUND, kind=candidate.kind))
+            found.steps.append(LookupStep(SettingsSource.GUESS, where, LookupOutcome.FOUND, kind=candidate.kind))
 
 
 def _answers(candidate: Candidate, reach: NetworkAccess) -> str:
@@ -170,7 +172,7 @@ def take(
 ) -> None:
     """Keep the first server of each kind that our rules take; say of the others why not."""
     if not servers:
-        found.steps.append(LookupStep(source, where, Outcome.NOTHING))
+        found.steps.append(LookupStep(source, where, LookupOutcome.NOTHING))
     for kind in ("imap", "smtp"):
         flawed: list[tuple[ServerSettings, ServerRefusal]] = []
         for server in [each for each in servers if each.kind == kind and found.lacks(kind)]:
@@ -180,13 +182,13 @@ def take(
             if flaw is None:
                 found.add(server, source)
                 named = f"{server.host}:{server.port}"
-                found.steps.append(LookupStep(source, where, Outcome.FOUND, named, kind=kind))
+                found.steps.append(LookupStep(source, where, LookupOutcome.FOUND, named, kind=kind))
                 break
             flawed.append((server, flaw))
         if found.lacks(kind):
             for server, flaw in flawed:
                 named = f"{server.host[:253]}:{server.port}"
-                found.steps.append(LookupStep(source, where, Outcome.UNUSABLE, named, flaw=flaw, kind=kind))
+                found.steps.append(LookupStep(source, where, LookupOutcome.UNUSABLE, named, flaw=flaw, kind=kind))
 
 
 def _flaw_of_host(server: ServerSettings, network: Network) -> ServerRefusal | None:

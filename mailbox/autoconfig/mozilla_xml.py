@@ -17,7 +17,7 @@ _SECURITY = {"ssl": "tls", "tls": "tls", "starttls": "starttls"}
 _KINDS = {("incomingServer", "imap"): "imap", ("outgoingServer", "smtp"): "smtp"}
 
 
-class NotUnderstood(Exception):
+class ConfigInvalid(Exception):
     """The document is none, or is meant to harm; str() says so in a sentence."""
 
 
@@ -39,12 +39,12 @@ class _Reader:
         self.is_config = False
 
     def doctype(self, *_: object) -> None:
-        raise NotUnderstood("The document has a document type, which none of these needs; it was not read.")
+        raise ConfigInvalid("The document has a document type, which none of these needs; it was not read.")
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.path.append(name)
         if len(self.path) > MAX_DEPTH:
-            raise NotUnderstood("The document is nested too deeply.")
+            raise ConfigInvalid("The document is nested too deeply.")
         self.text = ""
         if self.path == ["clientConfig"]:
             self.is_config = True
@@ -82,9 +82,9 @@ def read(document: bytes, email: str) -> list[ServerSettings]:
     try:
         parser.Parse(document, True)
     except (expat.ExpatError, ValueError, LookupError) as error:  # an encoding that is none, a NUL, ...
-        raise NotUnderstood("The document is no well-formed XML.") from error
+        raise ConfigInvalid("The document is no well-formed XML.") from error
     if not reader.is_config:
-        raise NotUnderstood("The document is no clientConfig.")
+        raise ConfigInvalid("The document is no clientConfig.")
     return [_server(each, email) for each in reader.servers]
 
 

@@ -24,7 +24,7 @@ class SettingsSource(StrEnum):
     GUESS = "guess"  # a usual name, where a server with a good certificate answered
 
 
-class Outcome(StrEnum):
+class LookupOutcome(StrEnum):
     FOUND = "found"
     NOTHING = "nothing"
     UNUSABLE = "unusable"  # a server is named, and our rules do not take it
@@ -67,7 +67,7 @@ class LookupStep:
 
     source: SettingsSource
     where: str
-    outcome: Outcome
+    outcome: LookupOutcome
     said: str = ""
     flaw: str = ""
     kind: str = ""
@@ -92,7 +92,7 @@ class Discovery:
 
     def step_of(self, kind: str) -> LookupStep | None:
         """Where the server that was taken comes from."""
-        fits = (each for each in self.steps if each.outcome == Outcome.FOUND and each.kind in ("", kind))
+        fits = (each for each in self.steps if each.outcome == LookupOutcome.FOUND and each.kind in ("", kind))
         return next((each for each in fits if each.source == self.sources.get(kind)), None)
 
     def add(self, server: ServerSettings, source: SettingsSource) -> None:
@@ -122,7 +122,7 @@ def take_preset(found: Discovery, preset: Preset, email: str, source: SettingsSo
         if found.lacks(server.kind):
             found.add(server, source)
     found.preset = found.preset or preset.key
-    found.steps.append(LookupStep(source, where, Outcome.FOUND, preset.name))
+    found.steps.append(LookupStep(source, where, LookupOutcome.FOUND, preset.name))
 
 
 # A country's ending. Providers hold their name under these; what is not theirs is left out below.
@@ -224,6 +224,6 @@ def from_json(kept: dict[str, Any]) -> Discovery:
         if kept.get(kind):
             found.add(ServerSettings(**kept[kind]), SettingsSource(kept["sources"][kind]))
     for each in kept.get("steps", []):
-        named = each | {"source": SettingsSource(each["source"]), "outcome": Outcome(each["outcome"])}
+        named = each | {"source": SettingsSource(each["source"]), "outcome": LookupOutcome(each["outcome"])}
         found.steps.append(LookupStep(**named))
     return found

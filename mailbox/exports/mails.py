@@ -15,7 +15,7 @@ Cursor = Any  # what JSON can keep
 
 
 @dataclass(frozen=True)
-class Mail:
+class ExportedMail:
     """`lines`: of the manifest, without where it lies in the file."""
 
     name: str  # in a zip
@@ -27,11 +27,11 @@ class Mail:
     lines: list[Line] = field(default_factory=list)
 
 
-class Source(Protocol):
+class MailSource(Protocol):
     def count(self) -> int:
         """How many mails there are."""
 
-    def page(self, after: Cursor) -> tuple[list[Mail], list[Cursor]]:
+    def page(self, after: Cursor) -> tuple[list[ExportedMail], list[Cursor]]:
         """The next mails behind the cursor (None: the first ones), and the cursor behind each of them. No mails, and
         one cursor: nothing is among what was looked at, more may come. Neither: the end."""
 
@@ -39,7 +39,7 @@ class Source(Protocol):
         """What stands in a zip beside mails and manifest."""
 
 
-def of_messages(rows: Sequence[Message]) -> list[Mail]:
+def of_messages(rows: Sequence[Message]) -> list[ExportedMail]:
     """Received mail with its places, by one query for all."""
     places: dict[int, list[MessagePlace]] = {row.pk: [] for row in rows}
     for place in MessagePlace.objects.present().filter(message__in=places).select_related("folder").order_by("pk"):
@@ -47,11 +47,13 @@ def of_messages(rows: Sequence[Message]) -> list[Mail]:
     return [_of_message(row, places[row.pk]) for row in rows]
 
 
-def _of_message(row: Message, places: Sequence[MessagePlace]) -> Mail:
+def _of_message(row: Message, places: Sequence[MessagePlace]) -> ExportedMail:
     said = {"account": row.account.email, "message_id": row.message_id, "sha256": row.raw_digest, "size": row.size}
     said |= {"complete": row.is_complete, "internal_date": row.received_at.isoformat()}
     lines = [
         line(**said | {"folder": each.folder.name, "uidvalidity": each.uidvalidity, "uid": each.uid}) for each in places
     ]
     name, sender = f"mails/{row.pk}.eml", row.sender_address
-    return Mail(name, row.raw_digest, row.size, sender, row.received_at, row.account_id, lines or [line(**said)])
+    return ExportedMail(
+        name, row.raw_digest, row.size, sender, row.received_at, row.account_id, lines or [line(**said)]
+    )

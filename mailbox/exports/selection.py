@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import QueryDict
 
 from mailbox import features
-from mailbox.exports.mails import PAGE, Cursor, Mail, of_messages
+from mailbox.exports.mails import PAGE, Cursor, ExportedMail, of_messages
 from mailbox.models import Account, Feature, Message, MessagePlace
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.team_marks import TEAM_FILTERS, team_filter
@@ -25,7 +25,7 @@ COUNTED_AT_ONCE = 500
 COUNTED = 5_000  # mails that a page counts before it says "more than"
 
 
-class NotUnderstood(ValueError):
+class SelectionInvalid(ValueError):
     """str() is a sentence: the address asks for no mail that there can be."""
 
 
@@ -44,9 +44,9 @@ class Selection:
         found = cls(**{each.name: given.get(each.name, "").replace("\0", "").strip() for each in fields(cls)})
         wrong = [key for key in (found.account, found.folder) if key and not (key.isascii() and key.isdigit())]
         if wrong or len(found.account) > 18 or len(found.folder) > 18 or found.team not in ("", *TEAM_FILTERS):
-            raise NotUnderstood("There is no such list of messages.")
+            raise SelectionInvalid("There is no such list of messages.")
         if problems := parse(found.q).problems:
-            raise NotUnderstood(" ".join(map(str, problems)))
+            raise SelectionInvalid(" ".join(map(str, problems)))
         return found
 
     @property
@@ -101,7 +101,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ExportEstimate:
     """`is_more`: there are more than `number`, and `size` is that of as many."""
 
     number: int
@@ -109,14 +109,14 @@ class Estimate:
     is_more: bool
 
 
-def estimate(selection: Selection, user: User) -> Estimate:
+def estimate(selection: Selection, user: User) -> ExportEstimate:
     """What it would hold at this moment, counted up to COUNTED."""
     number = size = 0
     for rows in selection.walk(user):
         number, size = number + len(rows), size + sum(row.size for row in rows)
         if number > COUNTED:
-            return Estimate(number, size, True)
-    return Estimate(number, size, False)
+            return ExportEstimate(number, size, True)
+    return ExportEstimate(number, size, False)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class SearchSource:
     def count(self) -> int:
         return sum(len(rows) for rows in self.selection.walk(self.user))
 
-    def page(self, after: Cursor) -> tuple[list[Mail], list[Cursor]]:
+    def page(self, after: Cursor) -> tuple[list[ExportedMail], list[Cursor]]:
         if after == END:
             return [], []
         found = self.selection.page(self.user, (datetime.fromisoformat(after[0]), after[1]) if after else None, PAGE)

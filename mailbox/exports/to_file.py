@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mailbox.exports.mails import Source
+from mailbox.exports.mails import MailSource
 from mailbox.exports.manifest import Line
 from mailbox.exports.writing import last_piece, next_piece
 from mailbox.exports.zip_pieces import Entry
@@ -21,7 +21,7 @@ class Written:
     lines: list[Line]
 
 
-def write(source: Source, form: str, path: Path, now: datetime, *, query: str = "") -> Written:
+def write(source: MailSource, form: str, path: Path, now: datetime, *, query: str = "") -> Written:
     """Whole or not at all: it gets its name at the end. Raises OSError."""
     draft = path.with_name(f"{path.name}.part")
     lines: list[Line] = []

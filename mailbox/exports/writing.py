@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop
 
 from mailbox.errors import StorageError
 from mailbox.exports import manifest, mbox, zip_pieces
-from mailbox.exports.mails import Cursor, Mail, Source
+from mailbox.exports.mails import Cursor, ExportedMail, MailSource
 from mailbox.logs import event
 from mailbox.models import Export, ExportPart
 from mailbox.storage import disk_budget, out_of_reach, raw_store
@@ -55,7 +55,7 @@ class Piece:
     is_last: bool = False  # the source has no more
 
 
-def next_piece(source: Source, form: str, after: Cursor, begin: int, *, waits: bool = False) -> Piece:
+def next_piece(source: MailSource, form: str, after: Cursor, begin: int, *, waits: bool = False) -> Piece:
     """The next mails as they stand in the file, of which `begin` bytes are there. `waits`: leave what is out of reach
     for another host, or later; else it counts as missing."""
     mails, cursors = source.page(after)
@@ -63,7 +63,7 @@ def next_piece(source: Source, form: str, after: Cursor, begin: int, *, waits: b
     if not mails:
         found.after, found.is_last = (cursors[0], False) if cursors else (after, True)
         return found
-    read: list[tuple[Mail, bytes | None]] = []
+    read: list[tuple[ExportedMail, bytes | None]] = []
     for mail, cursor in zip(mails, cursors, strict=True):
         if read and sum(each.size for each, _ in read) + mail.size > PIECE_BYTES:
             break
@@ -93,13 +93,13 @@ def _raw(digest: str, *, waits: bool) -> bytes | None:
     return None
 
 
-def _as_zip(found: Piece, there: list[tuple[Mail, bytes]], begin: int) -> dict[str, dict[str, Any]]:
+def _as_zip(found: Piece, there: list[tuple[ExportedMail, bytes]], begin: int) -> dict[str, dict[str, Any]]:
     files = [(mail.name, raw[:], mail.at) for mail, raw in there]
     found.content, found.entries = zip_pieces.piece(begin, files)
     return {mail.name: {"file": mail.name} for mail, _ in there}
 
 
-def _as_mbox(found: Piece, there: list[tuple[Mail, bytes]], begin: int) -> dict[str, dict[str, Any]]:
+def _as_mbox(found: Piece, there: list[tuple[ExportedMail, bytes]], begin: int) -> dict[str, dict[str, Any]]:
     where, entries = {}, []
     for mail, raw in there:
         entry = mbox.entry(raw, mail.sender, mail.at)
@@ -111,7 +111,7 @@ def _as_mbox(found: Piece, there: list[tuple[Mail, bytes]], begin: int) -> dict[
 
 
 def last_piece(
-    source: Source,
+    source: MailSource,
     form: str,
     begin: int,
     lines: Iterator[manifest.Line],
@@ -128,7 +128,7 @@ def last_piece(
 
 def run(
     export: Export,
-    source: Source,
+    source: MailSource,
     *,
     seconds: float = SLICE_SECONDS,
     now: Callable[[], datetime] = timezone.now,
@@ -152,7 +152,7 @@ def run(
             return
 
 
-def _counted(export: Export, source: Source, now: datetime) -> bool:
+def _counted(export: Export, source: MailSource, now: datetime) -> bool:
     total = source.count()
     if total > MOST:
         fail(export, TOO_MANY, now)
@@ -206,7 +206,7 @@ def _moved(export: Export, now: datetime, **values: Any) -> bool:
     return here.update(parts=F("parts") + 1, moved_at=now, error="", **values) == 1
 
 
-def _finish(export: Export, source: Source, now: datetime) -> None:
+def _finish(export: Export, source: MailSource, now: datetime) -> None:
     about = {"query": export.query, "made_at": now, "mails": export.done, "missing": export.missing}
     lines, entries = lines_of(export), (entry for part in _parts(export, "entries") for entry in part)
     content = last_piece(source, export.form, export.size, lines, entries, **about)

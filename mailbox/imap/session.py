@@ -37,7 +37,7 @@ from mailbox.imap.listing import FolderIdentity
 from mailbox.imap.opening import FolderOpener
 from mailbox.imap.response_lines import alert_in
 from mailbox.imap.select import KnownFolder
-from mailbox.imap.transport import Client
+from mailbox.imap.transport import ImapClient
 from mailbox.tls import tls_context
 
 # Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
@@ -86,7 +86,7 @@ class ImapSession:
         The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
         """
         with _alerts_of_a_goodbye(), failures(endpoint, connecting=True):
-            client = Client(
+            client = ImapClient(
                 endpoint.host,
                 port=endpoint.port,
                 ssl=True,

@@ -167,7 +167,7 @@ class _BeneathPublic(_Beneath):
     public_only = True
 
 
-class Client(IMAPClient):  # type: ignore[misc]
+class ImapClient(IMAPClient):  # type: ignore[misc]
     """imapclient's, on a SocketReader. `written_names`: folder -> the bytes that its server
     writes for it, if not as usual."""
 

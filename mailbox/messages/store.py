@@ -59,7 +59,7 @@ def received_at(each: Incoming) -> datetime:
 
 
 @dataclass
-class Decision:
+class StoreDecision:
     """Which mail becomes which row."""
 
     pairs: list[tuple[Incoming, Message]] = field(default_factory=list)
@@ -81,9 +81,9 @@ class Stored:
     updated: int  # of them, rows that were there before
 
 
-def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> Decision:
+def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> StoreDecision:
     """Find each mail's row by (account, Message-ID, variant), or make one for it. Writes nothing."""
-    decision = Decision()
+    decision = StoreDecision()
     there = bulk_insert.known(
         MessagePlace, "uid", [each.uid for each in incoming], folder_id=folder.pk, uidvalidity=uidvalidity
     )
@@ -197,7 +197,7 @@ def _fill(message: Message, each: Incoming) -> None:
     message.is_complete = each.fetched.is_complete
 
 
-def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> Stored:
+def write(folder: Folder, uidvalidity: int, decision: StoreDecision, now: datetime) -> Stored:
     """Write what was decided. Call it in a transaction; a database's refusal of any row comes through."""
     for each, message in decision.completed.values():
         if message.pk is not None:
@@ -230,7 +230,7 @@ def _attachments(each: Incoming, message: Message) -> list[Attachment]:
     return [Attachment(**own, **vars(attachment)) for attachment in each.parsed.attachments]
 
 
-def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:
+def _write_places(folder: Folder, uidvalidity: int, decision: StoreDecision) -> None:
     new = []
     for each, message in decision.pairs:
         place = decision.places.get(each.uid)
@@ -264,7 +264,7 @@ def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
     }
 
 
-def _relink(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> None:
+def _relink(folder: Folder, uidvalidity: int, decision: StoreDecision, now: datetime) -> None:
     """A mail found again under another UIDVALIDITY has left its places under the former one."""
     again = {message.pk for message in decision.again}
     if again:

@@ -140,21 +140,21 @@ def _measured(part: Part) -> tuple[attachment_digest.Measure, bool]:
 
 
 @dataclass(frozen=True)
-class Content:
+class AttachmentBytes:
     """The decoded bytes of an attachment, `size` in all. A large one comes piece by piece and is never held whole."""
 
     size: int
     pieces: Iterable[bytes | memoryview]
 
 
-def attachment_content(raw: bytes, position: int, digest: str = "") -> Content:
+def attachment_content(raw: bytes, position: int, digest: str = "") -> AttachmentBytes:
     """As attachment_bytes(), for whoever passes them on; `raw` may be a mapped file. Raises IndexError."""
     part = _attachment(raw, position, digest)
     measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
     if measured is None:
         octets = part.octets()[0]
-        return Content(len(octets), [octets])
-    return Content(measured.size, attachment_digest.pieces(part.transfer_encoding, part.encoded))
+        return AttachmentBytes(len(octets), [octets])
+    return AttachmentBytes(measured.size, attachment_digest.pieces(part.transfer_encoding, part.encoded))
 
 
 @charsets.detecting_seldom()

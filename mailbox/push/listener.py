@@ -30,7 +30,7 @@ from mailbox.logs import event
 from mailbox.models import Account, ProcessHeartbeat, SyncState
 from mailbox.oauth import refresh
 from mailbox.push.event_loop import EventLoop
-from mailbox.push.shares import Share
+from mailbox.push.shares import AccountShare
 from mailbox.push.wanted import AccountToWatch, other_folders, wanted
 from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
@@ -53,7 +53,7 @@ class Listener:
         )
         self._told: queue.SimpleQueue[WatcherEvent | None] = queue.SimpleQueue()  # put() is reentrant: stop() needs it
         self._stopped = False
-        self._loop, self._share = EventLoop(), Share()
+        self._loop, self._share = EventLoop(), AccountShare()
         self._presence = presence.InLoop(ProcessHeartbeat.Role.PUSH)
         self._watches: dict[int, tuple[AccountToWatch, AccountWatcher]] = {}
         self._news: dict[int, float] = {}  # account with news -> time.monotonic() from which its sync may be queued

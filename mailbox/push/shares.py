@@ -28,7 +28,7 @@ def fair_share(accounts: int, processes: int, most: int) -> int:
     return min(-(-accounts // max(processes, 1)), most)
 
 
-class Share:
+class AccountShare:
     """The accounts whose push lease this process holds (`held`). A method that raises has changed nothing."""
 
     def __init__(self) -> None:

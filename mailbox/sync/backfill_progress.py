@@ -13,7 +13,7 @@ STALLED = timedelta(minutes=3)  # with nothing fetched for this long there is no
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedByRun:
     """What one run fetched of one folder: begin, end and number of messages, from the line of its report."""
 
     began_at: datetime
@@ -22,7 +22,7 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class Progress:
+class BackfillProgress:
     """`done` of `total` messages are stored. `seconds_left`: estimate for the rest, None when there is none."""
 
     done: int
@@ -39,7 +39,7 @@ class Progress:
         return "" if self.seconds_left is None else about(self.seconds_left)
 
 
-def rate_of(lines: Iterable[Fetched], now: datetime) -> float | None:
+def rate_of(lines: Iterable[FetchedByRun], now: datetime) -> float | None:
     """Messages per second of wall-clock time, pauses between runs included; None when nothing was fetched lately."""
     recent = [line for line in lines if line.count and line.ended_at > now - RECENT]
     if not recent or max(line.ended_at for line in recent) < now - STALLED:
@@ -49,20 +49,20 @@ def rate_of(lines: Iterable[Fetched], now: datetime) -> float | None:
     return sum(line.count for line in recent) / seconds if seconds > 0 else None
 
 
-def progress(done: int, total: int, rate: float | None) -> Progress:
+def progress(done: int, total: int, rate: float | None) -> BackfillProgress:
     """`rate`: messages per second. `done` may exceed `total`, since removed messages stay stored for a while."""
     done = min(done, total)
-    return Progress(done, total, (total - done) / rate if rate else None)
+    return BackfillProgress(done, total, (total - done) / rate if rate else None)
 
 
-def together(parts: Iterable[Progress]) -> Progress | None:
+def together(parts: Iterable[BackfillProgress]) -> BackfillProgress | None:
     """The progress of several folders together; None for no folders. No estimate when one of them has none."""
     each = list(parts)
     if not each:
         return None
     left = [part.seconds_left for part in each]
     seconds = None if None in left else sum(seconds for seconds in left if seconds is not None)
-    return Progress(sum(part.done for part in each), sum(part.total for part in each), seconds)
+    return BackfillProgress(sum(part.done for part in each), sum(part.total for part in each), seconds)
 
 
 def about(seconds: float) -> str:

@@ -23,7 +23,7 @@ from mailbox.storage import disk_budget, raw_store
 from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.poison import Attempts
-from mailbox.sync.prefetch import Fetched
+from mailbox.sync.prefetch import FetchedBatch
 from mailbox.sync.prefetch_thread import RENEW_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class BatchWriter:
     attempts: Attempts
     has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
 
-    def read_batch(self, fetched: Fetched, *, prove: bool = False) -> ReadBatch:
+    def read_batch(self, fetched: FetchedBatch, *, prove: bool = False) -> ReadBatch:
         """Wait for the parsers, then write the raw bytes to the store.
 
         `prove`: also read back bytes that the store has already, and write them anew if they are damaged.

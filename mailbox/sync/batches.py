@@ -21,7 +21,7 @@ from mailbox.sync import plan
 from mailbox.sync.batch_writer import BatchWriter, ReadBatch
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
 from mailbox.sync.poison import ALONE_FROM, MOST_ATTEMPTS, PROVEN_BAD
-from mailbox.sync.prefetch import BATCH_COUNT, Fetched, MessageBudget, Prefetcher, Source
+from mailbox.sync.prefetch import BATCH_COUNT, FetchedBatch, MessageBudget, MessageSource, Prefetcher
 from mailbox.sync.prefetch_thread import FetchThread
 
 logger = logging.getLogger(__name__)
@@ -71,10 +71,10 @@ class FolderRun(BatchWriter):
         self._fetch_all(walk, ahead, last=True)
         return not ahead.waiting
 
-    def source(self, limit: int | None) -> Source:
+    def source(self, limit: int | None) -> MessageSource:
         known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
         stored_uid = known.order_by("-uid").values_list("uid", flat=True).first()
-        return Source(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
+        return MessageSource(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
 
     def _fetch_all(self, walk: plan.Walk, ahead: Prefetcher, *, last: bool) -> None:
         """Fetch all batches as a pipeline: while one is fetched, the one before is parsed, and the one before that is
@@ -82,7 +82,7 @@ class FolderRun(BatchWriter):
         ahead.look()
         if not ahead.waiting and last:
             self.commit(ReadBatch(), plan.advanced(self.stretch, walk, [], last=True))
-        read: deque[tuple[int, Fetched]] = deque()
+        read: deque[tuple[int, FetchedBatch]] = deque()
 
         def settle(keep: int) -> None:
             while len(read) > keep:
@@ -130,7 +130,7 @@ class FolderRun(BatchWriter):
             self._alone_left = self._alone_left - 1 if is_alone else BATCH_COUNT - 1
         return number
 
-    def _try_again(self, ahead: Prefetcher, first: int, number: int, thread: FetchThread) -> Fetched:
+    def _try_again(self, ahead: Prefetcher, first: int, number: int, thread: FetchThread) -> FetchedBatch:
         if number > PROVEN_BAD:
             self._alone_left = 0  # the bad message is found
             return ahead.skip(breaks_connection(self.state_pk))

@@ -36,7 +36,7 @@ class Unfinished(Exception):
     """The time of this run is over. The pieces are kept, and the next run goes on."""
 
 
-class Gone(Exception):
+class MessageGone(Exception):
     """The server no longer has the message."""
 
 
@@ -88,7 +88,7 @@ class LargeMessage:
             piece = fetch_piece(self.session.imap, self.meta.uid, offset, size)
             if piece is None:
                 self.file.remove()
-                raise Gone
+                raise MessageGone
             if offset + len(piece) > self.limit:
                 self.file.remove()
                 raise ProviderError(

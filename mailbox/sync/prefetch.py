@@ -22,7 +22,7 @@ NOT_GIVEN = "The server lists this message but does not give it."
 
 
 @dataclass
-class Fetched:
+class FetchedBatch:
     """A batch as it came from the server.
 
     uids: of the whole batch, in the walk's order. failures: UID -> why it was not fetched. sizes: UID -> bytes, as
@@ -50,7 +50,7 @@ class MessageBudget:
 
 
 @dataclass
-class Source:
+class MessageSource:
     """Fetches messages of the open folder and hands them to the parsers.
 
     vendor: of the database, which decides how the parsers write index terms.
@@ -64,13 +64,13 @@ class Source:
     limit: int | None
     stored_uid: int | None = None
 
-    def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> Fetched:
+    def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> FetchedBatch:
         """Fetch these UIDs. A refused message goes into `failures`; a MailError is raised for the whole connection.
 
         metas: UID -> flags, date and size, None for a UID that the server did not answer.
         """
         there = [meta for uid in uids if (meta := metas.get(uid)) is not None]
-        fetched = Fetched(list(uids), sizes={meta.uid: meta.size for meta in there})
+        fetched = FetchedBatch(list(uids), sizes={meta.uid: meta.size for meta in there})
         fetched.messages = list(self._bodies(there, fetched.failures))
         self._look_for_missing(fetched)
         fetched.read = parsing_pool.read(
@@ -132,7 +132,7 @@ class Source:
                     raise
         return not smallest
 
-    def _look_for_missing(self, fetched: Fetched) -> None:
+    def _look_for_missing(self, fetched: FetchedBatch) -> None:
         """Note as failures the UIDs that FETCH did not answer and SEARCH still finds; the others were expunged."""
         got = {each.meta.uid for each in fetched.messages}
         missing = [uid for uid in fetched.uids if uid not in got and uid not in fetched.failures]
@@ -159,7 +159,7 @@ class Prefetcher:
     UIDs, read from `uids`.
     """
 
-    source: Source
+    source: MessageSource
     uids: Iterator[int]
     budget: MessageBudget
     metas: dict[int, MessageMeta | None] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class Prefetcher:
         wanted = min(self.budget.left, META_COUNT) + 1
         self.waiting.extend(islice(self.uids, max(wanted - len(self.waiting), 0)))
 
-    def bring(self, *, count: int = BATCH_COUNT, asked: int = META_COUNT) -> Fetched:
+    def bring(self, *, count: int = BATCH_COUNT, asked: int = META_COUNT) -> FetchedBatch:
         """Fetch the next batch, of at most `count` messages and BATCH_BYTES.
 
         asked: how many messages one command asks flags, date and size of.
@@ -199,12 +199,12 @@ class Prefetcher:
         fetched.is_last = not self.waiting and self.error is None
         return fetched
 
-    def skip(self, reason: str) -> Fetched:
+    def skip(self, reason: str) -> FetchedBatch:
         """Do not fetch the next message: return it as a failure with this reason."""
         uid = self.waiting[0]
         self._take(1)
         self.look()
-        return Fetched([uid], failures={uid: reason}, is_last=not self.waiting)
+        return FetchedBatch([uid], failures={uid: reason}, is_last=not self.waiting)
 
     def _take(self, count: int) -> None:
         for _ in range(count):

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from mailbox.sync.account_session import AccountSession
-from mailbox.sync.prefetch import Fetched
+from mailbox.sync.prefetch import FetchedBatch
 
 RENEW_SECONDS = 30.0  # the lease is renewed this often while the run waits for server or parsers
 _counting = threading.Lock()
@@ -38,10 +38,10 @@ class FetchThread:
         with _counting:
             FetchThread.count -= 1
 
-    def begin(self, step: Callable[[], Fetched]) -> Future[Fetched]:
+    def begin(self, step: Callable[[], FetchedBatch]) -> Future[FetchedBatch]:
         return self._pool.submit(step)
 
-    def wait(self, coming: Future[Fetched]) -> Fetched:
+    def wait(self, coming: Future[FetchedBatch]) -> FetchedBatch:
         """Wait for the step and return its result, or raise what it raised. Renews the lease while it waits."""
         while True:
             try:

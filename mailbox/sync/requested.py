@@ -21,9 +21,9 @@ from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batch_writer import ReadBatch
 from mailbox.sync.batches import FolderRun, breaks_connection
-from mailbox.sync.large_messages import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
+from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, MessageGone, Unfinished
 from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
-from mailbox.sync.prefetch import Fetched
+from mailbox.sync.prefetch import FetchedBatch
 
 
 def fetch_asked(run: FolderRun) -> bool:
@@ -81,14 +81,14 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     return True
 
 
-def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
+def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> FetchedBatch:
     """Fetch a large message in pieces. Each piece resets the count of attempts: a message that makes progress is not
     the one that breaks connections (see poison)."""
-    fetched = Fetched([meta.uid], sizes={meta.uid: meta.size})
+    fetched = FetchedBatch([meta.uid], sizes={meta.uid: meta.size})
     file = _file(run, meta)
     try:
         message = LargeMessage(run.session, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))
-    except Gone:
+    except MessageGone:
         return fetched
     except MailError as error:
         if not is_refusal(error) or (isinstance(error, Throttled) and not run.source(limit).gives_another(meta.uid)):

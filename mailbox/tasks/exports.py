@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from mailbox.exports import requests, writing
-from mailbox.exports.selection import NotUnderstood, SearchSource, Selection
+from mailbox.exports.selection import SearchSource, Selection, SelectionInvalid
 from mailbox.features import FeatureOff
 from mailbox.models import Export
 
@@ -20,7 +20,7 @@ def export_slice(export_id: int) -> None:
         return
     try:
         writing.run(export, SearchSource(Selection.of(export.query), export.user))
-    except (FeatureOff, NotUnderstood) as refused:
+    except (FeatureOff, SelectionInvalid) as refused:
         writing.fail(export, str(refused), timezone.now())
         return
     # What waits (error) is taken up by the sweep, once a minute.

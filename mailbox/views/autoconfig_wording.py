@@ -8,7 +8,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, ServerSettings, SettingsSource
+from mailbox.autoconfig.servers import (
+    Discovery,
+    LookupOutcome,
+    LookupStep,
+    ServerRefusal,
+    ServerSettings,
+    SettingsSource,
+)
 from mailbox.presets import PRESETS, Preset
 
 KINDS = {"imap": "IMAP", "smtp": "SMTP"}
@@ -42,12 +49,12 @@ _LOOKED: dict[SettingsSource, Promise] = {
     SettingsSource.GUESS: gettext_lazy("Usual name %(where)s"),
 }
 # Outcome -> (tone, word) of the badge.
-_BADGES: dict[Outcome, tuple[str, Promise]] = {
-    Outcome.FOUND: ("fine", gettext_lazy("found")),
-    Outcome.NOTHING: ("waiting", gettext_lazy("nothing there")),
-    Outcome.UNUSABLE: ("needs", gettext_lazy("not taken")),
-    Outcome.FAILED: ("waiting", gettext_lazy("no answer")),
-    Outcome.SKIPPED: ("waiting", gettext_lazy("time was over")),
+_BADGES: dict[LookupOutcome, tuple[str, Promise]] = {
+    LookupOutcome.FOUND: ("fine", gettext_lazy("found")),
+    LookupOutcome.NOTHING: ("waiting", gettext_lazy("nothing there")),
+    LookupOutcome.UNUSABLE: ("needs", gettext_lazy("not taken")),
+    LookupOutcome.FAILED: ("waiting", gettext_lazy("no answer")),
+    LookupOutcome.SKIPPED: ("waiting", gettext_lazy("time was over")),
 }
 
 
@@ -107,7 +114,7 @@ def told(email: str, found: Discovery) -> FoundServers:
     return FoundServers(
         email=email,
         servers=tuple(_server(found, kind, email) for kind in KINDS),
-        refusals=tuple(_refusal(each) for each in found.steps if each.outcome == Outcome.UNUSABLE),
+        refusals=tuple(_refusal(each) for each in found.steps if each.outcome == LookupOutcome.UNUSABLE),
         asked=tuple(_asked(each) for each in found.steps),
         hint=str(preset.hint) if preset else "",
         wants_token=not preset and any(each.auth == "oauth" for each in servers),
@@ -137,7 +144,7 @@ def _asked(step: LookupStep) -> SourceLine:
 
 
 def _is_receiver(step: LookupStep) -> bool:
-    return step.source == SettingsSource.MX and step.outcome == Outcome.NOTHING and bool(step.said)
+    return step.source == SettingsSource.MX and step.outcome == LookupOutcome.NOTHING and bool(step.said)
 
 
 def initial_of(email: str, found: Discovery) -> dict[str, object]:

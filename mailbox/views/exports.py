@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mailbox.csv_text import lines_of
 from mailbox.exports import manifest, requests, writing
-from mailbox.exports.selection import NotUnderstood, Selection, estimate
+from mailbox.exports.selection import Selection, SelectionInvalid, estimate
 from mailbox.models import Account, Export, Folder
 from mailbox.models.team_marks import TEAM_FILTERS
 from mailbox.permissions import Role, require_role_somewhere
@@ -88,7 +88,7 @@ def messages_csv(request: HttpRequest) -> HttpResponseBase:
 def _selection(request: HttpRequest) -> Selection:
     try:
         return Selection.of(request.GET.urlencode())
-    except NotUnderstood as error:
+    except SelectionInvalid as error:
         raise Refused(str(error)) from error
 
 
@@ -124,7 +124,7 @@ def _shown(export: Export) -> Export:
 def _words_of(query: str) -> str:
     try:
         return ", ".join(line for _, line in _about(Selection.of(query)))
-    except (NotUnderstood, Account.DoesNotExist):
+    except (SelectionInvalid, Account.DoesNotExist):
         return query
 
 

@@ -39,7 +39,7 @@ class ShareForm(forms.Form):
     percent = forms.IntegerField(label=_("Share of accounts, percent"), min_value=features.NONE, max_value=features.ALL)
 
 
-class AccountForm(forms.Form):
+class AccountFeatureForm(forms.Form):
     feature = forms.ChoiceField(label=_("Feature"), choices=Feature)
     account = forms.CharField(label=_("Address of the account"), max_length=320)
     state = forms.ChoiceField(
@@ -68,14 +68,14 @@ def show(request: HttpRequest) -> HttpResponse:
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("Features concern all accounts: an administrator of all may see and set them."))
     if request.method != "POST":
-        return _page(request, AccountForm())
+        return _page(request, AccountFeatureForm())
     if "percent" in request.POST:
         share = ShareForm(request.POST)
         if share.is_valid():
             return _changed(request, Feature(share.cleaned_data["feature"]), None, share.cleaned_data["percent"])
         notices.error(request, gettext("A share is a number from 0 to 100."))
-        return _page(request, AccountForm(), status=422)
-    form = AccountForm(request.POST)
+        return _page(request, AccountFeatureForm(), status=422)
+    form = AccountFeatureForm(request.POST)
     if not form.is_valid():
         return _page(request, form, status=422)
     given = form.cleaned_data
@@ -98,7 +98,7 @@ def _changed(request: HttpRequest, feature: Feature, account: Account | None, pe
     return redirect("mailbox:features")
 
 
-def _page(request: HttpRequest, form: AccountForm, status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, form: AccountFeatureForm, status: int = 200) -> HttpResponse:
     pks = list(Account.objects.values_list("pk", flat=True))
     context = {"lines": _lines(pks), "account_count": len(pks), "form": form}
     return render(request, "mailbox/features.html", context, status=status)

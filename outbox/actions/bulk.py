@@ -27,7 +27,7 @@ from outbox.actions.estimate import (
     reason_to_skip,
     unchanged_since,
 )
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.actions.results import FOLLOWED_AT_MOST, HANDED_OVER, result_of
 from outbox.errors import ChangedMeanwhile, OutboxError
 from outbox.models import Operation, OperationRow, OutboxMessage
@@ -43,7 +43,7 @@ def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
 
     None when more rows are meant now than the page said: then it must ask again.
     """
-    filters = Filters.of_query(asked.query)
+    filters = OutboxFilters.of_query(asked.query)
     matching = meant(filters, user, asked.asked_at).filter(created_at__lte=asked.asked_at)
     rows = unchanged_since(matching, asked.asked_at).exclude(pk__in=asked.in_flight)
     newest = matching.order_by("-pk").values_list("pk", flat=True).first() or 0
@@ -110,7 +110,7 @@ def _run(operation_id: int, seconds: float, now: Callable[[], datetime]) -> set[
 
 
 def _window(operation: Operation, user: User) -> list[tuple[int, int]]:
-    filters = Filters.of_query(operation.query)
+    filters = OutboxFilters.of_query(operation.query)
     rows = meant(filters, user, operation.asked_at)
     rows = rows.filter(status__in=OPEN, pk__gt=operation.after_pk, pk__lte=operation.upto_pk)
     return list(rows.order_by("pk").values_list("pk", "account_id")[:_WINDOW])

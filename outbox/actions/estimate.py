@@ -16,7 +16,7 @@ from django.utils.translation import gettext_noop
 from mailbox import features
 from mailbox.models import Feature
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 
@@ -38,7 +38,7 @@ CHANGED = gettext_noop("it changed meanwhile")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class BulkEstimate:
     """What an action would do now: to how many rows, and why not to the others."""
 
     will: int
@@ -94,7 +94,7 @@ def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is
     return SIGN_IN if hold == Hold.SIGN_IN or needs_sign_in else ""
 
 
-def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None, known: features.Rollouts) -> Estimate:
+def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None, known: features.Rollouts) -> BulkEstimate:
     """`rows` are those the filter finds; `operated` as operated_by() has it. One query, whatever their number."""
     refused = F("account__smtp__needs_sign_in_since")
     open_rows = rows.filter(status__in=OPEN).order_by().annotate(refused=refused)
@@ -109,7 +109,7 @@ def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None, known: 
             skipped[reason] += number
         else:
             will += number
-    return Estimate(will, skipped)
+    return BulkEstimate(will, skipped)
 
 
 def operated_by(user: User) -> set[int] | None:
@@ -124,13 +124,13 @@ def visible_to(user: User) -> OutboxQuerySet:
     return rows if has_role_everywhere(user, Role.VIEWER) else rows.filter(account__in=accounts_for(user))
 
 
-def meant(filters: Filters, user: User, now: datetime) -> OutboxQuerySet:
+def meant(filters: OutboxFilters, user: User, now: datetime) -> OutboxQuerySet:
     return filters.of_state(filters.narrow(visible_to(user), now))
 
 
 def ask(
-    filters: Filters, verb: str, user: User, now: datetime, operated: set[int] | None
-) -> tuple[BulkQuestion, Estimate]:
+    filters: OutboxFilters, verb: str, user: User, now: datetime, operated: set[int] | None
+) -> tuple[BulkQuestion, BulkEstimate]:
     """Count for the page that asks, by two queries, whatever the number of rows. `operated`: see operated_by()."""
     in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
     # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.

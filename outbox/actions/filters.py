@@ -53,7 +53,7 @@ def _of_age(rows: OutboxQuerySet, edge: datetime, *, is_under: bool) -> OutboxQu
 
 
 @dataclass(frozen=True)
-class Filters:
+class OutboxFilters:
     """What the address asks for. Every part of it is kept in links, so that a page can be passed on."""
 
     state: str = ""
@@ -69,7 +69,7 @@ class Filters:
     among: tuple[int, ...] = ()  # of these accounts only; of a program whose token is bound to them. None: of all
 
     @classmethod
-    def of(cls, given: dict[str, str]) -> Filters:
+    def of(cls, given: dict[str, str]) -> OutboxFilters:
         """From the parameters of an address; raises NoSuchFilter. The account's number is checked by the caller."""
         known = {"state": STATES, "reason": OutboxMessage.Hold.values, "mark": MARKS, "error": ERRORS, "age": AGES}
         for name, values in known.items():
@@ -97,7 +97,7 @@ class Filters:
         )
 
     @classmethod
-    def of_query(cls, query: str) -> Filters:
+    def of_query(cls, query: str) -> OutboxFilters:
         """As query() wrote them."""
         return cls.of(dict(parse_qsl(query)))
 

@@ -12,7 +12,7 @@ from email.utils import formataddr
 
 from django.utils.translation import gettext
 
-from mailbox.mime.addresses import AddressError, Mailbox, Problem, canonical, read_typed
+from mailbox.mime.addresses import AddressError, AddressProblem, Mailbox, canonical, read_typed
 from outbox.errors import ValidationFailed
 
 MAX_RECIPIENTS = 100  # what every server must take in one transaction (RFC 5321 4.5.3.1.8)
@@ -82,10 +82,10 @@ def checked_spec(field: str, spec: str) -> str:
     try:
         return canonical(spec)
     except AddressError as error:
-        raise ValidationFailed(sentence(field, Problem(error.kind, spec[:100], error.detail))) from None
+        raise ValidationFailed(sentence(field, AddressProblem(error.kind, spec[:100], error.detail))) from None
 
 
-def sentence(field: str, problem: Problem) -> str:
+def sentence(field: str, problem: AddressProblem) -> str:
     """What is wrong with one address, and how to correct it."""
     values = {"field": field, "text": problem.text, "detail": problem.detail}
     return _SENTENCES.get(problem.kind, _malformed)() % values

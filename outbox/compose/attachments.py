@@ -53,7 +53,7 @@ class AttachmentContent:
     content_id: str = ""
 
 
-class Policy(Protocol):
+class PolicyLimits(Protocol):
     max_size_bytes: int
     allowed_content_types: list[str]
 
@@ -67,7 +67,7 @@ class AttachmentStore:
 
 
 def read_attachments(
-    wanted: Sequence[AttachmentInput], policy: Policy, store: AttachmentStore
+    wanted: Sequence[AttachmentInput], policy: PolicyLimits, store: AttachmentStore
 ) -> list[AttachmentContent]:
     """Check each attachment against the policy and read it; raises ValidationFailed."""
     if len(wanted) > MAX_ATTACHMENTS:
@@ -82,7 +82,7 @@ def read_attachments(
     return [read_attachment(each, policy, store) for each in wanted]
 
 
-def read_attachment(wanted: AttachmentInput, policy: Policy, store: AttachmentStore) -> AttachmentContent:
+def read_attachment(wanted: AttachmentInput, policy: PolicyLimits, store: AttachmentStore) -> AttachmentContent:
     """Check one attachment and return its bytes; raises ValidationFailed with the exact message of the case."""
     sources = [wanted.base64, wanted.content, wanted.path]
     if sum(source is not None for source in sources) != 1:
@@ -112,7 +112,7 @@ def checked_filename(filename: str) -> str:
     return name
 
 
-def checked_type(content_type: str, policy: Policy) -> str:
+def checked_type(content_type: str, policy: PolicyLimits) -> str:
     """The type without parameters, lower case; raises ValidationFailed when it is not allowed."""
     bare = content_type.partition(";")[0].strip().lower()
     allowed = {each.strip().lower() for each in policy.allowed_content_types}

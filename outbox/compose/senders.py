@@ -16,7 +16,7 @@ from outbox.errors import ValidationFailed
 
 
 @dataclass(frozen=True)
-class Sender:
+class SenderIdentity:
     account: Account
     alias: AccountAlias | None = None  # None: the account's own address
 
@@ -41,19 +41,19 @@ class Sender:
         return f"{self.account.pk}-{self.alias.pk}" if self.alias else str(self.account.pk)
 
 
-def senders_of(accounts: Iterable[Account]) -> list[Sender]:
+def senders_of(accounts: Iterable[Account]) -> list[SenderIdentity]:
     """All addresses that these accounts may send from; their aliases are to be prefetched."""
-    return [Sender(account, alias) for account in accounts for alias in (None, *account.aliases.all())]
+    return [SenderIdentity(account, alias) for account in accounts for alias in (None, *account.aliases.all())]
 
 
 def own_addresses(account: Account) -> list[str]:
     return [each.address for each in senders_of([account])]
 
 
-def sender_of(account: Account, address: str = "") -> Sender:
+def sender_of(account: Account, address: str = "") -> SenderIdentity:
     """The account's sender of this address, "" being its own. Raises ValidationFailed where it has no such address."""
     if not address or same(address) == same(account.email):
-        return Sender(account)
+        return SenderIdentity(account)
     found = next((each for each in senders_of([account]) if same(each.address) == same(address)), None)
     if found is None:
         raise ValidationFailed(
@@ -63,11 +63,11 @@ def sender_of(account: Account, address: str = "") -> Sender:
     return found
 
 
-def sender_named(account: Account, *headers: str) -> Sender:
+def sender_named(account: Account, *headers: str) -> SenderIdentity:
     """The first of the account's addresses that these address headers name; its own where they name none."""
     by_address = {same(each.address): each for each in reversed(senders_of([account]))}
     named = (same(each.address) for header in headers for each in read(header[:_LONGEST], is_decoded=True))
-    return next((by_address[each] for each in named if each in by_address), Sender(account))
+    return next((by_address[each] for each in named if each in by_address), SenderIdentity(account))
 
 
 _LONGEST = 60_000  # characters of an address header that are looked at

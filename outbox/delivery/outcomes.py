@@ -23,7 +23,7 @@ from outbox.delivery.endings import Ending
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
-from outbox.retry.policy import Fault, Kind, Limits, Phase, Settlement, Verdict
+from outbox.retry.policy import Fault, Kind, Phase, RetryLimits, Settlement, Verdict
 from outbox.smtp.mail import Delivery, Envelope, Mail
 from outbox.smtp.replies import Reply
 
@@ -83,8 +83,8 @@ class UnwrittenOutcome:
         return self.ending.settlement.status == OutboxMessage.Status.SENT
 
 
-def limits() -> Limits:
-    return Limits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
+def limits() -> RetryLimits:
+    return RetryLimits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
 
 
 def prepare(claim: Claim) -> Work:

@@ -31,7 +31,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RetryLimits:
     """Seconds, and the age at which the workers stop."""
 
     base_seconds: float
@@ -65,7 +65,7 @@ def lapse_seconds(lapses: int, base_seconds: float) -> float:
     return 0.0 if lapses <= LAPSES_BY_CHANCE else backoff_seconds(lapses - LAPSES_BY_CHANCE, base_seconds)
 
 
-def settle_failure(tried: Tried, verdict: Verdict, code: str, *, limits: Limits, now: datetime) -> Settlement:
+def settle_failure(tried: Tried, verdict: Verdict, code: str, *, limits: RetryLimits, now: datetime) -> Settlement:
     """Decide what becomes of a row whose attempt failed as `verdict`. Throttling is settled by settle_throttled."""
     if verdict is Verdict.UNCERTAIN:
         return _held(tried.retries, "uncertain", code, verdict, now)
@@ -80,14 +80,16 @@ def settle_failure(tried: Tried, verdict: Verdict, code: str, *, limits: Limits,
     return Settlement("failed", "", retries, now + wait, code, verdict)
 
 
-def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: Limits, now: datetime) -> Settlement:
+def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: RetryLimits, now: datetime) -> Settlement:
     """The server asked to wait: the row waits with its queue and loses no attempt, unless it is too old."""
     if now - tried.created_at > limits.give_up_after:
         return _held(tried.retries, "gave_up", code, Verdict.THROTTLED, now)
     return Settlement("failed", "", tried.retries, until, code, Verdict.THROTTLED)
 
 
-def settle_away(tried: Tried, looks: int, code: str, *, is_gone: bool, limits: Limits, now: datetime) -> Settlement:
+def settle_away(
+    tried: Tried, looks: int, code: str, *, is_gone: bool, limits: RetryLimits, now: datetime
+) -> Settlement:
     """The stored mail could not be read, at the `looks`-th look for it: the mail is not to blame and loses nothing. A
     store that is away is waited for, however long: nothing was sent, so there is nothing to ask a person. A file that
     the store says `is_gone` must not be looked for until the mail is too old."""
@@ -103,7 +105,9 @@ def _held(retries: int, hold: str, code: str, verdict: Verdict, now: datetime) -
     return Settlement("failed", hold, retries, now, code, verdict)
 
 
-def settle_accepted(tried: Tried, refused_codes: Iterable[int | None], *, limits: Limits, now: datetime) -> Settlement:
+def settle_accepted(
+    tried: Tried, refused_codes: Iterable[int | None], *, limits: RetryLimits, now: datetime
+) -> Settlement:
     """Decide after the server took the mail: `refused_codes` are of the recipients that still lack it, None of one who
     was refused for now whatever the code."""
     codes = list(refused_codes)

@@ -24,13 +24,13 @@ _NOT_OUR_PACE = re.compile(r"\b4\.[12]\.\d{1,3}\b|\b4\.5\.3\b|gr[ae]y-?\s?list",
 
 
 @dataclass(frozen=True)
-class Rule:
+class ThrottlingRule:
     words: re.Pattern[str]
     seconds: float
 
 
-def _rule(words: str, seconds: float = USUAL_SECONDS) -> Rule:
-    return Rule(re.compile(words, re.IGNORECASE | re.DOTALL), seconds)
+def _rule(words: str, seconds: float = USUAL_SECONDS) -> ThrottlingRule:
+    return ThrottlingRule(re.compile(words, re.IGNORECASE | re.DOTALL), seconds)
 
 
 # The first that is found counts.

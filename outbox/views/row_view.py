@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.lazy_text import Words
 from outbox.bounces.status_words import status_words
 from outbox.models import OutboxMessage
-from outbox.views.status import Tab, first_line, is_scheduled, is_unknown_user, may_be_undone, tab_of
+from outbox.views.status import OutboxTab, first_line, is_scheduled, is_unknown_user, may_be_undone, tab_of
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
@@ -59,7 +59,7 @@ class RowView:
     """A row as lists show it."""
 
     row: OutboxMessage
-    tab: Tab
+    tab: OutboxTab
     error: str
     tries: int
     fingerprint: str

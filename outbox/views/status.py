@@ -16,7 +16,7 @@ _UNKNOWN_USER = re.compile(r"\b5\.1\.[1236]\b")  # RFC 3463: bad mailbox, bad sy
 
 
 @dataclass(frozen=True)
-class Tab:
+class OutboxTab:
     """A state on the outbox page. `name`: the value in the URL, and the name of the QuerySet's method."""
 
     name: str
@@ -28,32 +28,36 @@ class Tab:
 
 
 TABS = (
-    Tab(
+    OutboxTab(
         "queued",
         _("Queued"),
         "waiting",
         "clock",
         _("Mail that waits for its first attempt is listed here, for a moment."),
     ),
-    Tab("sending", _("Sending"), "waiting", "paper-airplane", _("Mail that a worker is handing over right now.")),
-    Tab("retrying", _("Retrying"), "waiting", "arrow-path", _("Mail a server put off; it is tried again by itself.")),
-    Tab(
+    OutboxTab("sending", _("Sending"), "waiting", "paper-airplane", _("Mail that a worker is handing over right now.")),
+    OutboxTab(
+        "retrying", _("Retrying"), "waiting", "arrow-path", _("Mail a server put off; it is tried again by itself.")
+    ),
+    OutboxTab(
         "needs_decision",
         _("Needs a decision"),
         "needs",
         "question-mark-circle",
         _("Mail that may or may not have gone out, because the connection broke at the last moment."),
     ),
-    Tab(
+    OutboxTab(
         "failed_for_good", _("Failed"), "broken", "x-circle", _("Mail that a server refused for good, or not in time.")
     ),
-    Tab("sent", _("Sent"), "fine", "check-circle", _("Mail that a server has accepted."), is_final=True),
-    Tab("cancelled", _("Cancelled"), "waiting", "no-symbol", _("Mail that somebody took back in time."), is_final=True),
+    OutboxTab("sent", _("Sent"), "fine", "check-circle", _("Mail that a server has accepted."), is_final=True),
+    OutboxTab(
+        "cancelled", _("Cancelled"), "waiting", "no-symbol", _("Mail that somebody took back in time."), is_final=True
+    ),
 )
 TAB_BY_NAME = {tab.name: tab for tab in TABS}
 
 
-def tab_of(row: OutboxMessage) -> Tab:
+def tab_of(row: OutboxMessage) -> OutboxTab:
     by_status = {
         Status.PENDING.value: "queued",
         Status.SENDING.value: "sending",

@@ -18,11 +18,11 @@ from mailbox.permissions import Role, accounts_for, get_account, has_role_everyw
 from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of, of_accounts
 from outbox import tab_counts
-from outbox.actions.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
+from outbox.actions.filters import AGES, ERRORS, MARKS, NoSuchFilter, OutboxFilters
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.tab_counts import StoredCount
-from outbox.views.status import TABS, Tab
+from outbox.views.status import TABS, OutboxTab
 
 # Sent mail grows without end: beyond this number its tab shows the count of the periodic task or, with further filters,
 # "10,000+".
@@ -31,11 +31,11 @@ OPEN_STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_go
 LOOKED_AT = 100_000  # rows that one page searches for a text; takes about 70 ms
 
 
-def read_filters(request: HttpRequest) -> Filters:
+def read_filters(request: HttpRequest) -> OutboxFilters:
     """The filters in the query. Raises Refused for invalid ones."""
     number_of(request, "account")
     try:
-        return replace(Filters.of(request.GET.dict()), among=())
+        return replace(OutboxFilters.of(request.GET.dict()), among=())
     except NoSuchFilter as refused:
         raise Refused(str(refused)) from refused
 
@@ -48,7 +48,7 @@ class Chip:
     query: str
 
 
-def chips(filters: Filters, accounts: list[Account]) -> list[Chip]:
+def chips(filters: OutboxFilters, accounts: list[Account]) -> list[Chip]:
     email = next((account.email for account in accounts if account.pk == filters.account), gettext("an account"))
     reason = dict(OutboxMessage.Hold.choices).get(filters.reason, "")
     found = [
@@ -71,7 +71,7 @@ def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:
 
 
 def narrowed(
-    request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime, state: str = ""
+    request: HttpRequest, filters: OutboxFilters, accounts: list[Account], now: datetime, state: str = ""
 ) -> OutboxQuerySet:
     """The rows in this state that match the filters and belong to `accounts`, those the user may see."""
     sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
@@ -79,7 +79,7 @@ def narrowed(
     return narrowed_to(None if sees_all else wanted, filters, now, state)
 
 
-def narrowed_to(wanted: set[int] | None, filters: Filters, now: datetime, state: str) -> OutboxQuerySet:
+def narrowed_to(wanted: set[int] | None, filters: OutboxFilters, now: datetime, state: str) -> OutboxQuerySet:
     """The rows in this state that match the filters. `wanted`: pks of the accounts, instead of the filters' account;
     None: all."""
     rows: OutboxQuerySet = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
@@ -91,7 +91,13 @@ def narrowed_to(wanted: set[int] | None, filters: Filters, now: datetime, state:
 
 
 def newest_rows(
-    filters: Filters, wanted: set[int] | None, now: datetime, before: int | None, size: int, *, oldest: bool = False
+    filters: OutboxFilters,
+    wanted: set[int] | None,
+    now: datetime,
+    before: int | None,
+    size: int,
+    *,
+    oldest: bool = False,
 ) -> tuple[OutboxQuerySet, int | None]:
     """(a page of at most `size` rows, the pk at which the search for a text stopped; None if it did not).
 
@@ -176,7 +182,7 @@ class CountUpTo(Subquery):
 
 @dataclass(frozen=True)
 class CountedTab:
-    tab: Tab | None  # None: all states
+    tab: OutboxTab | None  # None: all states
     label: str
     count: str
     query: str
@@ -186,7 +192,7 @@ class CountedTab:
 
 
 def count_tabs(
-    request: HttpRequest, filters: Filters, accounts: list[Account], newest: SearchedRange, now: datetime
+    request: HttpRequest, filters: OutboxFilters, accounts: list[Account], newest: SearchedRange, now: datetime
 ) -> list[CountedTab]:
     """The tabs with their counts. `accounts`: those that the user may see.
 
@@ -224,7 +230,9 @@ def _final_counts(request: HttpRequest, rows: OutboxQuerySet, names: list[str]) 
     return found
 
 
-def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime) -> dict[str, int]:
+def _open_counts(
+    request: HttpRequest, filters: OutboxFilters, accounts: list[Account], now: datetime
+) -> dict[str, int]:
     """state -> number of rows, for the open states; one query.
 
     It counts all accounts, grouped, and leaves out the others afterwards: so only open rows are read, while a condition
@@ -251,7 +259,7 @@ class SearchedRange:
     below: int | None = None
 
     @classmethod
-    def newest(cls, filters: Filters) -> SearchedRange:
+    def newest(cls, filters: OutboxFilters) -> SearchedRange:
         """The range of the first page; one query if the filters have a text, else none."""
         if not filters.text:
             return cls()
@@ -273,7 +281,7 @@ class SearchedRange:
         return rows.filter(pk__lt=self.below, pk__gte=self.goes_on_at or 0)
 
 
-def _counted(request: HttpRequest, filters: Filters) -> dict[str, StoredCount]:
+def _counted(request: HttpRequest, filters: OutboxFilters) -> dict[str, StoredCount]:
     """state -> periodic count for the listed accounts; empty if other filters are active."""
     if replace(filters, account=None).narrows:
         return {}

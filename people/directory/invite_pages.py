@@ -20,7 +20,7 @@ from people.directory.invite_form import TAKEN, InviteForm
 from people.directory.pages import require_person_to_change
 from people.directory.rules import require_administrator
 from people.links import invitations, mails, site_mail, tokens
-from people.links.tokens import LASTS, Purpose
+from people.links.tokens import LASTS, LinkPurpose
 from people.sign_in import audit
 
 
@@ -58,7 +58,7 @@ def invite(request: HttpRequest) -> HttpResponse:
         form.add_error("email", TAKEN)
         return _invite_page(request, form)
     if not mails.invite(user, by):
-        return _shown(request, user, Purpose.INVITATION)
+        return _shown(request, user, LinkPurpose.INVITATION)
     messages.success(request, gettext("An invitation is on its way to %(email)s.") % {"email": user.email})
     return redirect("people:person", user.pk)
 
@@ -72,7 +72,10 @@ def _invite_page(request: HttpRequest, form: InviteForm) -> HttpResponse:
 def link(request: HttpRequest, pk: int) -> HttpResponse:
     """A link for this person: `how` is "mail", or "copy" to show it once, here."""
     user = require_person_to_change(request, pk)
-    by, purpose = signed_in_user(request), Purpose.INVITATION if invitations.is_pending(user) else Purpose.PASSWORD
+    by, purpose = (
+        signed_in_user(request),
+        LinkPurpose.INVITATION if invitations.is_pending(user) else LinkPurpose.PASSWORD,
+    )
     if not tokens.may_have_link(user):
         messages.error(request, gettext("A new password would open nothing for this person."))
         return redirect("people:person", pk)
@@ -82,7 +85,7 @@ def link(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, gettext("A user with all rights gets no link by mail."))
         return redirect("people:person", pk)
     is_queued = user.email and (
-        mails.invite(user, by) if purpose == Purpose.INVITATION else mails.password_link(user, by=by)
+        mails.invite(user, by) if purpose == LinkPurpose.INVITATION else mails.password_link(user, by=by)
     )
     if is_queued:
         AuditEntry.objects.create(user=by, verb="send_link", target=audit.target_of(user), detail=user.get_username())
@@ -92,7 +95,7 @@ def link(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("people:person", pk)
 
 
-def _shown(request: HttpRequest, user: User, purpose: Purpose) -> HttpResponse:
+def _shown(request: HttpRequest, user: User, purpose: LinkPurpose) -> HttpResponse:
     by = signed_in_user(request)
     AuditEntry.objects.create(user=by, verb="copy_link", target=audit.target_of(user), detail=user.get_username())
     days = LASTS[purpose].days

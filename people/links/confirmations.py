@@ -8,13 +8,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from people.links.tokens import Tokens
+from people.links.tokens import LinkTokens
 from people.models import EmailChange
 
 LASTS = timedelta(hours=1)
 
 
-class _OfChange(Tokens):
+class _OfChange(LinkTokens):
     """Signed with the new address: a later wish ends the earlier one's link."""
 
     wanted = ""
@@ -23,7 +23,7 @@ class _OfChange(Tokens):
         return f"{super()._make_hash_value(user, timestamp)}{self.wanted}"
 
 
-def _tokens(change: EmailChange) -> Tokens:
+def _tokens(change: EmailChange) -> LinkTokens:
     tokens = _OfChange("email", LASTS)
     tokens.wanted = change.email
     return tokens

@@ -19,7 +19,7 @@ from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.compose.private_part import MAKERS, PLACE, NothingToSay
 from people.links import confirmations, invitations, site_mail, tokens
-from people.links.tokens import Purpose
+from people.links.tokens import LinkPurpose
 from people.models import EmailChange
 
 logger = logging.getLogger(__name__)
@@ -27,19 +27,19 @@ Words = tuple[str, str]  # subject, text
 
 
 def make_known() -> None:
-    MAKERS["people.invitation"] = _maker(Purpose.INVITATION)
-    MAKERS["people.password"] = _maker(Purpose.PASSWORD)
+    MAKERS["people.invitation"] = _maker(LinkPurpose.INVITATION)
+    MAKERS["people.password"] = _maker(LinkPurpose.PASSWORD)
     MAKERS["people.email"] = _confirmation
 
 
-def _maker(purpose: Purpose) -> Callable[[int, Sequence[str]], str]:
+def _maker(purpose: LinkPurpose) -> Callable[[int, Sequence[str]], str]:
     def make(pk: int, recipients: Sequence[str]) -> str:
         user = User.objects.filter(pk=pk).first()
         if user is None or not tokens.may_have_link(user) or not _is_for(recipients, user.email):
             raise NothingToSay(gettext("The person was switched off, removed or given another address meanwhile."))
         if user.is_superuser:
             raise NothingToSay(gettext("A user with all rights gets no link by mail."))
-        if purpose == Purpose.INVITATION and not invitations.is_pending(user):
+        if purpose == LinkPurpose.INVITATION and not invitations.is_pending(user):
             raise NothingToSay(gettext("The person chose a password meanwhile."))
         return tokens.link_for(user, purpose)
 

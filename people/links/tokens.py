@@ -19,18 +19,18 @@ from people.links import site_mail
 from people.sign_in.local_passwords import may_use_password
 
 
-class Purpose(StrEnum):
+class LinkPurpose(StrEnum):
     """What a link is for; a part of its address and of its signature."""
 
     INVITATION = "invitation"
     PASSWORD = "password"  # noqa: S105 - a word, and no secret
 
 
-LASTS = {Purpose.INVITATION: timedelta(days=7), Purpose.PASSWORD: timedelta(hours=1)}
+LASTS = {LinkPurpose.INVITATION: timedelta(days=7), LinkPurpose.PASSWORD: timedelta(hours=1)}
 IN_BROWSER = timedelta(minutes=30)  # from opening the link to sending the new password
 
 
-class Tokens(PasswordResetTokenGenerator):
+class LinkTokens(PasswordResetTokenGenerator):
     """Tokens of one kind, good for `lasts` at most; settings.PASSWORD_RESET_TIMEOUT is the longest of all."""
 
     def __init__(self, kind: str, lasts: timedelta) -> None:
@@ -51,11 +51,11 @@ class Tokens(PasswordResetTokenGenerator):
         return self._num_seconds(self._now()) - made <= self.lasts.total_seconds()
 
 
-_of_link = {purpose: Tokens(purpose.value, lasts) for purpose, lasts in LASTS.items()}
-_of_browser = Tokens("browser", IN_BROWSER)
+_of_link = {purpose: LinkTokens(purpose.value, lasts) for purpose, lasts in LASTS.items()}
+_of_browser = LinkTokens("browser", IN_BROWSER)
 
 
-def link_for(user: User, purpose: Purpose) -> str:
+def link_for(user: User, purpose: LinkPurpose) -> str:
     """The address that lets whoever has it choose the user's password. Of settings.BASE_URL: what a request calls this
     host is the sender's word."""
     token = _of_link[purpose].make_token(user)
@@ -65,7 +65,7 @@ def link_for(user: User, purpose: Purpose) -> str:
 def user_of_link(purpose: str, pk: int, token: str) -> User | None:
     """Whose link this is; None when it is over, or never was one."""
     user = User.objects.filter(pk=pk).first()
-    is_good = user is not None and purpose in LASTS and _of_link[Purpose(purpose)].check_token(user, token)
+    is_good = user is not None and purpose in LASTS and _of_link[LinkPurpose(purpose)].check_token(user, token)
     return user if is_good and may_have_link(user) else None
 
 

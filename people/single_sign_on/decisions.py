@@ -21,7 +21,7 @@ from mailbox.models import AuditEntry
 from people.sign_in import audit
 from people.sign_in.refusals import refused
 from people.single_sign_on import client, pages, protocol, roles
-from people.single_sign_on.users import Refused, found_or_made
+from people.single_sign_on.users import SignOnRefused, found_or_made
 
 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -51,18 +51,18 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         known = sociallogin.user if sociallogin.is_existing else None
         try:
             if role is None:
-                raise Refused("too_many_groups" if roles.are_left_out(claims) else "no_role", known)
+                raise SignOnRefused("too_many_groups" if roles.are_left_out(claims) else "no_role", known)
             with transaction.atomic():
                 user = known or found_or_made(claims)
                 if not user.is_active:
-                    raise Refused("inactive", user)
+                    raise SignOnRefused("inactive", user)
                 if known is None:
                     _connect(request, sociallogin, user)
                 roles.give(user, role)
-        except Refused as refusal:
+        except SignOnRefused as refusal:
             self._refuse(request, refusal)
 
-    def _refuse(self, request: HttpRequest, refusal: Refused) -> NoReturn:
+    def _refuse(self, request: HttpRequest, refusal: SignOnRefused) -> NoReturn:
         if refusal.reason == "no_role" and refusal.user is not None:
             roles.take_away(refusal.user)
         audit.record_refusal(request, refusal.user, refusal.reason)

@@ -38,8 +38,8 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
     def __init__(self, request: HttpRequest, provider_id: str = PROVIDER_ID) -> None:
         super().__init__(request, provider_id)
 
-    def get_provider(self) -> Provider:
-        return Provider(self.request, app=app())
+    def get_provider(self) -> SignOnProvider:
+        return SignOnProvider(self.request, app=app())
 
     def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
         return request.build_absolute_uri(reverse("sso_callback"))
@@ -64,7 +64,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return login
 
 
-class Provider(OpenIDConnectProvider):  # type: ignore[misc]
+class SignOnProvider(OpenIDConnectProvider):  # type: ignore[misc]
     oauth2_adapter_class = Adapter
 
     def extract_uid(self, data: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from people.sign_in.refusals import REASONS
 LONGEST = 140  # of auth.User.username's 150: a number may follow
 
 
-class Refused(Exception):
+class SignOnRefused(Exception):
     """`reason` is a key of people.sign_in.refusals.REASONS; `user` is whom it concerns, where somebody is known."""
 
     def __init__(self, reason: str, user: User | None = None) -> None:
@@ -32,12 +32,12 @@ def found_or_made(claims: dict[str, Any]) -> User:
     if not same:
         return _made(claims, email if is_verified else "")
     if len(same) > 1:
-        raise Refused("ambiguous")
+        raise SignOnRefused("ambiguous")
     [user] = same
     if not is_verified:
-        raise Refused("unverified", user)
+        raise SignOnRefused("unverified", user)
     if user.is_superuser or user.get_username() == settings.BREAK_GLASS_USER:
-        raise Refused("superuser", user)
+        raise SignOnRefused("superuser", user)
     return user
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from prx_email_site import one_at_a_time
 from prx_email_site.backup.faults import BackupFault
-from prx_email_site.backup.stores import DRAFTS, BackupStore, Measured, StoredFile, measure, raw_stores
+from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, Measured, measure, raw_stores
 
 try:
     from mailbox.storage.object_store import S3RawStorage
@@ -54,12 +54,12 @@ class Bucket(BackupStore):
     def __str__(self) -> str:
         return f"s3://{self.storage.bucket_name}/{self.storage.location}"
 
-    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+    def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
         measured = Measured(source, path)
         self.storage.save(name, measured)
         return measured.as_stored(path)
 
-    def take(self, draft: Path, name: str) -> StoredFile:
+    def take(self, draft: Path, name: str) -> BackupFile:
         with draft.open("rb") as file:
             stored = measure(file, Path(name).name)
             file.seek(0)

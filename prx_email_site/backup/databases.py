@@ -23,7 +23,7 @@ Fetch = Callable[[str], list[Any]]
 
 
 @dataclass(frozen=True)
-class Content:
+class DatabaseContent:
     """What is in a database: rows by table, names of migrations, and for each segment the bytes that rows refer to."""
 
     counts: dict[str, int]
@@ -31,7 +31,7 @@ class Content:
     segments: dict[str, int]
 
 
-def dump(to: Path) -> Content:
+def dump(to: Path) -> DatabaseContent:
     """Copy the database to a file; says what is in the copy. Raises ToolFailed."""
     return _dump_sqlite(to) if connection.vendor == "sqlite" else _dump_postgresql(to)
 
@@ -44,17 +44,17 @@ def load(path: Path) -> None:
         _load_postgresql(path)
 
 
-def content() -> Content:
+def content() -> DatabaseContent:
     """Of the database of this process, in one snapshot."""
     with _snapshot() as fetch:
         return _content(fetch, connection.introspection.table_names())
 
 
-def _content(fetch: Fetch, tables: list[str]) -> Content:
+def _content(fetch: Fetch, tables: list[str]) -> DatabaseContent:
     counts = {table: fetch(f'SELECT count(*) FROM "{table}"')[0][0] for table in sorted(tables)}  # noqa: S608
     migrations = [f"{app}.{name}" for app, name in fetch("SELECT app, name FROM django_migrations")]
     ends = fetch('SELECT segment, max("offset" + length) FROM raw_messages GROUP BY segment')
-    return Content(counts, sorted(migrations), {segment: int(end) for segment, end in ends})
+    return DatabaseContent(counts, sorted(migrations), {segment: int(end) for segment, end in ends})
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def _snapshot() -> Iterator[Fetch]:
 # --- SQLite ---------------------------------------------------------------------------------------------------
 
 
-def _dump_sqlite(to: Path) -> Content:
+def _dump_sqlite(to: Path) -> DatabaseContent:
     """All pages in one step: a reader of the write-ahead log, in whose way no writer is, nor the other way round."""
     with closing(sqlite3.connect(connection.settings_dict["NAME"])) as ours, closing(sqlite3.connect(to)) as copy:
         ours.backup(copy)
@@ -100,7 +100,7 @@ def _load_sqlite(path: Path) -> None:
 # --- PostgreSQL -----------------------------------------------------------------------------------------------
 
 
-def _dump_postgresql(to: Path) -> Content:
+def _dump_postgresql(to: Path) -> DatabaseContent:
     """pg_dump sees what the counts see: the snapshot of one transaction, handed on by its name."""
     with _snapshot() as fetch:
         name = fetch("SELECT pg_export_snapshot()")[0][0]

@@ -19,9 +19,9 @@ from prx_email_site.backup import databases, manifest, sealing
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.manifest import Backup, Manifest
 from prx_email_site.backup.sealing import Writer
-from prx_email_site.backup.stores import DRAFTS, BackupStore, Folder, StoredFile, measure, raw_stores
+from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, FolderStore, measure, raw_stores
 
-Known = dict[str, StoredFile]  # by the name in the store
+Known = dict[str, BackupFile]  # by the name in the store
 
 ATTEMPTS = 3
 # Of the data folder. The mark of the installation must not come back with it (outbox.restore_guard); the keys are kept
@@ -73,7 +73,7 @@ def _make(backup: Backup, writer: Writer, now: datetime) -> Backup:
 
 def _copy_segments(
     writer: Writer, wanted: dict[str, int], there: dict[str, int], known: Known
-) -> tuple[list[StoredFile], list[str]]:
+) -> tuple[list[BackupFile], list[str]]:
     """`wanted`: segment -> bytes that rows refer to. `there`: what the store holds. What an earlier backup copied whole
     is not read again; what an interrupted one left is measured where it lies."""
     copied, missing = [], []
@@ -107,7 +107,7 @@ def _known(writer: Writer) -> Known:
     return {}
 
 
-def _copy_files(writer: Writer, there: dict[str, int], known: Known) -> Iterator[StoredFile]:
+def _copy_files(writer: Writer, there: dict[str, int], known: Known) -> Iterator[BackupFile]:
     """What else the data folder holds: translations of one's own, the folder of attachments."""
     for path in _other_files(writer.store):
         name = str(path.relative_to(settings.DATA_DIR))
@@ -123,7 +123,7 @@ def _copy_files(writer: Writer, there: dict[str, int], known: Known) -> Iterator
             raise BackupFault(f"{path} changes while it is copied: run this again.")
 
 
-def _copy_file(writer: Writer, path: Path, name: str, there: dict[str, int], known: Known) -> StoredFile | None:
+def _copy_file(writer: Writer, path: Path, name: str, there: dict[str, int], known: Known) -> BackupFile | None:
     """None where it was changed between the look at its digest, which makes its name, and the copy."""
     with path.open("rb") as source:
         found = measure(source, name)
@@ -142,7 +142,7 @@ def _copy_file(writer: Writer, path: Path, name: str, there: dict[str, int], kno
 def _other_files(store: BackupStore) -> Iterator[Path]:
     root = Path(settings.DATA_DIR)
     elsewhere = [Path(each.location).resolve() for each in raw_stores() if isinstance(each, FileSystemStorage)]
-    elsewhere += [store.path] if isinstance(store, Folder) else []
+    elsewhere += [store.path] if isinstance(store, FolderStore) else []
     for top in sorted(root.iterdir()):
         if top.name in LEFT_OUT or any(top.match(pattern) for pattern in LEFT_OUT_FILES):
             continue
@@ -153,7 +153,7 @@ def _other_files(store: BackupStore) -> Iterator[Path]:
 
 def write_keys(path: Path, store: BackupStore) -> None:
     """The keys, to a place apart from the backups: together they are the accounts' passwords in clear."""
-    if isinstance(store, Folder) and path.resolve().is_relative_to(store.path):
+    if isinstance(store, FolderStore) and path.resolve().is_relative_to(store.path):
         raise BackupFault("The keys are kept apart from the backup: name a file outside of its folder.")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

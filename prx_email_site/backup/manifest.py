@@ -17,7 +17,7 @@ from typing import IO, Any
 from prx_email_site.backup import places, sealing
 from prx_email_site.backup.faults import NoBackup, NoIdentity
 from prx_email_site.backup.sealing import Writer
-from prx_email_site.backup.stores import BackupStore, StoredFile, measure
+from prx_email_site.backup.stores import BackupFile, BackupStore, measure
 
 FORMAT, SEALED_FORMAT = 1, 2
 FILE_NAME, SEALED_NAME = "manifest.json", "manifest.age"
@@ -32,12 +32,12 @@ class Manifest:
 
     made_at: datetime
     engine: str
-    database: StoredFile
+    database: BackupFile
     migrations: list[str]
     counts: dict[str, int]
-    segments: list[StoredFile]
+    segments: list[BackupFile]
     missing: list[str]
-    files: list[StoredFile]
+    files: list[BackupFile]
     keys: list[str]
     format: int = FORMAT
 
@@ -48,9 +48,9 @@ class Listing:
     its manifest.json, and the manifest lies encrypted beside it."""
 
     recipients: list[str]
-    segments: list[StoredFile]
-    files: list[StoredFile]
-    sealed: StoredFile | None = None
+    segments: list[BackupFile]
+    files: list[BackupFile]
+    sealed: BackupFile | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Backup:
         said = self._json(self.manifest)
         try:
             if said["format"] == SEALED_FORMAT:
-                recipients, sealed = said["recipients"], StoredFile(**said["sealed"])
+                recipients, sealed = said["recipients"], BackupFile(**said["sealed"])
             elif said["format"] == FORMAT:
                 recipients, sealed = [], None
             else:
                 raise NoBackup(f"{self} has format {said['format']}; this release reads {FORMAT} and {SEALED_FORMAT}.")
-            stored = {name: [StoredFile(**each) for each in said[name]] for name in ("segments", "files")}
+            stored = {name: [BackupFile(**each) for each in said[name]] for name in ("segments", "files")}
             return Listing(recipients, sealed=sealed, **stored)
         except (KeyError, TypeError) as error:
             raise self._unreadable(error) from error
@@ -107,7 +107,7 @@ class Backup:
         yield from (f"{self.folder}{RAW}/{each.path}" for each in self.listing.segments)
         yield from (self.name_of(each) for each in self.listing.files)
 
-    def name_of(self, file: StoredFile) -> str:
+    def name_of(self, file: BackupFile) -> str:
         """Of a file of the data folder."""
         return f"{self.folder}{FILES}/{file.kept_as or file.sha256}"
 
@@ -140,9 +140,9 @@ class Backup:
         said = self._opened_manifest() if self.listing.sealed else self._json(self.manifest)
         try:
             said["made_at"] = datetime.fromisoformat(said["made_at"])
-            said["database"] = StoredFile(**said["database"])
+            said["database"] = BackupFile(**said["database"])
             for name in ("segments", "files"):
-                said[name] = [StoredFile(**each) for each in said[name]]
+                said[name] = [BackupFile(**each) for each in said[name]]
             return Manifest(**said)
         except (ValueError, KeyError, TypeError) as error:
             raise self._unreadable(error) from error
@@ -180,12 +180,12 @@ class Backup:
         self.store.put(self.manifest, io.BytesIO(text.encode()), FILE_NAME)
 
 
-def _listing_of(manifest: Manifest, writer: Writer, sealed: StoredFile) -> dict[str, Any]:
+def _listing_of(manifest: Manifest, writer: Writer, sealed: BackupFile) -> dict[str, Any]:
     """Files by the names that they are kept as: their own say what people attach."""
     listing = Listing(
         recipients=list(writer.recipients),
         segments=manifest.segments,
-        files=[StoredFile(each.kept_as, each.size, each.sha256, each.kept_as) for each in manifest.files],
+        files=[BackupFile(each.kept_as, each.size, each.sha256, each.kept_as) for each in manifest.files],
         sealed=sealed,
     )
     return {"format": SEALED_FORMAT, "made_at": manifest.made_at.isoformat(), **asdict(listing)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.files.storage import FileSystemStorage
 
 from prx_email_site.backup.faults import BackupFault
-from prx_email_site.backup.stores import BackupStore, Folder, raw_stores
+from prx_email_site.backup.stores import BackupStore, FolderStore, raw_stores
 
 
 def at(target: str | Path) -> BackupStore:
@@ -22,7 +22,7 @@ def at(target: str | Path) -> BackupStore:
     for store in raw_stores():
         if isinstance(store, FileSystemStorage):
             _refuse_overlap(folder, Path(store.location).resolve())
-    return Folder(folder)
+    return FolderStore(folder)
 
 
 def _refuse_overlap(folder: Path, raw: Path) -> None:

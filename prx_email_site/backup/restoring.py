@@ -29,7 +29,7 @@ from prx_email_site.backup.faults import (
     WrongKey,
 )
 from prx_email_site.backup.manifest import Backup, Manifest
-from prx_email_site.backup.stores import StoredFile, measure
+from prx_email_site.backup.stores import BackupFile, measure
 
 PAUSED = (
     "the database was restored from the backup of {made:%Y-%m-%d %H:%M} UTC. Mail that went out since then stands in "
@@ -82,7 +82,7 @@ def check_dump(backup: Backup, stated: Manifest) -> None:
             raise DumpDamaged(f"{backup}/{manifest.DATABASE} has other bytes than when it was made.")
 
 
-def check_segment(backup: Backup, stated: StoredFile) -> None:
+def check_segment(backup: Backup, stated: BackupFile) -> None:
     with open_segment(backup, stated.path) as file:
         refuse_damage(file, stated)
 
@@ -95,7 +95,7 @@ def open_segment(backup: Backup, segment: str) -> IO[bytes]:
         raise SegmentMissing(f"{segment} is not in the backup.") from error
 
 
-def refuse_damage(file: IO[bytes], stated: StoredFile) -> None:
+def refuse_damage(file: IO[bytes], stated: BackupFile) -> None:
     """Raises SegmentDamaged."""
     if measure(file, stated.path) != stated:
         raise SegmentDamaged(f"{stated.path} has other bytes than when it was copied.")
@@ -137,7 +137,7 @@ def refuse_if_used() -> None:
         raise NotEmpty("The database has accounts: give an empty one, or remove what is there yourself.")
 
 
-def _put_segment(backup: Backup, stated: StoredFile) -> None:
+def _put_segment(backup: Backup, stated: BackupFile) -> None:
     storage = raw_storage()
     with open_segment(backup, stated.path) as file, backup.opened(file, stated.path) as source:
         if storage.exists(stated.path):

@@ -16,7 +16,7 @@ import pyrage
 from django.conf import settings
 
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongIdentity
-from prx_email_site.backup.stores import DRAFTS, BackupStore, StoredFile
+from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore
 
 
 def folder_for(recipients: Sequence[str]) -> str:
@@ -61,7 +61,7 @@ class Writer:
             return digest
         return hmac.new(settings.ENCRYPTION_KEYS[0].encode(), digest.encode(), hashlib.sha256).hexdigest()
 
-    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+    def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
         """As the store's; size and digest are those of the bytes as they lie there."""
         if not self.recipients:
             return self.store.put(name, source, path)
@@ -71,7 +71,7 @@ class Writer:
                 pyrage.encrypt_io(source, target, [_recipient(each) for each in self.recipients])
             return replace(self.store.take(sealed, name), path=path)
 
-    def take(self, draft: Path, name: str) -> StoredFile:
+    def take(self, draft: Path, name: str) -> BackupFile:
         if not self.recipients:
             return self.store.take(draft, name)
         with draft.open("rb") as source:

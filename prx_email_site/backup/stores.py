@@ -26,7 +26,7 @@ DRAFTS = "draft-"
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class BackupFile:
     """`path` as the installation names it: a segment, or a file of the data folder. Size and digest, in hex, of the
     bytes as they lie in the store. `kept_as`: the name of a file of the data folder, where it is not its digest."""
 
@@ -50,11 +50,11 @@ class Measured(File):  # type: ignore[type-arg]  # not generic when it runs
             self._found.update(piece)
             yield piece
 
-    def as_stored(self, path: str) -> StoredFile:
-        return StoredFile(path, self.length, self._found.hexdigest())
+    def as_stored(self, path: str) -> BackupFile:
+        return BackupFile(path, self.length, self._found.hexdigest())
 
 
-def measure(source: IO[bytes], path: str) -> StoredFile:
+def measure(source: IO[bytes], path: str) -> BackupFile:
     measured = Measured(source, path)
     for _ in measured.chunks():
         pass
@@ -65,11 +65,11 @@ class BackupStore(ABC):
     """Every method raises OSError when the store is away; `open` and `as_file` FileNotFoundError where nothing is."""
 
     @abstractmethod
-    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+    def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
         """Write the rest of `source`, durable and whole under its name, or not there; in place of what was there."""
 
     @abstractmethod
-    def take(self, draft: Path, name: str) -> StoredFile:
+    def take(self, draft: Path, name: str) -> BackupFile:
         """As put(), of a file in drafts(), which goes."""
 
     @abstractmethod
@@ -101,13 +101,13 @@ class BackupStore(ABC):
 
 
 @dataclass(frozen=True)
-class Folder(BackupStore):
+class FolderStore(BackupStore):
     path: Path
 
     def __str__(self) -> str:
         return str(self.path)
 
-    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+    def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}.draft")
@@ -122,7 +122,7 @@ class Folder(BackupStore):
             draft.unlink(missing_ok=True)
         return measured.as_stored(path)
 
-    def take(self, draft: Path, name: str) -> StoredFile:
+    def take(self, draft: Path, name: str) -> BackupFile:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft.chmod(0o600)

@@ -69,7 +69,7 @@ class AccountOutcome:
 
 
 @dataclass(frozen=True)
-class Share:
+class HistogramBar:
     """One class of a distribution, with its number."""
 
     label: Words
@@ -81,7 +81,7 @@ class Share:
 class Waits:
     """How long mail took from the time when it could be sent until the server accepted it."""
 
-    shares: list[Share]
+    shares: list[HistogramBar]
     count: int
     half: str  # the median, in words
     most: str  # the 95th percentile, in words
@@ -99,7 +99,7 @@ class LateAccount:
 class Lags:
     """How long ago each syncing account was up to date in all its folders."""
 
-    shares: list[Share]
+    shares: list[HistogramBar]
     furthest: list[LateAccount]
 
 
@@ -138,9 +138,12 @@ def _width(count: int, most: int) -> float:
     return round(max(1.0, 100 * count / most), 1) if count else 0
 
 
-def shared(counts: Sequence[int], limits: Sequence[tuple[int, Words]]) -> list[Share]:
+def shared(counts: Sequence[int], limits: Sequence[tuple[int, Words]]) -> list[HistogramBar]:
     most = max(counts, default=0) or 1
-    return [Share(label, number, _width(number, most)) for (_least, label), number in zip(limits, counts, strict=True)]
+    return [
+        HistogramBar(label, number, _width(number, most))
+        for (_least, label), number in zip(limits, counts, strict=True)
+    ]
 
 
 def _tallied(seconds: Iterable[float], limits: Sequence[tuple[int, Words]]) -> list[int]:

@@ -20,7 +20,7 @@ from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.accounts import AccountRow, is_partial, rows_of
 from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.visible_rows import newest_rows
@@ -110,7 +110,7 @@ def charts(request: HttpRequest) -> HttpResponse:
     start = chart.starts_of(period, now, period.steps)[0]
     counters = of_accounts(Counter.objects.all(), request)
     wanted = of_some(request, list(accounts_for(request.user)))
-    sent, _end = newest_rows(Filters(state="sent"), wanted, now, None, figures.MAILS_LOOKED_AT)
+    sent, _end = newest_rows(OutboxFilters(state="sent"), wanted, now, None, figures.MAILS_LOOKED_AT)
     outbox = OutboxMessage.objects.all()
     named, rest = figures.by_account(counters, outbox if wanted is None else outbox.whose(wanted), start)
     fetched = of_accounts(Folder.objects.chosen().filter(account__sync_enabled=True), request)

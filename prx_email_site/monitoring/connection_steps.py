@@ -19,7 +19,7 @@ from outbox import connection_check
 
 
 @dataclass(frozen=True)
-class Step:
+class ConnectionStep:
     """The result of one step. words: what was found, or the server's words. advice: what to do, "" on success."""
 
     side: str  # "imap" or "smtp"
@@ -30,7 +30,7 @@ class Step:
     advice: str = ""
 
 
-def examine(account: Account) -> Iterator[Step]:
+def examine(account: Account) -> Iterator[ConnectionStep]:
     """Test IMAP and SMTP of the account. A failed step ends that server's steps, except that the sign-in is always
     tried, since its error says most."""
     for transport in (account.imap, account.smtp):
@@ -42,14 +42,14 @@ def examine(account: Account) -> Iterator[Step]:
     took = time.monotonic() - began
     for side in ("imap", "smtp"):
         ok, words, code = (getattr(test, f"{side}_{name}") for name in ("ok", "reply", "code"))
-        yield Step(side, "sign in", bool(ok), words, took, "" if ok else troubleshooting.about(code, words))
+        yield ConnectionStep(side, "sign in", bool(ok), words, took, "" if ok else troubleshooting.about(code, words))
 
 
-def _reach(account: Account, transport: Transport) -> Iterator[Step]:
+def _reach(account: Account, transport: Transport) -> Iterator[ConnectionStep]:
     try:
         endpoint = transport.endpoint(account.ca_certificate)
     except DecryptionFailed as error:
-        yield Step(transport.kind, "secret", False, str(error), 0, troubleshooting.about("key", str(error)))
+        yield ConnectionStep(transport.kind, "secret", False, str(error), 0, troubleshooting.about("key", str(error)))
         return
     steps: list[tuple[str, Callable[[Endpoint], str]]] = [("look up the name", _resolve), ("connect", _connect)]
     if endpoint.security == "tls":
@@ -61,7 +61,7 @@ def _reach(account: Account, transport: Transport) -> Iterator[Step]:
         except OSError as error:  # network and TLS errors
             words, ok = str(error) or type(error).__name__, False
         advice = "" if ok else troubleshooting.about("network", words)
-        yield Step(transport.kind, name, ok, words, time.monotonic() - began, advice)
+        yield ConnectionStep(transport.kind, name, ok, words, time.monotonic() - began, advice)
         if not ok:
             return
 

@@ -22,7 +22,7 @@ from mailbox.schedules import ScheduleState
 from mailbox.storage.table_sizes import WHOLE_FILE
 from mailbox.views.accounts import is_partial
 from prx_email_site.monitoring import system_status
-from prx_email_site.monitoring.system_status import Host, Process, SystemStatus
+from prx_email_site.monitoring.system_status import Host, ProcessStatus, SystemStatus
 
 LATE_AFTER = timedelta(minutes=2)  # django-q2 looks for due schedules every half minute
 FAULTS: dict[str, Words] = {
@@ -43,7 +43,7 @@ class RoleLine:
 
     tone: str
     label: Words
-    process: Process
+    process: ProcessStatus
     detail: str = ""
 
 
@@ -104,7 +104,7 @@ def _line(host: Host, found: SystemStatus) -> HostLine:
     )
 
 
-def _role(process: Process, host: Host, found: SystemStatus) -> RoleLine:
+def _role(process: ProcessStatus, host: Host, found: SystemStatus) -> RoleLine:
     label = ProcessHeartbeat.Role(process.role).label
     detail = ""
     if process.role == ProcessHeartbeat.Role.PUSH and process.alive:

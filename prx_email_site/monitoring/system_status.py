@@ -42,7 +42,7 @@ FAULTS |= {"fetching_stopped_since": "disk reserve reached"}
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessStatus:
     """A process of a host. `pid` 0: started by cron, with another pid each time."""
 
     role: str
@@ -60,7 +60,7 @@ class Host:
     its data folder. Values that only workers report are None if none runs."""
 
     name: str
-    processes: list[Process]
+    processes: list[ProcessStatus]
     load: float | None = None
     processors: int | None = None
     disk_free_percent: int | None = None
@@ -72,16 +72,16 @@ class Host:
         return any(each.alive for each in self.processes)
 
     @property
-    def roles(self) -> list[Process]:
+    def roles(self) -> list[ProcessStatus]:
         """One process of each role, a live one if there is any: a process that was replaced is not shown as gone."""
-        found: dict[str, Process] = {}
+        found: dict[str, ProcessStatus] = {}
         for each in sorted(self.processes, key=lambda each: (not each.alive, -each.seen_at.timestamp())):
             found.setdefault(each.role, each)
         return sorted(found.values(), key=lambda each: ProcessHeartbeat.Role.values.index(each.role))
 
 
 @dataclass(frozen=True)
-class Table:
+class TableStatus:
     """One table. grown: bytes since `grown_since` (a week ago, or the first measurement after); None without one."""
 
     name: str
@@ -102,7 +102,7 @@ class SystemStatus:
     push: dict[str, dict[str, int]]
     leases: list[dict[str, Any]]
     schedules: list[ScheduleState]
-    tables: list[Table]
+    tables: list[TableStatus]
     storage: dict[str, int]
     restore_proven_at: datetime | None
     versions: dict[str, str]
@@ -158,13 +158,13 @@ def _hosts(now: datetime) -> list[Host]:
 
 def _host(name: str, rows: list[ProcessHeartbeat], beats: list[WorkerHeartbeat], told: set[int], now: datetime) -> Host:
     processes = [
-        Process(row.role, row.pid, row.is_alive(now), row.seen_at, row.started_at, row.release, row.python)
+        ProcessStatus(row.role, row.pid, row.is_alive(now), row.seen_at, row.started_at, row.release, row.python)
         for row in rows
     ]
     untold = [beat for beat in beats if beat.cluster_pid not in told]  # clusters of an earlier release
     role = ProcessHeartbeat.Role.WORKERS.value
     processes += [
-        Process(role, beat.cluster_pid, beat.is_recent(beat.seen_at, now), beat.seen_at, beat.started_at)
+        ProcessStatus(role, beat.cluster_pid, beat.is_recent(beat.seen_at, now), beat.seen_at, beat.started_at)
         for beat in untold
     ]
     alive = [beat for beat in beats if beat.is_recent(beat.seen_at, now)]
@@ -190,7 +190,7 @@ def _faults(beats: Iterable[WorkerHeartbeat]) -> dict[str, datetime]:
     return since
 
 
-def _tables(now: datetime) -> list[Table]:
+def _tables(now: datetime) -> list[TableStatus]:
     """The largest tables by the newest measurement, with the growth since the earliest one of the week before it."""
     lately = (now - timedelta(days=GROWTH_DAYS + 1)).date()
     rows = list(TableSize.objects.filter(day__gte=lately).order_by("day"))
@@ -203,9 +203,9 @@ def _tables(now: datetime) -> list[Table]:
     return found[:TABLES_SHOWN]
 
 
-def _table(row: TableSize, before: TableSize) -> Table:
+def _table(row: TableSize, before: TableSize) -> TableStatus:
     is_other = before.day < row.day
-    return Table(
+    return TableStatus(
         name=row.table,
         size=row.size,
         rows=row.rows,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from prx_email_site.personal_data.tables import Way
 
 
-class Outcome(StrEnum):
+class ErasureOutcome(StrEnum):
     REMOVED = "removed"
     EMPTIED = "emptied"  # the row stays for what must not happen twice, without content and without the address
     MASKED = "masked"
@@ -20,7 +20,13 @@ class Outcome(StrEnum):
     KEPT = "kept"  # see the table's reason
 
 
-STAYS = (Outcome.HELD, Outcome.WAITS, Outcome.KEY, Outcome.MENTIONED, Outcome.KEPT)  # named in the report
+STAYS = (
+    ErasureOutcome.HELD,
+    ErasureOutcome.WAITS,
+    ErasureOutcome.KEY,
+    ErasureOutcome.MENTIONED,
+    ErasureOutcome.KEPT,
+)  # named in the report
 KEY_IS_KNOWN_FOR = timedelta(days=30)  # as retention promises to programs that repeat a request
 
 
@@ -35,20 +41,20 @@ class Facts:
     written_at: datetime | None = None
 
 
-def decide(way: Way, facts: Facts, now: datetime, *, mentions: bool) -> Outcome:
+def decide(way: Way, facts: Facts, now: datetime, *, mentions: bool) -> ErasureOutcome:
     """`mentions`: mail that only mentions the address is meant, too."""
     if way == Way.KEEP:
-        return Outcome.KEPT
+        return ErasureOutcome.KEPT
     if facts.is_held:
-        return Outcome.HELD
+        return ErasureOutcome.HELD
     if way == Way.MASK:
-        return Outcome.MASKED if facts.is_over else Outcome.WAITS
+        return ErasureOutcome.MASKED if facts.is_over else ErasureOutcome.WAITS
     if not facts.is_theirs and not mentions and way in (Way.RECEIVED, Way.SENT):
-        return Outcome.MENTIONED
+        return ErasureOutcome.MENTIONED
     if way == Way.SENT:
         if not facts.is_over:
-            return Outcome.WAITS
+            return ErasureOutcome.WAITS
         is_known = facts.written_at is not None and facts.written_at > now - KEY_IS_KNOWN_FOR
-        return Outcome.KEY if facts.has_key and is_known else Outcome.EMPTIED
+        return ErasureOutcome.KEY if facts.has_key and is_known else ErasureOutcome.EMPTIED
     # Of a draft a part can go; a mail's stored bytes go as a whole.
-    return Outcome.REMOVED if facts.is_theirs or way == Way.RECEIVED else Outcome.MASKED
+    return ErasureOutcome.REMOVED if facts.is_theirs or way == Way.RECEIVED else ErasureOutcome.MASKED

@@ -12,13 +12,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from mailbox.exports.mails import PAGE, Cursor, Mail, of_messages
+from mailbox.exports.mails import PAGE, Cursor, ExportedMail, of_messages
 from mailbox.exports.manifest import line
 from mailbox.models import AuditEntry, Export, Message
 from mailbox.queueing import queue
 from outbox.models import OutboxMessage
 from prx_email_site.personal_data.address import digest, stands_in
-from prx_email_site.personal_data.tables import TABLES, Table
+from prx_email_site.personal_data.tables import TABLES, PersonalTable
 from prx_email_site.personal_data.walking import candidates, model_of
 
 MAILS = {table.label: table for table in TABLES if table.label in ("mailbox.Message", "outbox.OutboxMessage")}
@@ -51,7 +51,7 @@ class PersonSource:
     def count(self) -> int:
         return sum(1 for table in (RECEIVED, SENT) for _ in rows_of(table, self.address))
 
-    def page(self, after: Cursor) -> tuple[list[Mail], list[Cursor]]:
+    def page(self, after: Cursor) -> tuple[list[ExportedMail], list[Cursor]]:
         place, key = after or ["received", None]
         if place == "end":
             return [], []
@@ -72,7 +72,7 @@ class PersonSource:
         return [("person.json", json.dumps(said, ensure_ascii=False, indent=1, default=str).encode())]
 
 
-def rows_of(table: Table, address: str) -> Iterator[Any]:
+def rows_of(table: PersonalTable, address: str) -> Iterator[Any]:
     """Rows in whose own columns the address stands."""
     after, is_last = None, False
     while not is_last:
@@ -80,19 +80,19 @@ def rows_of(table: Table, address: str) -> Iterator[Any]:
         yield from _theirs(table, keys, address)
 
 
-def _theirs(table: Table, keys: Sequence[Any], address: str) -> list[Any]:
+def _theirs(table: PersonalTable, keys: Sequence[Any], address: str) -> list[Any]:
     rows = model_of(table)._base_manager.filter(pk__in=keys).order_by("pk")
     if table.label in MAILS:
         rows = rows.select_related("account")
     return [row for row in rows if any(stands_in(address, getattr(row, name)) for name in table.columns)]
 
 
-def _dumped(table: Table, row: Message | OutboxMessage | Any) -> dict[str, Any]:
+def _dumped(table: PersonalTable, row: Message | OutboxMessage | Any) -> dict[str, Any]:
     names = [name for name in (*table.columns, *table.mentions) if name not in BODIES]
     return {"key": row.pk} | {name: getattr(row, name) for name in names}
 
 
-def _of_outbox(row: OutboxMessage) -> Mail:
+def _of_outbox(row: OutboxMessage) -> ExportedMail:
     said = line(
         account=row.account.email,
         message_id=row.provider_message_id or row.message_id,
@@ -102,4 +102,4 @@ def _of_outbox(row: OutboxMessage) -> Mail:
         complete=True,
     )
     name = f"outbox/{row.pk}.eml"
-    return Mail(name, row.mime_digest, row.mime_size, row.mail_from, row.created_at, row.account_id, [said])
+    return ExportedMail(name, row.mime_digest, row.mime_size, row.mail_from, row.created_at, row.account_id, [said])

@@ -97,7 +97,7 @@ def erase(request: HttpRequest, pk: int) -> HttpResponse:
         return question
     try:
         requests.confirm(found, signed_in_user(request), mentions=mentions, now=timezone.now())
-    except requests.Refused as refused:
+    except requests.RemovalRefused as refused:
         messages.error(request, gettext(str(refused)))
     return redirect("personal_data_search", pk)
 

@@ -12,7 +12,7 @@ from mailbox.models import Attachment, LetGo, Message, Preview, Quarantine
 from mailbox.storage import raw_store
 from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient
 from prx_email_site.personal_data.address import placeholder, without
-from prx_email_site.personal_data.tables import Table, Way
+from prx_email_site.personal_data.tables import PersonalTable, Way
 from prx_email_site.retention.kinds import KINDS, What
 
 # What stands in the raw store for a mail that was emptied: pages, bounces and checks go on as with any other.
@@ -20,7 +20,7 @@ ERASED = {"subject": "(erased)", "body_text": "The content of this mail was eras
 TOMBSTONE = "Subject: {subject}\r\n\r\n{body_text}\r\n".format(**ERASED).encode()
 
 
-def remove(table: Table, rows: Sequence[Any]) -> None:
+def remove(table: PersonalTable, rows: Sequence[Any]) -> None:
     pks = [row.pk for row in rows]
     if table.way == Way.RECEIVED:
         _remove_received(pks)
@@ -45,7 +45,7 @@ def _let_go_of(rows: Sequence[Quarantine]) -> None:
     LetGo.objects.bulk_create(gone, ignore_conflicts=True)
 
 
-def mask(table: Table, rows: Sequence[Any], address: str) -> None:
+def mask(table: PersonalTable, rows: Sequence[Any], address: str) -> None:
     for row in rows:
         changed = _masked(row, (*table.columns, *table.mentions), address)
         type(row)._default_manager.filter(pk=row.pk).update(**changed)

@@ -23,7 +23,7 @@ OWN = gettext_noop("It is the address of an account here: delete the account, wh
 NOT_COUNTED = gettext_noop("It was not looked for to the end, or is erased already.")
 
 
-class Refused(Exception):
+class RemovalRefused(Exception):
     """str() is a sentence of HELD and so on."""
 
 
@@ -54,12 +54,12 @@ def why_not(address: str) -> str:
 def confirm(search: PersonSearch, user: User | None, *, mentions: bool, now: datetime) -> None:
     """Have workers erase what was found, and what has come since. Raises Refused."""
     if search.state == State.COUNTED and (reason := why_not(search.address)):
-        raise Refused(reason)
+        raise RemovalRefused(reason)
     begun: dict[str, Any] = {"state": State.ERASING, "confirmed_at": now, "moved_at": now, "mentions": mentions}
     anew: dict[str, Any] = {"table": 0, "after": None, "found": {}, "named": {}, "user": user}
     with transaction.atomic():
         if PersonSearch.objects.filter(pk=search.pk, state=State.COUNTED).update(**begun, **anew) != 1:
-            raise Refused(NOT_COUNTED)
+            raise RemovalRefused(NOT_COUNTED)
         _record("person_erase", search, user)
         queue_slice(search.pk)
 

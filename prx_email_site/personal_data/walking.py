@@ -26,10 +26,10 @@ from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
 from prx_email_site.personal_data import removal
 from prx_email_site.personal_data.address import stands_in
-from prx_email_site.personal_data.decisions import STAYS, Outcome, decide
+from prx_email_site.personal_data.decisions import STAYS, ErasureOutcome, decide
 from prx_email_site.personal_data.facts import facts_of
 from prx_email_site.personal_data.requests import HELD, finish, refuse
-from prx_email_site.personal_data.tables import TABLES, Table
+from prx_email_site.personal_data.tables import TABLES, PersonalTable
 
 State = PersonSearch.State
 STRETCH = 2_000  # keys looked through by one query
@@ -38,11 +38,11 @@ SLICE_SECONDS = 20.0
 NAMED = 100  # keys of rows that stay, of a table and reason
 
 
-def model_of(table: Table) -> type[Model]:
+def model_of(table: PersonalTable) -> type[Model]:
     return apps.get_model(table.label)
 
 
-def candidates(table: Table, address: str, after: Any) -> tuple[list[Any], Any, bool]:
+def candidates(table: PersonalTable, address: str, after: Any) -> tuple[list[Any], Any, bool]:
     """Keys of rows that may hold it, BATCH at most; up to where that looked; whether the table ends there."""
     rows = model_of(table)._base_manager.order_by("pk")
     rows = rows if after is None else rows.filter(pk__gt=after)
@@ -56,7 +56,7 @@ def candidates(table: Table, address: str, after: Any) -> tuple[list[Any], Any, 
     return keys, stretch[-1], len(stretch) < STRETCH
 
 
-def _containing(rows: QuerySet[Any], table: Table, address: str) -> QuerySet[Any]:
+def _containing(rows: QuerySet[Any], table: PersonalTable, address: str) -> QuerySet[Any]:
     """By a part of the text, which the database tells; whether it is the whole address is asked of each row."""
     ways = dict.fromkeys((address, quote(address, safe=""), json.dumps(address)[1:-1]))
     conditions = []
@@ -99,10 +99,10 @@ def _step(search: PersonSearch, now: datetime) -> bool:
 
 
 def _decided(
-    search: PersonSearch, table: Table, keys: Sequence[Any], legal_holds: LegalHolds, now: datetime
-) -> dict[Outcome, list[Any]]:
+    search: PersonSearch, table: PersonalTable, keys: Sequence[Any], legal_holds: LegalHolds, now: datetime
+) -> dict[ErasureOutcome, list[Any]]:
     """The rows by what is to be done with each; it is done when the search is erasing."""
-    chosen: dict[Outcome, list[Any]] = defaultdict(list)
+    chosen: dict[ErasureOutcome, list[Any]] = defaultdict(list)
     if not keys:
         return chosen
     is_erasing, address = search.state == State.ERASING, search.address
@@ -121,17 +121,17 @@ def _stands_in(row: Model, columns: Sequence[str], address: str) -> bool:
     return any(stands_in(address, getattr(row, name)) for name in columns)
 
 
-def _erase(table: Table, chosen: dict[Outcome, list[Any]], address: str) -> None:
+def _erase(table: PersonalTable, chosen: dict[ErasureOutcome, list[Any]], address: str) -> None:
     for outcome, rows in chosen.items():
-        if outcome == Outcome.REMOVED:
+        if outcome == ErasureOutcome.REMOVED:
             removal.remove(table, rows)
-        elif outcome == Outcome.MASKED:
+        elif outcome == ErasureOutcome.MASKED:
             removal.mask(table, rows, address)
-        elif outcome in (Outcome.EMPTIED, Outcome.KEY):
-            removal.empty(rows, address, with_key=outcome == Outcome.EMPTIED)
+        elif outcome in (ErasureOutcome.EMPTIED, ErasureOutcome.KEY):
+            removal.empty(rows, address, with_key=outcome == ErasureOutcome.EMPTIED)
 
 
-def _note(search: PersonSearch, table: Table, chosen: dict[Outcome, list[Any]]) -> None:
+def _note(search: PersonSearch, table: PersonalTable, chosen: dict[ErasureOutcome, list[Any]]) -> None:
     if not chosen:
         return
     counts, named = search.found.get(table.label, {}), search.named.get(table.label, {})

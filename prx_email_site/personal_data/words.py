@@ -10,28 +10,30 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import PersonSearch
-from prx_email_site.personal_data.decisions import Outcome
+from prx_email_site.personal_data.decisions import ErasureOutcome
 from prx_email_site.personal_data.tables import TABLES
 
 State = PersonSearch.State
 TO_DO = {
-    Outcome.REMOVED: _("to be removed"),
-    Outcome.EMPTIED: _("to be emptied: content, names and address go"),
-    Outcome.MASKED: _("to lose the address"),
+    ErasureOutcome.REMOVED: _("to be removed"),
+    ErasureOutcome.EMPTIED: _("to be emptied: content, names and address go"),
+    ErasureOutcome.MASKED: _("to lose the address"),
 }
 DONE = {
-    Outcome.REMOVED: _("removed"),
-    Outcome.EMPTIED: _("emptied: content, names and address are gone"),
-    Outcome.MASKED: _("lost the address"),
-    Outcome.KEY: _("emptied but for the idempotency key, which prevents a second sending for 30 days"),
+    ErasureOutcome.REMOVED: _("removed"),
+    ErasureOutcome.EMPTIED: _("emptied: content, names and address are gone"),
+    ErasureOutcome.MASKED: _("lost the address"),
+    ErasureOutcome.KEY: _("emptied but for the idempotency key, which prevents a second sending for 30 days"),
 }
-NOT_ERASED = dict.fromkeys((Outcome.REMOVED, Outcome.EMPTIED, Outcome.MASKED, Outcome.KEY), _("stay"))
+NOT_ERASED = dict.fromkeys(
+    (ErasureOutcome.REMOVED, ErasureOutcome.EMPTIED, ErasureOutcome.MASKED, ErasureOutcome.KEY), _("stay")
+)
 STAYING = {
-    Outcome.HELD: _("stay: a legal hold keeps them"),
-    Outcome.WAITS: _("stay: a mail of the outbox is not over, cancel it or decide about it first"),
-    Outcome.KEY: _("to be emptied but for the idempotency key, which prevents a second sending for 30 days"),
-    Outcome.MENTIONED: _("stay: mail of others that only mentions the address"),
-    Outcome.KEPT: _("stay"),
+    ErasureOutcome.HELD: _("stay: a legal hold keeps them"),
+    ErasureOutcome.WAITS: _("stay: a mail of the outbox is not over, cancel it or decide about it first"),
+    ErasureOutcome.KEY: _("to be emptied but for the idempotency key, which prevents a second sending for 30 days"),
+    ErasureOutcome.MENTIONED: _("stay: mail of others that only mentions the address"),
+    ErasureOutcome.KEPT: _("stay"),
 }
 REASONS = {
     "outbox.SuppressedAddress": _("so that nobody writes to this person again"),
@@ -60,8 +62,8 @@ def lines_of(search: PersonSearch, *, is_refused: bool = False) -> list[FoundLin
         name = apps.get_model(table.label)._meta.db_table
         named = search.named.get(table.label, {})
         for outcome, number in search.found.get(table.label, {}).items():
-            words = str(said[Outcome(outcome)])
-            if outcome == Outcome.KEPT:
+            words = str(said[ErasureOutcome(outcome)])
+            if outcome == ErasureOutcome.KEPT:
                 words = gettext("stay: %(reason)s") % {"reason": REASONS.get(table.label, SETTING)}
             keys = _rows_in_words(named.get(outcome, []), number)
             lines.append(FoundLine(name, number, words, bool(named.get(outcome)), keys))

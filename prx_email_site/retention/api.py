@@ -213,7 +213,7 @@ def create_hold(
         hold = form.hold()
         try:
             changes.put_hold(request, hold)
-        except changes.Gone:
+        except changes.RemovedMeanwhile:
             raise Refused(gettext("What it names is gone: nothing of it can be kept.")) from None
         return Status(201, Answer(data=HoldState.of(hold)))
 

@@ -13,7 +13,7 @@ from mailbox.views.audit import record
 from mailbox.views.requests import signed_in_user
 
 
-class Gone(Exception):
+class RemovedMeanwhile(Exception):
     """What a hold was to keep was removed at this instant."""
 
 
@@ -46,7 +46,7 @@ def put_hold(request: HttpRequest, hold: LegalHold) -> None:
             hold.save()
             record(request, "hold_add", f"hold:{hold.pk}", hold.account, detail=hold.reason)
     except IntegrityError as error:
-        raise Gone from error
+        raise RemovedMeanwhile from error
 
 
 def release(request: HttpRequest, hold: LegalHold) -> bool:

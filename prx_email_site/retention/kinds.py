@@ -38,7 +38,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Preview:
+class RetentionPreview:
     """`held`: rows that go once no hold keeps them, None where too many stand beside them to be told. `is_more`: there
     are more than `number`, and `size` is that of as many."""
 
@@ -48,7 +48,7 @@ class Preview:
     is_more: bool
 
 
-def preview(rule: RetentionRule, now: datetime) -> Preview:
+def preview(rule: RetentionRule, now: datetime) -> RetentionPreview:
     """What the rule would remove at this moment."""
     kind, legal_holds = KINDS[rule.what], LegalHolds.standing()
     rows = kind.rows(rule, legal_holds, now).order_by(*kind.order)
@@ -58,11 +58,11 @@ def preview(rule: RetentionRule, now: datetime) -> Preview:
         counted = rows.values("pk", kind.size)[:LOOKED_AT]
         size = counted.aggregate(size=Coalesce(Sum(kind.size), 0))["size"]
     if number > LOOKED_AT:
-        return Preview(LOOKED_AT, size, None if legal_holds.is_any else 0, True)
+        return RetentionPreview(LOOKED_AT, size, None if legal_holds.is_any else 0, True)
     held = 0
     if legal_holds.is_any:
         held = max(kind.rows(rule, LegalHolds(), now).values("pk")[: number + LOOKED_AT + 1].count() - number, 0)
-    return Preview(number, size, held if held <= LOOKED_AT else None, False)
+    return RetentionPreview(number, size, held if held <= LOOKED_AT else None, False)
 
 
 def _of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows:

@@ -18,7 +18,7 @@ from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.confirmation import Question, asks_first
 from prx_email_site.retention import changes, sweep
 from prx_email_site.retention.forms import MOST, HoldForm, RuleForm
-from prx_email_site.retention.kinds import Preview, preview
+from prx_email_site.retention.kinds import RetentionPreview, preview
 
 RELEASED_SHOWN = 20
 HOLD_COLUMNS = (
@@ -64,7 +64,7 @@ def add_rule(request: HttpRequest) -> HttpResponse:
     return redirect("retention")
 
 
-def _question(rule: RetentionRule, found: Preview) -> Question:
+def _question(rule: RetentionRule, found: RetentionPreview) -> Question:
     return Question(
         title=gettext("Remove %(what)s older than %(days)s days?")
         % {"what": rule.get_what_display(), "days": rule.days},
@@ -78,7 +78,7 @@ def _question(rule: RetentionRule, found: Preview) -> Question:
     )
 
 
-def _about(rule: RetentionRule, found: Preview) -> list[tuple[str, str]]:
+def _about(rule: RetentionRule, found: RetentionPreview) -> list[tuple[str, str]]:
     number = number_format(found.number, force_grouping=True)
     now = ngettext("%(number)s now", "%(number)s now", found.number) % {"number": number}
     if found.is_more:
@@ -114,7 +114,7 @@ def add_hold(request: HttpRequest) -> HttpResponse:
         return _page(request, hold=form)
     try:
         changes.put_hold(request, form.hold())
-    except changes.Gone:
+    except changes.RemovedMeanwhile:
         form.add_error(None, gettext("What it names is gone: nothing of it can be kept."))
         return _page(request, hold=form)
     messages.success(request, gettext("The hold stands: no rule removes any of it from now on."))

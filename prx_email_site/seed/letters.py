@@ -75,7 +75,7 @@ def file_of(number: int) -> SampleFile:
 
 
 @dataclass(frozen=True)
-class SampleMessage:
+class SeededMessage:
     """What the model's columns of the same names take; `filename` is empty for a letter without attachment."""
 
     sender: str
@@ -104,7 +104,7 @@ def word(number: int) -> str:
     return made + chance.choice(_ENDS) + ("" if number < 60 else chance.choice("aeiou"))
 
 
-def letters(count: int) -> list[SampleMessage]:
+def letters(count: int) -> list[SeededMessage]:
     """The first `count` letters. Word n is about n times as rare as the first one (Zipf's law)."""
     chance = random.Random(count)  # noqa: S311 - as above
     vocabulary = [word(number) for number in range(VOCABULARY)]
@@ -112,7 +112,7 @@ def letters(count: int) -> list[SampleMessage]:
     return [_letter(number, chance, vocabulary, shares) for number in range(count)]
 
 
-def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], shares: Sequence[float]) -> SampleMessage:
+def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], shares: Sequence[float]) -> SeededMessage:
     def some(least: int, most: int) -> list[str]:
         return chance.choices(vocabulary, cum_weights=shares, k=chance.randint(least, most))
 
@@ -136,7 +136,7 @@ def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], share
         "body_html": html,
     }
     filename = file.filename if file else ""
-    return SampleMessage(sender_address=address, raw=_raw(**values, file=file), file=file, filename=filename, **values)
+    return SeededMessage(sender_address=address, raw=_raw(**values, file=file), file=file, filename=filename, **values)
 
 
 def _raw(

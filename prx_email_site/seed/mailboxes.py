@@ -29,7 +29,7 @@ from mailbox.search.index import empty_index, sort_key
 from mailbox.search.index_terms import IndexedWords, text_for, words_of
 from mailbox.search.tokenizer import VERSION
 from mailbox.storage import raw_store
-from prx_email_site.seed.letters import SampleFile, SampleMessage, letters
+from prx_email_site.seed.letters import SampleFile, SeededMessage, letters
 from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
 LETTERS = 4_000
@@ -98,7 +98,7 @@ class SamplePool:
         """Which letter a mail is: another one each time round, so that each account gets its share of every kind."""
         return (number * 7_919 + number // accounts) % len(self.letters)
 
-    def _placed(self, letter: SampleMessage) -> tuple[str, int]:
+    def _placed(self, letter: SeededMessage) -> tuple[str, int]:
         names = [letter.filename] if letter.filename else []
         placed = words_of(letter, account_id=0, size=0, has_attachments=False, filenames=names).placed
         return text_for(self._vendor, IndexedWords((), placed)), len(placed)
@@ -119,7 +119,7 @@ class SamplePool:
         return f"{facts} {text} '{own_word}':{length + 1}"
 
 
-_NOTHING = SampleMessage("", "", "", "", "", "", "", b"")
+_NOTHING = SeededMessage("", "", "", "", "", "", "", b"")
 
 
 # The columns that differ from mail to mail.

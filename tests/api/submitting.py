@@ -16,7 +16,7 @@ from api import tokens
 from api.models import Scope
 from api.submission import server
 from api.submission.configuration import Configuration
-from api.submission.limits import Limits
+from api.submission.limits import SubmissionLimits
 from api.tokens import Terms
 from mailbox.models import Account
 from mailbox.storage import raw_store
@@ -32,8 +32,10 @@ OPS = "ops@example.com"
 class Submission:
     """The server in a thread of this process; `starttls` and `tls` are its ports."""
 
-    def __init__(self, certificates: Certificates, limits: Limits | None = None, max_bytes: int = 100_000) -> None:
-        self.context, self.limits = certificates.client_context(), limits or Limits()
+    def __init__(
+        self, certificates: Certificates, limits: SubmissionLimits | None = None, max_bytes: int = 100_000
+    ) -> None:
+        self.context, self.limits = certificates.client_context(), limits or SubmissionLimits()
         configuration = Configuration(
             ("127.0.0.1", 0), ("127.0.0.1", 0), certificates.certificate, certificates.key, max_bytes, "mx.example.com"
         )

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from api.submission import protocol
-from api.submission.limits import Limits
+from api.submission.limits import SubmissionLimits
 from mailbox.models import Account
 from outbox.models import OutboxMessage
 from tests.api.submitting import MAIL, OPS, Submission, frozen, ops, secret, send, submission
@@ -30,7 +30,7 @@ def test_too_many_recipients_are_told_to_come_again(submission: Submission, ops:
 def test_what_is_too_long_or_too_large_is_refused_and_kept_nowhere(
     certificates: Certificates, ops: Account, secret: str
 ) -> None:
-    running = Submission(certificates, Limits(bytes_at_once=50_000))
+    running = Submission(certificates, SubmissionLimits(bytes_at_once=50_000))
     with running.connect(secret) as client:
         assert send(client, MAIL + b"x" * 2000 + b"\r\n").startswith("554 5.6.0")
         assert send(client, MAIL + b"x\r\n" * 40_000).startswith("552 5.3.4")
@@ -59,7 +59,7 @@ def test_strangers_have_a_share_of_the_connections_and_little_time(
     certificates: Certificates, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "SIGN_IN_SECONDS", 1.0)
-    running = Submission(certificates, Limits(signed_out=2))
+    running = Submission(certificates, SubmissionLimits(signed_out=2))
     with running.connect(secret) as client:
         strangers = [socket.create_connection(("localhost", running.starttls)) for _ in range(3)]
         greetings = [stranger.makefile("rb").readline()[:3] for stranger in strangers]

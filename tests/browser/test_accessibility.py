@@ -17,7 +17,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from mailbox.autoconfig import lookup as autoconfig_lookup
-from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, SettingsSource, to_json
+from mailbox.autoconfig.servers import Discovery, LookupOutcome, LookupStep, ServerRefusal, SettingsSource, to_json
 from mailbox.models import Account, AccountGrant, SettingsLookup, SyncRun, Transport
 from outbox.models import OutboxMessage
 from tests.addresses import EXPECTED, rows
@@ -121,13 +121,13 @@ NOTHING = Discovery(
         LookupStep(
             SettingsSource.SRV,
             "_imap._tcp.example.com",
-            Outcome.UNUSABLE,
+            LookupOutcome.UNUSABLE,
             "imap.example.com:143",
             ServerRefusal.STARTTLS,
             "imap",
         ),
         LookupStep(
-            SettingsSource.GUESS, "mail.example.com:993", Outcome.NOTHING, "Nothing answers there.", kind="imap"
+            SettingsSource.GUESS, "mail.example.com:993", LookupOutcome.NOTHING, "Nothing answers there.", kind="imap"
         ),
     ]
 )

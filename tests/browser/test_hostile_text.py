@@ -20,8 +20,8 @@ from api.models import Token
 from mailbox import credentials
 from mailbox.autoconfig.servers import (
     Discovery,
+    LookupOutcome,
     LookupStep,
-    Outcome,
     ServerRefusal,
     ServerSettings,
     SettingsSource,
@@ -205,9 +205,9 @@ def hostile_lookup(user: User) -> SettingsLookup:
     found = Discovery()
     found.add(ServerSettings("imap", SHORT, 993, "tls", EVIL), SettingsSource.SRV)
     found.steps += [
-        LookupStep(SettingsSource.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
-        LookupStep(SettingsSource.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, ServerRefusal.PLAIN, "smtp"),
-        LookupStep(SettingsSource.MX, EVIL, Outcome.NOTHING, EVIL),
+        LookupStep(SettingsSource.SRV, EVIL, LookupOutcome.FOUND, EVIL, kind="imap"),
+        LookupStep(SettingsSource.AUTOCONFIG, EVIL, LookupOutcome.UNUSABLE, EVIL, ServerRefusal.PLAIN, "smtp"),
+        LookupStep(SettingsSource.MX, EVIL, LookupOutcome.NOTHING, EVIL),
     ]
     return SettingsLookup.objects.create(asked_by=user, email=SHORT, finished_at=timezone.now(), found=to_json(found))
 

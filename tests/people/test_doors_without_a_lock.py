@@ -22,7 +22,7 @@ from django.urls import reverse
 
 from mailbox.models import Account, AuditEntry
 from people.links import tokens
-from people.links.tokens import Purpose
+from people.links.tokens import LinkPurpose
 from people.models import Session
 from tests.api.submitting import Submission, ops, secret, send, submission
 from tests.people.site_mails import boss, vera
@@ -50,7 +50,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.django_db
 @pytest.mark.pages
 def test_a_link_is_not_guessed_and_guessing_costs_no_hash_and_no_row(vera: User, hashes: list[str]) -> None:
-    link = tokens.link_for(vera, Purpose.PASSWORD).rstrip("/").rpartition("/")[2]
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).rstrip("/").rpartition("/")[2]
     made, _, signature = link.partition("-")
     assert len(signature) * 4 >= BITS and set(signature) <= set(string.hexdigits)
     hashes.clear()

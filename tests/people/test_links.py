@@ -18,7 +18,7 @@ from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
 from people.links import site_mail, tokens
-from people.links.tokens import Purpose
+from people.links.tokens import LinkPurpose
 from people.models import Session
 from tests.people.site_mails import (
     GOOD,
@@ -86,7 +86,7 @@ def test_the_link_is_in_the_mail_that_was_sent_and_nowhere_else(
 def test_a_servers_refusal_that_quotes_the_link_is_kept_without_it(
     administrator: Client, sender: Account, server: SmtpServer, vera: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    link = tokens.link_for(vera, Purpose.PASSWORD)
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD)
     monkeypatch.setattr(tokens, "link_for", lambda *_: link)
     server.refuse(".", f"554 5.7.1 Message refused, it holds {link}")
     administrator.post(reverse("people:link", args=[vera.pk]), {"how": "mail"})
@@ -122,7 +122,7 @@ def test_roles_may_be_for_some_accounts_alone(administrator: Client, make_accoun
 
 
 def test_a_link_is_good_once(vera: User) -> None:
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     Session.objects.all().delete()
     first, second = Client(), Client()
     for each in (first, second):  # two browsers have it open at once
@@ -142,7 +142,7 @@ def test_of_two_who_send_the_form_at_one_instant_one_sets_the_password(
     """The second one has read the user before the first one wrote."""
     from people.links import pages
 
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     slow, real = Client(), pages.make_password
     slow.get(link)
 
@@ -158,14 +158,14 @@ def test_of_two_who_send_the_form_at_one_instant_one_sets_the_password(
 
 
 @pytest.mark.parametrize(
-    ("purpose", "lasts"), [(Purpose.PASSWORD, timedelta(hours=1)), (Purpose.INVITATION, timedelta(days=7))]
+    ("purpose", "lasts"), [(LinkPurpose.PASSWORD, timedelta(hours=1)), (LinkPurpose.INVITATION, timedelta(days=7))]
 )
 def test_a_link_ends_by_its_time(
-    vera: User, purpose: Purpose, lasts: timedelta, monkeypatch: pytest.MonkeyPatch
+    vera: User, purpose: LinkPurpose, lasts: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = tokens.link_for(vera, purpose).removeprefix("http://127.0.0.1:8000")
     for after, status in ((lasts - timedelta(seconds=5), 302), (lasts + timedelta(seconds=5), 410)):
-        monkeypatch.setattr(tokens.Tokens, "_now", lambda self, after=after: datetime.now() + after)
+        monkeypatch.setattr(tokens.LinkTokens, "_now", lambda self, after=after: datetime.now() + after)
         assert Client().get(link).status_code == status
 
 
@@ -180,7 +180,7 @@ def test_a_link_ends_by_its_time(
     ],
 )
 def test_whatever_changes_about_the_person_ends_the_link(vera: User, change: dict[str, Any]) -> None:
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     opened = Client()
     opened.get(link)
     User.objects.filter(pk=vera.pk).update(**change)
@@ -188,7 +188,7 @@ def test_whatever_changes_about_the_person_ends_the_link(vera: User, change: dic
 
 
 def test_a_link_of_one_kind_person_or_key_is_none_of_another(vera: User, boss: User, settings: Any) -> None:
-    token = tokens.link_for(vera, Purpose.PASSWORD).rstrip("/").rpartition("/")[2]
+    token = tokens.link_for(vera, LinkPurpose.PASSWORD).rstrip("/").rpartition("/")[2]
     for purpose, pk, given in (
         ("invitation", vera.pk, token),
         ("password", boss.pk, token),
@@ -205,7 +205,7 @@ def test_a_link_of_one_kind_person_or_key_is_none_of_another(vera: User, boss: U
 
 def test_opening_a_link_changes_nothing_and_leads_to_an_address_without_it(vera: User) -> None:
     """Scanners of mail open links: it is good after that. What the next page asks for names no token (Referer)."""
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     for _ in range(3):
         answer = Client().get(link)
         assert (answer.status_code, answer.headers["Location"]) == (302, reverse("password_new"))
@@ -223,7 +223,7 @@ def test_a_new_password_ends_every_session_keeps_the_second_factor_and_signs_nob
     all_factors_of(vera)
     factors = vera.authenticator_set.count()
     browser = Client()
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     choose(browser, link)
     assert not browser.get(reverse("login")).wsgi_request.user.is_authenticated
     assert not elsewhere.get(reverse("login")).wsgi_request.user.is_authenticated
@@ -236,7 +236,7 @@ def test_a_new_password_ends_every_session_keeps_the_second_factor_and_signs_nob
 
 
 def test_a_weak_password_is_refused_and_the_link_stays_good(vera: User) -> None:
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     browser = Client()
     assert choose(browser, link, "vera").status_code == 200
     assert "Your password is set" in choose(browser, link).content.decode()
@@ -269,7 +269,7 @@ def test_a_user_with_all_rights_is_sent_none_by_whatever_way(
 def test_another_account_for_the_sites_mail_ends_the_links_that_its_former_one_may_hold(
     vera: User, sender: Account, make_account: Callable[..., Account]
 ) -> None:
-    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    link = tokens.link_for(vera, LinkPurpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     Account.objects.filter(pk=sender.pk).update(send_enabled=False)
     assert Client().get(link).status_code == 302
     site_mail.choose(None, None)

@@ -61,7 +61,7 @@ def test_a_confirmation_is_of_one_person_one_wish_and_an_hour(
     other.force_login(boss)
     assert is_over(other.post(link))
     with monkeypatch.context() as later:
-        later.setattr(tokens.Tokens, "_now", lambda self: datetime.now() + timedelta(seconds=3605))
+        later.setattr(tokens.LinkTokens, "_now", lambda self: datetime.now() + timedelta(seconds=3605))
         assert is_over(client.post(link))
     client.post(reverse("email"), {"email": "second@example.test"})
     assert is_over(client.post(link))

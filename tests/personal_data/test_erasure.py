@@ -167,15 +167,15 @@ def test_an_address_under_a_hold_or_of_an_account_is_refused(account: Account) -
     store(account, letter("Held", From=EVE))
     search = searched()
     hold = LegalHold.objects.create(address=EVE, reason="Case 1")
-    with pytest.raises(requests.Refused, match="legal hold"):
+    with pytest.raises(requests.RemovalRefused, match="legal hold"):
         requests.confirm(search, None, mentions=False, now=NOW)
     hold.delete()
     requests.confirm(search, None, mentions=False, now=NOW)
     LegalHold.objects.create(address=EVE, reason="Case 1")  # before a worker came to it
     assert worked(search).state == "refused" and Message.objects.exists()
-    with pytest.raises(requests.Refused, match="account here"):
+    with pytest.raises(requests.RemovalRefused, match="account here"):
         requests.confirm(searched("ops@example.com"), None, mentions=False, now=NOW)
-    with pytest.raises(requests.Refused, match="to the end"):
+    with pytest.raises(requests.RemovalRefused, match="to the end"):
         requests.confirm(search, None, mentions=False, now=NOW)
 
 

@@ -7,8 +7,8 @@ from django.apps import apps
 from django.db.models import CharField, Field, JSONField, TextField
 
 from prx_email_site.personal_data.address import digest, normal, placeholder, stands_in, without
-from prx_email_site.personal_data.decisions import KEY_IS_KNOWN_FOR, Facts, Outcome, decide
-from prx_email_site.personal_data.tables import NOT_SEARCHED, TABLES, Table, Way
+from prx_email_site.personal_data.decisions import KEY_IS_KNOWN_FOR, ErasureOutcome, Facts, decide
+from prx_email_site.personal_data.tables import NOT_SEARCHED, TABLES, PersonalTable, Way
 from tests.personal_data.everywhere import EVE, NOW, OTHER
 
 # By their type or name, no text of people: words of a list, keys and digests made here, what is encrypted.
@@ -73,25 +73,29 @@ def test_what_stands_for_an_address_is_the_same_each_time_and_tells_nothing() ->
 @pytest.mark.parametrize(
     ("way", "facts", "outcome"),
     [
-        (Way.RECEIVED, Facts(), Outcome.REMOVED),
-        (Way.RECEIVED, Facts(is_held=True), Outcome.HELD),
-        (Way.RECEIVED, Facts(is_theirs=False), Outcome.MENTIONED),
-        (Way.SENT, Facts(is_over=False), Outcome.WAITS),
-        (Way.SENT, Facts(), Outcome.EMPTIED),
-        (Way.SENT, Facts(is_held=True, is_over=False), Outcome.HELD),
-        (Way.SENT, Facts(has_key=True, written_at=NOW), Outcome.KEY),
-        (Way.SENT, Facts(has_key=True, written_at=NOW - KEY_IS_KNOWN_FOR), Outcome.EMPTIED),
-        (Way.MASK, Facts(is_over=False), Outcome.WAITS),
-        (Way.MASK, Facts(), Outcome.MASKED),
-        (Way.REMOVE, Facts(is_theirs=False), Outcome.MASKED),
-        (Way.KEEP, Facts(is_held=True), Outcome.KEPT),
+        (Way.RECEIVED, Facts(), ErasureOutcome.REMOVED),
+        (Way.RECEIVED, Facts(is_held=True), ErasureOutcome.HELD),
+        (Way.RECEIVED, Facts(is_theirs=False), ErasureOutcome.MENTIONED),
+        (Way.SENT, Facts(is_over=False), ErasureOutcome.WAITS),
+        (Way.SENT, Facts(), ErasureOutcome.EMPTIED),
+        (Way.SENT, Facts(is_held=True, is_over=False), ErasureOutcome.HELD),
+        (Way.SENT, Facts(has_key=True, written_at=NOW), ErasureOutcome.KEY),
+        (Way.SENT, Facts(has_key=True, written_at=NOW - KEY_IS_KNOWN_FOR), ErasureOutcome.EMPTIED),
+        (Way.MASK, Facts(is_over=False), ErasureOutcome.WAITS),
+        (Way.MASK, Facts(), ErasureOutcome.MASKED),
+        (Way.REMOVE, Facts(is_theirs=False), ErasureOutcome.MASKED),
+        (Way.KEEP, Facts(is_held=True), ErasureOutcome.KEPT),
     ],
 )
-def test_what_becomes_of_a_row(way: Way, facts: Facts, outcome: Outcome) -> None:
+def test_what_becomes_of_a_row(way: Way, facts: Facts, outcome: ErasureOutcome) -> None:
     assert decide(way, facts, NOW, mentions=False) == outcome
-    assert Table("a.B", (), way).why == ""
+    assert PersonalTable("a.B", (), way).why == ""
 
 
-@pytest.mark.parametrize(("way", "outcome"), [(Way.RECEIVED, Outcome.REMOVED), (Way.SENT, Outcome.EMPTIED)])
-def test_mail_that_only_mentions_the_address_goes_as_a_whole_where_it_is_meant(way: Way, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("way", "outcome"), [(Way.RECEIVED, ErasureOutcome.REMOVED), (Way.SENT, ErasureOutcome.EMPTIED)]
+)
+def test_mail_that_only_mentions_the_address_goes_as_a_whole_where_it_is_meant(
+    way: Way, outcome: ErasureOutcome
+) -> None:
     assert decide(way, Facts(is_theirs=False), NOW, mentions=True) == outcome

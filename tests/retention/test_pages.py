@@ -16,7 +16,7 @@ from mailbox.models import (
     RetentionRule,
 )
 from prx_email_site.retention import forms, kinds
-from prx_email_site.retention.kinds import KINDS, Preview, preview
+from prx_email_site.retention.kinds import KINDS, RetentionPreview, preview
 from tests.retention.rules import NOW, OLD, rule, swept
 from tests.rows import letter, store
 
@@ -118,7 +118,7 @@ def test_a_preview_tells_no_number_that_it_did_not_count(account: Account, monke
     found = rule("received")
     size = sum(Message.objects.order_by("received_at").values_list("size", flat=True)[1:])
     monkeypatch.setattr(kinds, "LOOKED_AT", 2)
-    assert preview(found, NOW) == Preview(2, size, 1, False)
+    assert preview(found, NOW) == RetentionPreview(2, size, 1, False)
     monkeypatch.setattr(kinds, "LOOKED_AT", 1)
     told = preview(found, NOW)
     assert (told.number, told.held, told.is_more) == (1, None, True)

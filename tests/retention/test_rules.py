@@ -29,7 +29,7 @@ from mailbox.sync import folder_sync
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
 from prx_email_site import environment
 from prx_email_site.retention import table_ends
-from prx_email_site.retention.kinds import KINDS, Preview, preview
+from prx_email_site.retention.kinds import KINDS, RetentionPreview, preview
 from prx_email_site.retention.table_ends import ByAge, ByRule, With
 from prx_email_site.settings import retention as retention_settings
 from tests.mailbox.sync.synced import fill, on_server, stored
@@ -63,7 +63,7 @@ def test_received_mail_goes_by_age_account_folder_and_size(
     archive = rule("received", account=account, folder="Archive")
     large = rule("received", account=account, larger_than=1_000_000)
     assert preview(large, NOW).number == 0
-    assert preview(archive, NOW) == Preview(1, Message.objects.get(subject="In the archive").size, 0, False)
+    assert preview(archive, NOW) == RetentionPreview(1, Message.objects.get(subject="In the archive").size, 0, False)
     swept()
     assert subjects() == {"Old", "New", "Of the other", "In both"}
     archive.refresh_from_db()

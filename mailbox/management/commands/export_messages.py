@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mailbox import features
 from mailbox.exports import manifest, to_file
-from mailbox.exports.selection import NotUnderstood, SearchSource, Selection
+from mailbox.exports.selection import SearchSource, Selection, SelectionInvalid
 from mailbox.management.listing import ListingCommand
 from mailbox.models import Export, Folder
 
@@ -56,5 +56,5 @@ class Command(ListingCommand):
         wanted = Selection(q=options["query"].strip(), account=account, folder=folder)
         try:
             return Selection.of(wanted.query)
-        except NotUnderstood as error:
+        except SelectionInvalid as error:
             self.refuse(str(error), as_json=as_json)

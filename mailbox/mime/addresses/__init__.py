@@ -16,7 +16,7 @@ RFC 6068 (mailto:). What people write beside them is read where it is plain what
 """
 
 from mailbox.mime.addresses.items import Mailbox, same
-from mailbox.mime.addresses.lists import Problem, Typed, read, read_typed, shown
+from mailbox.mime.addresses.lists import AddressProblem, Typed, read, read_typed, shown
 from mailbox.mime.addresses.syntax import AddressError, canonical
 
-__all__ = ["AddressError", "Mailbox", "Problem", "Typed", "canonical", "read", "read_typed", "same", "shown"]
+__all__ = ["AddressError", "AddressProblem", "Mailbox", "Typed", "canonical", "read", "read_typed", "same", "shown"]

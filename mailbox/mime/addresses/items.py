@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from mailbox.mime import charsets
-from mailbox.mime.addresses.scanner import Item, Kind, Token, scan, unescaped
+from mailbox.mime.addresses.scanner import AddressToken, Item, Kind, scan, unescaped
 from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
@@ -49,7 +49,7 @@ def same(address: str) -> str:
 class _Chunk:
     """Words and quoted strings that stand together: `"ann b"@x`, `ann @ x`."""
 
-    tokens: list[Token]
+    tokens: list[AddressToken]
     pieces: list[str]
 
     def __str__(self) -> str:
@@ -60,12 +60,12 @@ class _Chunk:
         return any("@" in token.text for token in self.tokens if token.kind is Kind.WORD or _is_bare(token))
 
 
-def _is_bare(token: Token) -> bool:
+def _is_bare(token: AddressToken) -> bool:
     """Whether a quoted string is an address by itself: `"ann@example.com"`."""
     return "@" in token.text and not any(letter.isspace() for letter in token.text)
 
 
-def chunks_of(tokens: Sequence[Token]) -> list[_Chunk]:
+def chunks_of(tokens: Sequence[AddressToken]) -> list[_Chunk]:
     """The words of an item without its comments, those of one address together."""
     chunks: list[_Chunk] = []
     is_apart = True
@@ -111,7 +111,7 @@ def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
     return [Mailbox("" if number or is_no_name else name, each) for number, each in enumerate(addresses)]
 
 
-def _meant_angles(tokens: Sequence[Token]) -> Sequence[Token]:
+def _meant_angles(tokens: Sequence[AddressToken]) -> Sequence[AddressToken]:
     """`<Ann> ann@example.com`, `Ann <Sales> <ann@example.com>`: of several, those are addresses that have an @."""
     has_at = [token for token in tokens if token.kind in (Kind.ANGLE, Kind.WORD) and "@" in token.text]
     if not has_at or all(token.kind is not Kind.ANGLE or "@" in token.text for token in tokens):
@@ -124,10 +124,10 @@ def _meant_angles(tokens: Sequence[Token]) -> Sequence[Token]:
     return [replace(token, kind=Kind.ANGLE) if is_word and token is has_at[0] else token for token in words]
 
 
-def _with_angles(tokens: Sequence[Token], comments: Sequence[Token], is_decoded: bool) -> list[Mailbox]:
+def _with_angles(tokens: Sequence[AddressToken], comments: Sequence[AddressToken], is_decoded: bool) -> list[Mailbox]:
     """The addresses between brackets, each with the words before it; those behind the last are of its name, too."""
     found: list[Mailbox] = []
-    words: list[Token] = []
+    words: list[AddressToken] = []
     for token in tokens:
         if token.kind is not Kind.ANGLE:
             words += [] if token.kind is Kind.COMMENT else [token]
@@ -185,7 +185,7 @@ def _without_quotes(text: str) -> str:
     return text[1:-1] if len(text) > 2 and _SURROUNDING.get(text[0]) == text[-1] else text
 
 
-def _name(tokens: Sequence[Token], is_decoded: bool) -> str:
+def _name(tokens: Sequence[AddressToken], is_decoded: bool) -> str:
     """The display name as one line. Encoded words are decoded also within quotes, as mail clients do."""
     words = (unescaped(token.text) if token.kind is Kind.WORD else token.text for token in tokens)
     text = "".join(f" {word}" if token.gap else word for token, word in zip(tokens, words, strict=True))

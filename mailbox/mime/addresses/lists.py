@@ -31,7 +31,7 @@ _SHOWN_PIECE = 100  # characters of an item that a Problem quotes
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class AddressProblem:
     """Why an item is no address. `kind`: that of AddressError, or no_address, words (text
     beside the address), brackets (one without its other) or line_break (within quotes or brackets)."""
 
@@ -46,7 +46,7 @@ class Typed:
 
     text: str  # as typed
     mailbox: Mailbox | None
-    problem: Problem | None = None
+    problem: AddressProblem | None = None
 
 
 def read(text: str, *, is_decoded: bool = False) -> list[Mailbox]:
@@ -175,8 +175,8 @@ def _checked(text: str, mailbox: Mailbox) -> Typed:
     try:
         return Typed(text, replace(mailbox, address=canonical(mailbox.address)))
     except AddressError as error:
-        return Typed(text, None, Problem(error.kind, text[:_SHOWN_PIECE], error.detail))
+        return Typed(text, None, AddressProblem(error.kind, text[:_SHOWN_PIECE], error.detail))
 
 
 def _wrong(text: str, kind: str) -> Typed:
-    return Typed(text, None, Problem(kind, text[:_SHOWN_PIECE]))
+    return Typed(text, None, AddressProblem(kind, text[:_SHOWN_PIECE]))

@@ -32,7 +32,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class AddressToken:
     kind: Kind
     text: str  # without quotes, brackets and escapes; of WORD as written
     gap: str = ""  # the white space before it
@@ -42,7 +42,7 @@ class Token:
 class Item:
     """What stands between two separators."""
 
-    tokens: list[Token] = field(default_factory=list)
+    tokens: list[AddressToken] = field(default_factory=list)
     start: int = 0
     end: int = 0
     separator: str = ""  # that follows: "," or ";" or a line's end, "" at the end of the text
@@ -51,7 +51,7 @@ class Item:
     is_open: bool = False  # its "<" has no ">"
     is_uri: bool = False  # RFC 6068: a "?" ends the address
 
-    def add(self, token: Token) -> None:
+    def add(self, token: AddressToken) -> None:
         self.tokens.append(token)
         self.has_angle = self.has_angle or token.kind is Kind.ANGLE
         self.has_at = self.has_at or (token.kind is not Kind.COMMENT and "@" in token.text)
@@ -116,7 +116,7 @@ class _Scanner:
         return behind, done
 
     def _add(self, kind: Kind, text: str, end: int) -> int:
-        self.item.add(Token(kind, text, self.gap))
+        self.item.add(AddressToken(kind, text, self.gap))
         self.gap = ""
         return end
 

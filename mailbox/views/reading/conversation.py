@@ -22,7 +22,7 @@ TEXT_CHARACTERS = 1_500
 
 
 @dataclass(frozen=True)
-class Conversation:
+class ShownConversation:
     """`pieces`: oldest first, at most SHOWN received ones. `newest`: the newest message if it is another one."""
 
     pieces: list[ConversationMessage]
@@ -30,7 +30,7 @@ class Conversation:
     is_cut: bool
 
 
-def conversation_of(message: Message) -> Conversation:
+def conversation_of(message: Message) -> ShownConversation:
     """The conversation of the message; two queries besides those of the signal's receivers, however long it is."""
     rows = conversations.members(message).defer(*(name for name in UNLISTED if name != "references_header"))
     beginning = Substr("body_text", 1, TEXT_CHARACTERS, output_field=TextField())
@@ -46,7 +46,7 @@ def conversation_of(message: Message) -> Conversation:
     found += [piece for piece in _written(message.account_id, members) if piece.message_id not in received]
     found.sort(key=lambda piece: (piece.at, piece.pk))
     newest = found[-1] if found[-1].pk != message.pk else None
-    return Conversation(found, newest, is_cut)
+    return ShownConversation(found, newest, is_cut)
 
 
 def _piece(row: Any) -> ConversationMessage:

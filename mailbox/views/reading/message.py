@@ -34,7 +34,7 @@ VIEWS = {"html": "HTML", "text": _("Text"), "headers": _("Headers"), "source": _
 
 
 @dataclass(frozen=True)
-class Tab:
+class MessageTab:
     label: str
     query: str
     current: bool
@@ -81,7 +81,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "message": row,
         "view": shown,
-        "tabs": [Tab(str(label), f"?view={name}", name == shown) for name, label in VIEWS.items()],
+        "tabs": [MessageTab(str(label), f"?view={name}", name == shown) for name, label in VIEWS.items()],
         "places": places,
         "labels": gmail_labels.shown(places),
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),

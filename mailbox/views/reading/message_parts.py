@@ -49,7 +49,7 @@ def frame(html: str) -> HttpResponse:
     return response
 
 
-def download(content: bytes | mime_message.Content, filename: str, content_type: str) -> HttpResponseBase:
+def download(content: bytes | mime_message.AttachmentBytes, filename: str, content_type: str) -> HttpResponseBase:
     """The bytes as a download, never displayed (Content-Disposition: attachment, RFC 6266); large ones as a stream."""
     bare = content_type.partition(";")[0].strip().lower()
     kind = bare if bare in HARMLESS_TYPES else "application/octet-stream"
@@ -67,10 +67,10 @@ def download(content: bytes | mime_message.Content, filename: str, content_type:
     return response
 
 
-def in_pieces(content: bytes | mime_message.Content) -> mime_message.Content:
-    if isinstance(content, mime_message.Content):
+def in_pieces(content: bytes | mime_message.AttachmentBytes) -> mime_message.AttachmentBytes:
+    if isinstance(content, mime_message.AttachmentBytes):
         return content
-    return mime_message.Content(len(content), _sliced(content))
+    return mime_message.AttachmentBytes(len(content), _sliced(content))
 
 
 def _sliced(content: bytes) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from outbox import api
-from outbox.actions.filters import Filters, NoSuchFilter
+from outbox.actions.filters import NoSuchFilter, OutboxFilters
 from outbox.actions.transitions import ShownState
 from outbox.management.commands._answers import AnsweringCommand
 from outbox.models import OutboxMessage
@@ -55,7 +55,7 @@ class Command(AnsweringCommand):
         is taken only as it was when this began."""
         began = timezone.now()
         try:
-            filters = Filters.of_query(options["filter"] or "")
+            filters = OutboxFilters.of_query(options["filter"] or "")
         except (NoSuchFilter, ValueError) as error:
             self.refuse(str(error), as_json=options["json"])
         if filters.state not in ("", *FAILED):

@@ -40,7 +40,7 @@ _RECEIVED, _SENT = 1, 0  # order of files with the same time: received ones firs
 
 
 @dataclass(frozen=True)
-class Filters:
+class AttachmentFilters:
     """The filters in the URL's query; links keep all of them."""
 
     direction: str = ""
@@ -52,7 +52,7 @@ class Filters:
     text: str = ""
 
     @classmethod
-    def read(cls, request: HttpRequest) -> Filters:
+    def read(cls, request: HttpRequest) -> AttachmentFilters:
         """The filters of this request. Raises Refused for invalid ones."""
         return cls(
             direction=_one_of(request, "direction", DIRECTIONS),
@@ -72,7 +72,7 @@ class Filters:
 
     @property
     def is_any(self) -> bool:
-        return self != Filters(direction=self.direction)
+        return self != AttachmentFilters(direction=self.direction)
 
     def narrow(self, rows: QuerySet[Any], at: str) -> QuerySet[Any]:
         """Apply the filters that both directions share. `at`: name of the time's field."""
@@ -162,7 +162,7 @@ class _Direction:
 
 
 def find(
-    filters: Filters, seen: Mapping[str, Collection[int] | None], before: AttachmentCursor | None, limit: int
+    filters: AttachmentFilters, seen: Mapping[str, Collection[int] | None], before: AttachmentCursor | None, limit: int
 ) -> tuple[list[Any], AttachmentCursor | None]:
     """(a page of files of both directions, the newest first; the cursor of the next page). Sets `is_received` and `at`
     on each file.

@@ -24,14 +24,14 @@ from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import PolicyForm
-from outbox.views.attachments.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, Filters, find
+from outbox.views.attachments.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, AttachmentFilters, find
 from outbox.views.visible_rows import find_row, operated_accounts, visible_accounts
 
 
 @require_safe
 def attachments(request: HttpRequest) -> HttpResponse:
     limit, before = limit_of(request), AttachmentCursor.read(request.GET.get("before", ""))
-    filters = Filters.read(request)
+    filters = AttachmentFilters.read(request)
     accounts = visible_accounts(request)
     seen = _seen(request, filters, accounts)
     known = features.Rollouts.known_to(request.user)
@@ -51,7 +51,7 @@ def attachments(request: HttpRequest) -> HttpResponse:
         "unread_accounts": len(off) if filters.direction != "sent" else 0,
         "next_url": next_page(request, last) if last else "",
         "first_url": f"?{filters.query()}",
-        "clear_url": f"?{Filters(direction=filters.direction).query()}",
+        "clear_url": f"?{AttachmentFilters(direction=filters.direction).query()}",
         "is_first_page": before is None,
         "operated": operated_accounts(request),
         "policy": AttachmentPolicy.current(),
@@ -60,7 +60,7 @@ def attachments(request: HttpRequest) -> HttpResponse:
     return render(request, "outbox/attachments.html", context)
 
 
-def _seen(request: HttpRequest, filters: Filters, accounts: list[Account]) -> set[int] | None:
+def _seen(request: HttpRequest, filters: AttachmentFilters, accounts: list[Account]) -> set[int] | None:
     """The accounts whose files are listed; None for all."""
     if filters.account is None:
         return of_some(request, accounts)

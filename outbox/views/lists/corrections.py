@@ -17,7 +17,7 @@ from mailbox.models import AuditEntry
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.requests import number_of, signed_in_user
 from outbox.actions import audit_part, correcting
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.actions.transitions import ShownState
 from outbox.errors import OutboxError
 from outbox.models import OutboxMessage, OutboxRecipient
@@ -74,7 +74,7 @@ def correct(request: HttpRequest) -> HttpResponse:
     return render(request, "outbox/correct.html", context)
 
 
-def _rows(request: HttpRequest, filters: Filters, refused_now: dict[int, str]) -> tuple[list[OutboxMessage], int]:
+def _rows(request: HttpRequest, filters: OutboxFilters, refused_now: dict[int, str]) -> tuple[list[OutboxMessage], int]:
     """Those of a page, and how many match; after a refusal, those that were refused."""
     rows = filters.of_state(filters.narrow(correcting.correctable(_operated(request)), timezone.now()))
     if only := number_of(request, "row"):

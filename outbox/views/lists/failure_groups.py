@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.models import OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.status import first_line, is_unknown_user
@@ -85,7 +85,7 @@ def _domain(to: str) -> str:
     return domains.pop() if len(domains) == 1 else ""
 
 
-def grouped(rows: OutboxQuerySet, filters: Filters, accounts: dict[int, str]) -> list[FailureGroup]:
+def grouped(rows: OutboxQuerySet, filters: OutboxFilters, accounts: dict[int, str]) -> list[FailureGroup]:
     """The commonest causes among the newest rows; one query. Nothing where the address asks for one cause already."""
     if filters.state not in GROUPED_STATES or filters.said or filters.text:
         return []
@@ -94,7 +94,7 @@ def grouped(rows: OutboxQuerySet, filters: Filters, accounts: dict[int, str]) ->
 
 
 def _groups(
-    rows: Iterable[tuple[str, str, int, str]], filters: Filters, accounts: dict[int, str]
+    rows: Iterable[tuple[str, str, int, str]], filters: OutboxFilters, accounts: dict[int, str]
 ) -> list[FailureGroup]:
     counted = Counter(
         Cause(codes_of(error), shared_words(error), _domain(to), account, hold) for error, to, account, hold in rows
@@ -103,7 +103,7 @@ def _groups(
     return [_shown(cause, number, filters, accounts) for cause, number in common]
 
 
-def _shown(cause: Cause, number: int, filters: Filters, accounts: dict[int, str]) -> FailureGroup:
+def _shown(cause: Cause, number: int, filters: OutboxFilters, accounts: dict[int, str]) -> FailureGroup:
     here = replace(filters, account=cause.account, said=cause.words, reason=cause.hold)
     return FailureGroup(
         cause,

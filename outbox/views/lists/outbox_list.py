@@ -25,7 +25,7 @@ from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import Refused, number_of, signed_in_user
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
-from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
+from outbox.actions.filters import AGES, ERRORS, MARKS, OutboxFilters
 from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.lists import failure_groups
@@ -112,7 +112,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     return render(request, "outbox/list.html", context | {"in_list": True})
 
 
-def _is_oldest_first(request: HttpRequest, filters: Filters) -> bool:
+def _is_oldest_first(request: HttpRequest, filters: OutboxFilters) -> bool:
     """By `?order=`; raises Refused for an order that is none."""
     order = request.GET.get("order", "")
     if order not in ("", "oldest"):
@@ -120,7 +120,7 @@ def _is_oldest_first(request: HttpRequest, filters: Filters) -> bool:
     return order == "oldest" and not filters.text
 
 
-def _wanted(request: HttpRequest, filters: Filters, accounts: list[Account]) -> set[int] | None:
+def _wanted(request: HttpRequest, filters: OutboxFilters, accounts: list[Account]) -> set[int] | None:
     """The keys of the accounts whose mail is listed; None: of all."""
     if filters.account is None:
         return of_some(request, accounts)
@@ -128,7 +128,7 @@ def _wanted(request: HttpRequest, filters: Filters, accounts: list[Account]) -> 
 
 
 def _groups(
-    request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime
+    request: HttpRequest, filters: OutboxFilters, accounts: list[Account], now: datetime
 ) -> list[failure_groups.FailureGroup]:
     if filters.state not in failure_groups.GROUPED_STATES:
         return []
@@ -136,11 +136,11 @@ def _groups(
     return failure_groups.grouped(rows, filters, {account.pk: account.email for account in accounts})
 
 
-def _asks_what_became(filters: Filters) -> bool:
+def _asks_what_became(filters: OutboxFilters) -> bool:
     return filters.state == "needs_decision" or filters.reason == OutboxMessage.Hold.UNCERTAIN
 
 
-def _retry_all(request: HttpRequest, filters: Filters, operated: set[int]) -> BulkQuestion | None:
+def _retry_all(request: HttpRequest, filters: OutboxFilters, operated: set[int]) -> BulkQuestion | None:
     """Of the failed: what the button that retries all of them asks about, by its number. Not where a text is looked
     for, which would be looked for in every row."""
     if filters.state != "failed_for_good" or filters.text or not operated:
@@ -149,7 +149,7 @@ def _retry_all(request: HttpRequest, filters: Filters, operated: set[int]) -> Bu
     return asked if asked.will else None
 
 
-def _verbs(filters: Filters) -> list[tuple[str, str]]:
+def _verbs(filters: OutboxFilters) -> list[tuple[str, str]]:
     """What may be asked for all that match: an outcome in question is decided, nothing else is."""
     if filters.state in ("sent", "cancelled", "sending"):
         return []
@@ -179,7 +179,7 @@ def _tabs_fingerprint(tabs: list[CountedTab]) -> str:
     return f"{zlib.crc32('|'.join(tab.count for tab in tabs).encode()):08x}"
 
 
-def _poll(filters: Filters, rows: list[RowView], tabs: list[CountedTab], top: int) -> str:
+def _poll(filters: OutboxFilters, rows: list[RowView], tabs: list[CountedTab], top: int) -> str:
     """The address that asks what changed: it carries what the page shows already."""
     known = ".".join(f"{each.row.pk}-{each.fingerprint}" for each in rows[:POLLED_AT_MOST])
     query = filters.query()

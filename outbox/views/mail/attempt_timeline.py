@@ -23,12 +23,12 @@ class Reached(StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class TimelineStep:
     label: str
     reached: Reached
 
 
-def steps_of(attempt: DeliveryAttempt) -> list[Step]:
+def steps_of(attempt: DeliveryAttempt) -> list[TimelineStep]:
     order = [phase.value for phase in STEPS]
     last = order.index(attempt.phase) if attempt.phase in order else -1
     failed = attempt.outcome not in (Outcome.RUNNING, Outcome.ACCEPTED, Outcome.PARTIAL)
@@ -37,5 +37,5 @@ def steps_of(attempt: DeliveryAttempt) -> list[Step]:
         reached = Reached.YES if index <= last else Reached.NOT
         if failed and index == last:
             reached = Reached.STOPPED
-        drawn.append(Step(str(phase.label), reached))
+        drawn.append(TimelineStep(str(phase.label), reached))
     return drawn

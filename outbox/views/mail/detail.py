@@ -33,7 +33,7 @@ from outbox.models import (
     SentLookup,
 )
 from outbox.sent_folder import looked_words
-from outbox.views.mail.attempt_timeline import Step, steps_of
+from outbox.views.mail.attempt_timeline import TimelineStep, steps_of
 from outbox.views.row_view import choices_of, row_view
 from outbox.views.sentences import may_have_gone_out, sentence_of
 from outbox.views.visible_rows import find_row
@@ -56,7 +56,7 @@ class TranscriptLine:
 class ShownAttempt:
     attempt: DeliveryAttempt
     tone: str
-    steps: list[Step]
+    steps: list[TimelineStep]
     lines: list[TranscriptLine]
 
 

@@ -140,7 +140,7 @@ def _as_left(draft: Draft) -> dict[str, Any]:
         name: getattr(draft, name) for name in (*drafts.FIELDS, "text_format", "send_at", "refused")
     }
     shown |= {} if draft.kept is None else {"kept": draft.kept}
-    sender = senders.Sender(draft.account, draft.alias).form_value if draft.account else None
+    sender = senders.SenderIdentity(draft.account, draft.alias).form_value if draft.account else None
     return shown | {"account": sender, "idempotency_key": draft.key}
 
 

@@ -19,7 +19,7 @@ from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import signed_in_user
 from outbox.compose import saved_replies
-from outbox.compose.senders import Sender, senders_of
+from outbox.compose.senders import SenderIdentity, senders_of
 from outbox.models import SavedReply
 
 MOST_REPLIES = 200  # of the site: each stands among the choices of whoever writes
@@ -49,7 +49,7 @@ def replies_for(request: HttpRequest) -> QuerySet[SavedReply]:
     return rows.filter(Q(account=None) | Q(account__in=accounts_for(request.user, Role.OPERATOR)))
 
 
-def filled(request: HttpRequest, pk: int, to: str, sender: Sender | None, subject: str) -> str:
+def filled(request: HttpRequest, pk: int, to: str, sender: SenderIdentity | None, subject: str) -> str:
     """The text of a saved reply for this mail; Http404 for one that the user is not offered."""
     reply = get_object_or_404(replies_for(request), pk=pk)
     sender_name = sender.name or sender.address if sender else ""

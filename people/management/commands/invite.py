@@ -15,7 +15,7 @@ from mailbox.models import AuditEntry
 from mailbox.permissions import ROLES
 from people.directory.invite_form import TAKEN, InviteForm
 from people.links import invitations, mails, tokens
-from people.links.tokens import LASTS, Purpose
+from people.links.tokens import LASTS, LinkPurpose
 from people.sign_in import audit
 
 
@@ -39,7 +39,7 @@ class Command(RefusingCommand):
         elif is_mailed:
             self.stdout.write(f"An invitation is on its way to {user.email}.")
         else:
-            days = LASTS[Purpose.INVITATION].days
+            days = LASTS[LinkPurpose.INVITATION].days
             self.stderr.write(f"No mail was sent: pass this link to {user.email}. It is good once, for {days} days.")
             self.stdout.write(str(link))
 
@@ -67,4 +67,4 @@ class Command(RefusingCommand):
 
 def _link(user: User) -> str:
     AuditEntry.objects.create(verb="copy_link", target=audit.target_of(user), detail=f"{user.get_username()}, printed")
-    return tokens.link_for(user, Purpose.INVITATION)
+    return tokens.link_for(user, LinkPurpose.INVITATION)

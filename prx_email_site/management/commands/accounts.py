@@ -152,7 +152,7 @@ def _listed(account: Account) -> dict[str, Any]:
     }
 
 
-def _record(outcome: declared.Outcome) -> None:
+def _record(outcome: declared.DeclarationOutcome) -> None:
     if outcome.state == "unchanged":
         return
     verb = "add_account" if outcome.state == "made" else "edit_account"
@@ -161,11 +161,11 @@ def _record(outcome: declared.Outcome) -> None:
     AuditEntry.objects.create(verb=verb, account=account, target=f"account:{account.pk}", detail=detail)
 
 
-def _told(outcome: declared.Outcome) -> dict[str, Any]:
+def _told(outcome: declared.DeclarationOutcome) -> dict[str, Any]:
     account = outcome.account
     return {"account_id": account.pk, "email": account.email, "state": outcome.state, "changed": outcome.changed}
 
 
-def _sentence(outcome: declared.Outcome) -> str:
+def _sentence(outcome: declared.DeclarationOutcome) -> str:
     what = f": {', '.join(outcome.changed)}" if outcome.changed else ""
     return f"{outcome.account.email} {outcome.state}{what}."

@@ -42,7 +42,7 @@ class Command(ListingCommand):
         if options["erase"] and not options["dry_run"]:
             try:
                 requests.confirm(search, None, mentions=options["mentions"], now=timezone.now())
-            except requests.Refused as refused:
+            except requests.RemovalRefused as refused:
                 self.refuse(str(refused), as_json=as_json)
             self._run(search)
             if search.error:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerSettings, SettingsSource, to_json
+from mailbox.autoconfig.servers import Discovery, LookupOutcome, LookupStep, ServerSettings, SettingsSource, to_json
 from mailbox.models import SettingsLookup
 
 ADD, FIND = "/accounts/add/", "/accounts/add/find/"
@@ -47,10 +47,18 @@ def found_by_srv() -> Discovery:
     found.add(ServerSettings("imap", "imap.example.com", 993, "tls", "ann"), SettingsSource.SRV)
     found.add(ServerSettings("smtp", "mx.hoster.example", 2587, "starttls", "ann@example.com"), SettingsSource.SRV)
     found.steps += [
-        LookupStep(SettingsSource.AUTOCONFIG, "autoconfig.example.com/x", Outcome.FAILED, "The server answered 404."),
-        LookupStep(SettingsSource.SRV, "_imaps._tcp.example.com", Outcome.FOUND, "imap.example.com:993", kind="imap"),
         LookupStep(
-            SettingsSource.SRV, "_submission._tcp.example.com", Outcome.FOUND, "mx.hoster.example:2587", kind="smtp"
+            SettingsSource.AUTOCONFIG, "autoconfig.example.com/x", LookupOutcome.FAILED, "The server answered 404."
+        ),
+        LookupStep(
+            SettingsSource.SRV, "_imaps._tcp.example.com", LookupOutcome.FOUND, "imap.example.com:993", kind="imap"
+        ),
+        LookupStep(
+            SettingsSource.SRV,
+            "_submission._tcp.example.com",
+            LookupOutcome.FOUND,
+            "mx.hoster.example:2587",
+            kind="smtp",
         ),
     ]
     return found

@@ -13,7 +13,7 @@ import pytest
 from mailbox import safe_http
 from mailbox.autoconfig import discover as autoconfig_discover
 from mailbox.autoconfig.discover import discover
-from mailbox.autoconfig.servers import Outcome, ServerRefusal, SettingsSource
+from mailbox.autoconfig.servers import LookupOutcome, ServerRefusal, SettingsSource
 from mailbox.safe_http import FetchRefused, Network
 from tests.mailbox.autoconfig.one_domain import BOTH, CONFIG, DOMAIN, EMAIL, WELL_KNOWN, Domain, domain, where
 from tests.mailbox.autoconfig.test_servers_found import config, server_xml
@@ -75,7 +75,7 @@ def test_a_host_in_the_inner_network_that_is_published_is_not_taken(domain: Doma
     found = discover(EMAIL, domain.reach())
     assert "imap" not in where(found)
     assert where(found)["smtp"][3] == SettingsSource.AUTOCONFIG
-    assert (Outcome.UNUSABLE, ServerRefusal.NOT_PUBLIC) in [(step.outcome, step.flaw) for step in found.steps]
+    assert (LookupOutcome.UNUSABLE, ServerRefusal.NOT_PUBLIC) in [(step.outcome, step.flaw) for step in found.steps]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_imap_that_begins_in_clear_is_told_and_not_taken(domain: Domain, securit
     domain.publishes(config(server_xml(host=f"imap.{DOMAIN}", port="143", security=security)))
     found = discover(EMAIL, domain.reach())
     assert where(found) == {}
-    told = [step for step in found.steps if step.outcome == Outcome.UNUSABLE]
+    told = [step for step in found.steps if step.outcome == LookupOutcome.UNUSABLE]
     assert [(step.said, step.flaw, step.kind) for step in told] == [(f"imap.{DOMAIN}:143", flaw, "imap")]
 
 
@@ -105,7 +105,7 @@ def test_an_acceptable_server_behind_an_unacceptable_one_is_taken(domain: Domain
     )
     found = discover(EMAIL, domain.reach())
     assert found.is_complete
-    assert not [step for step in found.steps if step.outcome == Outcome.UNUSABLE]
+    assert not [step for step in found.steps if step.outcome == LookupOutcome.UNUSABLE]
 
 
 def test_hostile_documents_end_in_words(domain: Domain) -> None:

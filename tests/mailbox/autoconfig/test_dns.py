@@ -6,7 +6,7 @@ import pytest
 
 from mailbox.autoconfig.discover import discover
 from mailbox.autoconfig.dns import Dns
-from mailbox.autoconfig.servers import Outcome, ServerRefusal, SettingsSource
+from mailbox.autoconfig.servers import LookupOutcome, ServerRefusal, SettingsSource
 from tests.mailbox.autoconfig.one_domain import DOMAIN, EMAIL, Domain, domain, where
 from tests.mailbox.autoconfig.test_servers_found import config, server_xml
 
@@ -65,7 +65,7 @@ def test_a_receiver_that_is_a_known_provider_gives_its_settings(domain: Domain) 
 def test_a_receiver_nobody_knows_is_named(domain: Domain) -> None:
     domain.dns.says(DOMAIN, "MX", "10 mx.example.org.")
     steps = [step for step in discover(EMAIL, domain.reach()).steps if step.source == SettingsSource.MX]
-    assert [(step.outcome, step.said) for step in steps] == [(Outcome.NOTHING, "mx.example.org")]
+    assert [(step.outcome, step.said) for step in steps] == [(LookupOutcome.NOTHING, "mx.example.org")]
 
 
 def test_a_name_server_that_is_silent_or_broken_ends_in_words(domain: Domain) -> None:
@@ -74,7 +74,7 @@ def test_a_name_server_that_is_silent_or_broken_ends_in_words(domain: Domain) ->
     silent = [
         step
         for step in discover(EMAIL, reach).steps
-        if step.outcome == Outcome.FAILED and step.source == SettingsSource.SRV
+        if step.outcome == LookupOutcome.FAILED and step.source == SettingsSource.SRV
     ]
     assert {step.said for step in silent} == {"The name server did not answer in time."}
     domain.dns.is_deaf, domain.dns.is_broken = False, True
@@ -100,7 +100,7 @@ def test_what_is_no_name_of_dns_is_not_asked(domain: Domain, email: str) -> None
 def test_the_time_for_all_of_it_ends(domain: Domain) -> None:
     clock = iter(range(0, 10_000, 30))
     found = discover(EMAIL, domain.reach(clock=lambda: float(next(clock)), seconds=45))
-    assert [step.source for step in found.steps if step.outcome == Outcome.SKIPPED] == [
+    assert [step.source for step in found.steps if step.outcome == LookupOutcome.SKIPPED] == [
         SettingsSource.SRV,
         SettingsSource.MX,
         SettingsSource.GUESS,

@@ -12,7 +12,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, ServerSettings, SettingsSource
+from mailbox.autoconfig.servers import (
+    Discovery,
+    LookupOutcome,
+    LookupStep,
+    ServerRefusal,
+    ServerSettings,
+    SettingsSource,
+)
 from mailbox.models import Account, AuditEntry, ConnectionTest, Folder
 from tests.mailbox.accounts.account_settings import TYPED
 from tests.mailbox.autoconfig.lookups import ADD, HTMX, administrator, found_by_srv, lookup, person, shown
@@ -47,7 +54,7 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
             LookupStep(
                 SettingsSource.SRV,
                 "_imap._tcp.example.com",
-                Outcome.UNUSABLE,
+                LookupOutcome.UNUSABLE,
                 "imap.example.com:143",
                 ServerRefusal.STARTTLS,
                 "imap",
@@ -55,7 +62,7 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
             LookupStep(
                 SettingsSource.AUTOCONFIG,
                 "example.com/x",
-                Outcome.UNUSABLE,
+                LookupOutcome.UNUSABLE,
                 "smtp.example.com:25",
                 ServerRefusal.PLAIN,
                 "smtp",
@@ -63,13 +70,18 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
             LookupStep(
                 SettingsSource.AUTOCONFIG,
                 "example.com/x",
-                Outcome.UNUSABLE,
+                LookupOutcome.UNUSABLE,
                 "10.0.0.1:993",
                 ServerRefusal.NOT_PUBLIC,
                 "imap",
             ),
             LookupStep(
-                SettingsSource.AUTOCONFIG, "example.com/x", Outcome.UNUSABLE, "a b:0", ServerRefusal.NONSENSE, "imap"
+                SettingsSource.AUTOCONFIG,
+                "example.com/x",
+                LookupOutcome.UNUSABLE,
+                "a b:0",
+                ServerRefusal.NONSENSE,
+                "imap",
             ),
         ]
     )
@@ -85,9 +97,9 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
 
 def test_what_strangers_wrote_is_text_in_the_page(administrator: Client, person: User) -> None:
     hostile = "<script>alert(1)</script>"
-    found = Discovery(steps=[LookupStep(SettingsSource.GUESS, hostile, Outcome.NOTHING, hostile)])
+    found = Discovery(steps=[LookupStep(SettingsSource.GUESS, hostile, LookupOutcome.NOTHING, hostile)])
     found.add(ServerSettings("imap", "imap.example.com", 993, "tls", hostile), SettingsSource.GUESS)
-    found.steps.append(LookupStep(SettingsSource.GUESS, hostile, Outcome.FOUND, kind="imap"))
+    found.steps.append(LookupStep(SettingsSource.GUESS, hostile, LookupOutcome.FOUND, kind="imap"))
     page = administrator.get(f"{ADD}?lookup={lookup(person, found).pk}").content.decode()
     assert hostile not in page
     assert "&lt;script&gt;" in page

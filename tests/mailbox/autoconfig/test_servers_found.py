@@ -8,11 +8,11 @@ import time
 import pytest
 
 from mailbox.autoconfig import mozilla_xml
-from mailbox.autoconfig.mozilla_xml import NotUnderstood
+from mailbox.autoconfig.mozilla_xml import ConfigInvalid
 from mailbox.autoconfig.servers import (
     Discovery,
+    LookupOutcome,
     LookupStep,
-    Outcome,
     ServerRefusal,
     ServerSettings,
     SettingsSource,
@@ -108,7 +108,12 @@ def test_what_was_found_is_kept_and_read_again() -> None:
     found = of_preset(preset_of_domain("gmail.com"), EMAIL, SettingsSource.MX, "aspmx.l.google.com")  # type: ignore[arg-type]
     found.steps.append(
         LookupStep(
-            SettingsSource.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "x:143", ServerRefusal.STARTTLS, "imap"
+            SettingsSource.SRV,
+            "_imap._tcp.example.com",
+            LookupOutcome.UNUSABLE,
+            "x:143",
+            ServerRefusal.STARTTLS,
+            "imap",
         )
     )
     assert from_json(json.loads(json.dumps(to_json(found)))) == found
@@ -116,7 +121,9 @@ def test_what_was_found_is_kept_and_read_again() -> None:
 
 
 def test_what_strangers_wrote_is_cut_and_holds_nothing_a_database_refuses() -> None:
-    found = Discovery(steps=[LookupStep(SettingsSource.GUESS, "x", Outcome.NOTHING, "bad\x00\ud800" + "a" * 9000)])
+    found = Discovery(
+        steps=[LookupStep(SettingsSource.GUESS, "x", LookupOutcome.NOTHING, "bad\x00\ud800" + "a" * 9000)]
+    )
     said = to_json(found)["steps"][0]["said"]
     assert said.startswith("bad  aaa")
     assert len(said) == 400
@@ -202,14 +209,14 @@ OUTSIDE = b'<!DOCTYPE c [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
     ],
 )
 def test_a_document_that_is_none_or_meant_to_harm_is_refused(document: bytes, sentence: str) -> None:
-    with pytest.raises(NotUnderstood, match=sentence):
+    with pytest.raises(ConfigInvalid, match=sentence):
         mozilla_xml.read(document, EMAIL)
 
 
 def test_a_document_of_the_largest_size_is_read_at_once() -> None:
     document = config(*[server_xml()] * 600)[:99_000]
     began = time.process_time()
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(ConfigInvalid):
         mozilla_xml.read(document, EMAIL)
     text = config("<incomingServer type='imap'><hostname>", "a" * 90_000, "</hostname></incomingServer>")
     assert mozilla_xml.read(text, EMAIL)[0].flaw() == ServerRefusal.NONSENSE

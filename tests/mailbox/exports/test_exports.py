@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from mailbox.exports import mbox, requests, selection, writing, zip_pieces
-from mailbox.exports.selection import NotUnderstood, Selection, estimate
+from mailbox.exports.selection import Selection, SelectionInvalid, estimate
 from mailbox.models import Account, AccountGrant, Export, ExportPart, Message, MessagePlace, RawMessage
 from mailbox.search.index import index_messages
 from mailbox.storage import disk_budget, raw_store, sweeping
@@ -247,7 +247,7 @@ def test_more_than_it_takes_is_refused_by_its_number(
     monkeypatch.setattr(selection, "COUNTED", 1)
     assert estimate(Selection(), operator).is_more
     for wrong in ("account=x", "folder=" + "9" * 19, "team=nobody", "q=larger:x"):
-        with pytest.raises(NotUnderstood):
+        with pytest.raises(SelectionInvalid):
             Selection.of(wrong)
 
 

@@ -13,15 +13,15 @@ from django.utils import timezone
 from mailbox.accounts.health import PUSH_WORDS, push_words
 from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncRunFolder, SyncState
 from mailbox.push import watcher
-from mailbox.sync.backfill_progress import Fetched, about, progress, rate_of, together
+from mailbox.sync.backfill_progress import FetchedByRun, about, progress, rate_of, together
 from tests.rows import folder_of, letter, queries_of, store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def line(began: float, ended: float, count: int) -> Fetched:
+def line(began: float, ended: float, count: int) -> FetchedByRun:
     """Seconds before NOW."""
-    return Fetched(NOW - timedelta(seconds=began), NOW - timedelta(seconds=ended), count)
+    return FetchedByRun(NOW - timedelta(seconds=began), NOW - timedelta(seconds=ended), count)
 
 
 def test_the_rate_is_by_the_clock_with_the_pauses_between_runs() -> None:
@@ -33,7 +33,7 @@ def test_a_run_that_began_long_ago_counts_for_its_recent_part() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [line(100, 90, 0)], [line(600, 300, 50)], [line(2000, 1000, 50)]])
-def test_what_says_nothing_of_the_future_gives_no_rate(lines: list[Fetched]) -> None:
+def test_what_says_nothing_of_the_future_gives_no_rate(lines: list[FetchedByRun]) -> None:
     assert rate_of(lines, NOW) is None
 
 

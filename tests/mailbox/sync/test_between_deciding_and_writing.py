@@ -123,7 +123,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
     def once(act: Callable[[], object]) -> None:
         decide = store.decide
 
-        def decide_and_act(*arguments: Any) -> store.Decision:
+        def decide_and_act(*arguments: Any) -> store.StoreDecision:
             decision = decide(*arguments)
             monkeypatch.setattr(store, "decide", decide)
             act()

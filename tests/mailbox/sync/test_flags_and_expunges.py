@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mailbox.imap import select as imap_select
 from mailbox.imap.session import ImapSession
-from mailbox.imap.transport import Client
+from mailbox.imap.transport import ImapClient
 from mailbox.messages import purge
 from mailbox.models import Account, Message, MessagePlace, MessageSearch, Quarantine, RawMessage, SyncState
 from mailbox.sync import flags_and_expunges, folder_sync
@@ -28,12 +28,12 @@ def account(
     make_account: Callable[..., Account], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Account:
     """On a Dovecot that can follow changes by QRESYNC, by CONDSTORE alone, or that says nothing of either."""
-    has_capability = Client.has_capability
+    has_capability = ImapClient.has_capability
 
-    def without(self: Client, capability: str) -> bool:
+    def without(self: ImapClient, capability: str) -> bool:
         return capability not in MISSING[request.param] and bool(has_capability(self, capability))
 
-    monkeypatch.setattr(Client, "has_capability", without)
+    monkeypatch.setattr(ImapClient, "has_capability", without)
     return make_account()
 
 

@@ -16,7 +16,7 @@ from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
 from mailbox.sync.batch_writer import ReadBatch
 from mailbox.sync.batches import FolderRun
-from mailbox.sync.prefetch import Fetched
+from mailbox.sync.prefetch import FetchedBatch
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
@@ -69,7 +69,7 @@ def test_a_mail_the_database_refuses_does_not_take_the_batch_with_it(
     fill(dovecot, account, 3)
     write = store.write
 
-    def refusing(folder: Folder, uidvalidity: int, decision: store.Decision, now: datetime) -> store.Stored:
+    def refusing(folder: Folder, uidvalidity: int, decision: store.StoreDecision, now: datetime) -> store.Stored:
         if any(message.subject == "Mail 2" for _, message in decision.pairs):
             raise ValueError("A string literal cannot contain NUL (0x00) characters.")
         return write(folder, uidvalidity, decision, now)
@@ -148,7 +148,7 @@ def test_a_lease_lost_in_the_middle_commits_nothing(
     fill(dovecot, account, 2)
     read = FolderRun.read_batch
 
-    def slow(run: FolderRun, fetched: Fetched) -> ReadBatch:
+    def slow(run: FolderRun, fetched: FetchedBatch) -> ReadBatch:
         Lease.objects.update(token="another's")
         return read(run, fetched)
 

@@ -212,7 +212,7 @@ def test_a_batch_of_a_worker_that_lost_its_lease_is_refused_at_the_commit(
 
     decide = store.decide
 
-    def taken(*arguments: Any) -> store.Decision:
+    def taken(*arguments: Any) -> store.StoreDecision:
         decision = decide(*arguments)
         Lease.objects.filter(account=account).update(token="theirs")
         return decision

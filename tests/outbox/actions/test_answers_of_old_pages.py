@@ -18,7 +18,7 @@ from outbox import api
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate, results, transitions
 from outbox.actions.estimate import BulkQuestion
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.actions.transitions import ShownState
 from outbox.delivery import claims, deliver, endings
 from outbox.models import Operation, OutboxMessage
@@ -28,7 +28,7 @@ from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop
 
 pytestmark = [pytest.mark.pages, pytest.mark.django_db(transaction=True)]
-QUESTIONS = Filters(state="needs_decision")
+QUESTIONS = OutboxFilters(state="needs_decision")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def question(account: Account, subject: str = "A question", **fields: Any) -> Ou
     return row
 
 
-def asked_about(filters: Filters, verb: str, user: User) -> BulkQuestion:
+def asked_about(filters: OutboxFilters, verb: str, user: User) -> BulkQuestion:
     return estimate.ask(filters, verb, user, timezone.now(), estimate.operated_by(user))[0]
 
 
@@ -130,7 +130,7 @@ def test_no_action_on_all_touches_a_row_that_somebody_else_changed_since(
     user: User, account: Account, verb: str
 ) -> None:
     row = outbox_row(account, status="failed", hold="permanent")
-    asked = asked_about(Filters(), verb, user)
+    asked = asked_about(OutboxFilters(), verb, user)
     OutboxMessage.objects.filter(pk=row.pk).update(hold="gave_up", updated_at=timezone.now())
     operation = done(asked, user)
     assert status(row) == ("failed", "gave_up")
@@ -145,7 +145,7 @@ def test_a_change_between_reading_the_row_and_its_update_is_found_by_the_update(
     hold = "uncertain" if verb in estimate.ANSWERS else "permanent"
     row = outbox_row(account, status="failed", hold=hold)
     attempt(row, outcome=hold)
-    asked = asked_about(Filters(state="needs_decision" if hold == "uncertain" else ""), verb, user)
+    asked = asked_about(OutboxFilters(state="needs_decision" if hold == "uncertain" else ""), verb, user)
     read = transitions.find_row
 
     def read_and_lose_the_race(pk: int) -> OutboxMessage:
@@ -184,7 +184,7 @@ def test_an_answer_to_no_question_of_ours_begins_nothing(
     operator: Client, account: Account, user: User, asked: str
 ) -> None:
     row = question(account)
-    form = asked_about(Filters(), "cancel", user).sealed() if asked == "another verb" else asked
+    form = asked_about(OutboxFilters(), "cancel", user).sealed() if asked == "another verb" else asked
     answer = operator.post(f"{reverse('outbox:bulk_all')}?action=mark_as_sent", {"asked": form})
     assert answer.status_code == 200
     assert not Operation.objects.exists() and status(row) == ("failed", "uncertain")

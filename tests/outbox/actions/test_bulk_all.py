@@ -17,7 +17,7 @@ from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.models import Operation, OutboxMessage
 from outbox.tasks import bulk as bulk_tasks
 from tests.rows import NOWHERE, attempt, outbox_row, queries_of, tasks_queued
@@ -44,7 +44,7 @@ def refused(account: Account, number: int, **fields: Any) -> list[OutboxMessage]
 
 
 def asked(user: User, verb: str = "retry", **filters: Any) -> BulkQuestion:
-    return estimate.ask(Filters(**filters), verb, user, timezone.now(), estimate.operated_by(user))[0]
+    return estimate.ask(OutboxFilters(**filters), verb, user, timezone.now(), estimate.operated_by(user))[0]
 
 
 def sealed(client: Client, verb: str) -> str:

@@ -17,7 +17,7 @@ from mailbox.models import Account, AuditEntry
 from outbox import api
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate
-from outbox.actions.filters import Filters
+from outbox.actions.filters import OutboxFilters
 from outbox.api import ApiResponse
 from outbox.delivery import claims, deliver, recovery
 from outbox.models import OutboxMessage, SendingSwitch
@@ -149,7 +149,7 @@ def test_all_that_match_cancelled_while_they_go_out_is_counted_as_it_was(
     rows = queued(account, 20)
     worker = at_work(account)
     assert hold.reached.wait(20)
-    asked = estimate.ask(Filters(), "cancel", user, timezone.now(), estimate.operated_by(user))[0]
+    asked = estimate.ask(OutboxFilters(), "cancel", user, timezone.now(), estimate.operated_by(user))[0]
     operation = actions_bulk.begin(asked, user, timezone.now())
     assert operation
     actions_bulk.run(operation.pk)

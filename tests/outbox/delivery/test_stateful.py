@@ -35,12 +35,12 @@ from outbox.delivery.endings import Ending
 from outbox.errors import OutboxError
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.retry import policy as retry_policy
-from outbox.retry.policy import Limits, Verdict
+from outbox.retry.policy import RetryLimits, Verdict
 from outbox.smtp.replies import Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-LIMITS = Limits(5, timedelta(days=5))
+LIMITS = RetryLimits(5, timedelta(days=5))
 PEOPLE = ("ann@example.test", "bob@example.test")
 REFUSALS = [Reply(450, "Greylisted"), Reply(550, "No such user")]
 

@@ -8,10 +8,10 @@ import pytest
 
 from outbox.retry import policy as retry_policy
 from outbox.retry import throttling
-from outbox.retry.policy import Fault, Kind, Limits, Phase, Tried, Verdict
+from outbox.retry.policy import Fault, Kind, Phase, RetryLimits, Tried, Verdict
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-LIMITS = Limits(5, timedelta(days=5))
+LIMITS = RetryLimits(5, timedelta(days=5))
 
 
 @pytest.mark.parametrize(
