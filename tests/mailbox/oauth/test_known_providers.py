@@ -129,6 +129,53 @@ def test_the_token_of_any_tenant_names_its_person() -> None:
 
 
 @pytest.mark.parametrize(
+    ("claims", "names"),
+    [
+        ({"email": " Ann@Gmail.Example "}, ["ann@gmail.example"]),
+        ({"email": "ann+tag@gmail.example"}, ["ann+tag@gmail.example"]),  # another address than ann@gmail.example
+        ({"email": "ann@gmail.example", "email_verified": "true"}, ["ann@gmail.example"]),
+        ({"email": "ann@gmail.example", "email_verified": "False"}, []),
+        ({"email": "ann\x00@gmail.example\ud800"}, ["ann\ufffd@gmail.example\ufffd"]),
+        ({"email": ["ann@gmail.example"], "upn": 7, "preferred_username": "ann"}, []),
+        ({"email": "ann@gmail.example", "aud": ["our-id"]}, ["ann@gmail.example"]),
+        ({"email": "ann@gmail.example", "iat": NOW + 100, "nbf": NOW + 100, "exp": NOW + 200}, ["ann@gmail.example"]),
+        ({"email": "ann@gmail.example", "exp": NOW - 100}, ["ann@gmail.example"]),  # two minutes that clocks differ by
+    ],
+)
+def test_whom_a_token_names(claims: dict[str, Any], names: list[str]) -> None:
+    assert named(GOOGLE, iss=GOOGLE, **claims) == names
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": ["our-id", "another"], "azp": "another"},
+        {"aud": []},
+        {"aud": None},
+        {"exp": "soon"},
+        {"exp": None},
+        {"exp": NOW - 121},
+        {"iat": NOW + 3600},
+        {"nbf": NOW + 3600},
+        {"nonce": None},
+        {"iss": None},
+        {"iss": ["https://accounts.google.com"]},
+    ],
+)
+def test_a_token_that_is_not_whole_names_nobody(claims: dict[str, Any]) -> None:
+    with pytest.raises(ProviderError):
+        named(GOOGLE, **{"iss": GOOGLE, "email": "ann@gmail.example", **claims})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a.b", "a.!!!.c", "a.e30", "a.W10.c", "a.bnVsbA.c", "a.\u00e9.c", f"a.{'W' * 9}.c"]
+)
+def test_what_is_no_token_is_said(text: str) -> None:
+    with pytest.raises(ProviderError):
+        id_token.identities(text, issuer=GOOGLE, client_id="our-id", nonce="n", now=NOW)
+
+
+@pytest.mark.parametrize(
     "claims",
     [
         OF_TENANT | {"tid": "99999999-2222-3333-4444-555555555555"},
