@@ -61,6 +61,8 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         said = login.account.extra_data
         if said["userinfo"].get("sub") != said["id_token"]["sub"]:
             raise OAuth2Error("userinfo speaks of somebody else than the ID token.")
+        if not is_for_us(said["id_token"], app.client_id):
+            raise OAuth2Error("The ID token has no end, or was made for another application.")
         return login
 
 
@@ -71,6 +73,15 @@ class SignOnProvider(OpenIDConnectProvider):  # type: ignore[misc]
         """A subject is unique within its issuer (Core 1.0, 2): another issuer's is another person."""
         token = data["id_token"]
         return hashlib.sha256(f"{token['iss']} {token['sub']}".encode()).hexdigest()
+
+
+def is_for_us(id_token: dict[str, Any], client_id: str) -> bool:
+    """What PyJWT does not ask: that there is an end at all, and of several audiences whom it was made for (Core 1.0, 2;
+    3.1.3.7, 4 and 5)."""
+    audience = id_token.get("aud")
+    is_shared = isinstance(audience, list) and len(audience) > 1
+    made_for = id_token.get("azp", None if is_shared else client_id)
+    return made_for == client_id and isinstance(id_token.get("exp"), int | float)
 
 
 def was_asked(id_token: dict[str, Any], again_at: int | None) -> bool:

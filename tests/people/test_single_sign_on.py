@@ -242,6 +242,14 @@ def test_whoever_has_no_password_proves_it_again_at_the_provider(
     assert back(client, Person(VERA).authorize(address)).headers["Location"] == reverse("people:rules")
 
 
+def test_an_id_token_without_an_end_or_for_another_application_is_not_ours() -> None:
+    good = {"aud": "us", "exp": 1_900_000_000}
+    for said in (good, good | {"aud": ["us"]}, good | {"azp": "us"}, good | {"aud": ["us", "them"], "azp": "us"}):
+        assert protocol.is_for_us(said, "us"), said
+    for said in ({"aud": "us"}, good | {"exp": None}, good | {"azp": "them"}, good | {"aud": ["us", "them"]}):
+        assert not protocol.is_for_us(said, "us"), said
+
+
 def test_a_proof_of_before_is_none_though_the_way_to_the_provider_was_changed() -> None:
     asked_at = int(time.time())
     for auth_time in (asked_at - 7200, asked_at - 7200.5):
