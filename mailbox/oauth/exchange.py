@@ -23,6 +23,7 @@ from mailbox.imap.session import ImapSession
 from mailbox.models import Account, AuditEntry, OAuthApp, OAuthGrant, OAuthSignIn
 from mailbox.oauth import apps, client, id_token, lifetimes, protocol
 from mailbox.oauth.protocol import Tokens
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
 
 logger = logging.getLogger(__name__)
 Status = OAuthSignIn.Status
@@ -31,12 +32,13 @@ NO_REFRESH_TOKEN = gettext_noop(
     "offline access (for another provider: the scope offline_access)."
 )
 
+NOT_ALLOWED = gettext_noop("Whoever began this sign-in may no longer do so. Nothing was changed.")
+
 
 def finish(pk: int) -> int | None:
     """Ask the provider for the tokens of a sign-in that came back, once; the account's pk when it is done."""
-    row = (
-        OAuthSignIn.objects.select_related("app", "account__imap__grant", "account__smtp__grant").filter(pk=pk).first()
-    )
+    related = ("app", "asked_by", "account__imap__grant", "account__smtp__grant")
+    row = OAuthSignIn.objects.select_related(*related).filter(pk=pk).first()
     if row is None or not row.move(Status.RETURNED, Status.ASKING, timezone.now(), encrypted_code=None):
         return None  # forgotten, or the task came twice: a code is good once
     try:
@@ -54,7 +56,16 @@ def finish(pk: int) -> int | None:
     return None
 
 
+def _may_still(row: OAuthSignIn) -> bool:
+    """Whether the person may do now what was allowed when the sign-in began: rights end while people are away."""
+    if row.account is None:
+        return has_role_everywhere(row.asked_by, Role.ADMINISTRATOR)
+    return accounts_for(row.asked_by, Role.ADMINISTRATOR).filter(pk=row.account.pk).exists()
+
+
 def _finish(row: OAuthSignIn) -> int:
+    if not _may_still(row):
+        raise ProviderError(NOT_ALLOWED)
     provider, known = apps.provider_of(row.app), apps.client_of(row.app)
     code, verifier = decrypt(row.encrypted_code) or "", decrypt(row.encrypted_verifier) or ""
     request = protocol.code_request(provider, known, code=code, callback=row.callback, verifier=verifier)

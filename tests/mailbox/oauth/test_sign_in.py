@@ -157,40 +157,6 @@ def test_a_refused_consent_changes_nothing(
     assert is_unchanged(account)
 
 
-def test_what_no_database_can_hold_in_a_refusal_is_no_fault_of_ours(
-    administrator: Client, app: OAuthApp, make_account: Callable[..., Account], mail_user: str
-) -> None:
-    row = leave(administrator, make_account(mail_user), app)
-    state = dict(parse_qsl(urlsplit(sign_in.address_of(row)).query))["state"]
-    given = {"state": state, "error": "server_error\x00", "error_description": "a\x00b"}
-    answer = administrator.get(reverse("mailbox:oauth_callback"), given, follow=True)
-    assert answer.status_code == 200 and b"The provider refused the sign-in" in answer.content
-    assert "\x00" not in OAuthSignIn.objects.get().error
-
-
-@pytest.mark.parametrize("issuer", ["https://evil.example", ""])
-def test_an_answer_of_another_issuer_is_refused(
-    administrator: Client, app: OAuthApp, make_account: Callable[..., Account], mail_user: str, issuer: str
-) -> None:
-    row = leave(administrator, make_account(mail_user), app)
-    state = dict(parse_qsl(urlsplit(sign_in.address_of(row)).query))["state"]
-    administrator.get(reverse("mailbox:oauth_callback"), {"state": state, "code": "c", "iss": issuer})
-    assert (OAuthSignIn.objects.get().status == "away") is bool(issuer)
-
-
-def test_two_sign_ins_at_once_each_come_back_to_their_own(
-    administrator: Client, app: OAuthApp, oidc: OidcProvider, make_account: Callable[..., Account], mail_user: str
-) -> None:
-    first, second = make_account(mail_user), make_account("second@example.test")
-    rows = [leave(administrator, each, app) for each in (first, second)]
-    for row, name in zip(reversed(rows), ("second@example.test", mail_user), strict=True):
-        come_back(administrator, Person(name).authorize(sign_in.address_of(row)))
-        exchange.finish(row.pk)
-    assert set(OAuthSignIn.objects.values_list("status", "error")) == {("done", "")}
-    for account in Account.objects.with_transports():
-        assert account.imap.grant and account.imap.grant.identity == account.email
-
-
 @pytest.mark.parametrize(
     ("behaves", "said"),
     [
