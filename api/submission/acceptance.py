@@ -1,4 +1,4 @@
-"""What submission asks of the database. These functions block: they are called in threads, never in the event loop."""
+"""The database work of submission. These functions block, and are called on threads, never in the event loop."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ AWAY = "The database is away: try again"
 
 @dataclass(frozen=True)
 class Program:
-    """A program that signed in: its token, from where, and for which account."""
+    """A signed-in program: its token, its IP address, and the account it sends for."""
 
     secret: str
     address: str
     account_id: int
     email: str
-    addresses: frozenset[str] = frozenset()  # that MAIL FROM may be, as `same` compares them
+    addresses: frozenset[str] = frozenset()  # allowed in MAIL FROM, in the form that `same` compares
 
 
 class SubmissionRefused(Exception):
-    """str() is the whole SMTP reply."""
+    """The command is refused; str() is the whole SMTP reply."""
 
 
 def reply(code: str, words: object) -> str:
-    """One line, ASCII: a client that did not ask for SMTPUTF8 may not be sent anything else (RFC 6531 3.7.4.2)."""
+    """A reply of one line in ASCII; other text needs a client that has asked for SMTPUTF8 (RFC 6531 3.7.4.2)."""
     text = " ".join(str(words).split()).translate(_PLAIN_QUOTES)[:LONGEST_WORDS]
     return f"{code} {text}".encode("ascii", "replace").decode("ascii")
 
 
 def plain_address(address: str) -> str:
-    """An IPv4 address that came over an IPv6 socket as what it is."""
+    """The address; an IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) as plain IPv4."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -67,7 +67,7 @@ def plain_address(address: str) -> str:
 
 
 def with_connection(ask: Callable[P, R]) -> Callable[P, R]:
-    """Threads have no request whose end would let go of a database connection that is broken or old."""
+    """Close a broken or old database connection before and after the call: threads have no request that would do it."""
 
     @wraps(ask)
     def asked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -102,7 +102,7 @@ def sign_in(login: str, secret: str, address: str) -> Program:
 
 @with_connection
 def allow_mail(program: Program) -> None:
-    """Before each mail: the token may have ended, and its rate counts mails. Raises Refused."""
+    """Check before each mail that the token is valid, and count the mail for its rate. Raises SubmissionRefused."""
     try:
         check_may_send(_allowed_account(program), Feature.EMAIL_SEND)
     except TokenRefused as error:
@@ -126,7 +126,7 @@ def _allowed_account(program: Program) -> Account:
 
 @with_connection
 def accept(program: Program, given: Submitted, write: Writer = at_once) -> str:
-    """Write the mail down; the reply to the end of the mail. 250 only when the row and its bytes are durable."""
+    """Save the mail, and return the reply to its end: 250 only when row and raw bytes are durable."""
     try:
         token = tokens.of_secret(program.secret)
         if token is None:
@@ -143,7 +143,7 @@ def accept(program: Program, given: Submitted, write: Writer = at_once) -> str:
 
 
 def _have_it_delivered(account_id: int) -> None:
-    """The mail is durable: whatever fails from here on, the workers' sweep finds it."""
+    """Queue the delivery. Failures are ignored: the mail is durable, and the workers' sweep finds it."""
     try:
         delivery_tasks.queue_delivery()
     except Exception as error:

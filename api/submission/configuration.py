@@ -1,4 +1,4 @@
-"""What submission listens on and takes. Settings import it, so nothing of Django is used here."""
+"""The addresses that submission listens on, and its limits. Settings import it, so it does not use Django."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Configuration:
-    """`starttls` and `tls`: host and port to listen on; None: not. `max_bytes`: of a mail."""
+    """`starttls`, `tls`: host and port to listen on; None: do not listen. `max_bytes`: largest mail."""
 
     starttls: tuple[str, int] | None
     tls: tuple[str, int] | None

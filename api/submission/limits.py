@@ -1,4 +1,4 @@
-"""How many connections and how many bytes of mails there are at once, in one process."""
+"""Limits of connections, and of bytes of mails in memory, for one process."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class SubmissionLimits:
-    """Used by the event loop's thread only."""
+    """The limits and the present counts. For use in the event loop's thread only."""
 
     connections: int = 200
     of_an_address: int = 50
-    signed_out: int = 100  # so that strangers leave room for those who sign in
+    signed_out: int = 100  # connections that have not signed in: strangers must leave room for programs
     bytes_at_once: int = 256 * 1024 * 1024
     _of: Counter[str] = field(default_factory=Counter)
     _signed_in: int = 0
     _bytes: int = 0
-    writing: int = 0  # mails that are being written down at this moment
+    writing: int = 0  # mails that are being saved now
 
     def enter(self, address: str) -> bool:
-        """Count a connection; False, and not counted, when there are too many."""
+        """Count a connection; False when there are too many, and it is not counted."""
         total = self._of.total()
         is_full = total >= self.connections or total - self._signed_in >= self.signed_out
         if is_full or self._of[address] >= self.of_an_address:
@@ -40,7 +40,7 @@ class SubmissionLimits:
         self._signed_in -= was_signed_in
 
     def reserve(self, size: int) -> bool:
-        """Room for so many more bytes of a mail; False when all of it is in use."""
+        """Reserve `size` more bytes for a mail; False when the limit is reached."""
         if self._bytes + size > self.bytes_at_once:
             return False
         self._bytes += size

@@ -1,7 +1,7 @@
-"""Listens for programs until it is told to stop; then lets the mails that are being written down end.
+"""Listens for programs until it is told to stop, and then finishes saving the mails that were received.
 
-SQLite has one writer: there the event loop commits together what several sessions submit at once. The
-commits of PostgreSQL go side by side.
+SQLite has one writer, so there the event loop commits the mails of several sessions together. On PostgreSQL they commit
+in parallel.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from outbox.compose.new_row import Writer, at_once
 from outbox.delivery.database import Database, complete
 
 logger = logging.getLogger(__name__)
-THREADS = 8  # that ask the database at once
+THREADS = 8  # for database work
 HANDSHAKE_SECONDS = 15
 STOP_SECONDS = 20
 LOOK_SECONDS = 0.2
-RENEWAL_SECONDS = 60  # between looks at the certificate's file
+RENEWAL_SECONDS = 60  # between two checks of the certificate's file
 
 
 def run(
@@ -37,7 +37,10 @@ def run(
     listening: Callable[[list[int]], object] = lambda ports: None,
     limits: SubmissionLimits | None = None,
 ) -> None:
-    """Raises OSError when it cannot listen, ssl.SSLError when the certificate cannot be used."""
+    """Serve until `must_stop` returns True. `listening` is called with the ports.
+
+    Raises OSError when it cannot listen, ssl.SSLError when the certificate is not valid.
+    """
     database, is_sqlite = Database(), connection.vendor == "sqlite"
 
     async def serving() -> None:
@@ -86,11 +89,11 @@ async def _serve(
 
 
 async def _close_connections(threads: ThreadPoolExecutor) -> None:
-    """Each thread has its own to the database: all of them wait for one another, so that each closes one."""
+    """Close the database connection of each thread: a barrier makes every thread run this once."""
     everyone = threading.Barrier(THREADS)
 
     def close() -> None:
-        with contextlib.suppress(threading.BrokenBarrierError):  # one is still busy
+        with contextlib.suppress(threading.BrokenBarrierError):  # a thread is still busy
             everyone.wait(2)
         connections.close_all()
 
@@ -108,7 +111,7 @@ async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) 
 
 
 async def _renew(context: ssl.SSLContext, configuration: Configuration) -> None:
-    """A renewed certificate is used from the next connection on."""
+    """Load the certificate again when its file changes; new connections use it."""
     read = _changed_at(configuration)
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
@@ -117,7 +120,7 @@ async def _renew(context: ssl.SSLContext, configuration: Configuration) -> None:
         try:
             context.load_cert_chain(configuration.certificate, configuration.key)
             read = now
-        except (OSError, ssl.SSLError) as error:  # half of a renewal: the old one goes on
+        except (OSError, ssl.SSLError) as error:  # only half renewed so far: keep the old one
             event(logger, "submission_certificate_unusable", logging.WARNING, error=str(error))
 
 

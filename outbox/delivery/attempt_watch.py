@@ -1,4 +1,4 @@
-"""What goes on beside a running attempt: its leases are renewed, its progress and the server's words are kept."""
+"""Watches a running attempt: renews its leases, saves its progress, and keeps the transcript."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from outbox.smtp.connection import Watch
 
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries
-STALL_SECONDS = 2.0  # of silence, after which nobody else waits for this server
-RENEW_SECONDS = 10.0  # between signs of life of an attempt that waits
+STALL_SECONDS = 2.0  # without progress; then the session counts as stalled, and others get its place
+RENEW_SECONDS = 10.0  # longest interval between two renewals of the row's lease
 Clock = Callable[[], datetime]
 
 
 class ClaimLost(Exception):
-    """Another worker recovered our row: leave it alone at once. Nothing was sent."""
+    """Another worker has recovered our row: leave it alone at once. The end of the mail was not sent."""
 
 
 @dataclass
 class SendLease:
-    """The right to be the account's one sender. Renewed while it is used; losing it is no harm to a claimed row."""
+    """The lease that makes us the account's one sender. A claimed row has its own lease, so losing this one is no harm
+    to it."""
 
     account_id: int
     token: str
@@ -44,7 +45,7 @@ class SendLease:
     def acquire(
         cls, account_id: int, holder: str, seconds: float, clock: Clock, database: Database
     ) -> SendLease | None:
-        """Within `Database.run`. None when another has the account."""
+        """Take the lease; None when another worker holds it. Call it within `Database.run`."""
         now = clock()
         token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         if token is None and _end_impossible_lease(account_id, now):
@@ -52,7 +53,7 @@ class SendLease:
         return cls(account_id, token, seconds, clock, now, database) if token else None
 
     def renew_in_time(self) -> bool:
-        """Renew when a third of it is gone; False when another took it, or the database does not answer."""
+        """Renew the lease when a third of its time is over; False when it was lost, or the database failed."""
         now = self.clock()
         if now - self.renewed_at < timedelta(seconds=self.seconds / 3):
             return True
@@ -69,22 +70,22 @@ class SendLease:
     def release(self) -> None:
         try:
             self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
-        except DATABASE_TROUBLE as error:  # it ends by itself
+        except DATABASE_TROUBLE as error:  # the lease expires by itself
             logs.event(logger, "lease_not_released", logging.WARNING, account=self.account_id, error=str(error))
 
 
 def _end_impossible_lease(account_id: int, now: datetime) -> bool:
-    """A clock that was ahead has taken it: no lease of ours is so long."""
+    """Delete a lease that ends later than any can: it was taken by a wrong clock. Returns whether there was one."""
     longest = now + timedelta(seconds=LONGEST_LEASE_SECONDS)
     found = Lease.objects.filter(account_id=account_id, purpose=Lease.Purpose.SEND, expires_at__gt=longest)
     return bool(found.delete()[0])
 
 
 class AttemptWatch(Watch):
-    """Keeps the row's lease while the session works on it, and how far the attempt came.
+    """Renews the row's lease while the session works on it, and saves the phase that the attempt has reached.
 
-    The lease is short, so that a row whose worker died is soon seen, and renewed by whoever lives: while an answer is
-    waited for, and while a mail is being written. `stalled` is called while the server keeps us waiting.
+    The lease is short, so that the row of a dead worker is found soon. A live worker renews it while it waits for a
+    reply and while it writes a mail.
     """
 
     def __init__(
@@ -97,41 +98,41 @@ class AttemptWatch(Watch):
         clock: Clock,
         stalled: Callable[[], Awaitable[None]],
     ) -> None:
-        """The row is held as its claim says, and for `lease_seconds` after each renewal, from "dot" on for
-        `dot_lease_seconds`."""
+        """lease_seconds: length of the row's lease after a renewal; dot_lease_seconds: the same after "dot".
+        stalled: called while the server keeps us waiting."""
         self._claim, self._lease, self._clock = claim, lease, clock
         self._seconds, self._dot_seconds = lease_seconds, dot_lease_seconds
         self._stalled = stalled
         self._held, self._kept_at = claim.lease_seconds, claim.claimed_at
         self._moved_at = time.monotonic()
-        self._is_lapsed = False  # after "dot": the row is a question, which only our answer or a person settles
+        self._is_lapsed = False  # the lease was lost after "dot": the row is uncertain until our answer or a person
         self.phase: Phase = Phase.CLAIM
         self.dot_committed = False
         self.transcript: list[dict[str, str]] = []
 
     @property
     def is_stalled(self) -> bool:
-        """The server has not moved us on for a while, at whatever step."""
+        """Whether the server has made no progress for STALL_SECONDS."""
         return time.monotonic() - self._moved_at >= STALL_SECONDS
 
     @property
     def may_be_taken(self) -> bool:
-        """The end of the mail is with the server, or on its way: only its answer tells whether it took the mail."""
+        """Whether the end of the mail was written, so that only the server's answer tells whether it took the mail."""
         return self.phase in AFTER_DOT
 
     def committed_dot(self) -> None:
         self.dot_committed, self._held, self._kept_at = True, self._dot_seconds, self._clock()
 
     async def reached(self, phase: Phase) -> None:
-        """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time.
+        """Note that a phase begins. Phases of the sign-in are saved at once, as they are slow; others when it is time.
 
-        Raises ClaimLost, before the end of a mail is written too: a worker that was stopped for a while must not send
-        what a person was asked about meanwhile.
+        Raises ClaimLost, also just before the end of the mail is written: a worker that was frozen must not send a mail
+        about which a person was asked meanwhile.
         """
         if phase is Phase.DOT and self._is_old(self._held / 2):
             await self._extend(phase)
         self.phase, self._moved_at = phase, time.monotonic()
-        if phase in OPENING:  # names, connection and TLS do not tell that they wait
+        if phase in OPENING:  # DNS, TCP and TLS do not call waiting()
             self._lease.renew_in_time()
         if not self.dot_committed and (phase in OPENING or self._is_old(1)):
             await self._extend(phase)
@@ -143,7 +144,7 @@ class AttemptWatch(Watch):
             self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
     async def waiting(self) -> None:
-        """Raises ClaimLost before the end of the mail is written; after it the answer is worth waiting for."""
+        """Renew the leases in time. Raises ClaimLost before the end of the mail; after it, the answer still counts."""
         self._lease.renew_in_time()
         if self.is_stalled:
             await self._stalled()
@@ -161,8 +162,8 @@ class AttemptWatch(Watch):
                 lambda: claims.extend(self._claim, written.value, lease_seconds=seconds, now=now)
             )
         except DATABASE_TROUBLE as error:
-            # The "dot" commit decides; until then a database that is away for a moment costs nothing. After it, the
-            # row may become a question, which this attempt still settles.
+            # Before "dot" is committed, a database that fails for a moment does no harm. Afterwards the row may become
+            # uncertain, and this attempt's answer still settles it.
             logs.event(logger, "claim_not_extended", logging.WARNING, outbox_id=self._claim.outbox_id, error=str(error))
             if phase is Phase.DOT and self.phase is not Phase.DOT and self._is_old(self._held):
                 raise ClaimLost from error

@@ -1,11 +1,12 @@
-"""The database of an event loop: what its tasks ask is done at once, what they write is committed together.
+"""Database access of an event loop: queries run at once, in the loop's thread; writes of several tasks share a commit.
 
-A statement takes a fraction of a millisecond and a commit a wait for the disk, so the loop does both itself: a thread
-beside it would cost each mail more in waking up than it gives, as nearly all that a mail waits for here is its own
-commit. What is longer (names, connecting, files) has threads: `smtp.blocking_calls`. SQLite has one writer, and a disk
-takes as long for one mail as for ten; so a write waits for some turns of the loop, in which other tasks hand in theirs.
-A task gets its own answer, and when a transaction fails, each of its writes is tried alone, so that nobody fails for
-another's sake. No transaction is open across an await.
+A statement takes a fraction of a millisecond, and a commit one fsync. A thread beside the loop would cost more, since
+a mail waits here for little but its own commit. Longer work (DNS, connecting, files) is done on threads
+(`smtp.blocking_calls`).
+
+SQLite has one writer, and a disk takes as long for one mail as for ten. So a write waits for a few turns of the loop,
+in which other tasks add theirs. Each task gets its own result. If the transaction fails, each write is tried alone, so
+that no task fails because of another. No transaction is open across an await.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ from mailbox.db.errors import DATABASE_TROUBLE
 from outbox.delivery import sqlite_write_lock
 
 T = TypeVar("T")
-MOST_AT_ONCE = 32  # writes of a transaction, which is to stay far below 250 ms
-# What arrived on a socket is a write three turns later: the socket's, the future's, the task's. Measured with five
-# accounts: 1.2 writes share a commit without waiting, 2.2 with three turns, 3 with six.
+MOST_AT_ONCE = 32  # writes in one transaction, which must stay far below 250 ms
+# Data on a socket becomes a write three turns of the loop later (socket, future, task). Measured with five accounts:
+# 1.2 writes share a commit without waiting, 2.2 with three turns, 3 with six.
 GATHERING_TURNS = 4
 
 
 @contextmanager
 def outside_of_the_loop() -> Iterator[None]:
-    """Django keeps a connection for each thread, but beside a running event loop one for each task, and refuses to be
-    asked there. Nothing awaits in here, so for Django there is no loop."""
+    """Hide the running event loop from Django for synchronous queries.
+
+    Beside a running loop Django keeps a connection for each task rather than each thread, and refuses queries. Nothing
+    awaits in here, so the loop's thread may use its connection.
+    """
     loop = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:
@@ -42,18 +46,18 @@ def outside_of_the_loop() -> Iterator[None]:
 
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, in this thread; what it returns. Raises what it raises.
+    """Run a coroutine to its end in this thread; return its result, or raise its exception.
 
-    An exception that is raised in this thread from outside (SystemExit of a signal, say) cancels the coroutine, which
-    may still write, and is raised when that has ended.
+    An asynchronous exception in this thread (such as the SystemExit of a time-out) cancels the coroutine, which may
+    still write, and is raised after it has ended.
     """
-    with outside_of_the_loop():  # whoever calls may have one
+    with outside_of_the_loop():  # the caller's thread may have a running loop
         return asyncio.run(coroutine)
 
 
 @dataclass(eq=False)
 class Write:
-    """What a task hands in, and once it is done, what came of it."""
+    """A write of a task, and its result once it is committed."""
 
     act: Callable[[], Any]
     future: asyncio.Future[Any]
@@ -61,7 +65,7 @@ class Write:
     error: Exception | None = None
 
     def tell(self) -> None:
-        if self.future.done():  # its task was told to stop
+        if self.future.done():  # the task was cancelled
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -70,13 +74,13 @@ class Write:
 
 
 class Database:
-    """That of the tasks of one event loop, which `complete` runs."""
+    """Database access for the tasks of one event loop, which complete() runs."""
 
     def __init__(self) -> None:
         self._gathered: deque[Write] = deque()
 
     def run(self, act: Callable[[], T]) -> T:
-        """Ask this at once, by itself; its answer. Raises what it raises."""
+        """Call `act` at once, outside of any shared transaction; return its result, or raise its exception."""
         with outside_of_the_loop():
             try:
                 return act()
@@ -85,10 +89,10 @@ class Database:
                 raise
 
     async def write(self, act: Callable[[], T]) -> T:
-        """Run this in a transaction, perhaps with other tasks' writes; its answer.
+        """Call `act` in a transaction, possibly with writes of other tasks; return its result.
 
-        Raises what it or the commit raises; then nothing of it is written, unless the connection was lost in the commit
-        itself.
+        Raises what `act` or the commit raises. Then nothing was written, except perhaps when the connection was lost
+        during the commit.
         """
         loop = asyncio.get_running_loop()
         write = Write(act, loop.create_future())
@@ -99,7 +103,8 @@ class Database:
         return answer
 
     def _gather(self, turns: int) -> None:
-        """A callback and no task: who is told to stop cancels all tasks, and each may still write."""
+        """Wait some turns, then commit. A callback and not a task, since a stop cancels all tasks, and these may still
+        write."""
         if turns and len(self._gathered) < MOST_AT_ONCE:
             asyncio.get_running_loop().call_soon(self._gather, turns - 1)
         else:
@@ -109,7 +114,7 @@ class Database:
         batch = [self._gathered.popleft() for _ in range(min(MOST_AT_ONCE, len(self._gathered)))]
         try:
             with outside_of_the_loop():
-                _commit(batch)  # what is raised from outside cancels the tasks that wait for it
+                _commit(batch)  # an asynchronous exception in here cancels the tasks that wait for it
             for write in batch:
                 write.tell()
         finally:
@@ -145,6 +150,6 @@ def _write_alone(write: Write) -> None:
 
 
 def _forget_if_broken(error: Exception) -> None:
-    """It may be the connection that is broken, and then answers nothing any more: what comes next opens another."""
+    """Close the connection if it is broken, so that the next query opens another."""
     if isinstance(error, DATABASE_TROUBLE):
         connection.close()

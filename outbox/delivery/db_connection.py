@@ -1,4 +1,4 @@
-"""This thread's database connection, for what asks for it several times a mail."""
+"""This thread's database connection, for code that needs it several times a mail."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _kept = _Kept()
 
 
 def own_connection() -> BaseDatabaseWrapper:
-    """What `connections` keeps for this thread: looking it up there takes as long as a statement of SQLite's.
+    """Django's connection of this thread, cached: looking it up in `connections` takes as long as a SQLite statement.
 
-    Beside a running event loop `connections` keeps one a task, not a thread, and is asked each time: delivery hides its
-    loop where it asks the database (`database.outside_of_the_loop`), others may not.
+    Beside a running event loop `connections` has one for each task, so nothing is cached then. (Delivery hides its
+    loop: `database.outside_of_the_loop`.)
     """
     if asyncio._get_running_loop() is not None:
         return connections[DEFAULT_DB_ALIAS]

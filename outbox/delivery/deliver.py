@@ -1,4 +1,4 @@
-"""claim -> send -> finalize: for the due rows of an account, or for one row while somebody waits."""
+"""claim -> send -> finalize, for the due rows of an account, or for one row while a person waits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from outbox.delivery.sender import Sender
 from outbox.delivery.timeouts import Times
 from outbox.models import OutboxMessage, SendingSwitch
 
-BUDGET_SECONDS = 45.0  # no new row is claimed later; the rest of a task's time is for the last one
+BUDGET_SECONDS = 45.0  # then no further row is claimed; the rest of the task's time is for the last one
 POLL_SECONDS = 0.1
-MAY_SEND_SECONDS = 1.0  # how long an answer of may_send holds
+MAY_SEND_SECONDS = 1.0  # how long a result of may_send is used
 
 
 @dataclass
@@ -39,7 +39,7 @@ class DeliveryCounts:
 
 
 def may_send(account_id: int, now: datetime) -> bool:
-    """Whether workers may deliver for this account now: nothing paused, sign-in in order, the server not left alone."""
+    """Whether workers may send for this account now: not paused, sign-in not refused, server not in backoff."""
     return _free_accounts(now).filter(pk=account_id).exists()
 
 
@@ -49,14 +49,14 @@ def _free_accounts(now: datetime) -> AccountQuerySet:
 
 
 def accounts_with_due_rows(now: datetime) -> list[int]:
-    """Accounts for which a worker would find something to do at this instant: one probe of the index each."""
+    """The pks of accounts with due rows that may be sent now; one index look-up for each account."""
     due = OutboxMessage.objects.due(now).filter(account=OuterRef("pk"))
     in_pace = Q(messages_per_minute=None) | Q(send_pace=None) | Q(send_pace__next_at__lte=now)
     return list(_free_accounts(now).filter(in_pace, Exists(due)).order_by("pk").values_list("pk", flat=True))
 
 
 def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> DeliveryCounts:
-    """`deliver_due`, here and now."""
+    """Run `deliver_due` to its end in this thread."""
     return complete(deliver_due(Database(), account_id, budget, **options))
 
 
@@ -69,10 +69,10 @@ async def deliver_due(
     clock: Clock = timezone.now,
     seen: Callable[[Sender], object] = lambda sender: None,
 ) -> DeliveryCounts:
-    """Deliver what is due, the longest due first, on one session, for at most `budget` seconds before the last row.
+    """Send the account's due rows, the longest due first, on one session.
 
-    Returns at once when another sender has the account: it finds what we would have found. `seen` is given each sender
-    at its start.
+    budget: seconds, after which no further row is begun. seen: called with each Sender when it starts.
+    Returns at once when another worker is the account's sender: it will find the same rows.
     """
     times, report, until = times or Times.from_settings(), DeliveryCounts(), time.monotonic() + budget
     while database.run(lambda: _has_work(account_id, clock())):
@@ -82,7 +82,7 @@ async def deliver_due(
         lease = database.run(partial(_lease, account_id, times, clock, database))
         if lease is None:
             break
-        # Looking again after the lease is given back: a row that came while we held it found the account taken.
+        # Look again after the lease was released: whoever added a row meanwhile found the account taken.
         if await _drain(lease, until, report, times, seen):
             break
     return report
@@ -97,7 +97,7 @@ def _lease(account_id: int, times: Times, clock: Clock, database: Database) -> S
 
 
 def _sender(lease: SendLease, times: Times) -> Sender | None:
-    """None when the account was deleted just now, and its lease and rows with it."""
+    """The sender; None when the account was just deleted."""
     account = Account.objects.with_transports().filter(pk=lease.account_id).first()
     return None if account is None else Sender(account, lease, times=times)
 
@@ -105,7 +105,7 @@ def _sender(lease: SendLease, times: Times) -> Sender | None:
 async def _drain(
     lease: SendLease, until: float, report: DeliveryCounts, times: Times, seen: Callable[[Sender], object]
 ) -> bool:
-    """True when the rest of the queue is to be left alone for now."""
+    """Send due rows until there are none. True when the rest of the queue has to wait."""
     clock, database = lease.clock, lease.database
     sender, allowed = database.run(lambda: _sender(lease, times)), Allowed(lease)
     if sender is None:
@@ -135,7 +135,7 @@ async def _drain(
 
 
 class Allowed:
-    """may_send(), asked once a second at most: a pause takes hold within that, not in the middle of a row."""
+    """may_send() cached for MAY_SEND_SECONDS: a pause takes effect within that time, between two rows."""
 
     def __init__(self, lease: SendLease) -> None:
         self._lease, self._until = lease, 0.0
@@ -152,9 +152,9 @@ class Allowed:
 def deliver_one(
     outbox_id: int, *, patience: float | None = None, times: Times | None = None, clock: Clock = timezone.now
 ) -> None:
-    """Deliver a due row now, even where the server is to be left alone. Ask the row for what came of it.
+    """Send one due row now, even while its server is in backoff. The outcome is in the row.
 
-    While a worker holds the account it delivers this row too: wait for that, for at most `patience` seconds.
+    While another worker is the account's sender, it sends this row too: wait for it, at most `patience` seconds.
     """
     patience = settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience
     complete(_deliver_one(Database(), outbox_id, patience, times or Times.from_settings(), clock))
@@ -174,7 +174,7 @@ async def _deliver_one(database: Database, outbox_id: int, patience: float, time
 
 
 async def _attempt_one(outbox_id: int, lease: SendLease, times: Times) -> bool:
-    """True when the claim was ours and the attempt has ended. The account's rate limit holds here too."""
+    """Claim and send one row; False when another worker has claimed it. The account's rate limit applies."""
     clock, database = lease.clock, lease.database
     sender = database.run(lambda: _sender(lease, times))
     if sender is None:
@@ -194,6 +194,6 @@ async def _attempt_one(outbox_id: int, lease: SendLease, times: Times) -> bool:
 
 
 def _is_underway(outbox_id: int, now: datetime) -> bool:
-    """Another worker has the row, or will take it next."""
+    """Whether another worker has claimed the row, or will claim it next."""
     row = OutboxMessage.objects.filter(pk=outbox_id)
     return row.sending().exists() or row.due(now).exists()

@@ -1,4 +1,4 @@
-"""A mail whose outcome was written down becomes a question: a word came that may have been its answer."""
+"""Makes a mail uncertain whose outcome was saved, when a further reply came that may have been its answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NO_PROOF = gettext_noop("A copy of our own may lie in Sent, so finding the mail 
 
 
 def make_uncertain(claim: Claim, accepted: Sequence[str], words: str, *, now: datetime) -> bool:
-    """Ask a person about the mail of this attempt, which counted as sent to `accepted`, or as refused.
+    """Set the hold `uncertain` on the mail of this attempt, which had counted as sent to `accepted`, or as refused.
 
-    False when another attempt has begun, a person has decided, or it is a question already.
+    False when another attempt has begun, a person has decided, or the mail is uncertain already.
     """
     row = OutboxMessage.objects.filter(
         pk=claim.outbox_id, last_attempt=claim.number, status__in=(Status.SENT, Status.FAILED)

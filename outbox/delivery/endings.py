@@ -1,4 +1,4 @@
-"""How an attempt ended, and writing that down: once, by whoever still holds the claim or left the question."""
+"""Saves the outcome of an attempt: once, by the worker that holds the claim, or whose lost lease left it uncertain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended: what becomes of the row, and what the attempt's own row keeps."""
+    """The outcome of an attempt: the new state of the row (`settlement`), and what the attempt's own row keeps."""
 
     settlement: Settlement
     reply: str = ""
@@ -34,11 +34,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The values of the statements that write an outcome: made before the transaction, which is the shorter for it."""
+    """The parameters of the statements that save an outcome, made before the transaction to keep it short."""
 
     row: tuple[Any, ...]
     attempt: tuple[Any, ...]
-    accepted: tuple[str, tuple[Any, ...]] | None  # a statement and its values
+    accepted: tuple[str, tuple[Any, ...]] | None  # a statement and its parameters
     counted: tuple[tuple[Any, ...], ...]
 
 
@@ -78,9 +78,9 @@ def _counted(claim: Claim, settled: Settlement, now: datetime) -> Iterator[tuple
 
 
 def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared | None = None) -> bool:
-    """Write the outcome, on condition that the claim is still ours, or that the row waits uncertain for our answer.
+    """Save the outcome if the claim is still ours, or if the row is uncertain because of this attempt.
 
-    False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
+    False when neither is so, since another attempt or a person has decided: then only the attempt's row is saved.
     """
     ready = prepared or prepare(claim, ending, now)
     with claims_sql.in_transaction():
@@ -97,8 +97,9 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared 
 
 
 def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
-    """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
-    # Only who committed "dot" can have left one. Nobody but us writes our attempt's `data_at`: no snapshot is too old.
+    """Settle a row that became uncertain when our lease expired while we waited for the answer."""
+    # Only an attempt that committed "dot" leaves an uncertain row. Nobody else writes our attempt's `data_at`, so this
+    # read is not out of date in any snapshot.
     if not DeliveryAttempt.objects.filter(pk=claim.attempt_id, data_at__isnull=False).exists():
         return False
     settled = ending.settlement
@@ -119,7 +120,7 @@ def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
 
 
 def _our_question(claim: Claim) -> OutboxQuerySet:
-    """The row while it waits uncertain for this attempt's outcome. Own columns only: see `last_attempt`."""
+    """The row if it is uncertain because of this attempt. The condition is on its own columns: see `last_attempt`."""
     return OutboxMessage.objects.filter(
         pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN, last_attempt=claim.number
     )

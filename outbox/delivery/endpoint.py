@@ -1,4 +1,4 @@
-"""Where an account's mail is handed over, with credentials that are good: an access token is refreshed beforehand."""
+"""The account's submission server with fresh credentials, and opening a session with it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SIGN_IN_REFUSED = 535  # RFC 4954, 6
 
 
 def endpoint_of(account: Account) -> Endpoint:
-    """Asks the account's OAuth provider when need be, so call it outside of a transaction.
+    """The endpoint, its access token refreshed if necessary. Call it outside of a transaction: it may ask the provider.
 
-    Raises SmtpFailure, as a session that cannot be opened does, and credentials.DecryptionFailed.
+    Raises SmtpFailure when the token cannot be refreshed, and credentials.DecryptionFailed.
     """
     try:
         refresh.ensure_fresh(account, "smtp")
@@ -34,16 +34,16 @@ def endpoint_of(account: Account) -> Endpoint:
 
 async def open_session(account: Account, patience: Patience, watch: Watch, database: Database) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
-    # A provider that does not answer must not keep the event loop from the others.
+    # In a thread: a provider that does not answer must not block the event loop.
     endpoint = await in_thread(lambda: _endpoint_apart(account))
     try:
         return await SmtpSession.open(endpoint, patience=patience, watch=watch)
-    finally:  # a server that refuses the sign-in has shown its certificate as well
+    finally:  # also after a refused sign-in: the server has shown its certificate
         database.run(lambda: seen_certificates.note(endpoint.host, endpoint.port))
 
 
 def _endpoint_apart(account: Account) -> Endpoint:
-    """endpoint_of in a thread that has a database connection of its own."""
+    """endpoint_of() for a thread, with a database connection of its own."""
     try:
         return endpoint_of(account)
     finally:

@@ -1,7 +1,7 @@
-"""What a sender owes the database: outcomes that are known and not written yet, and the rows it has claimed ahead.
+"""The database side of a sender: outcomes that are known but not saved yet, and rows that are claimed ahead.
 
-A mail costs one commit: `commit_dot` writes the outcome of the mail before it, its own "dot" and the claim of the
-one after it. Rows that are claimed ahead and not begun go back as if they had not been claimed.
+Each mail takes one commit: `commit_dot` saves the outcome of the mail before, this mail's "dot", and the claim of the
+mail after. Rows claimed ahead that are not begun are returned as if they had not been claimed.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from outbox.smtp.replies import Reply
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-AHEAD = 8  # rows claimed at once; a server that keeps us waiting makes us give them back
+AHEAD = 8  # rows claimed at once; they are returned when the server keeps us waiting
 
 
 class Ledger:
-    """What a sender builds on: it tries the mails, and writes down here what came of them."""
+    """The base class of Sender: it saves outcomes and claims rows; Sender sends the mails."""
 
     def __init__(self, lease: SendLease, pace: Pace, *, times: Times) -> None:
         self._lease, self._times, self._clock, self._database = lease, times, lease.clock, lease.database
         self.pace = pace
         self._unwritten: list[UnwrittenOutcome] = []
         self._following: deque[Claim] = deque()
-        self._prepared: Work | None = None  # of the first of them
-        self._last: UnwrittenOutcome | None = None  # the newest whose mail was written to its end on this session
+        self._prepared: Work | None = None  # of the first of `_following`
+        self._last: UnwrittenOutcome | None = None  # of the last mail on this session whose end was written
         self.sent = 0
 
     def _may_go_on(self) -> bool:
@@ -52,11 +52,11 @@ class Ledger:
         self._unwritten.append(outcome)
 
     def prepare_owed(self) -> None:
-        """Work out what the next transaction writes, while the server works too."""
+        """Prepare the next transaction's statements, in the time that the server takes to answer."""
         _ = [each.prepared for each in self._unwritten]
 
     async def settle(self, *, claims_next: bool = False) -> None:
-        """Write the known outcomes down, with the next claim if that is wanted and allowed."""
+        """Save the known outcomes. `claims_next`: claim the next rows in the same transaction, if that is allowed."""
         unwritten = [*self._unwritten]
         if not unwritten:
             return
@@ -64,18 +64,20 @@ class Ledger:
 
         def step() -> tuple[list[bool], list[Claim]]:
             nonlocal takes_next
-            takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
+            takes, takes_next = takes_next, False  # if the transaction fails, the next try saves the outcomes alone
             return self._finalize(unwritten), self._claim_next(takes)
 
         self._written(unwritten, *await self.write_persistently(step))
 
     def forget_session(self) -> None:
-        """What a new session says is about no mail of the one before."""
+        """A new session begins: its replies cannot be about a mail of the former one."""
         self._last = None
 
     async def doubt(self, words: Sequence[Reply]) -> None:
-        """One of these words of the server was not asked for, and it may be the answer to the last mail: where one is
-        not what was taken for that answer, the mail becomes a question."""
+        """Make the last mail uncertain if one of these replies contradicts its outcome.
+
+        `words`: replies of which one was not asked for, so that any may be the real answer to the last mail.
+        """
         await self.settle()
         last, self._last = self._last, None
         surplus = next((each for each in words if last and bool(last.ending.accepted) is (each.code >= 400)), None)
@@ -104,9 +106,9 @@ class Ledger:
 
     # --- "dot" -------------------------------------------------------------------------------------------------
     async def commit_dot(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> bool:
-        """Write "dot", with the outcome before this mail and the claim after it; False when the claim is lost.
+        """Commit "dot", the outcome of the mail before, and the next claims; False when the claim is lost.
 
-        Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
+        The end of the mail is not sent yet: after an exception in here, or just after the commit, the row is released.
         """
         self.prepare_owed()
         unwritten, claims_next = [*self._unwritten], self._may_claim()
@@ -133,7 +135,10 @@ class Ledger:
         return is_ours
 
     async def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> None:
-        """The server took nothing: until "dot" is committed again, a worker that dies leaves no question."""
+        """Undo commit_dot(), as the server took nothing: a worker that dies now must not leave the row uncertain.
+
+        Raises ClaimLost.
+        """
         if not watch.dot_committed:
             return
         watch.dot_committed = False
@@ -152,15 +157,15 @@ class Ledger:
         return self._following.popleft()
 
     def take_prepared(self, claim: Claim) -> Work:
-        """What the attempt of this claim needs, read ahead if it was. Raises database errors."""
+        """What the attempt of this claim needs, possibly read ahead. Raises database errors."""
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
         return self._database.run(lambda: outcomes.prepare(claim))
 
     def read_following(self) -> Work | None:
-        """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
-        the outcome of the mail before it unknown."""
+        """Read the next mail ahead. Raises nothing: an exception would make the current mail's outcome unknown, and the
+        next mail is read again when it is its turn."""
         with contextlib.suppress(Exception):
             if self._following and self._prepared is None:
                 following = self._following[0]
@@ -178,7 +183,7 @@ class Ledger:
         return not self._following and self.pace.is_open(self._clock()) and self._may_go_on()
 
     def _claim_next(self, wanted: bool) -> list[Claim]:
-        """A few rows at once: their claims are one statement, and they are sent within moments."""
+        """Claim the next rows, up to AHEAD by one statement."""
         if not wanted:
             return []
         seconds = min(self._times.ahead_lease, self._times.claim_lease)
@@ -187,7 +192,7 @@ class Ledger:
 
     # --- Through database errors --------------------------------------------------------------------------------
     async def write_persistently(self, act: Callable[[], T], most_tries: float = float("inf")) -> T:
-        """Write again through database errors, with longer and longer pauses, for at most `Times.finalize`."""
+        """Run `act` in a transaction. Retry after database errors, with backoff, for at most `Times.finalize`."""
         give_up, tries = time.monotonic() + self._times.finalize, 0
         while True:
             try:
@@ -203,5 +208,5 @@ class Ledger:
     async def try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
         try:
             await self.write_persistently(write, 2)
-        except DATABASE_TROUBLE as error:  # the lease ends by itself, and the sweep comes to the same
+        except DATABASE_TROUBLE as error:  # the lease expires, and the sweep then does the same
             logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))

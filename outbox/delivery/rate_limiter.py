@@ -1,4 +1,4 @@
-"""An account's rate limit as its one sender keeps it: read once, written with each "dot", waited for in between."""
+"""An account's rate limit, applied by its one sender: read once, saved with each "dot", waited for in between."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from outbox.delivery import claims_sql
 from outbox.models import SendPace
 from outbox.retry import rate_limit
 
-LONGEST_WAIT_SECONDS = 15.0  # on an open session; a longer one is left to the sweep
+LONGEST_WAIT_SECONDS = 15.0  # longest wait with the session open; after a longer one the sweep starts again
 SLICE_SECONDS = 1.0
 _PACE = """INSERT INTO "send_paces" ("account_id", "next_at") VALUES (%s, %s)
 ON CONFLICT ("account_id") DO UPDATE SET "next_at" = excluded."next_at\""""
 
 
 class Pace:
-    """`is_waiting`: a mail waits for its time; nobody else waits for it."""
+    """The time of the account's next mail. `is_waiting`: the sender waits for it, and others get its place."""
 
     def __init__(self, account: Account) -> None:
         self._account_id, self._per_minute = account.pk, account.messages_per_minute
@@ -38,13 +38,13 @@ class Pace:
         return self.wait_seconds(now) <= 0
 
     def count(self, now: datetime) -> None:
-        """One mail goes out now; within the transaction of its "dot"."""
+        """Count one mail, which goes out now; call it in the transaction of its "dot"."""
         if self._per_minute:
             self._next_at = rate_limit.following_at(now, self._per_minute)
             claims_sql.changed(_PACE, [self._account_id, claims_sql.instant(self._next_at)])
 
     async def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> None:
-        """Wait for the next mail's time if that is soon."""
+        """Wait for the next mail's time if it is within LONGEST_WAIT_SECONDS, as long as `may_wait` returns True."""
         self.is_waiting = True
         try:
             while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and may_wait():

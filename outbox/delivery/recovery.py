@@ -1,4 +1,4 @@
-"""What becomes of rows whose worker, server or sign-in failed them: lapsed claims, queues that wait, holds that end."""
+"""Settles rows after failures around them: claims of dead workers, queues of failing servers, sign-in holds."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from outbox.retry.policy import MAX_EXPONENT, Verdict, lapse_seconds
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 RECOVER_AT_ONCE = 500
-# A row that says nothing of it, by whatever hand, must not stop the sweep for all the others.
+# The status before the claim; PENDING if the row does not say: one inconsistent row must not stop the sweep.
 FORMER = Case(When(former_status=Status.FAILED, then=Value(Status.FAILED)), default=Value(Status.PENDING))
 
 
 def recover(now: datetime) -> tuple[int, int]:
-    """Settle the rows whose lease ran out: back to their former state before "dot", uncertain after it.
+    """Settle the rows whose lease has expired: before "dot" they get their former state, after it they are uncertain.
 
-    A lease that ends later than the longest possible one was taken by a clock that was ahead, and counts as run out.
+    A lease that ends later than the longest possible one was taken by a wrong clock and counts as expired.
 
-    Returns (given back, uncertain). A worker that still lives finds its claim gone, or settles its own question.
+    Returns (rows released, rows made uncertain). If the worker is alive after all, it finds its claim lost, or settles
+    the row that it left uncertain.
     """
     lapsed = OutboxMessage.objects.sending().filter(_is_lapsed(now)).order_by("lease_expires_at")
     found = list(lapsed.values_list("next_attempt_at", "pk", "claim_token", "data_at")[:RECOVER_AT_ONCE])
     ahead, outcomes = set[str](), []
-    for _due, pk, token, data_at in sorted(found):  # in the order in which a worker takes them
-        # Of those claimed by one statement only the first can have been begun, or read for what comes after "dot".
+    for _due, pk, token, data_at in sorted(found):  # in the order in which a worker sends them
+        # Of rows claimed by one statement, only the first without "dot" can have been begun.
         batch = token.rpartition("-")[0]
         outcomes.append(_recover_row(pk, token, now, is_untried=bool(batch) and batch in ahead))
         ahead |= {batch} if data_at is None else set()
@@ -49,19 +50,22 @@ def _is_lapsed(now: datetime) -> Q:
 
 
 def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Verdict | None:
-    """`is_untried`: claimed ahead by a worker that did not come to it; then it stands where it stood, as if it had not
-    been claimed: it must not wait longer for a row before it that takes its worker down."""
+    """Settle one row. Returns ABANDONED, UNCERTAIN, or None when another worker has settled it.
+
+    `is_untried`: it was claimed ahead and not begun. Then it is returned as if it had not been claimed, so that it does
+    not wait because of a row before it that kills its worker.
+    """
     lapsed = OutboxMessage.objects.filter(_is_lapsed(now), pk=pk, status=Status.SENDING, claim_token=token)
     words = (
         "The worker stopped after the end of the mail could be sent and before the server's answer was written down."
     )
     with transaction.atomic():
-        # PostgreSQL: a worker frozen in a transaction keeps its rows locked. The others are not to wait for it.
+        # PostgreSQL: a worker that is frozen in a transaction keeps rows locked; do not wait for them.
         if not lapsed.select_for_update(skip_locked=True).values_list("pk"):
             return None
         back: dict[str, Any] = {"status": FORMER, "updated_at": now, **UNCLAIMED}
         if not is_untried:
-            # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
+            # Behind the rows that are due already: a row that kills its worker each time must not block the queue.
             back["next_attempt_at"] = now + _wait_after_lapses(pk)
         verdict = Verdict.ABANDONED if lapsed.filter(data_at=None).update(**back) else None
         asked = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "error": words, "next_attempt_at": now}
@@ -91,20 +95,23 @@ def _wait_after_lapses(pk: int) -> timedelta:
 
 
 def postpone_queue(account_id: int, until: datetime) -> int:
-    """The server is to be left alone until then: what would be due earlier waits as long, and no retry is counted."""
+    """Have the account's waiting rows wait until `until`, as its server is in backoff; no retry is counted."""
     waiting = OutboxMessage.objects.waiting().filter(account_id=account_id, next_attempt_at__lt=until)
-    return waiting.update(next_attempt_at=until)  # updated_at stays: no answer of a person meets another state for it
+    return waiting.update(next_attempt_at=until)  # updated_at stays, so that a person's open form remains valid
 
 
 def lift_sign_in_holds(account_id: int, now: datetime) -> int:
-    """The credentials work again, or are new: what waited for them is due at once."""
+    """Make rows with the hold `sign_in` due at once: the credentials are new, or work again."""
     held = OutboxMessage.objects.filter(account_id=account_id, status=Status.FAILED, hold=Hold.SIGN_IN)
     return held.update(hold="", next_attempt_at=now, updated_at=now)
 
 
 def lift_outdated_sign_in_holds(now: datetime) -> int:
-    """Lift what waits for a sign-in that is in order: the attempt was refused with credentials that were changed while
-    it ran, or they were accepted again from elsewhere. Nobody else would come back to such a row."""
+    """Lift sign-in holds of accounts whose sign-in works.
+
+    Such a hold remains when the credentials were changed during the attempt that was refused, or were accepted again
+    elsewhere. Nothing else would release the row.
+    """
     accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
     held = OutboxMessage.objects.filter(account__in=accounts, status=Status.FAILED, hold=Hold.SIGN_IN)
     return held.update(hold="", next_attempt_at=now, updated_at=now)

@@ -1,9 +1,9 @@
-"""One sender of one account: attempts of claimed rows, one after another, on one SMTP session.
+"""The sender of one account: sends claimed rows one after another, on one SMTP session.
 
-A mail costs one commit: when its body is on its way, and before its end is written, one transaction writes the outcome
-of the mail before it, this one's "dot" and the claim of the one after it: see ledger. Answers, or a body, that take
-their time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the
-server takes this one. At no instant do two rows of a session have "dot" and no outcome.
+Each mail takes one commit, made when its body was written and its end was not: it saves the outcome of the mail before,
+this mail's "dot" and the claim of the mail after (see ledger). If a reply or the body takes long, the outcome of the
+mail before is saved meanwhile. The mail after is read while the server takes this one. At no time do two rows of a
+session have "dot" and no outcome.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ CLAIM_LOST = "The claim ran out before anything was sent."
 
 
 class Sender(Ledger):
-    """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue."""
+    """Sends an account's mail, with its SEND lease and at most one session.
+
+    is_parked: the rest of the queue has to wait. attempted, sent: numbers of mails.
+    """
 
     def __init__(self, account: Account, lease: SendLease, *, times: Times) -> None:
-        """Within `Database.run`."""
+        """Call it within `Database.run`, as it reads the account's pace."""
         super().__init__(lease, Pace(account), times=times)
         self._account = account
         self._session: SmtpSession | None = None
@@ -49,20 +52,20 @@ class Sender(Ledger):
 
     @property
     def is_stalled(self) -> bool:
-        """The server has kept us waiting for a while, or the account's rate limit does."""
+        """Whether the server, or the account's rate limit, keeps us waiting."""
         return self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
 
     async def close(self) -> None:
-        """End the session. What the server says at its end may be the answer to the last mail."""
+        """QUIT. A reply that was not asked for may be the answer to the last mail: see Ledger.doubt."""
         if self._session is not None:
             session, self._session = self._session, None
             if surplus := (await session.quit()):
                 await self.doubt(surplus)
 
     async def deliver(self, claim: Claim, go_on: Callable[[], bool] | None = None) -> None:
-        """Deliver a claimed row and, as long as `go_on` says so, the rows due after it; write down what came of each.
+        """Send a claimed row and, as long as `go_on` returns True, the rows that are due after it; save each outcome.
 
-        Raises what is unexpected, after the rows have been settled.
+        Raises unexpected exceptions, after the rows were settled.
         """
         self._go_on = go_on or _only_this_one
         following: Claim | None = claim
@@ -95,7 +98,7 @@ class Sender(Ledger):
             self.add_unwritten(UnwrittenOutcome(claim, end, self._clock(), was_whole=watch.may_be_taken))
         except BaseException as trouble:
             try:
-                await self.settle()  # the mail before this one: its outcome is known
+                await self.settle()  # save the known outcome of the mail before
             finally:
                 await self._after_trouble(claim, watch, trouble)
             return
@@ -112,7 +115,7 @@ class Sender(Ledger):
 
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], Ending]:
-        """What tells how the attempt ended; whatever it does to queue and session is done."""
+        """Make the attempt. Returns a function that computes its Ending; the effects on queue and session are done."""
         work = self.take_prepared(claim)
         if work.fault is not None:
             return await self._failed(work, watch, work.fault, parks=False)
@@ -132,8 +135,8 @@ class Sender(Ledger):
                 if failure.surplus:
                     await self.doubt(failure.surplus)
                 if _is_lost(session, failure) and (is_used or failure.fault.kind is Kind.UNKNOWN):
-                    # Servers end a session after so many mails or minutes: a fresh one tells the server's state. What
-                    # the server does not know after all is not said again.
+                    # Servers end a session after some number of mails or minutes, so try once more on a new session.
+                    # Kind.UNKNOWN: it refused a parameter of an extension that it offers, which is then not sent.
                     await self.withdraw_dot(claim, watch, failure.fault.phase)
                     continue
                 return await self._failed(work, watch, failure.fault, parks=_is_lost(session, failure), refused=failure)
@@ -149,7 +152,7 @@ class Sender(Ledger):
         if self._session is not None and self._session.is_open:
             self._session.watch_with(watch)
             return self._session
-        await self.settle()  # opening takes its time, and the outcome before it is known
+        await self.settle()  # save the known outcome first, as opening a session takes long
         self.forget_session()
         self._session = await open_session(self._account, self._times.patience, watch, self._database)
         smtp = self._account.smtp
@@ -175,32 +178,32 @@ class Sender(Ledger):
             await self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
         elif parks or verdict is Verdict.THROTTLED:
             await self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
-            await self.give_back_following()  # its queue waits, and it with it
+            await self.give_back_following()  # they wait with the rest of the queue
             await self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until))
         return lambda: failure.ending
 
     async def _park(self, write: Callable[[], object]) -> None:
-        """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
+        """Stop with the rest of the queue, and save why. A database error here must not make the outcome unknown."""
         self.is_parked = True
         with contextlib.suppress(*DATABASE_TROUBLE):
             await self.write_persistently(write, 3)
 
     def prepare_following(self) -> Mail | None:
-        """The next mail, read now, if it may be begun as soon as this one is taken."""
+        """The next mail, if it may be begun as soon as this one is accepted."""
         work = self.read_following()
-        with contextlib.suppress(Exception):  # what asks the database: it must not make this mail's outcome unknown
+        with contextlib.suppress(Exception):  # database errors must not make this mail's outcome unknown
             if work and not work.fault and work.recipients.to_try and self._may_go_on():
                 return work.mail
         return None
 
     async def give_back_following(self) -> None:
-        """As the ledger's; a mail that was given back is not begun on the session, either."""
+        """Ledger.give_back_following(); the session must not begin the next mail either."""
         if self._session is not None:
             self._session.say_nothing_ahead()
         await super().give_back_following()
 
     async def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
-        """Our own failure, in the middle of anything. Raises what is unexpected."""
+        """Settle the row after an exception of our own, whatever the session was doing. Raises unexpected ones."""
         session, self._session = self._session, None
         surplus: Sequence[Reply] = ()
         try:
@@ -214,8 +217,11 @@ class Sender(Ledger):
                     await self.doubt(surplus)
 
     async def _put_back(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
-        """Before the final dot the row goes back; what is unexpected makes it wait like any other failure, so that a
-        row that trips us each time does not keep the queue. After it, it is uncertain. Raises what is unexpected."""
+        """Before the end of the mail, release the row; after it, the row is uncertain. Raises unexpected exceptions.
+
+        After a bug the row waits as after any failure, so that a row that triggers it each time does not block the
+        queue.
+        """
         if isinstance(trouble, ClaimLost):
             await self._give_up_claim(claim, watch)
             return
@@ -234,8 +240,10 @@ class Sender(Ledger):
             raise trouble
 
     async def _give_up_claim(self, claim: Claim, watch: AttemptWatch) -> None:
-        """The claim ran out before the end of the mail was written. After "dot" that has made the row a question; this
-        attempt can answer it: nothing was sent."""
+        """The claim was lost before the end of the mail was written: nothing was sent.
+
+        If "dot" was committed, the row has become uncertain, and this attempt settles it.
+        """
         if watch.dot_committed:
             ending = outcomes.of_trouble(claim, watch, CLAIM_LOST, self._clock())
             await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
@@ -251,13 +259,13 @@ def _only_this_one() -> bool:
 
 
 def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
-    """The session ended, by its own or out of step, and nothing of the mail was taken."""
+    """Whether the failure was the session's (closed, out of step), and the server cannot have taken the mail."""
     of_the_session = failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL, Kind.UNKNOWN) or failure.fault.code == 421
     return of_the_session and not session.is_open and failure.took_nothing
 
 
 class SenderHooks(MailHooks):
-    """What a sender does while its session carries one mail."""
+    """What the sender does at points in the transfer of one mail; called by the session."""
 
     def __init__(self, sender: Sender, work: Work, watch: AttemptWatch) -> None:
         self._sender, self._work, self._watch = sender, work, watch

@@ -1,8 +1,8 @@
-"""Delivery workers that share a SQLite database write in turns, which a file's lock (flock) gives.
+"""A file lock (flock) by which delivery workers take turns in writing to a SQLite database.
 
-SQLite's own wait for its one writer is a sleep that grows from look to look; here the next worker looks again within a
-tenth of a millisecond. The lock is advisory: who writes without it waits as SQLite does, and who cannot get it (a
-process that has it was stopped) writes without it.
+SQLite waits for its one writer by sleeping, longer after each try; here the next worker gets its turn within a tenth of
+a millisecond. The lock is advisory: other writers wait as SQLite does, and a worker that does not get the lock in time
+(since a process that holds it was stopped) writes without it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import time
 
 from outbox.delivery.db_connection import own_connection
 
-MOST_SECONDS = 0.5  # to wait for a turn; after that nobody waits for one ...
-FORGET_SECONDS = 10.0  # ... for so long, unless it is free
-FIRST_LOOK, LONGEST_LOOK = 0.0001, 0.002  # seconds between looks
+MOST_SECONDS = 0.5  # longest wait for the lock; after it, writes go on without waiting ...
+FORGET_SECONDS = 10.0  # ... for this long, unless the lock is free
+FIRST_LOOK, LONGEST_LOOK = 0.0001, 0.002  # seconds between two tries
 
-_opened: tuple[int, str, int] | None = None  # by which process, which file, its descriptor
+_opened: tuple[int, str, int] | None = None  # (process id, path, file descriptor)
 _impatient_until = 0.0
 
 
 class WriteTurn:
-    """Hold the lock while writing, or write without it after a while. One thread of a process at a time."""
+    """Hold the lock while writing, or go on without it after MOST_SECONDS. One thread of a process at a time."""
 
     def __enter__(self) -> None:
         self._descriptor = _take() if own_connection().vendor == "sqlite" else None
@@ -53,7 +53,7 @@ def _take() -> int | None:
 
 
 def _descriptor(path: str) -> int:
-    """Opened once a process: a descriptor that was inherited shares its lock with the parent."""
+    """The lock file's descriptor, opened in this process: an inherited one would share its lock with the parent."""
     global _opened
     if _opened is None or _opened[:2] != (os.getpid(), path):
         if _opened is not None:

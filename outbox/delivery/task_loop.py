@@ -1,4 +1,4 @@
-"""The event loop of a delivery worker, with a task an account, in a thread that lives as long as one of its tasks."""
+"""The event loop of a delivery worker: one task for each account, on a thread that ends with the last task."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Begin: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 
 
 class TaskLoop:
-    """Its thread is no daemon: a process that ends waits for the answers that its tasks still wait for."""
+    """Runs tasks on a thread that is no daemon, so that a process that ends waits for the replies to its mails."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._begun: list[Begin] = []  # and not yet a task
+        self._begun: list[Begin] = []  # handed in, and not yet a task
         self._is_running = False
         self._wake: Callable[[], object] = lambda: None
 
     def begin(self, task: Begin) -> None:
-        """Begin a task beside the others. What it raises is lost: it has to know what to do about it."""
+        """Start a task. Its exceptions are dropped, so it must handle them itself."""
         with self._lock:
             self._begun.append(task)
             self._wake()

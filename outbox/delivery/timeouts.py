@@ -1,4 +1,4 @@
-"""How long a sender waits for what, and how long its leases hold."""
+"""Time limits of a sender, and the lengths of its leases."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from django.conf import settings
 
 from outbox.smtp.connection import Patience
 
-# No lease of the outbox is longer: one that ends later was taken by a clock that was ahead, and is none.
+# The longest lease of the outbox. One that ends later was taken by a wrong clock and does not count.
 LONGEST_LEASE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds. Leases are short and renewed by whoever lives, so that a worker that died is found soon.
+    """Time limits in seconds. Leases are short, and renewed by live workers, so that a dead worker is noticed soon.
 
-    What a dead worker leaves behind waits for a lease and for a sweep (30 s): for at most a minute in all. Rows
-    claimed ahead, which are not begun and not renewed, are held for little longer than the server may keep us waiting
-    before they are given back.
+    Rows of a dead worker wait for the end of the lease and the next sweep (30 s), at most a minute in all. Rows claimed
+    ahead are not renewed; their lease is a little longer than the wait after which a stalled sender returns them.
     """
 
     patience: Patience
     claim_lease: float
-    dot_lease: float  # from the commit of "dot" on
-    finalize: float  # how long to try to write an outcome down
+    dot_lease: float  # lease of a row from the commit of "dot" on
+    finalize: float  # how long to retry saving an outcome
     ahead_lease: float = 15
     send_lease: float = 15
 
     @classmethod
     def from_settings(cls) -> Times:
         command, final_dot = settings.COMMAND_TIMEOUT_SECONDS, settings.FINAL_DOT_TIMEOUT_SECONDS
-        # What a task may take in all, less the final dot and some time to write down what came of it.
+        # The task's time-out, less the wait after the end of the mail, less ten seconds to save the outcome.
         session = settings.TASK_TIMEOUT_SECONDS - final_dot - 10
         return cls(
             Patience(

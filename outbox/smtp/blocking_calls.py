@@ -1,4 +1,4 @@
-"""Calls that block (names, connecting, files), made beside an event loop in a thread of their own."""
+"""Runs blocking calls (DNS, connecting, files) on threads beside an event loop."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 async def in_thread(act: Callable[[], T]) -> T:
-    """What `act` returns. Raises what it raises.
+    """Call `act` on a thread; return its result, or raise its exception. A cancelled call is not waited for.
 
-    Not asyncio.to_thread: its threads begin no more work once the main thread has ended, and a worker that ends goes on
-    until its mails are settled, for which it may have to connect again. A call that is cancelled is not waited for.
+    Not asyncio.to_thread: its threads take no work after the main thread has ended, and a worker that stops goes on
+    until its mails are settled, for which it may have to connect again.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -35,7 +35,7 @@ async def in_thread(act: Callable[[], T]) -> T:
             answer = act()
         except BaseException as error:
             caught = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits for the result
             loop.call_soon_threadsafe(tell, answer, caught)
 
     threading.Thread(target=run, name="blocking call", daemon=True).start()

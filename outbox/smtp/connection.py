@@ -1,7 +1,6 @@
-"""One SMTP connection as commands and replies, each with its deadline, told to a Watch. No models, no queries.
+"""Commands and replies of one SMTP connection, each with a deadline, reported to a Watch. No models, no queries.
 
-The standard library's smtplib waits for ever on a server that drips and cannot tell half a reply from a whole one, so
-what it would do beneath an outbox is done in transport and here.
+It replaces smtplib, which waits for ever for a server that sends single bytes, and takes half a reply for a whole one.
 """
 
 from __future__ import annotations
@@ -20,19 +19,18 @@ from outbox.smtp.replies import Reply, printable, secret_forms, without_secrets
 from outbox.smtp.transport import Lost, Wire
 
 T = TypeVar("T")
-MOST_RECORDS = 8  # of TLS, looked at in one go: a server that goes on talking must not keep us
+MOST_RECORDS = 8  # TLS records to read at once, so that a server that sends without end does not keep us
 QUIT_SECONDS = 5.0
-QUIT_GRACE_SECONDS = 1.0  # for the second reply to QUIT, which tells that the first was not its own
-WRONG = (Lost, OSError, UnicodeError)  # what sockets and TLS raise; UnicodeError: a host name that IDNA cannot encode
+QUIT_GRACE_SECONDS = 1.0  # wait for a second reply after QUIT: if it comes, the first was not the answer to QUIT
+WRONG = (Lost, OSError, UnicodeError)  # raised by sockets and TLS; UnicodeError: a host name that IDNA cannot encode
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait, in seconds: for each reply and each write (RFC 5321 4.5.3.2), and for the whole of a mail.
+    """Time-outs in seconds, for each reply and write (RFC 5321 4.5.3.2) and for a whole mail.
 
-    `write` is how long the body of a mail may make no progress. `session` bounds what a mail may take before its final
-    dot, without the time that its octets take at `slowest_bytes_per_second`: a large mail on a slow line goes out, an
-    upload that never ends is one failure.
+    write: how long the body may make no progress. session: limit for one mail up to its end, besides the time that its
+    octets take at `slowest_bytes_per_second`: so a large mail on a slow line is sent, and an upload without end fails.
     """
 
     connect: float = 10
@@ -44,8 +42,8 @@ class Patience:
 
 
 class SmtpFailure(Exception):
-    """A session or a mail failed. `refused` holds the recipients refused before that; `surplus`: words of the server
-    of which one was not asked for, so that it may be the answer to the mail before this one."""
+    """A session or a mail failed. refused: recipient -> reply, of those refused before the failure. surplus: replies of
+    which one was not asked for, so that it may be the answer to the mail before."""
 
     def __init__(self, fault: Fault, *, surplus: Sequence[Reply] = ()) -> None:
         super().__init__(fault.reply)
@@ -54,25 +52,25 @@ class SmtpFailure(Exception):
 
     @property
     def took_nothing(self) -> bool:
-        """The server lacks the end of the mail, or refused sender or recipients: it cannot have taken it."""
+        """Whether the server cannot have taken the mail: its end was not written, or the envelope was refused."""
         return self.fault.phase not in AFTER_DOT
 
 
 class Watch:
-    """What the session tells while it goes: where it is, each reply, and that it still waits. Override what matters."""
+    """Observes a session: its phases, its replies, its waits. Override what matters."""
 
     async def reached(self, phase: Phase) -> None:
-        """A phase begins. May raise, which ends the session."""
+        """A phase begins. An exception ends the session."""
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
-        """The server answered; both texts are without secrets."""
+        """The server has answered; secrets were removed from both texts."""
 
     async def waiting(self) -> None:
-        """Called every few seconds while an answer is waited for, or a write. May raise, which ends the session."""
+        """Called every few seconds while the session waits for a reply or a write. An exception ends the session."""
 
 
 class Conversation:
-    """Says a command, reads its reply, and turns whatever goes wrong into an SmtpFailure of the present phase."""
+    """Sends commands and reads replies; raises every failure as an SmtpFailure of the current phase."""
 
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         self._endpoint, self._patience, self._watch = endpoint, patience, watch
@@ -86,14 +84,16 @@ class Conversation:
         return self._wire is not None
 
     def watch_with(self, watch: Watch) -> None:
-        """The next mail of this session is another row's, with its own time."""
+        """Begin the next mail of this session: another watch, and a new deadline."""
         self._watch = watch
         self._connected().waiting = watch.waiting
         self._deadline = time.monotonic() + self._patience.session
 
     async def quit(self) -> Sequence[Reply]:
-        """QUIT and close. Returns what the server had said before its answer to QUIT, words that nobody asked for and
-        that may be the answer to the last mail. What else goes wrong means nothing."""
+        """QUIT and close. Returns replies other than QUIT's, of which one may be the answer to the last mail.
+
+        Other failures are ignored.
+        """
         surplus = list[Reply]()
         if self._wire is not None:
             with contextlib.suppress(Lost, OSError, SmtpFailure):
@@ -102,15 +102,15 @@ class Conversation:
                     surplus.append(await self._wire.read_reply(QUIT_GRACE_SECONDS))
                 await self._wire.send(b"QUIT\r\n", QUIT_SECONDS)
                 answer = await self._wire.read_reply(QUIT_SECONDS)
-                # A lone other word is a bad answer to QUIT. With another reply behind it, it was not the answer.
+                # A single reply other than 221 is an odd answer to QUIT; if another one follows, it was not the answer.
                 if answer.code != 221 and await self._wire.last_words(QUIT_GRACE_SECONDS):
                     surplus.append(answer)
         self.drop()
-        # 421 is the farewell of a server that closes by itself.
+        # 421: the server closes the connection by itself.
         return [Reply(each.code, self._clean(each.text)) for each in surplus if each.code != 421]
 
     def drop(self) -> None:
-        """Close without a word."""
+        """Close the connection without QUIT."""
         if self._wire is not None:
             self._wire.close()
         self._wire = None
@@ -120,7 +120,7 @@ class Conversation:
         await self._watch.reached(phase)
 
     async def _say(self, *lines: str) -> None:
-        """Send commands, in one packet where they fit."""
+        """Send commands by one write."""
         await self._send(octets(lines))
 
     async def _send(self, what: bytes) -> None:
@@ -150,13 +150,15 @@ class Conversation:
         return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
 
     async def _check_nothing_said(self) -> None:
-        """A server that ended the session, or said something unasked, did so before this mail."""
+        """Raise SmtpFailure if the server has closed the session, or sent an unsolicited reply, before this mail."""
         self._look()
         await self._check_in_step()
 
     def _look(self) -> bool:
-        """Take what has arrived; whether anything had. Raises SmtpFailure when the connection has ended, and nothing
-        that was said before is unread."""
+        """Read what has arrived, without waiting; return whether anything had.
+
+        Raises SmtpFailure when the connection has ended and nothing is left to read.
+        """
         has_found = False
         try:
             for _ in range(MOST_RECORDS):
@@ -170,8 +172,8 @@ class Conversation:
         return has_found
 
     async def _check_in_step(self) -> None:
-        """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
-        worst for "accepted" before the mail was there."""
+        """Raise SmtpFailure if there is an unsolicited reply: it would be taken for the answer to the next command, at
+        worst for "accepted" before the mail was sent."""
         if self._connected().has_unread():
             surplus = await self._answer_to("(not asked)")
             if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
@@ -182,9 +184,9 @@ class Conversation:
         return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, self._clean(words)), surplus=surplus)
 
     async def _is_contradicted(self) -> bool:
-        """Whether a yes stands behind the refusal of a mail: one of the two was said of something else, and the mail
-        may be there. What a server says as it closes ("421 ...", half a line) takes no refusal back."""
-        with contextlib.suppress(SmtpFailure):  # it has closed, and said its last words before
+        """Whether a positive reply follows the refusal of a mail: one of the two answers something else, so the mail
+        may have been taken. 421, or half a line before the connection closes, does not count."""
+        with contextlib.suppress(SmtpFailure):  # closed; what it sent before can still be read
             self._look()
         try:
             while self._connected().has_unread():
@@ -221,7 +223,7 @@ class Conversation:
         return SmtpFailure(Fault(self._phase, kind, self._clean(words)))
 
     async def _guarded(self, act: Awaitable[T]) -> T:
-        """Turn what sockets and TLS raise into an SmtpFailure of the present phase."""
+        """Await `act`; raise errors of sockets and TLS as an SmtpFailure of the current phase."""
         try:
             return await act
         except WRONG as error:

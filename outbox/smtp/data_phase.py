@@ -1,8 +1,8 @@
-"""The content of a mail behind DATA: its body, its end, and the answer to that.
+"""Sends the content of a mail after DATA: its body, its end, and reads the answer to it.
 
-The end (the last line with CRLF.CRLF) is the point of no return. Up to it the server lacks the mail and cannot take it
-(RFC 5321 4.1.1.4; RFC 1047 is about what comes after it), so whatever fails before is tried again. From the end on only
-the server's answer tells, and no reply that was not asked for is taken for it.
+The end (the last line with CRLF.CRLF) is the point of no return. Before it, the server cannot take the mail (RFC 5321
+4.1.1.4; RFC 1047 is about what comes after it), so every failure can be retried. After it, only the server's answer
+tells whether it took the mail, and an unsolicited reply is never taken for that answer.
 
 RFC 5321 4.1.1.4 (DATA), 4.5.3.2 (time limits).
 """
@@ -21,19 +21,19 @@ from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import AT_ONCE, TICK_SECONDS, Lost
 
-COURTESY_SECONDS = 1.0  # for the last of the body to arrive before the end is written
-FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between looks at what the kernel still holds
+COURTESY_SECONDS = 1.0  # wait until the last of the body is acknowledged, before the end is written
+FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between two looks at the kernel's unacknowledged octets
 
 
 class DataPhase(Conversation):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
-        self._is_inside_mail = False  # the server reads what we write as a mail, up to its end
+        self._is_inside_mail = False  # after 354: the server reads what we write as content, up to its end
         self._waits: Iterator[Callable[[], Awaitable[None]]] = iter(())  # MailHooks.kept_waiting, once a mail
 
     def _look_ahead(self, following: Mail | None) -> None:
-        """Prepare what is said of the mail after this one."""
+        """Prepare the envelope of the mail after this one."""
         raise NotImplementedError
 
     async def _kept_waiting(self) -> None:
@@ -41,16 +41,16 @@ class DataPhase(Conversation):
             await kept_waiting()
 
     async def _write_mail(self, content: bytes, delivery: Delivery, hooks: MailHooks) -> Reply | None:
-        """Write the mail after a 354; the server's reply, None when the mail has to be left without its end.
+        """Write the mail after 354. Returns the server's reply; None when the end must not be written.
 
-        The commit of "dot" comes when the kernel has the body: the server receives the last of it meanwhile. Behind
-        the commit comes nothing but a bounded wait for that, and the end.
+        "dot" is committed when the kernel has the body, while the server still receives the last of it. After the
+        commit there is only a bounded wait for that, and the end.
         """
         body, end = body_and_end(dot_stuffed(content))
         await self._write_body(body)
         if not await hooks.before_dot(delivery):
             return None
-        self._waits = iter(())  # nothing is done any more but this
+        self._waits = iter(())  # no other work from now on
         if len(body) > AT_ONCE:
             await self._has_arrived(0, COURTESY_SECONDS)
         await self._write_end(end)
@@ -68,9 +68,9 @@ class DataPhase(Conversation):
         raise self._refusal(reply)
 
     async def _check_nothing_behind(self, taken: Reply) -> None:
-        """Behind a yes to the mail nothing may be there: one of the two was said of something else, and it may have
-        been the yes."""
-        with contextlib.suppress(SmtpFailure):  # the server has closed: the answer stands
+        """Raise SmtpFailure if another reply follows the positive one: one of the two answers something else, and it
+        may be the positive one."""
+        with contextlib.suppress(SmtpFailure):  # the server has closed: its answer is valid
             self._look()
         if self._connected().has_unread():
             behind = "half a reply"
@@ -81,8 +81,10 @@ class DataPhase(Conversation):
             )
 
     async def _check_nothing_before_the_end(self) -> None:
-        """Just before the end of the mail nothing may be there: what the server says now would be taken for its answer
-        to the whole. A refusal is its answer; a yes to half a mail is none, and the mail is left without its end."""
+        """Raise SmtpFailure if there is a reply before the end of the mail, which would be taken for the answer to it.
+
+        A refusal is the server's answer. A positive reply to half a mail is not, and the end is not written.
+        """
         self._look()
         if not self._connected().has_unread():
             return
@@ -92,10 +94,10 @@ class DataPhase(Conversation):
         raise self._out_of_step(f"The server answered before the mail was there: {said}", [said])
 
     async def _write_body(self, body: memoryview) -> None:
-        """Write the mail without its end. The larger it is, the longer the whole may take.
+        """Write the mail without its end; the deadline is extended by its size.
 
-        Of a large one all but the last is with the server before "dot" is committed: a worker that dies while a slow
-        line carries the rest leaves no question.
+        Of a large mail, all but the last AT_ONCE octets are acknowledged before "dot" is committed: so a worker that
+        dies during a slow upload does not leave the mail uncertain.
         """
         self._deadline += len(body) / self._patience.slowest_bytes_per_second
         for chunk in chunks(body):
@@ -106,8 +108,10 @@ class DataPhase(Conversation):
             raise self._failure(Kind.NETWORK, "The connection was lost while the mail was sent: no progress.")
 
     async def _has_arrived(self, but: int, seconds: float) -> bool:
-        """Wait until all `but` so many octets are with the server's kernel, or the server says something; False after
-        `seconds` without progress. The end that leaves alone is lost by fewer of the connections that break."""
+        """Wait until the server's kernel has acknowledged all octets except the last `but`, or a reply arrives.
+
+        False after `seconds` without progress. With the body acknowledged, fewer broken connections lose the end.
+        """
         wire, pause = self._connected(), FIRST_PAUSE
         least, told_at = wire.unacknowledged(), time.monotonic()
         moved_at = told_at
@@ -127,19 +131,19 @@ class DataPhase(Conversation):
         return True
 
     async def _write_end(self, octets: bytes) -> None:
-        """Write what ends the mail. From here on silence is uncertainty."""
+        """Write the end of the mail. From here on the outcome is uncertain until the server answers."""
         await self._check_nothing_before_the_end()
         await self._enter(Phase.DOT)
         await self._write(octets)
 
     async def _write(self, octets: bytes | memoryview) -> None:
-        """Raises SmtpFailure of the phase DATA: the server lacks at least the last octet, so it took nothing."""
+        """Write octets of the mail. On SmtpFailure the server lacks at least the last octet, so it took nothing."""
         wire, blocked = self._connected(), None if self._phase is Phase.DOT else self._kept_waiting
         try:
             await wire.send(octets, self._patience.write, until=self._deadline, blocked=blocked)
         except (Lost, OSError) as error:
             await self._enter(Phase.DATA)
-            # A server that has had enough may have said so before it closed.
+            # The server may have sent a refusal before it closed.
             if (said := await wire.last_words()) and said.code >= 400:
                 self._note("(body)", said)
                 raise self._refusal(said) from error

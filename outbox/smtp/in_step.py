@@ -1,8 +1,8 @@
-"""Whether what a session hears are answers to what it asked: what the server says besides is found here.
+"""Detects unsolicited replies: whether the replies of a session can be the answers to its commands, in order.
 
-A word that nobody asked for moves every answer behind it by one, so a refusal that is read for a mail may be the answer
-to the mail before it. The kinds of answers tell: behind a refused MAIL nothing is accepted, only DATA is answered with
-354, only QUIT with 221. RFC 5321 4.3.2, RFC 2920 3.1.
+One unsolicited reply shifts all later ones, so that a refusal read as a mail's answer may belong to the mail before.
+Codes show the shift: after a refused MAIL nothing is accepted, only DATA is answered by 354, only QUIT by 221 (RFC 5321
+4.3.2, RFC 2920 3.1).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ DATA, RSET = "DATA", "RSET"
 
 
 def belong_together(asked: Sequence[str], heard: Sequence[Reply]) -> bool:
-    """Whether these may be the answers to these commands; fewer answers than commands are no fault."""
+    """Whether these replies may be the answers to these commands, in order; the last answers may be missing."""
     if len(heard) > len(asked):
         return False
-    is_refused = False  # the last MAIL
+    is_refused = False  # whether the last MAIL was refused
     for line, reply in zip(asked, heard, strict=False):
-        if reply.code == 421:  # it closes, and says so at any command (RFC 5321 3.8)
+        if reply.code == 421:  # the server may close the session at any command (RFC 5321 3.8)
             return True
         if line.startswith("MAIL"):
             is_refused = reply.code >= 400
-        if line == RSET:  # has nothing to refuse
+        if line == RSET:  # a server has no reason to refuse it
             is_refused = False
             if reply.code >= 400:
                 return False
@@ -40,7 +40,7 @@ def belong_together(asked: Sequence[str], heard: Sequence[Reply]) -> bool:
 
 
 def unasked_among(asked: Sequence[str], heard: Sequence[Reply]) -> Sequence[Reply]:
-    """Those without which the others belong together; all, where more than one word is too many."""
+    """The replies any of which may be the unsolicited one: without it the others are in step. All, if none is such."""
     others = ((each, [*heard[:place], *heard[place + 1 :]]) for place, each in enumerate(heard))
     return [each for each, rest in others if belong_together(asked, rest)] or heard
 
@@ -55,10 +55,10 @@ class InStep(DataPhase):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._asked: list[str] = []  # the commands of the present mail, up to its body
-        self._heard: list[Reply] = []  # what was read as their answers
+        self._heard: list[Reply] = []  # the replies that were read as their answers
 
     async def quit(self) -> Sequence[Reply]:
-        """As Conversation's; but where the server may read what is written as a mail, no QUIT is said."""
+        """QUIT and close, as the base class; without QUIT where the server would read it as content of a mail."""
         left = await self._hear_what_is_left()
         if left or self._is_inside_mail:
             left = left or await self._unasked()
@@ -67,9 +67,9 @@ class InStep(DataPhase):
         return await super().quit()
 
     async def leave(self) -> Sequence[Reply]:
-        """Close without a word, in the middle of anything. Returns what the server had said that nobody asked for.
+        """Close without QUIT, at any point. Returns unsolicited replies.
 
-        Behind the end of a mail nothing is: whatever stands there may be the answer, and the mail is a question anyhow.
+        None after the end of a mail: any reply may be its answer then, and the mail is uncertain anyway.
         """
         words: Sequence[Reply] = ()
         try:
@@ -80,8 +80,8 @@ class InStep(DataPhase):
         return words
 
     async def _hear_what_is_left(self) -> Sequence[Reply]:
-        """Wait a moment for the answers to what was asked. Returns what is none."""
-        self._watch, self._deadline = Watch(), time.monotonic() + QUIT_GRACE_SECONDS  # nobody's any more
+        """Wait a moment for the answers that are still missing. Returns replies of which one was unsolicited."""
+        self._watch, self._deadline = Watch(), time.monotonic() + QUIT_GRACE_SECONDS  # no row is watched any more
         if len(self._heard) >= len(self._asked):
             return ()
         try:
@@ -104,7 +104,7 @@ class InStep(DataPhase):
             raise
 
     async def _unasked(self) -> Sequence[Reply]:
-        """What is there that answers nothing, without waiting for it. What a server says as it closes is none."""
+        """A reply that is there although all commands were answered, except 421; does not wait."""
         with contextlib.suppress(SmtpFailure):
             if self.is_open:
                 self._look()
@@ -116,14 +116,15 @@ class InStep(DataPhase):
         return belong_together(self._asked, self._heard)
 
     def _unasked_words(self, behind: Sequence[Reply] = ()) -> Sequence[Reply]:
-        """One of what is returned was not asked for. `behind`: what was there behind all answers."""
+        """Replies of which one was unsolicited. `behind`: replies that came after all answers."""
         return unasked_among(self._asked, [*self._heard, *behind])
 
     async def _begin_afresh(self) -> Sequence[Reply]:
-        """After the envelope was refused. Returns what was heard that is no answer; then the session is closed.
+        """After a refused envelope: make the session ready for the next mail, or close it and return unsolicited
+        replies.
 
-        Without PIPELINING a 250 that is read for RSET's may be MAIL's, behind a word that was read for MAIL's, and
-        RSET's own still on its way. Only 221 is the answer to nothing else, so such a session ends here.
+        Without PIPELINING, the 250 read as RSET's answer may be MAIL's if a reply before was unsolicited. Only 221
+        answers nothing but QUIT, so such a session is closed.
         """
         surplus = await self._reset()
         if not surplus and "pipelining" not in self._extensions and (behind := await super().quit()):
@@ -131,8 +132,8 @@ class InStep(DataPhase):
         return surplus
 
     async def _reset(self) -> Sequence[Reply]:
-        """RSET, so that the next mail starts afresh. A session that does not take it is closed, and so is one that has
-        said what nobody asked for, which is returned."""
+        """RSET before the next mail. Closes the session if RSET is refused, or after unsolicited replies, which are
+        returned."""
         try:
             reply = await self._command(RSET)
         except SmtpFailure:
@@ -145,10 +146,10 @@ class InStep(DataPhase):
             if not behind:
                 return ()
             self.drop()
-        elif reply.code < 400:  # 354 of a DATA that seemed to be refused: no QUIT, which would be a line of a mail
+        elif reply.code < 400:  # such as 354, for a DATA that seemed refused: QUIT would be content of a mail
             behind = ()
             self.drop()
-        else:  # perhaps RSET is not known
+        else:  # the server may not implement RSET
             behind = await super().quit()
             if not behind:
                 return ()

@@ -1,4 +1,4 @@
-"""A mail as the octets that go out. Pure."""
+"""A mail as octets on the wire: line ends, dot-stuffing, and the cut before its end. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ CHUNK = 64 * 1024
 
 
 def with_crlf(content: bytes) -> bytes:
-    """CRLF line ends, and one at the end: a bare CR or LF is how mails are smuggled, none goes out."""
+    """The content with CRLF line ends only, and one at its end: bare CR or LF would allow SMTP smuggling."""
     if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
         content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
     return content if content.endswith(b"\r\n") else content + b"\r\n"
 
 
 def dot_stuffed(content: bytes) -> bytes:
-    """CRLF line ends, a dot doubled at a line's start (RFC 5321 4.5.2), CRLF at the end."""
+    """with_crlf() and dot-stuffing: a dot at the start of a line is doubled (RFC 5321 4.5.2)."""
     content = with_crlf(content)
     if content.startswith(b"."):
         content = b"." + content
@@ -24,10 +24,10 @@ def dot_stuffed(content: bytes) -> bytes:
 
 
 def body_and_end(stuffed: bytes) -> tuple[memoryview, bytes]:
-    """Cut dot-stuffed octets before their last line; the end is that line with CRLF.CRLF, which leaves in one write.
+    """Cut dot-stuffed octets before their last line. The end is that line with CRLF.CRLF, to be sent by one write.
 
-    A Cisco PIX firewall that sees the end of a mail split between packets swallows it: the server then answers a mail
-    that the client never finished, and it is sent again and again.
+    Cisco PIX firewalls mishandle an end that is split between packets: the connection is lost although the server has
+    the mail, which is then sent again and again (Postfix: smtp_pix_workarounds).
     """
     cut = stuffed.rfind(b"\r\n", 0, len(stuffed) - 2)
     cut = 0 if cut < 0 else cut + 2

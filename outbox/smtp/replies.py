@@ -1,4 +1,4 @@
-"""Replies of SMTP servers as data, and what must not be kept of them. Pure."""
+"""Parses replies of SMTP servers, and removes secrets from them. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Reply:
-    """A server's reply: its code, and its words as one text without codes."""
+    """A server's reply: the code, and the text of all lines without codes."""
 
     code: int
     text: str
@@ -29,11 +29,11 @@ class Reply:
 
 
 class Garbage(Exception):
-    """What arrived is no SMTP reply; str() holds its beginning."""
+    """What arrived is not an SMTP reply; str() is its beginning."""
 
 
 def parse_line(line: bytes) -> tuple[int, bool, str]:
-    """(code, whether more lines follow, words) of one reply line without its end (RFC 5321 4.2.1); raises Garbage."""
+    """(code, whether more lines follow, text) of one reply line without its CRLF (RFC 5321 4.2.1). Raises Garbage."""
     if not (found := _LINE.fullmatch(line)):
         raise Garbage(printable(line[:200].decode("utf-8", "replace")))
     return int(found[1]), found[2] == b"-", (found[3] or b"").decode("utf-8", "replace")
@@ -44,12 +44,12 @@ def joined(code: int, texts: Iterable[str]) -> Reply:
 
 
 def printable(text: str) -> str:
-    """What a database and a page can hold: no control characters, of bounded length."""
+    """The text without control characters, and of bounded length, for the database and for pages."""
     return _UNPRINTABLE.sub("\ufffd", text)[:MAX_REPLY_CHARACTERS]
 
 
 def secret_forms(endpoint: Endpoint) -> list[str]:
-    """The secrets in every form that a server might echo: as typed, and as SASL sends them."""
+    """The secrets in every form that a server might repeat: as typed, and as encoded by SASL."""
     forms: list[str] = []
     for secret in endpoint.secrets():
         plain = f"\0{endpoint.user}\0{secret}"
@@ -60,7 +60,7 @@ def secret_forms(endpoint: Endpoint) -> list[str]:
 
 
 def without_secrets(text: str, forms: Sequence[str]) -> str:
-    """Replace each secret that occurs; servers do echo command lines in their refusals."""
+    """The text with each secret replaced: some servers repeat the command line when they refuse it."""
     for form in forms:
         text = text.replace(form, "***")
     return text

@@ -1,6 +1,6 @@
-"""SMTP submission, phase by phase: connect, tls, auth, mail, rcpt, data, accepted. No models, no queries.
+"""SMTP submission: connect, TLS, sign-in; then any number of mails (mail_transaction). No models, no queries.
 
-Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-MD5, and see connection.
+Not by smtplib: its `sendmail` hides partial refusals, and its `login` prefers CRAM-MD5. See also connection.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LONGEST_COMMAND = 512  # octets with CRLF (RFC 5321 4.5.3.1.4)
 
 
 class SmtpSession(MailConversation):
-    """One signed-in connection that carries any number of mails: how it begins. What it carries: mail_transaction."""
+    """One signed-in connection for any number of mails; `deliver` is in the base class."""
 
     greeting = ""  # the server's words at sign-in
 
     @classmethod
     async def open(cls, endpoint: Endpoint, *, patience: Patience, watch: Watch | None = None) -> SmtpSession:
-        """Connect, begin TLS (always, and verified), sign in; raises SmtpFailure."""
+        """Connect, start TLS (always, with verification) and sign in. Raises SmtpFailure."""
         session = cls(endpoint, patience, watch or Watch())
         try:
             await session._begin()
@@ -81,14 +81,14 @@ class SmtpSession(MailConversation):
 
     async def _starttls(self) -> None:
         if "starttls" not in self._extensions:
-            # Either a wrong port or someone in the middle who removed it: never go on in the clear.
+            # A wrong port, or an attacker who removed STARTTLS: never go on in clear text.
             raise self._failure(
                 Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
             )
         await self._enter(Phase.TLS)
         self._expect("STARTTLS", await self._command("STARTTLS"), 220)
         if self._connected().has_unread():
-            # Bytes in the clear behind the 220 are somebody else's (CVE-2011-0411).
+            # Clear-text bytes after the 220 were injected by an attacker (CVE-2011-0411).
             raise self._failure(Kind.PROTOCOL, "The server sent more than its answer to STARTTLS.")
         await self._wrap()
         await self._ehlo()
@@ -97,7 +97,7 @@ class SmtpSession(MailConversation):
         reply = await self._command(f"EHLO {settings.EHLO_NAME or self._connected().local_literal()}")
         self._expect("EHLO", reply, 250)
         self._extensions.clear()
-        # The first line as well: where a server leaves its name out, an extension stands in it.
+        # The first line too: some servers omit their name and have an extension there.
         for line in reply.text.splitlines():
             keyword, _, parameters = " ".join(line.replace(",", " ").split()).partition(" ")
             keyword, _, first = keyword.partition("=")  # "AUTH=LOGIN PLAIN" of old servers
@@ -128,8 +128,8 @@ class SmtpSession(MailConversation):
         return reply
 
     async def _authenticate(self, mechanism: str, response: str) -> Reply:
-        """AUTH with its initial response, or in two steps where that would make a line of more than 512 octets, which
-        servers refuse (RFC 4954 4)."""
+        """AUTH with its initial response; in two steps if the line would exceed 512 octets, which servers refuse (RFC
+        4954 4)."""
         line = f"AUTH {mechanism} {_b64(response)}"
         if len(line) + len("\r\n") <= LONGEST_COMMAND:
             return await self._command(line, f"AUTH {mechanism}")
@@ -137,7 +137,7 @@ class SmtpSession(MailConversation):
         return await self._command(_b64(response), "(secret)") if reply.code == 334 else reply
 
     async def _by_token(self, mechanism: str) -> Reply:
-        """A refusal comes as 334 with JSON in base64, and the 535 only after an answer to it; keep both words."""
+        """Sign in with a token. A refusal is a 334 with base64 JSON, then, after our answer, 535: keep both texts."""
         reply = await self._authenticate(mechanism, token_response(mechanism, self._endpoint))
         if reply.code != 334:
             return reply

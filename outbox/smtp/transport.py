@@ -1,8 +1,8 @@
-"""The bytes beneath an SMTP session: connect, TLS, send, and read one reply, each with a deadline.
+"""The socket of an SMTP session: connect, TLS, send, and read one reply, each with a deadline.
 
-A non-blocking socket of our own beneath the event loop, not asyncio's streams: at the end of a mail it must be known,
-without waiting, whether anything is unread (`look`), that the end leaves in one write, and what the kernel still holds
-(`unacknowledged`). A stream reads and writes behind the caller's back and tells none of the three.
+A non-blocking socket rather than asyncio's streams: at the end of a mail we must know, without waiting, whether
+anything is unread (`look`) and what the kernel has not sent (`unacknowledged`), and the end must be one write. Streams
+read and write ahead of their caller.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
 TICK_SECONDS = 2.0
-AT_ONCE = 16 * 1024  # bytes: what one TLS record holds
+AT_ONCE = 16 * 1024  # bytes: the size of one TLS record
 WANTS_READ = (ssl.SSLWantReadError, BlockingIOError)
 
 
 class Lost(Exception):
-    """The connection is of no more use. `is_garbage`: bytes came, but they were no reply."""
+    """The connection cannot be used any more. `is_garbage`: the server sent something else than an SMTP reply."""
 
     def __init__(self, words: str, *, is_garbage: bool = False) -> None:
         super().__init__(words)
@@ -35,7 +35,7 @@ class Lost(Exception):
 
 
 async def _nothing() -> None:
-    """What is done while nobody is told that a wait goes on."""
+    """The default of `Wire.waiting`."""
 
 
 def _answer(question: asyncio.Future[bool], answer: bool) -> None:
@@ -47,20 +47,23 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._unread = b""
-        self._has_asked = False  # nothing can have arrived before we look
-        self.waiting: Callable[[], Awaitable[None]] = _nothing  # called every few seconds while a write waits
+        self._has_asked = False  # whether anything was read yet; before that, nothing can be buffered
+        self.waiting: Callable[[], Awaitable[None]] = _nothing  # called every few seconds during a write
         sock.setblocking(False)
 
     @classmethod
     async def connect(cls, host: str, port: int, seconds: float, *, public_only: bool = False) -> Wire:
-        """Try each address of the host within the time for all; raises OSError. In a thread: resolving names blocks."""
+        """Connect to one of the host's addresses; `seconds` is for all of them. On a thread, as DNS blocks.
+
+        Raises OSError.
+        """
         sock = await in_thread(lambda: public_hosts.connect(host, port, seconds, public_only=public_only))
-        # Replies are small and waited for: Nagle's algorithm would hold the last piece of each mail back.
+        # Nagle's algorithm would hold back the last piece of each mail.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)
 
     async def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
-        """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them)."""
+        """Start TLS, and verify certificate and host name. Raises OSError, which includes ssl.SSLError."""
         self._socket = tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
         self._unread, until = b"", time.monotonic() + seconds
         while True:
@@ -75,7 +78,7 @@ class Wire:
                 raise TimeoutError("The TLS handshake took too long.")
 
     def local_literal(self) -> str:
-        """Our address as EHLO wants it of a client without a name (RFC 5321 4.1.3)."""
+        """Our address literal, for EHLO of a client without a name (RFC 5321 4.1.3)."""
         try:
             address = str(self._socket.getsockname()[0])
         except OSError:
@@ -86,7 +89,7 @@ class Wire:
         return bool(self._unread)
 
     def unacknowledged(self) -> int:
-        """Octets that were handed to the kernel and that the other end's kernel does not have yet; 0 if not known."""
+        """Octets in our kernel that the peer has not acknowledged; 0 if the system does not say."""
         try:
             found = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         except OSError:
@@ -94,16 +97,16 @@ class Wire:
         return int(struct.unpack("i", found)[0])
 
     async def readable(self, until: float) -> bool:
-        """Wait until then (time.monotonic()) for something to look at; whether there is."""
+        """Wait until there is something to read; False when there is not by `until` (time.monotonic())."""
         return await self._ready(until)
 
     async def _ready(self, until: float, *, to_write: bool = False) -> bool:
-        """Wait until the socket has something to read, or takes something; False when it has not by `until`."""
+        """Wait until the socket is readable (or writable); False when it is not by `until`."""
         loop, descriptor = asyncio.get_running_loop(), self._socket.fileno()
         begin, end = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
         is_ready: asyncio.Future[bool] = loop.create_future()
         begin(descriptor, _answer, is_ready, True)
-        # Several times a mail: asyncio.timeout_at, which cancels the task, takes half as long again.
+        # Not asyncio.timeout_at, which takes half as long again, several times a mail.
         timer = loop.call_at(until, _answer, is_ready, False)  # the loop's clock is time.monotonic()
         try:
             return await is_ready
@@ -112,8 +115,7 @@ class Wire:
             end(descriptor)
 
     def look(self) -> bool:
-        """Take what has arrived without waiting for anything, and tell whether something had; raises Lost or OSError
-        when the connection has ended."""
+        """Read what has arrived, without waiting; return whether anything had. Raises Lost or OSError at its end."""
         try:
             self._take(self._socket.recv(AT_ONCE))
         except (*WANTS_READ, ssl.SSLWantWriteError):
@@ -128,9 +130,14 @@ class Wire:
         until: float = float("inf"),
         blocked: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Send all; raises OSError, TimeoutError among them: after `seconds` in which the kernel took nothing, or at
-        `until` (time.monotonic()). Then the server lacks at least the last octet: what was not handed to the kernel,
-        or the end of its TLS record. `blocked` is run when the kernel does not take all at once."""
+        """Send all octets.
+
+        seconds: how long the kernel may take nothing. until: deadline (time.monotonic()). blocked: called when the
+        kernel does not take all at once.
+
+        Raises OSError, which includes TimeoutError. Then the server lacks at least the last octet: it is still here, or
+        the end of its TLS record is.
+        """
         moved_at, left = time.monotonic(), memoryview(octets)
         while left:
             try:
@@ -152,7 +159,7 @@ class Wire:
         self._has_asked = True
 
     async def read_reply(self, seconds: float, waiting: Callable[[], Awaitable[None]] | None = None) -> Reply:
-        """Read one reply, all of its lines, within the time for all of it; raises Lost or OSError."""
+        """Read one reply with all its lines; `seconds` is for all of it. Raises Lost or OSError."""
         deadline, texts = time.monotonic() + seconds, list[str]()
         total = 0
         while True:
@@ -166,7 +173,7 @@ class Wire:
             try:
                 code, more, text = parse_line(line)
             except Garbage:
-                # Not quoted: it may be any service's banner, and whoever chose the host may read it nowhere else.
+                # Not quoted: it may be the banner of another service, which the person who chose the host must not see.
                 raise Lost("The server answered what is no SMTP reply.", is_garbage=True) from None
             texts.append(text)
             if not more:
@@ -175,7 +182,8 @@ class Wire:
                 raise Lost("The server's reply does not end.", is_garbage=True)
 
     async def has_line(self, deadline: float) -> bool:
-        """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
+        """Wait until a line of a reply is there; False when it is not by `deadline` (time.monotonic()). Raises nothing:
+        errors are raised when it is read."""
         while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
             try:
                 is_there = await self._look(deadline)
@@ -187,8 +195,7 @@ class Wire:
 
     async def _receive(self, deadline: float, waiting: Callable[[], Awaitable[None]]) -> None:
         while True:
-            # What came in time is found, also when this process was stopped or kept meanwhile: a look behind the
-            # deadline still takes what is there.
+            # Even after the deadline, what has arrived is read: this process may have been stopped meanwhile.
             if await self._look(min(deadline, time.monotonic() + TICK_SECONDS)):
                 return
             if time.monotonic() >= deadline:
@@ -196,7 +203,7 @@ class Wire:
             await waiting()
 
     async def _look(self, until: float) -> bool:
-        """Take what has arrived, or arrives by then; False when nothing has."""
+        """Read what has arrived or arrives by `until`; False when nothing has."""
         if self._has_asked and not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
             self._has_asked = False
             is_ready = await self._ready(until)
@@ -222,14 +229,14 @@ class Wire:
         self._unread += received
 
     def _half_a_reply(self) -> str:
-        """What came of a reply that did not end, where it begins as one."""
+        """The beginning of an unfinished reply; "" if it does not look like one."""
         half = self._unread[:200].decode("utf-8", "replace")
         if not half:
             return "."
         return f" in the middle of its reply: {half}" if half[:3].isdigit() else " in the middle of a line."
 
     async def last_words(self, seconds: float = 1) -> Reply | None:
-        """A whole reply that arrived before the connection broke, or arrives by then; else None."""
+        """A whole reply that arrived before the connection broke, or arrives within `seconds`; else None."""
         try:
             return await self.read_reply(seconds)
         except (Lost, OSError):

@@ -1,4 +1,4 @@
-"""xtext (RFC 3461, 4): how a value stands in a parameter of MAIL and RCPT. Pure."""
+"""xtext (RFC 3461, 4): the encoding of values in parameters of MAIL and RCPT. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def xtext(text: str) -> str:
-    """Printable ASCII but "+" and "=", anything else as "+" and two hexadecimal digits."""
+    """The text encoded: printable ASCII except "+" and "=" as it is, all else as "+" and two hexadecimal digits."""
     return "".join(char if "!" <= char <= "~" and char not in "+=" else f"+{ord(char):02X}" for char in text)
 
 
