@@ -1,4 +1,4 @@
-"""What a program asks of reports about its mail (DSN, RFC 3461): the parameters of MAIL and RCPT. Pure."""
+"""Parses the DSN parameters (RFC 3461) of MAIL and RCPT that a program submits. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 Known: TypeAlias = Mapping[str, re.Pattern[str]]
 _XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # 4
 _REPORTS = "(?:SUCCESS|FAILURE|DELAY)"
-# 4.1 to 4.4: keywords know no case, what is xtext does.
+# RFC 3461, 4.1 to 4.4: keywords are compared without case, xtext is not.
 OF_MAIL: Known = {
     "RET": re.compile("(?i:FULL|HDRS)"),
     "ENVID": re.compile(rf"(?=.{{1,100}}\Z){_XTEXT}+"),
@@ -22,9 +22,9 @@ _PATH = re.compile(r'(?:FROM|TO):\s*<(?:"(?:[^"\\]|\\.)*+"|[^">])*+>(?=\s)', re.
 
 
 def taken_out(said: str, known: Known) -> tuple[str, str]:
-    """The argument of MAIL or RCPT without the known parameters, and these, in their order, with a blank between.
+    """(the argument of MAIL or RCPT without the known parameters, these parameters in order, separated by spaces).
 
-    Raises ValueError for one that is malformed or stands twice.
+    Raises ValueError for a malformed or repeated parameter.
     """
     path = _PATH.match(said)
     if path is None:

@@ -1,7 +1,7 @@
-"""One connection of a program, by aiosmtpd, whose gaps are closed here.
+"""One connection of a program, by aiosmtpd, with its gaps closed.
 
-aiosmtpd keeps an endless line of a mail in memory, answers TLS from the first byte as if it were none, counts its time
-from command to command, and asks about a sign-in in the event loop.
+aiosmtpd keeps an endless line of a mail in memory, does not know implicit TLS, has only a time-out from command to
+command, and calls the authenticator in the event loop.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from outbox.compose.submitted_mail import Submitted
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
-SIGN_IN_SECONDS = 60  # from the connection to the end of AUTH, whatever is said meanwhile
+SIGN_IN_SECONDS = 60  # from the connection to the end of AUTH; no command extends it
 COMMAND_SECONDS = 300  # between two commands (RFC 5321 4.5.3.2.7)
 MAIL_SECONDS = 900  # from DATA to the end of the mail
 LONGEST_COMMAND = 1000
@@ -43,7 +43,7 @@ TOO_MANY = b"421 4.7.0 Too many connections: try again later\r\n"
 
 @dataclass(frozen=True)
 class Service:
-    """What all connections share."""
+    """What all connections of the server share."""
 
     limits: SubmissionLimits
     threads: Executor
@@ -54,10 +54,10 @@ class Service:
 
 
 class Protocol(SMTP):
-    """`is_implicit`: TLS began with the connection (RFC 8314); else STARTTLS must come before AUTH."""
+    """One connection. `is_implicit`: implicit TLS (RFC 8314); otherwise STARTTLS must come before AUTH."""
 
     def __init__(self, service: Service, *, is_implicit: bool) -> None:
-        self.command_size_limits = defaultdict(lambda: LONGEST_COMMAND)  # aiosmtpd shares one among all connections
+        self.command_size_limits = defaultdict(lambda: LONGEST_COMMAND)  # in aiosmtpd, one object for all connections
         self._service, self._is_counted, self._address = service, False, ""
         super().__init__(
             Handler(service),
@@ -73,7 +73,7 @@ class Protocol(SMTP):
             timeout=COMMAND_SECONDS,
             loop=asyncio.get_running_loop(),
         )
-        self._auth_require_tls = not is_implicit  # else aiosmtpd knows only STARTTLS for TLS
+        self._auth_require_tls = not is_implicit  # aiosmtpd counts only STARTTLS as TLS
 
     def connection_made(self, transport: Any) -> None:
         if not self._is_counted:
@@ -104,7 +104,7 @@ class Protocol(SMTP):
         return data if isinstance(data, Program) else None
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        """Until it has signed in a client has one span of time, which nothing that it says prolongs."""
+        """Restart the time-out after a command; before the sign-in it is SIGN_IN_SECONDS in all, and not restarted."""
         if self._program() is not None:
             super()._reset_timeout(duration)
         elif self._timeout_handle is None:
@@ -118,12 +118,12 @@ class Protocol(SMTP):
             IndexError,
             AttributeError,
             TypeError,
-        ):  # email._header_value_parser, of some malformed ones
+        ):  # raised by email._header_value_parser for some malformed addresses
             return None, None
         return found
 
     async def smtp_AUTH(self, arg: str) -> None:
-        mechanism, _, initial = (arg or "").partition(" ")  # a mechanism's name knows no case (RFC 4422 3.1)
+        mechanism, _, initial = (arg or "").partition(" ")  # mechanism names are compared without case (RFC 4422 3.1)
         await super().smtp_AUTH(f"{mechanism.upper()} {initial}".strip())
 
     async def auth_PLAIN(self, _: Any, args: list[str]) -> AuthResult:
@@ -147,11 +147,12 @@ class Protocol(SMTP):
         return AuthResult(success=True, auth_data=program)
 
     async def smtp_MAIL(self, arg: str | None) -> None:
-        """aiosmtpd knows no DSN and makes all parameters upper case. They are kept in the envelope's `mail_options`."""
+        """MAIL with DSN parameters, which aiosmtpd does not know (it also changes all to upper case). They are kept in
+        the envelope's `mail_options`."""
         await self._without_dsn(arg, dsn_parameters.OF_MAIL, super().smtp_MAIL, "mail_options")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
-        """As for MAIL; `rcpt_options` has a text for each recipient that is taken."""
+        """RCPT with DSN parameters; `rcpt_options` has one text for each accepted recipient."""
         await self._without_dsn(arg, dsn_parameters.OF_RCPT, super().smtp_RCPT, "rcpt_options")
 
     async def _without_dsn(
@@ -168,7 +169,7 @@ class Protocol(SMTP):
             getattr(self.envelope, kept).append(found)
 
     def _taken(self) -> tuple[str | None, int]:
-        """Sender and number of recipients, which a MAIL or RCPT that is taken changes."""
+        """(sender, number of recipients): it changes when MAIL or RCPT is accepted."""
         return (self.envelope.mail_from, len(self.envelope.rcpt_tos)) if self.envelope else (None, 0)
 
     async def smtp_DATA(self, arg: str) -> None:
@@ -186,12 +187,12 @@ class Protocol(SMTP):
             status = await self._read_and_accept()
         finally:
             self._set_post_data_state()  # type: ignore[no-untyped-call]
-            if self.transport is not None:  # else the client has gone
+            if self.transport is not None:  # None when the client has disconnected
                 self._reset_timeout()
         await self.push(status)
 
     async def _read_and_accept(self) -> str:
-        """The reply. A mail that is refused is read to its end, which is where the reply belongs, and kept nowhere."""
+        """Read the content after DATA and return the reply. A refused mail is read to its end too, and discarded."""
         content, limits = bytearray(), self._service.limits
         size = reserved = 0
         refusal = ""
@@ -214,8 +215,7 @@ class Protocol(SMTP):
             limits.free(reserved)
 
     async def _line(self) -> bytes:
-        """The next line with its CRLF; b"" for one that is too long. Only CRLF ends a line: with anything else a mail
-        could hold the commands of another one."""
+        """The next line with its CRLF; b"" for one that is too long. Only CRLF ends a line, against SMTP smuggling."""
         is_too_long = False
         while True:
             try:
@@ -227,7 +227,7 @@ class Protocol(SMTP):
 
 
 def _as_given(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
-    """What was given is looked at in a thread, by Protocol._checked."""
+    """aiosmtpd's authenticator: return the credentials as given. Protocol._checked checks them on a thread."""
     return AuthResult(success=True, auth_data=data)
 
 
@@ -237,7 +237,7 @@ async def in_thread(service: Service, ask: Callable[..., R], *args: object) -> R
 
 
 class Handler:
-    """aiosmtpd calls handle_NAME for each command; what it returns is the reply."""
+    """aiosmtpd calls handle_NAME for each command; the result is the reply."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -287,6 +287,6 @@ class Handler:
             return await in_thread(self._service, acceptance.accept, session.auth_data, given, self._service.write)
 
     async def handle_exception(self, error: Exception) -> str:
-        if not isinstance(error, TLSSetupException):  # of a client that did not like our certificate, or spoke no TLS
+        if not isinstance(error, TLSSetupException):  # the client refused our certificate, or did not speak TLS
             event(logger, "submission_error", logging.ERROR, error=repr(error))
         return "451 4.3.0 An error on our side: try again"

@@ -1,10 +1,10 @@
-"""The outbox's state machine in the database: claim, commit_dot, release.
+"""The steps of a claim in the database: claim, extend, commit_dot, withdraw_dot, release.
 
-Outcomes are written by endings; what lapses is taken up by recovery.
+Outcomes are saved by endings; expired claims are settled by recovery.
 
-Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
-PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used. Several steps may
-share one: the outcome of a mail, "dot" of the next and the claim of the one after it.
+Each step is one conditional UPDATE whose row count is checked, so that one of two workers wins, on SQLite and on
+PostgreSQL alike. Transactions are a few statements long and never open while a socket is used. Several steps may share
+one: the outcome of a mail, "dot" of the next, and the claim of the one after it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ UNCLAIMED = {"claim_token": "", "claimed_by": "", "lease_expires_at": None}
 
 @dataclass(frozen=True)
 class Claim:
-    """A row that is ours until its lease ends, and the attempt we make of it."""
+    """A row that this worker has claimed until its lease expires, with the attempt to be made."""
 
     outbox_id: int
     account_id: int
     token: str
     attempt_id: int
-    number: int  # of the attempt, 1 for the first
+    number: int  # of the attempt; 1 for the first
     requested_by_id: int | None
     message_id: str
     prx_attempt: str
@@ -48,7 +48,7 @@ class Claim:
     tried: Tried
     mail_from: str
     mime_digest: str
-    private_part: str  # "" of nearly all
+    private_part: str  # "" for nearly all rows
     needs_smtputf8: bool
     dsn_parameters: str  # "" of nearly all
     claimed_at: datetime
@@ -60,13 +60,13 @@ def worker_name() -> str:
 
 
 def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
-    """Claim the account's row that has been due for longest, or None. Rows with a hold are left alone."""
+    """Claim the account's row that has been due longest; None when there is none. Rows with a hold are not claimed."""
     found = claim_some(account_id, worker, most=1, lease_seconds=lease_seconds, now=now)
     return found[0] if found else None
 
 
 def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float, now: datetime) -> list[Claim]:
-    """Claim of the account's rows those that have been due for longest, in that order."""
+    """Claim at most `most` rows of the account, those that have been due longest, in that order."""
     token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
     with claims_sql.in_transaction():
         return _begin_attempts(
@@ -75,7 +75,7 @@ def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float,
 
 
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
-    """Claim this row if it is due and free, and write down the attempt with the claim; None when another has it."""
+    """Claim this row if it is due, and save its attempt in the same transaction; None when it is not, or is claimed."""
     token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
     with claims_sql.in_transaction():
         found = _begin_attempts(claims_sql.claim_row(pk, token, worker, lease, now), worker, lease_seconds, now)
@@ -85,11 +85,11 @@ def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> C
 def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds: float, now: datetime) -> list[Claim]:
     if not found:
         return []
-    stamp = secrets.token_hex(4)  # shared, so that what is claimed together stands together in the index
+    stamp = secrets.token_hex(4)  # common prefix of the marks, so that they are neighbours in the index
     begun = [_attempt_of(row, worker, stamp, now) for row in found]
     pks = claims_sql.insert(DeliveryAttempt, "outbox_id", begun)
     asked = [attempt["outbox_id"] for attempt in begun if attempt["requested_by_id"] or attempt["failure_mode"]]
-    if asked:  # for this one attempt only
+    if asked:  # a drill is for this one attempt only
         OutboxMessage.objects.filter(pk__in=asked).update(requested_by=None, failure_mode="")
     return [_claim_of(row, attempt, pks[row[0]], lease_seconds, now) for row, attempt in zip(found, begun, strict=True)]
 
@@ -142,7 +142,7 @@ def _ours(claim: Claim) -> OutboxQuerySet:
 
 
 def extend(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
-    """Push the lease's end and write how far the attempt is; False when the claim is no longer ours."""
+    """Renew the row's lease and save the attempt's phase; False when the claim is lost."""
     with transaction.atomic():
         if _ours(claim).update(lease_expires_at=now + timedelta(seconds=lease_seconds), updated_at=now) != 1:
             return False
@@ -159,10 +159,10 @@ def commit_dot(
     now: datetime,
     no_longer_refused: Sequence[str] = (),
 ) -> bool:
-    """Write down that the end of the mail is about to be sent. False: the claim is lost, and it must not be sent.
+    """Save that the end of the mail is about to be sent. False: the claim is lost, and it must not be sent.
 
-    `no_longer_refused`: taken by the server now, after an earlier refusal. Should the outcome stay unknown, "Mark as
-    sent" must count them among those who have the mail.
+    refused: recipient -> reply, of those refused in this attempt. no_longer_refused: recipients accepted now, after an
+    earlier refusal: if the outcome remains unknown, "Mark as sent" must count them as having the mail.
     """
     at, lease = claims_sql.instant(now), claims_sql.instant(now + timedelta(seconds=lease_seconds))
     with claims_sql.in_transaction():
@@ -178,7 +178,7 @@ def commit_dot(
 
 
 def withdraw_dot(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
-    """Undo commit_dot: it is known that the server has nothing of the mail. False when the claim is lost."""
+    """Undo commit_dot(), since the server cannot have taken the mail. False when the claim is lost."""
     lease = claims_sql.instant(now + timedelta(seconds=lease_seconds))
     with claims_sql.in_transaction():
         if claims_sql.changed(claims_sql.NO_DOT, [lease, claims_sql.instant(now), claim.outbox_id, claim.token]) != 1:
@@ -195,7 +195,7 @@ def write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
 
 
 def release(claim: Claim, reply: str, *, now: datetime) -> bool:
-    """Give the row back as it was: nothing was sent, and it is no fault of the mail or the server."""
+    """Return the row to its former state: nothing was sent, through no fault of the mail or the server."""
     with transaction.atomic():
         freed = _ours(claim).update(status=F("former_status"), data_at=None, updated_at=now, **UNCLAIMED)
         DeliveryAttempt.objects.filter(pk=claim.attempt_id, outcome="").update(
@@ -205,7 +205,7 @@ def release(claim: Claim, reply: str, *, now: datetime) -> bool:
 
 
 def unclaim(begun: Sequence[Claim], *, now: datetime) -> int:
-    """Undo claims of which nothing was begun, as if they had not been made; returns how many were still ours."""
+    """Undo claims that were not begun, as if they had not been made; return how many were still ours."""
     freed = 0
     with transaction.atomic():
         for claim in begun:

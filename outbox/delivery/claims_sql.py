@@ -1,7 +1,7 @@
-"""The statements that every mail costs, by hand: through the ORM they are most of a worker's time.
+"""Raw SQL for the statements that each mail needs: by the ORM they would take most of a worker's time.
 
-One text serves SQLite and PostgreSQL. Datetimes go in as the database's backend wants them and come out as datetimes.
-Every UPDATE is conditional, and its row count is the answer.
+The same text serves SQLite and PostgreSQL. Datetimes are converted to and from the backend's form. Every UPDATE is
+conditional, and its row count is the result.
 """
 
 # ruff: noqa: S608 - statements are put together from the constants below, never from anybody's input.
@@ -19,24 +19,23 @@ from django.db import models, transaction
 from outbox.delivery.db_connection import own_connection
 
 TRANSCRIPT_ROOM = 700  # bytes
-# With the values written out, both databases see that the partial index `outbox_waiting` answers.
+# Literal values, so that both databases use the partial index `outbox_waiting`.
 DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at" <= %s"""
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
-# A mail that was to wait is as old as its time to be sent: else a first failure would give it up.
+# The age of a scheduled mail counts from its time to send: otherwise a first failure could give it up as too old.
 NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
 "mail_from", "mime_digest", "needs_smtputf8", "dsn_parameters", "claim_token", "next_attempt_at", "last_attempt",
 "message_id", "private_part\""""
 
 _NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT %s)"""
-# On the right side of SET, "status" is the value before this UPDATE, on both databases.
+# On the right side of SET, "status" is the value before the UPDATE, on both databases.
 _CLAIM = f"""UPDATE "outbox" SET "status" = 'sending', "former_status" = "status", "claim_token" = %s || "id",
 "claimed_by" = %s, "lease_expires_at" = %s, "data_at" = NULL, "last_attempt" = "last_attempt" + 1,
 "updated_at" = %s WHERE "id" IN {{which}} AND {DUE}
 RETURNING {NEEDED}"""
 CLAIM_ONE = _CLAIM.format(which="(%s)")
 CLAIM_NEXT = _CLAIM.format(which=_NEXT)
-# PostgreSQL: what another worker claims at this instant is passed over, not waited for; and as an array, or it may look
-# for the rows more than once.
+# PostgreSQL: skip rows that another worker is claiming (SKIP LOCKED). ARRAY makes it evaluate the sub-query only once.
 CLAIM_NEXT_UNLOCKED = _CLAIM.replace("IN {which}", "= ANY(ARRAY{which})").format(
     which=_NEXT.replace("LIMIT %s", "LIMIT %s FOR UPDATE SKIP LOCKED")
 )
@@ -53,7 +52,7 @@ FINISH_ATTEMPT = """UPDATE "delivery_attempts" SET "outcome" = %s, "phase" = %s,
 "transcript" = %s, "finished_at" = %s WHERE "id" = %s"""
 _ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
 WHERE "outbox_id" = %s AND "address" IN ({places})"""
-# Most hours are there already, and an INSERT writes a page of SQLite's own even where it comes to an UPDATE.
+# UPDATE first, as the hour's row usually exists: SQLite writes a page more for INSERT ... ON CONFLICT DO UPDATE.
 COUNT_MORE = """UPDATE "counters" SET "value" = "value" + 1 WHERE "account_id" = %s AND "name" = %s AND "hour" = %s"""
 COUNT = """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES (%s, %s, %s, 1)
 ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + 1"""
@@ -67,25 +66,25 @@ def _is_sqlite() -> bool:
 
 
 def instant(value: datetime | None) -> Any:
-    """A datetime as the backend stores it."""
+    """A datetime in the form in which the backend stores it."""
     if value is not None and value.tzinfo is UTC and _is_sqlite():
-        return str(value.replace(tzinfo=None))  # the same as below, in a tenth of the time
+        return str(value.replace(tzinfo=None))  # the same result as below, in a tenth of the time
     return None if value is None else own_connection().ops.adapt_datetimefield_value(value)
 
 
 def as_datetime(value: Any) -> datetime:
-    """What a raw query answers for a datetime: of SQLite a text or a datetime without a zone, in UTC."""
+    """A datetime of a raw query as an aware datetime: SQLite returns a text, or a naive datetime in UTC."""
     found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def in_transaction() -> AbstractContextManager[object]:
-    """A transaction, or the one that is open."""
+    """A transaction; within one, that one."""
     return nullcontext() if own_connection().in_atomic_block else transaction.atomic()
 
 
 def changed(sql: str, values: Iterable[Any]) -> int:
-    """Run an UPDATE; the number of rows it changed."""
+    """Run an UPDATE; return the number of changed rows."""
     return int(_run(sql, tuple(values), lambda cursor: cursor.rowcount))
 
 
@@ -100,7 +99,7 @@ def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any
         with db.cursor() as cursor:
             cursor.execute(sql, values)
             return answer(cursor)
-    # Django's cursor costs three times what SQLite takes for such a statement.
+    # Without Django's cursor, which takes three times as long as such a statement of SQLite.
     with db.wrap_database_errors:
         return answer(db.connection.execute(_with_qmarks(sql), values))
 
@@ -111,7 +110,7 @@ def _with_qmarks(sql: str) -> str:
 
 
 def claim_row(pk: int, token: str, worker: str, lease: datetime, now: datetime) -> list[tuple[Any, ...]]:
-    """Claim one row; its NEEDED columns, or nothing. Its token is `token` and its id."""
+    """Claim one row; return its NEEDED columns, or nothing. Its claim token is `token` followed by its id."""
     at = instant(now)
     return rows(CLAIM_ONE, [token, worker, instant(lease), at, pk, at])
 
@@ -119,7 +118,7 @@ def claim_row(pk: int, token: str, worker: str, lease: datetime, now: datetime) 
 def claim_next(
     account_id: int, most: int, token: str, worker: str, lease: datetime, now: datetime
 ) -> list[tuple[Any, ...]]:
-    """Claim of the account the rows that have been due for longest; their NEEDED columns, in that order."""
+    """Claim the account's rows that have been due longest; return their NEEDED columns, in that order."""
     at = instant(now)
     skips = own_connection().features.has_select_for_update_skip_locked
     values = [token, worker, instant(lease), at, account_id, at, most, at]
@@ -128,14 +127,14 @@ def claim_next(
 
 @cache
 def accepted(count: int) -> str:
-    """The UPDATE of so many recipients, by address."""
+    """The UPDATE that marks `count` recipients, given by address, as accepted."""
     return _ACCEPTED.format(places=", ".join(["%s"] * count))
 
 
 @cache
 def room_for_transcript() -> str:
-    """An empty transcript. On SQLite with room for one, or the rows that are written together would soon need more
-    pages than they got, and each page that is divided costs four."""
+    """An empty transcript; for SQLite padded to TRANSCRIPT_ROOM, since a row that grows later splits its page, which
+    writes four pages."""
     return f"[{' ' * TRANSCRIPT_ROOM}]" if _is_sqlite() else "[]"
 
 
@@ -143,8 +142,7 @@ def room_for_transcript() -> str:
 def _insert_of(
     model: type[models.Model], given: tuple[str, ...], count: int, vendor: str
 ) -> tuple[str, tuple[Any, ...]]:
-    """An INSERT of all columns, so that one with a default that is added later needs no change here; and the values
-    of those that are not given."""
+    """(an INSERT of all columns, the values of those that are not `given`): so a column added later needs no change."""
     others = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in given]
     columns = ", ".join(f'"{name}"' for name in (*given, *(field.column for field in others)))
     places = ", ".join(["%s"] * (len(given) + len(others)))
@@ -155,8 +153,10 @@ def _insert_of(
 
 
 def insert(model: type[models.Model], found_by: str, new: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
-    """Insert rows, the values as the backend wants them, the columns that are not given with constant defaults; their
-    primary keys by the value of the column `found_by`."""
+    """Insert rows; return value of the column `found_by` -> pk.
+
+    Values are in the backend's form; columns that are not given get their defaults, which must be constant.
+    """
     sql, defaults = _insert_of(model, tuple(new[0]), len(new), own_connection().vendor)
     values = [value for row in new for value in (*row.values(), *defaults)]
     return {value: int(pk) for pk, value in rows(f'{sql}"{found_by}"', values)}

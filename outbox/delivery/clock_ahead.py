@@ -1,7 +1,7 @@
-"""What a clock that was ahead has left behind: leases and waits that would hold for as long as it was ahead.
+"""Ends leases and waits that a wrong clock has written, which would last as long as it was ahead.
 
-Each is longer than anything of its kind can be, so no clock that is right has made it. Rows' own claims are settled by
-recovery.recover, with what else lapsed.
+They are recognised by their length: no right clock writes such a long one. Claims of rows are settled by
+recovery.recover, with other expired ones.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from outbox.models import OutboxMessage, SendPace, SentCopy, SentLookup
 from outbox.retry.policy import MAX_EXPONENT, backoff_seconds
 
 logger = logging.getLogger(__name__)
-LONGEST_PACE = timedelta(minutes=1)  # one mail a minute is the slowest
-LONGEST_STATED_WAIT = timedelta(hours=1)  # as throttling reads a server's words
-SENT_LEASE, SENT_WAIT = timedelta(hours=2), timedelta(hours=1)  # a large copy on a slow line; copy.LONGEST_WAIT
+LONGEST_PACE = timedelta(minutes=1)  # the lowest rate limit is one mail a minute
+LONGEST_STATED_WAIT = timedelta(hours=1)  # the longest wait that throttling takes from a server's words
+SENT_LEASE, SENT_WAIT = timedelta(hours=2), timedelta(hours=1)  # for a large copy on a slow line; copy.LONGEST_WAIT
 
 
 def longest_wait() -> timedelta:
-    """The longest wait of a row that no person chose: a backoff, or what a server asked for."""
+    """The longest wait of a row that was not chosen by a person: backoff, a server's request, or the undo window."""
     backoff = backoff_seconds(MAX_EXPONENT, settings.OUTBOX_BASE_BACKOFF_SECONDS)
     undo = timedelta(seconds=settings.OUTBOX_UNDO_SECONDS)
     return max(timedelta(seconds=backoff), LONGEST_STATED_WAIT, undo)
 
 
 def cut(now: datetime) -> int:
-    """End every lease and wait that is longer than any of its kind; returns how many."""
+    """End leases and waits that are longer than possible; return how many."""
     found = 0
     for name, rows, changes in _too_long(now):
         number = rows.delete()[0] if changes is None else rows.update(**changes)

@@ -1,6 +1,7 @@
-"""What the server's answers make of a row: decisions between the session and the database, `now` handed in.
+"""Decides the outcome of an attempt from the server's replies; `now` is handed in.
 
-They are pure, but for `prepare`, which reads the database and the raw store before the session begins."""
+Pure, except for `prepare`, which reads the database and the raw store before the session begins.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +42,9 @@ DRILL_WORDS = {
 
 @dataclass(frozen=True)
 class Work:
-    """One claimed row with all that its attempt needs, read before the session is asked for anything.
+    """A claimed row with everything that its attempt needs, read before the session is used.
 
-    `fault`: nothing is to be sent, for this reason (with the code it stands for).
+    fault: the reason why nothing must be sent, None if it can. code: its error code.
     """
 
     claim: Claim
@@ -51,21 +52,23 @@ class Work:
     mail: Mail
     fault: Fault | None = None
     code: ErrorCode | None = None
-    looks: int = 0  # for a stored mail that cannot be read, this one among them
-    is_gone: bool = False  # the raw store answers, and says that there is no such file
+    looks: int = 0  # failed attempts to read the stored mail, this one included
+    is_gone: bool = False  # the raw store works, and does not have the file
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a failed attempt ends, and until when its queue would have to wait if it is to be left alone."""
+    """The outcome of a failed attempt, and until when the account's queue waits if the server is at fault."""
 
     ending: Ending
     until: datetime
 
 
 class UnwrittenOutcome:
-    """An outcome that is known and not written down yet. It is worked out when it is first asked for: the next mail is
-    on its way before that. `was_whole`: the end of its mail was written, so that only the server's answer tells."""
+    """An outcome that is known and not saved yet. It is computed when first needed, after the next mail was begun.
+
+    was_whole: the end of the mail was written, so that only the server's answer decides.
+    """
 
     def __init__(self, claim: Claim, end: Callable[[], Ending], now: datetime, *, was_whole: bool) -> None:
         self.claim, self._end, self.now, self.was_whole = claim, end, now, was_whole
@@ -88,7 +91,7 @@ def limits() -> RetryLimits:
 
 
 def prepare(claim: Claim) -> Work:
-    """Read what the attempt of a claimed row needs. Raises database errors."""
+    """Read what the attempt of a claimed row needs. Raises database errors; a missing raw file is a `fault`."""
     lacking = recipients.lacking(claim.outbox_id)
     envelope = Envelope(
         claim.mail_from,
@@ -124,16 +127,16 @@ def prepare(claim: Claim) -> Work:
 
 
 def _looks_before(outbox_id: int) -> int:
-    """Attempts that ended at reading the mail: whatever else it was tried for is not counted."""
+    """How many earlier attempts failed to read the stored mail."""
     ended = DeliveryAttempt.objects.filter(outbox_id=outbox_id, phase=Phase.CLAIM.value)
     return ended.filter(outcome__in=(Verdict.TRANSIENT, Verdict.PERMANENT)).count()
 
 
 def asked_to_wait(delivery: Delivery) -> Fault | None:
-    """Every recipient was refused, each with words that are about us and not about them.
+    """The fault to report when every recipient was refused for reasons of ours: throttling, or the sign-in.
 
-    One who was refused for himself is an answer of his own, which has to be kept; and a limit that let the server judge
-    him does not keep the rest of the queue from being tried. The longest wait counts, and a sign-in before any wait.
+    None when a recipient was refused for its own sake: that reply must be kept, and shows that the limit does not stop
+    the whole queue. A refused sign-in comes before throttling, and of several waits the longest counts.
     """
     if delivery.final is not None or not delivery.refused:
         return None
@@ -149,7 +152,7 @@ def asked_to_wait(delivery: Delivery) -> Fault | None:
 
 
 def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime) -> Ending:
-    """The server answered for each recipient, and for the mail if one of them was accepted."""
+    """The outcome when the server has answered for each recipient, and for the mail if any was accepted."""
     lacking = {**work.recipients.refused_for_good, **delivery.refused}
     codes = [reply.code for reply in lacking.values()]
     for_good = [None if retry_policy.is_for_now(each.code, each.text) else each.code for each in lacking.values()]
@@ -180,7 +183,8 @@ def of_fault(
     now: datetime,
     refused: dict[str, Reply] | None = None,
 ) -> Failure:
-    """The attempt failed; `failures`: how often in a row the server has now."""
+    """The outcome of a failed attempt. failures: of the server in a row, with this one. refused: recipient -> reply, of
+    those refused before the failure."""
     verdict, error_code = retry_policy.classify(fault), (work.code or retry_policy.error_code(fault)).value
     wait = retry_policy.unavailable_seconds(
         verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS, fault.code
@@ -194,7 +198,7 @@ def of_fault(
         )
     else:
         settled = retry_policy.settle_failure(work.claim.tried, verdict, error_code, limits=limits(), now=now)
-        # The row that found the server away asks again at its own time, and the rest of the queue after it.
+        # The row that met the failure is tried again at its own time, and the rest of the queue not before it.
         until = min(until, settled.next_attempt_at) if not settled.hold else until
     phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DOT
     ending = Ending(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
@@ -202,14 +206,14 @@ def of_fault(
 
 
 def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> Ending:
-    """Our own failure, after which only the server knows the outcome if the end of the mail was written."""
+    """The outcome after a failure of our own: uncertain if the end of the mail was written."""
     verdict = Verdict.UNCERTAIN if watch.may_be_taken else Verdict.TRANSIENT
     settled = retry_policy.settle_failure(claim.tried, verdict, ErrorCode.STORAGE.value, limits=limits(), now=now)
     return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
 
 
 def log(outcome: UnwrittenOutcome, written: bool) -> None:
-    """One line an attempt, without addresses or secrets."""
+    """Log one line for the attempt, without addresses or secrets. `written`: the outcome was saved on the row."""
     claim, ending, settled = outcome.claim, outcome.ending, outcome.ending.settlement
     level = logging.INFO if outcome.is_sent else logging.WARNING
     if not logger.isEnabledFor(level):

@@ -1,4 +1,4 @@
-"""Whom the next attempt of a row is for."""
+"""The recipients of a row's next attempt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from outbox.smtp.replies import Reply
 
 @dataclass(frozen=True)
 class Recipients:
-    """Whom the next attempt is for, and who was refused for good by an earlier one. Read before the session begins:
-    between the server's answer and its finalize nothing is asked of the database that might fail."""
+    """The recipients to try, and those that an earlier attempt found refused for good.
+
+    Read before the session begins: between the server's answer and finalize, no query may fail.
+    """
 
     to_try: Sequence[str]
-    refused_before: frozenset[str]  # of those to try: refused for the time being
+    refused_before: frozenset[str]  # those of `to_try` with a transient refusal
     refused_for_good: Mapping[str, Reply]
     dsn_parameters: Mapping[str, str]  # of those who have any, as a program submitted them
 
 
 def lacking(pk: int) -> Recipients:
-    """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
+    """The envelope recipients of the next attempt: neither accepted nor refused for good."""
     found = claims_sql.rows(claims_sql.LACKING, [pk])
     refused = {address: Reply(code or 450, words) for address, status, code, words, _ in found if status == "refused"}
     for_good = {address: reply for address, reply in refused.items() if not is_for_now(reply.code, reply.text)}

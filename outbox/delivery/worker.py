@@ -1,10 +1,10 @@
-"""Many accounts at once: an event loop with a task an account.
+"""Delivers many accounts at once: an event loop with one task for each account.
 
-A thread an account would fight for the interpreter and wait for the others' commits; tasks share them, and a server
-that keeps its session waiting holds up nobody. A worker looks for accounts with due rows by itself,
-serves them in turns, and ends when there is nothing due. A session whose server keeps it waiting counts no longer: it
-goes on in the background, beyond the task that began it, and the worker is free for others. How many workers of a host
-deliver at once is said by its slots (`OUTBOX_COURIERS`).
+Threads would compete for the interpreter and wait for each other's commits; tasks share commits, and a slow server
+holds up no other account. A worker looks for accounts with due rows, gives them turns, and ends when nothing is due.
+
+A session that waits for a slow server does not count against the limit: it goes on in the background, even after the
+django-q2 task that began it has ended. OUTBOX_COURIERS limits how many workers of a host deliver at once.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.models import DeliveryCall
 
 logger = logging.getLogger(__name__)
-ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
+ROUND_SECONDS = 10.0  # length of an account's turn
 LOOK_SECONDS = 0.05
-AWAITED_LOOK_SECONDS = 0.25  # between looks of a worker that only waits for what becomes due
-BUSY_LOOK_SECONDS = 0.25  # between looks for more while rounds go on: a look takes the interpreter from them
-# A process begins this many accounts at first: for fewer, a second process costs more than it gives, as each commits
-# for itself. What more is due waits a moment for another worker, which is called.
+AWAITED_LOOK_SECONDS = 0.25  # between looks of a worker that waits for rows to become due
+BUSY_LOOK_SECONDS = 0.25  # between looks while accounts are served, as a look takes time from them
+# A process begins this many accounts at first, and calls another worker if more are due. For fewer accounts a second
+# process costs more than it gives, since each has commits of its own.
 ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
-REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
-MOST_ROUNDS = 64  # of a process, those in the background among them
+REST_SECONDS = 1.0  # pause of an account for which nothing could be attempted
+MOST_ROUNDS = 64  # turns in a process, including those in the background
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ class Round:
 
 
 class DeliveryRunner:
-    """The deliveries of this process: `run` is called by one thread at a time, the rounds outlive it."""
+    """The deliveries of this process. `run` may be called by one thread at a time; turns may go on after it returns."""
 
     def __init__(
         self,
@@ -73,27 +73,27 @@ class DeliveryRunner:
         call: Callable[[], object] = lambda: None,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`after` is told of each account that was served, `call` asks for another courier; nobody waits for what
-        becomes due when `is_stopping`."""
+        """after: called with the pk of each account that was served. call: called when another worker is needed.
+        is_stopping: when it returns True, `run` does not wait for rows to become due."""
         self._clock, self._after, self._call, self._is_stopping = clock, after, call, is_stopping
         self._started_at = 0.0
         self._rounds: dict[int, Round] = {}
-        self._served_at: dict[int, float] = {}  # when an account's last round began
+        self._served_at: dict[int, float] = {}  # account pk -> begin of its last turn
         self._rest_until: dict[int, float] = {}
         self._changed = threading.Condition()
         self._tasks = TaskLoop("deliver")
 
     def run(self, budget: float, *, ahead: float = 0.0) -> DeliveryCounts:
-        """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row.
+        """Send what is due of all accounts. After `budget` seconds no further row is begun.
 
-        The worker in a host's first slot also waits for what becomes due within `ahead` seconds, so that mail goes at
-        its time and not at the next sweep. One process is enough for that: the others are for mail that is due.
+        The worker in a host's first slot also waits for rows that become due within `ahead` seconds, so that mail is
+        sent on time rather than at the next sweep. One process is enough for that.
         """
         total, until = DeliveryCounts(), time.monotonic() + budget
         while True:
             DeliveryCall.answer()
             slot = take_slot("deliver", settings.OUTBOX_COURIERS)
-            if slot is None:  # others deliver, and look once more after they have given their slot back
+            if slot is None:  # other workers deliver, and look again after they have released their slots
                 return total
             awaited = 0.0 if slot.number else ahead
             with slot:
@@ -118,16 +118,18 @@ class DeliveryRunner:
                 has_changed = self._changed.wait(AWAITED_LOOK_SECONDS if is_idle else LOOK_SECONDS)
 
     def _is_awaited(self, ahead: float) -> bool:
-        """Whether something becomes due within `ahead` seconds for which a worker that has nothing to do stays."""
+        """Whether an idle worker should stay, since a row becomes due within `ahead` seconds."""
         return ahead > 0 and not self._is_stopping() and bool(self._startable(resting=True, ahead=ahead))
 
     def _active(self) -> int:
         return sum(each.is_active for each in self._rounds.copy().values())
 
     def _startable(self, *, resting: bool = False, ahead: float = 0.0) -> list[int]:
-        """Accounts with due rows that nobody serves, those that were served longest ago first; `resting`: also those
-        of which nothing could be attempted a moment ago; `ahead`: also those with rows that are due in so many
-        seconds."""
+        """The pks of accounts with due rows that no worker serves, those served longest ago first.
+
+        resting: include those for which nothing could be attempted a moment ago. ahead: include those with rows that
+        become due within so many seconds.
+        """
         now, instant = time.monotonic(), self._clock()
         due = set(deliver.accounts_with_due_rows(instant + timedelta(seconds=ahead))) - self._rounds.keys()
         if due:
@@ -166,7 +168,7 @@ class DeliveryRunner:
                 database.run(lambda: self._after(begun.account_id))
         except DATABASE_TROUBLE as error:
             logs.event(logger, "round_failed", logging.WARNING, account=begun.account_id, error=str(error))
-        except Exception:  # its rows are settled; it must not stop the other accounts
+        except Exception:  # its rows were settled; other accounts must go on
             logger.exception("A round of account %s failed", begun.account_id)
         finally:
             with self._changed:

@@ -1,8 +1,7 @@
-"""What a server is asked to write into its reports (DSN, RFC 3461): whose mail it was, and whom we wrote to. Pure, but
-for what this process has learned of servers.
+"""The DSN parameters of MAIL and RCPT (RFC 3461), so that a report names the attempt and the original recipient.
 
-It costs no round trip: the parameters go with MAIL and RCPT. A report then names the attempt and the address even where
-it returns nothing of the mail, or a server on the way rewrote the Message-ID or forwarded the recipient.
+They take no extra round trip. A report then can be matched even if it contains nothing of the mail, or if a server on
+the way rewrote the Message-ID or forwarded the recipient. Pure, except for what this process has learned of servers.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from mailbox.endpoints import Endpoint
 from outbox.smtp.replies import Reply
 from outbox.smtp.xtext import xtext
 
-# Unknown parameters, bad ones, or none taken (RFC 5321, 4.2.3 and 4.5.3.1: 501, 504, 555).
+# Replies of servers that do not know the parameters or do not take them (RFC 5321, 4.2.3 and 4.5.3.1).
 _REFUSALS = (500, 501, 504, 555)
 _OF_THE_ADDRESS = re.compile(r"\b5\.1\.\d")  # RFC 3463, X.1.X
 LONGEST_ORCPT = 500  # RFC 3461, 4.2
-_refuse_it: set[tuple[str, int]] = set()  # host and port of servers that offered DSN and did not take its parameters
+_refuse_it: set[tuple[str, int]] = set()  # (host, port) of servers that offer DSN and refuse its parameters
 
 
-_without_of: set[tuple[str, int, str]] = set()  # likewise of one recipient, while others of the mail were taken
+_without_of: set[tuple[str, int, str]] = set()  # the same for one recipient, while others of the mail were accepted
 MOST_REMEMBERED = 10_000
 
 
@@ -44,15 +43,19 @@ def do_without_of(endpoint: Endpoint, addresses: Iterable[str]) -> None:
 
 
 def of_mail(envelope_id: str, submitted: str = "") -> str:
-    """What MAIL says of it. RET=HDRS: a report returns the header, in which the attempt's mark stands, and no body.
-    `submitted`: what a program asked for ("RET=FULL ENVID=a7"), which stands in place of ours (RFC 3461 4.3, 4.4)."""
+    """The DSN parameters of MAIL. RET=HDRS: a report returns only the header, which has the attempt's mark.
+
+    `submitted`: the parameters of a program ("RET=FULL ENVID=a7"), which replace ours (RFC 3461 4.3, 4.4).
+    """
     return _with({"RET": "HDRS", "ENVID": xtext(envelope_id)} if envelope_id else {}, submitted)
 
 
 def of_recipient(address: str, submitted: str = "") -> str:
-    """What RCPT says of it. Without NOTIFY each server would decide for itself whether it tells of delays. An address
-    that is not ASCII has a notation of its own (RFC 6533), which is not worth its risks: then nothing of ours is said.
-    `submitted`: as in of_mail ("NOTIFY=NEVER")."""
+    """The DSN parameters of RCPT. NOTIFY is given, as servers differ in whether they report delays without it.
+
+    None for an address beyond ASCII: its notation (RFC 6533) is not worth the risk. `submitted`: the parameters of a
+    program ("NOTIFY=NEVER"), which replace ours.
+    """
     original = f"rfc822;{xtext(address)}" if address.isascii() else ""
     is_told = 0 < len(original) <= LONGEST_ORCPT
     return _with({"NOTIFY": "FAILURE,DELAY", "ORCPT": original} if is_told else {}, submitted)
@@ -64,5 +67,5 @@ def _with(ours: dict[str, str], submitted: str) -> str:
 
 
 def may_be_about_it(reply: Reply) -> bool:
-    """Whether a refusal of MAIL or RCPT may mean the parameters. What names the address as wrong means that."""
+    """Whether a refusal of MAIL or RCPT may be about the parameters; not if its code is about the address."""
     return reply.code in _REFUSALS and not _OF_THE_ADDRESS.search(reply.text)

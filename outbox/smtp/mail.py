@@ -1,4 +1,4 @@
-"""One mail as it is handed to a session, what the server said of it, and what its sender does meanwhile."""
+"""The data of one mail for a session, the server's answers, and the hooks of its sender."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class Envelope:
     mail_from: str
     rcpt_to: Sequence[str]
     smtputf8: bool = False
-    envelope_id: str = ""  # what reports about it are to name (ENVID)
+    envelope_id: str = ""  # ENVID (RFC 3461, 4.4)
     dsn_parameters: str = ""  # of MAIL, as a program submitted them
-    dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # of RCPT, likewise, by address
+    dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # recipient -> those of RCPT
 
 
 @dataclass
 class Delivery:
-    """What the server said of one mail. `final`: None when it was not ended, because of `refused` or `stopped`.
-    `surplus`: as in SmtpFailure."""
+    """The server's answers to one mail. final: to its end; None if the end was not written, because all recipients were
+    `refused`, or because it was `stopped`. surplus: as in SmtpFailure."""
 
     accepted: list[str] = field(default_factory=list)
     refused: dict[str, Reply] = field(default_factory=dict)
     final: Reply | None = None
-    stopped: bool = False  # before_dot said no: the mail was left without its end, so the server did not take it
+    stopped: bool = False  # before_dot returned False: the end was not written, so the server did not take the mail
     surplus: Sequence[Reply] = ()
 
 
@@ -34,24 +34,24 @@ class Delivery:
 class Mail:
     envelope: Envelope
     content: bytes
-    secrets: Sequence[str] = ()  # of the content: blotted out of what the server says
+    secrets: Sequence[str] = ()  # parts of the content that are removed from the server's words
 
 
 class MailHooks:
-    """What a sender does while a session carries one mail. What is raised in here ends that in the middle of it."""
+    """Called by a session at points in the transfer of one mail. An exception ends the transfer at that point."""
 
     def envelope_sent(self) -> None:
-        """MAIL, RCPT and DATA are sent (without PIPELINING: MAIL), and their answers are not read yet."""
+        """MAIL, RCPT and DATA were sent (without PIPELINING: MAIL); their answers were not read yet."""
 
     async def kept_waiting(self) -> None:
-        """The answers take longer than GRACE_SECONDS, or the body is not taken at once. Called once a mail at most."""
+        """The answers take longer than GRACE_SECONDS, or the kernel does not take the body at once. At most once a
+        mail."""
 
     async def before_dot(self, delivery: Delivery) -> bool:
-        """The body is with the kernel, without its end: commit "dot"; False when the mail must be left without it."""
+        """The kernel has the body without its end: commit "dot". False: the end must not be written."""
         return True
 
     def after_dot(self) -> Mail | None:
-        """The whole mail is with the server, and the answer is not read yet. Returns the next one, if there is to be
-        one: its MAIL, RCPT and DATA are said as soon as the answer is yes, and `deliver` for it goes on from there.
-        Must not raise."""
+        """The whole mail was written; its answer was not read yet. Returns the next mail, if there is one: its envelope
+        is sent as soon as this mail is accepted, and `deliver` goes on from there. Must not raise."""
         return None

@@ -1,4 +1,4 @@
-"""What MAIL says of the mail besides its sender: SIZE, BODY, SMTPUTF8. Pure."""
+"""The parameters of MAIL: SIZE, BODY, SMTPUTF8. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
 
 
 class CannotGo(Exception):
-    """The mail cannot be sent as it is, or not to this server; str() says why."""
+    """The mail cannot be sent at all, or not to this server; str() says why."""
 
 
 def mail_parameters(mail: Mail, extensions: Mapping[str, str]) -> str:
-    """The parameters of MAIL, each with a blank before it; `extensions`: keyword in lower case -> its own parameters.
+    """The parameters of MAIL, each with a space before it. Raises CannotGo.
 
-    Raises CannotGo. RFC 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8).
+    `extensions`: from EHLO, keyword in lower case -> its parameters. RFC 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8).
     """
     content, parameters = mail.content, ""
     if "size" in extensions:

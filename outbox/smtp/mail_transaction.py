@@ -1,9 +1,9 @@
-"""One mail on an open SMTP session: envelope, DATA, body, answer, and what is done beside them. No models, no queries.
+"""One mail transaction on an open session (RFC 5321, 3.3): envelope, DATA, content, answer. No models, no queries.
 
-Two round trips a mail where PIPELINING (RFC 2920) is offered: MAIL, RCPT and DATA in one write, then the mail. What
-waits for the server costs time, so the sender works meanwhile: see MailHooks. Nothing follows the end of a mail before
-its answer: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows the final dot in one packet,
-after it took the mail and before it said so.
+With PIPELINING (RFC 2920) a mail takes two round trips: MAIL, RCPT and DATA in one write, then the content. The sender
+works while the server answers: see MailHooks. Nothing is sent after the end of a mail before its answer: Dovecot's
+submission server, at least up to 2.3, crashes when MAIL follows the end in one packet, after it has taken the mail and
+before it answers.
 """
 
 from __future__ import annotations
@@ -23,24 +23,23 @@ from outbox.smtp.mail_parameters import CannotGo, mail_parameters
 from outbox.smtp.replies import Reply
 
 GRACE_SECONDS = 0.005
-RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
+RECIPIENTS_AT_ONCE = 100  # commands in one group, so that their replies fit into any socket buffer
 SAID_MORE = "The server refused every recipient and said more than it was asked."
 
 
 class MailConversation(InStep):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
-        self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
-        self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
-        self._says_plainly = False  # without asking for reports
-        self._blamed: set[str] = set()  # addresses (of MAIL: "") whose refusal may mean what was asked of reports
+        self._next: tuple[Mail, list[str]] | None = None  # the next mail, with its first group of commands
+        self._said_of: Mail | None = None  # the mail whose first group was sent, and whose answers are not read
+        self._says_plainly = False  # send the envelope without DSN parameters
+        self._blamed: set[str] = set()  # addresses ("" for MAIL) whose refusal may be about the DSN parameters
 
     async def deliver(self, mail: Mail, hooks: MailHooks) -> Delivery:
-        """Send one mail.
+        """Send one mail. Refused recipients are in the result.
 
-        Raises SmtpFailure. A refused recipient is no failure but part of the answer. `is_open` then says whether the
-        session can carry another mail: after a lost or late answer it cannot, since what arrives next would be taken
-        for the answer to the next mail.
+        Raises SmtpFailure. Afterwards `is_open` says whether the session can be used for another mail: not after a lost
+        or late answer, which would be taken for the answer to the next mail.
         """
         delivery = Delivery()
         self._waits = iter([hooks.kept_waiting])
@@ -53,10 +52,13 @@ class MailConversation(InStep):
                 await self._end_without_recipients(delivery)
                 await self._reset_in_step()
                 return delivery
-            assert self._is_inside_mail  # else the mail would be read as commands
+            assert self._is_inside_mail  # otherwise the server would read the content as commands
             delivery.final = await self._write_mail(mail.content, delivery, hooks)
             if delivery.final is None:
-                delivery.stopped, delivery.surplus = True, await self.leave()  # there is no other way out of a mail
+                delivery.stopped, delivery.surplus = (
+                    True,
+                    await self.leave(),
+                )  # only closing ends a mail without its end
                 return delivery
         except SmtpFailure as failure:
             failure.refused = delivery.refused
@@ -67,22 +69,22 @@ class MailConversation(InStep):
         return delivery
 
     async def _leave(self, failure: SmtpFailure) -> None:
-        """After a refusal the session can carry another mail, if it is in step: what was said is answered, no more."""
+        """After a refusal: keep the session for the next mail if its replies are in step, else close it."""
         is_answered = failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421
         if self._is_inside_mail or not is_answered:
             self.drop()
             return
-        if not self._asked:  # found here before anything was said
+        if not self._asked:  # the failure was found before any command of this mail
             return
         surplus = await (self._begin_afresh() if failure.took_nothing else self._reset())
-        if surplus:  # one of the words was the answer to this mail, and we cannot know which
+        if surplus:  # one of the replies was the answer to this mail, and we cannot know which
             failure.fault = replace(failure.fault, kind=Kind.PROTOCOL)
         if failure.took_nothing:
             failure.surplus = surplus
 
     async def _end_without_recipients(self, delivery: Delivery) -> None:
-        """Every recipient was refused, and DATA was answered with 354 all the same: then a lone dot ends a mail that is
-        for nobody (RFC 2920 3.1)."""
+        """End the mail with a single dot when all recipients were refused and DATA was answered by 354 all the same
+        (RFC 2920 3.1)."""
         if not self._is_inside_mail:
             return
         self._look()
@@ -92,11 +94,12 @@ class MailConversation(InStep):
             await self._say(".")
             await self._answer_to("(no mail, as every recipient was refused)")
         except SmtpFailure:
-            self.drop()  # the refusals are known
+            self.drop()  # the refusals are known already
         self._is_inside_mail = False
 
     async def _reset_in_step(self) -> None:
-        """After every recipient was refused. With a surplus word, the refusals may be answers to what came before."""
+        """RSET after all recipients were refused. After an unsolicited reply, the refusals may answer earlier commands:
+        then SmtpFailure is raised."""
         if surplus := await self._begin_afresh():
             self.drop()
             raise self._out_of_step(SAID_MORE, surplus)
@@ -104,16 +107,16 @@ class MailConversation(InStep):
     def _look_ahead(self, following: Mail | None) -> None:
         self._next = None
         if following is not None:
-            with contextlib.suppress(SmtpFailure):  # it is told when it is that mail's turn
+            with contextlib.suppress(SmtpFailure):  # found again when it is that mail's turn
                 self._next = following, self._groups(following)[0]
 
     def say_nothing_ahead(self) -> None:
-        """The mail after this one is not to be begun behind it after all."""
+        """Do not send the next mail's envelope ahead: its row was returned."""
         self._next = None
 
     async def _say_ahead(self) -> None:
-        """What is wrong with the connection is found when the answer is read; a word behind the answer to this mail,
-        before the next one is said."""
+        """Send the next mail's first group right after this mail was accepted, unless an unsolicited reply is there.
+        Errors of the connection are found when the answers are read."""
         if self._next is not None:
             (mail, lines), self._next = self._next, None
             if self._connected().has_unread():
@@ -123,7 +126,7 @@ class MailConversation(InStep):
                 await self._say(*lines)
 
     def _groups(self, mail: Mail) -> list[list[str]]:
-        """The commands up to DATA, those together that go in one write."""
+        """The commands up to DATA, in groups that are sent by one write."""
         envelope = mail.envelope
         asks = self._asks_for_reports()
         first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(mail)}"
@@ -143,7 +146,7 @@ class MailConversation(InStep):
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken_by(self._endpoint)
 
     async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
-        """What is asked of reports must cost no mail: when it may be what was refused, say the envelope without it."""
+        """Send the envelope, and send it again without DSN parameters if these may be why it was refused."""
         self._blamed.clear()
         try:
             await self._send_envelope(mail, delivery, hooks)
@@ -165,8 +168,8 @@ class MailConversation(InStep):
                 dsn.do_without(self._endpoint)
 
     async def _leave_to_speak_plainly(self, delivery: Delivery) -> None:
-        """A mail that the server waits for, and that not all recipients would get, is left without its end, and goes in
-        a fresh session."""
+        """Close the session, since the server waits for content that not all recipients would get: the mail is sent
+        again on a new session, without DSN parameters."""
         if self._is_inside_mail and delivery.accepted:
             dsn.do_without_of(self._endpoint, self._blamed)
             self.drop()
@@ -176,8 +179,8 @@ class MailConversation(InStep):
 
     async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         said_of, self._said_of = self._said_of, None
-        await self._enter(Phase.MAIL)  # whatever fails from here on is of this mail, and not of the answer before it
-        if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
+        await self._enter(Phase.MAIL)  # failures from here on concern this mail and not the one before
+        if said_of not in (None, mail):  # another mail's envelope was sent, whose answers would be taken for this one's
             failure = self._failure(Kind.NETWORK, "Another mail was begun on this connection.")
             failure.surplus = await self.leave()
             raise failure
@@ -186,7 +189,7 @@ class MailConversation(InStep):
             await self._check_nothing_said()
         groups, grace = self._groups(mail), time.monotonic() + GRACE_SECONDS
         for group in groups:
-            if group == [DATA]:  # alone: the recipients' answers are known
+            if group == [DATA]:  # in a group of its own, so the answers for the recipients are known
                 if not delivery.accepted or (self._blamed and not self._says_plainly):
                     return
                 await self._check_in_step()
@@ -198,7 +201,7 @@ class MailConversation(InStep):
             await self._hear_group(group, mail.envelope, delivery, grace)
 
     async def _hear_group(self, group: Sequence[str], envelope: Envelope, delivery: Delivery, grace: float) -> None:
-        """Read every answer of a group before judging: what is left unread would be taken for another's."""
+        """Read all answers of a group before any is judged: an unread one would be taken for the next mail's."""
         refusal: SmtpFailure | None = None
         for line in group:
             await self._enter_of(line)
@@ -210,12 +213,12 @@ class MailConversation(InStep):
                 if line == DATA and delivery.refused and not (delivery.accepted or refusal):
                     self.drop()
                     return
-                # Lost behind a refusal: the refusal is what the server meant.
+                # The connection was lost after a refusal: the refusal is the reason.
                 raise refusal or lost from lost
             self._hear(line, reply)
             if refusal is None:
                 refusal = self._refused(line, reply, envelope, delivery)
-                if refusal and reply.code == 421:  # the server closes
+                if refusal and reply.code == 421:  # the server closes the connection
                     break
         if not self._is_in_step():
             words = "; ".join(str(each) for each in self._heard)
@@ -249,7 +252,7 @@ class MailConversation(InStep):
             return
         if reply.code in (250, 251, 252):
             delivery.accepted.append(address)
-        elif reply.code == 421:  # this is no word on the recipient
+        elif reply.code == 421:  # the server closes; it says nothing about the recipient
             self._expect("RCPT", reply, 250)
         elif reply.code >= 400:
             delivery.refused[address] = reply
