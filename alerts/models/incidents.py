@@ -143,8 +143,8 @@ class AlertIncident(models.Model):
 
     @property
     def in_words(self) -> str:
-        """In the language of whoever reads, where it had one when this was stored."""
-        return str(self.translations.get(get_language(), self.sentence))
+        """In the language of whoever reads, where it had one when this was stored; else "", and the sentence holds."""
+        return str(self.translations.get(get_language(), ""))
 
 
 class NoticeQuerySet(models.QuerySet["AlertNotice"]):
