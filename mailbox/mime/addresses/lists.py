@@ -65,7 +65,8 @@ def read(text: str, *, is_decoded: bool = False) -> list[Mailbox]:
         again = [each for item in scan(decoded) for each in mailboxes_of(item, True)] if "@" in decoded else []
         found = again if any(each.has_domain for each in again) else found
     if not text.isascii() and any(letter in each.address for each in found for letter in _WIDE_SIGNS):
-        return read(text.translate(_WIDE), is_decoded=is_decoded)
+        plain = text.translate(_WIDE)
+        return read(plain, is_decoded=is_decoded) if plain != text else found  # else they stand in an encoded word
     return found
 
 

@@ -12,7 +12,9 @@ from mailbox.mime.addresses.items import mailboxes_of
 from mailbox.mime.addresses.lists import _read_plain
 from mailbox.mime.addresses.scanner import scan
 
-LETTERS = st.text(' \n\t,;:<>()[]"\\\\@.=?abZ1\u200b\u00a0\u00df\u4e2d\ud800', max_size=40)
+_SIGNS = ' \n\t,;:<>()[]"\\\\@.=?abZ1\u200b\u00a0\u00df\u4e2d\ud800\uff20\uff0c'
+_WORDS = ["=?utf-8?Q?a=EF=BC=A0b=40x.org?=", "=?utf-8?B?PGFAeC5vcmc+LA==?=", "&lt;", "\\<", "mailto:", "a@x.org"]
+LETTERS = st.lists(st.sampled_from([*_SIGNS, *_WORDS]), max_size=40).map("".join)
 
 RECEIVED = [
     ("ann@example.com; bob@example.com; carl@example.com", ["ann@example.com", "bob@example.com", "carl@example.com"]),
@@ -51,6 +53,7 @@ RECEIVED = [
     ("Ann \\<a@x.org\\>, Bob [mailto:b@x.org]", ["Ann <a@x.org>", "Bob <b@x.org>"]),
     ("a＠x.org；b@x.org，c@x.org", ["a@x.org", "b@x.org", "c@x.org"]),  # noqa: RUF001
     ("Ann ＜a@x.org＞", ["Ann <a@x.org>"]),  # noqa: RUF001
+    ("é <=?utf-8?Q?a=EF=BC=A0b=40x.org?=>", ["é <a＠b@x.org>"]),  # noqa: RUF001 (it recursed without end)
     ("山田、太郎 <a@x.org>", ["山田、太郎 <a@x.org>"]),
     ("Team:a@x.org, b@x.org.", ["a@x.org", "b@x.org"]),
     ('"a@x.org, b@x.org"', ["a@x.org", "b@x.org"]),
