@@ -37,12 +37,19 @@ _MARKUP = re.compile(
     r"|(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)(?:>|\Z)"
     r"|[!?][^>]*+(?:>|\Z))"
 )
-_HIDDEN = re.compile(r"\bdisplay\s*+:\s*+none\b|\shidden(?=[\s=]|\Z)", re.I)
-_NO_SIZE = r"0(?![0.]*+[1-9])"
+_NO_SIZE = r"(?:0|\.0)(?![0.]*+[1-9])"
+_HIDDEN = re.compile(rf"\bdisplay\s*+:\s*+none\b|\shidden(?=[\s=]|\Z)|(?<!-)\bopacity\s*+:\s*+{_NO_SIZE}", re.I)
+_CUT = re.compile(r"\boverflow\s*+:\s*+hidden\b", re.I)  # what is beyond a height of none
+_NO_HEIGHT = re.compile(rf"(?<!line-)(?<!min-)height\s*+:\s*+{_NO_SIZE}", re.I)
 # What is within may have another size: mails laid out with MJML have all of their text within cells of the size 0.
-_HIDDEN_BY_ITSELF = re.compile(rf"\svisibility\s*+:\s*+hidden\b|(?<!-)\bfont-size\s*+:\s*+{_NO_SIZE}", re.I)
+_HIDDEN_BY_ITSELF = re.compile(rf"(?<![\w-])visibility\s*+:\s*+hidden\b|(?<!-)\bfont-size\s*+:\s*+{_NO_SIZE}", re.I)
 _SHOWN_WITHIN = re.compile(rf"\bvisibility\s*+:\s*+visible\b|\bfont-size\s*+:\s*+(?!{_NO_SIZE})|\bsize\s*+=", re.I)
-_MAY_HIDE = frozenset(("div", "span", "table", "td", "font", "center", "section", "p"))
+_MAY_HIDE = frozenset(
+    (
+        *("div", "span", "table", "tbody", "tr", "td", "font", "center", "section", "p", "a", "b", "strong", "em", "i"),
+        *("h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "header", "footer", "small"),
+    )
+)
 _CLOSING = {name: re.compile(rf"</{name}\b[^>]*+(?:>|\Z)", re.IGNORECASE) for name in _UNSHOWN}
 
 
@@ -98,7 +105,7 @@ class _Hidden:
                 self.name = ""
                 del pieces[self._since :]
         elif name in _MAY_HIDE and not tag[1] and tag[3]:
-            is_hidden = _HIDDEN.search(tag[3]) is not None
+            is_hidden = bool(_HIDDEN.search(tag[3]) or (_NO_HEIGHT.search(tag[3]) and _CUT.search(tag[3])))
             if is_hidden or _HIDDEN_BY_ITSELF.search(tag[3]):
                 self.name, self._may_show, self._depth, self._since = name, not is_hidden, 1, len(pieces)
 

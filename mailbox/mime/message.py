@@ -275,7 +275,8 @@ def _attached_text(layout: Layout, depth: int) -> str:
         return ""
     found: list[str] = []
     room = _MAX_ATTACHED_BYTES
-    for part in [each for each in layout.attachments if each.content_type in MESSAGE_TYPES][:_MAX_ATTACHED_MESSAGES]:
+    within = [each for each in layout.attachments if each.content_type in (*MESSAGE_TYPES, "message/partial")]
+    for part in within[:_MAX_ATTACHED_MESSAGES]:
         if len(part.encoded) > room:
             break
         room -= len(part.encoded)

@@ -94,7 +94,17 @@ def test_what_a_reader_sees(markup: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "hidden",
-    ['<div style="display:none">no<div>no</div></div>', "<span hidden>no</span>", '<p style="font-size:0px">no</p>'],
+    [
+        *(
+            '<div style="display:none">no<div>no</div></div>',
+            "<span hidden>no</span>",
+            '<p style="font-size:0px">no</p>',
+        ),
+        *('<i style="visibility:hidden">no</i>', '<div style="opacity:0">no</div>', '<b style="opacity: .0">no</b>'),
+        '<div style="max-height:0;overflow:hidden">no</div>',
+        '<h1 style="overflow:hidden;height:0px">no</h1>',
+        *('<table><tr style="display:none"><td>no</td></tr></table>', "<ul hidden><li>no</li></ul>"),
+    ],
 )
 def test_a_quote_has_no_words_that_nobody_saw(hidden: str) -> None:
     assert html_lines(f"<p>seen</p>{hidden}<p>too", 1000).split() == ["seen", "too"]
@@ -105,6 +115,13 @@ def test_text_with_a_size_of_its_own_is_seen_within_an_element_of_none(size: str
     """As MJML lays mails out: `font-size:0` in the cell takes the blanks away between its blocks."""
     cell = f'<td style="direction:ltr;font-size:0px;padding:20px 0"><div><font {size}>seen</font></div></td>'
     assert html_lines(f"<table><tr>{cell}</tr></table><p>too", 1000).split() == ["seen", "too"]
+
+
+@pytest.mark.parametrize(
+    "style", ["opacity:0.5", "opacity:.05", "height:0", "line-height:0;overflow:hidden", "backface-visibility:hidden"]
+)
+def test_what_is_seen_is_quoted(style: str) -> None:
+    assert html_lines(f'<div style="{style}">yes</div>', 100) == "yes"
 
 
 def test_what_hides_and_never_ends_hides_nothing() -> None:
