@@ -32,8 +32,9 @@ class FolderOpener:
         Its answer is not waited for, and a refusal is no harm. Returns whether it is said now.
         """
         beneath = self._client._imap
-        offered = {*beneath.capabilities, *map(imap_fetch.text, self._client._cached_capabilities or ())}
-        if self._has_said_id or "ID" not in offered:
+        told = [imap_fetch.text(line).upper() for line in beneath.untagged_responses.get("CAPABILITY") or []]
+        known = map(imap_fetch.text, self._client._cached_capabilities or ())
+        if self._has_said_id or "ID" not in {*beneath.capabilities, *known, *" ".join(told).split()}:
             return False
         self._has_said_id = True
         with beneath.corked():

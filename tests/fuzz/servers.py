@@ -31,6 +31,7 @@ class Said:
     def __init__(self, data: bytes) -> None:
         self._pieces = deque(data.split(b"\0"))
         self.ready = self._pieces.popleft()
+        self.heard = b""
 
     def go_on(self, tag: bytes = b"") -> None:
         piece = self._pieces.popleft() if self._pieces else b""
@@ -60,6 +61,7 @@ class _Socket:
         return len(octets)
 
     def sendall(self, octets: bytes) -> None:
+        self._said.heard += octets
         tags = _TAG.findall(octets)
         self._said.go_on(tags[-1] if tags else b"PRX0")
 

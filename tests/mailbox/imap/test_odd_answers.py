@@ -102,23 +102,22 @@ def test_folders_are_listed(answer: str) -> None:
 
 def test_a_server_that_wants_id_first_hears_it_before_list() -> None:
     """Where it tells only in answer to CAPABILITY that it knows ID."""
-    said: list[str] = []
+    answers = ("* OK [CAPABILITY IMAP4rev1] ready", DONE, lines("* CAPABILITY IMAP4rev1 ID"),
+               lines('* LIST () "/" INBOX'), lines("* LSUB () NIL INBOX"))  # fmt: skip
+    said = Said("\0".join(f"{each}\r\n" for each in answers).encode())
+    with answered_by(said):
+        found = ImapSession.open(ENDPOINT, connect_timeout=5, command_timeout=5).list_folders()
+    assert [folder.name for folder in found] == ["INBOX"]
+    assert 0 < said.heard.find(b" ID (") < said.heard.find(b" LIST ")
 
-    def listed(session: ImapSession) -> object:
-        command = session._client._imap._command
 
-        def noted(name: str, *more: object) -> object:
-            said.append(name)
-            return command(name, *more)
-
-        session._client._imap._command = noted
-        session._client._cached_capabilities = None
-        session._client._imap.capabilities = ("IMAP4REV1",)
-        session._client._imap.untagged_responses.pop("CAPABILITY", None)
-        return session.list_folders()
-
-    asked(listed, lines("* CAPABILITY IMAP4rev1 ID"), lines('* LIST () "/" INBOX'), lines("* LSUB () NIL INBOX"))
-    assert said.index("ID") < said.index("LIST")
+@pytest.mark.parametrize("signed_in", ["* CAPABILITY IMAP4rev1 ID\r\n~~ OK in", "~~ OK [CAPABILITY IMAP4rev1 ID] in"])
+def test_id_is_said_where_it_is_first_offered_in_answer_to_login(signed_in: str) -> None:
+    answers = ("* OK [CAPABILITY IMAP4rev1] ready", signed_in, lines("* 1 EXISTS", "* OK [UIDVALIDITY 7] x"))
+    said = Said("\0".join(f"{each}\r\n" for each in answers).encode())
+    with answered_by(said):
+        ImapSession.open(ENDPOINT, connect_timeout=5, command_timeout=5).examine("INBOX")
+    assert 0 < said.heard.find(b" ID (") < said.heard.find(b" EXAMINE ")
 
 
 # --- SEARCH
