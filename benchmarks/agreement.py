@@ -1,4 +1,4 @@
-"""python -m benchmarks.agreement: how far our reader and GMime say the same of a message, field by field.
+"""python -m benchmarks.agreement: how far our reader, GMime and Python's own say the same of a message, field by field.
 
 Over the recipes of damaged mail that the tests are made of, and over the benchmark's own mails. A field counts where
 either reader finds anything in it (`html`: where GMime does, as we also make HTML of texts in their order). Each recipe
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import mails
+from benchmarks import mails, standard_library
 from mailbox.mime import addresses
 from mailbox.mime import message as mime_message
 from mailbox.mime.html_text import html_words
@@ -68,11 +68,11 @@ def is_same(field: str, own: Any, other: Any) -> bool:
     return bool(own == other)
 
 
-def compare(raws: list[bytes]) -> dict[str, tuple[int, int]]:
+def compare(raws: list[bytes], others: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
     """Field -> in how many messages both say the same, of how many in which either says something."""
     same: Counter[str] = Counter()
     stated: Counter[str] = Counter()
-    for own, other in zip(map(ours, raws), theirs(raws), strict=True):
+    for own, other in zip(map(ours, raws), others, strict=True):
         for field in FIELDS:
             if field in ("message_id", "html") and not other.get(field):
                 continue  # without a Message-ID ours is the digest of the message
@@ -92,11 +92,11 @@ def is_right(read: dict[str, Any], odd: OddMail) -> bool:
     return words and files <= {digest for _, digest in read["files"]}
 
 
-def right(odd: list[OddMail]) -> str:
-    raws = [each.raw for each in odd]
-    counts = [sum(map(is_right, reads, odd)) for reads in (map(ours, raws), theirs(raws))]
-    own, other = (_share((count, len(odd))) for count in counts)
-    return f"As the recipe states (subject, text, files): ours **{own}**, GMime {other}."
+def right(odd: list[OddMail], read: dict[str, list[dict[str, Any]]]) -> str:
+    shares = {name: _share((sum(map(is_right, reads, odd)), len(odd))) for name, reads in read.items()}
+    own = _share((sum(is_right(ours(each.raw), each) for each in odd), len(odd)))
+    others = ", ".join(f"{name} {share}" for name, share in shares.items())
+    return f"As the recipe states (subject, text, files): ours **{own}**, {others}."
 
 
 def cost(raws: list[bytes]) -> str:
@@ -132,11 +132,16 @@ def main() -> int:
         return 1
     odd = odd_mails()
     own = [mails.mail(number) for number in range(OWN_MAILS)]
-    columns = {
-        f"{len(odd)} damaged or unusual": compare([each.raw for each in odd]),
-        f"{len(own)} of `mails.py`": compare(own),
-    }
-    written = f"{table(columns)}\n\n{right(odd)}\n\n{cost(own)}"
+    columns = {}
+    of_odd: dict[str, list[dict[str, Any]]] = {}
+    for count, raws in (
+        (f"{len(odd)} damaged or unusual", [each.raw for each in odd]),
+        (f"{len(own)} of `mails.py`", own),
+    ):
+        for name, reads in (("GMime", theirs(raws)), ("`email`", list(map(standard_library.read, raws)))):
+            columns[f"{name}: {count}"] = compare(raws, reads)
+            of_odd.setdefault(name, reads)
+    written = f"{table(columns)}\n\n{right(odd, of_odd)}\n\n{cost(own)}"
     docs = ROOT / "docs" / "benchmarks.md"
     marked = f"<!-- agreement -->\n{written}\n<!-- /agreement -->"
     docs.write_text(TABLE.sub(lambda _: marked, docs.read_text(encoding="utf-8")), encoding="utf-8")
