@@ -11,7 +11,7 @@ from typing import Any, cast
 def read(raw: bytes) -> dict[str, Any]:
     """{} of a message that it raises an error for."""
     try:
-        return _read(cast(EmailMessage, message_from_bytes(raw, policy=policy.default)))
+        return _read(message_from_bytes(raw, policy=policy.default))
     except Exception:  # IndexError, KeyError, RecursionError, UnicodeError and others, by the damage
         return {}
 
