@@ -1,4 +1,4 @@
-"""LOGIN (RFC 3501, 6.2.3), and AUTHENTICATE XOAUTH2 or OAUTHBEARER (RFC 7628).
+"""LOGIN (RFC 3501, 6.2.3), or AUTHENTICATE PLAIN where that is switched off, and XOAUTH2 or OAUTHBEARER (RFC 7628).
 
 The initial response always waits for the server's "+" (RFC 3501, 6.2.2): with SASL-IR (RFC 4959) a long token
 would make a command line that servers refuse.
@@ -25,7 +25,9 @@ def sign_in(client: Any, endpoint: Endpoint) -> str:
     password = endpoint.password or ""
     if any(ord(character) < 32 for character in password):
         raise IMAPClientError("The password has a line break or control character in it.")
-    if endpoint.user.isascii() and password.isascii():
+    if client.has_capability("LOGINDISABLED") and "PLAIN" in _offered(client):  # RFC 3501, 6.2.3: no LOGIN then
+        answer = client.plain_login(endpoint.user, password)
+    elif endpoint.user.isascii() and password.isascii():
         answer = client.login(endpoint.user, password)
     else:
         # A quoted string is ASCII (RFC 3501, 4.3); other characters go as literals, in UTF-8.

@@ -77,6 +77,7 @@ class ImapSession:
         self._client = client
         self._endpoint = endpoint
         self._opener = FolderOpener(client, endpoint)
+        self._is_empty = False  # the open folder, by its own word
         self.greeting = greeting  # the server's words after sign-in
 
     @classmethod
@@ -154,6 +155,9 @@ class ImapSession:
             answer, asked = self._opener.examine(folder, known)
             if not 0 < (answer.get(b"UIDVALIDITY") or 0) <= imap_fetch.MAX_NUMBER:
                 raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
+            if answer.get(b"EXISTS") is None:  # taken for none, its mail would never come, without a word
+                raise ProviderError(f"The server does not say how many messages {folder} has.")
+            self._is_empty = answer[b"EXISTS"] == 0
             return imap_select.status_of(answer, asked)
 
     @property
@@ -165,7 +169,8 @@ class ImapSession:
         """The UIDs of the open folder from low to high, sorted, none outside; whole even where SEARCH is cut."""
         if low > high:
             return []
-        with self._errors():
+        uids: list[int] = []
+        with self._refused_where_empty(), self._errors():
             # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
             uids = imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
         if len(uids) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
@@ -266,10 +271,20 @@ class ImapSession:
 
     def _fetch(self, uid_set: str, items: str, expected_bytes: int = 0, modifier: str = "") -> list[Any]:
         """UID FETCH by the imaplib object beneath: imapclient's parser takes four times the CPU for the same bytes."""
-        with self._errors(), self._expecting(expected_bytes):
+        with self._refused_where_empty(), self._errors(), self._expecting(expected_bytes):
             status, answer = self._client._imap.uid("FETCH", uid_set, items, *([modifier] if modifier else []))
             self._client._checkok("fetch", status, answer)
-        return list(answer)
+            return list(answer)
+        return []
+
+    @contextlib.contextmanager
+    def _refused_where_empty(self) -> Iterator[None]:
+        """Some servers say NO or BAD where there is nothing to find."""
+        try:
+            yield
+        except ProviderError as error:
+            if not self._is_empty or type(error) is not ProviderError:
+                raise
 
     @contextlib.contextmanager
     def _expecting(self, expected_bytes: int) -> Iterator[None]:

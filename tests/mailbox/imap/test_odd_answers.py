@@ -56,6 +56,31 @@ def test_a_folder_without_uidvalidity_is_told_of_in_words(code: str) -> None:
         asked(lambda session: session.examine("INBOX"), lines("* 3 EXISTS", *filter(None, [code])))
 
 
+def test_a_folder_that_does_not_say_how_many_messages_it_has_is_told_of_in_words() -> None:
+    with pytest.raises(ProviderError, match="how many messages"):
+        asked(lambda session: session.examine("INBOX"), lines("* OK [UIDVALIDITY 7] x"))
+
+
+@pytest.mark.parametrize("words", ["BAD nothing to fetch", "NO No matching messages"])
+def test_a_refusal_to_fetch_from_an_empty_folder_is_nothing(words: str) -> None:
+    def emptied(session: ImapSession) -> object:
+        session.examine("INBOX")
+        return session.fetch_range(1, 2)
+
+    assert asked(emptied, lines("* 0 EXISTS", "* OK [UIDVALIDITY 7] x"), f"~~ {words}") == {}
+    with pytest.raises(ProviderError):
+        asked(emptied, lines("* 2 EXISTS", "* OK [UIDVALIDITY 7] x"), f"~~ {words}")
+
+
+def test_where_login_is_disabled_plain_is_said() -> None:
+    said = Said(b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN] ready\r\n\0+ \r\n\0PRX0 OK in\r\n")
+    with answered_by(said):
+        ImapSession.open(
+            Endpoint("imap.example.com", 993, "tls", "änn", "s3cret"), connect_timeout=5, command_timeout=5
+        )
+    assert b" AUTHENTICATE PLAIN" in said.heard and b" LOGIN " not in said.heard
+
+
 @pytest.mark.parametrize(
     "answer",
     ["* BYE Going down", "* 3 EXISTS\r\n*  bye [ALERT] Going down", "", "* 3 EXISTS\r\n* OK [UIDVAL", "~~"],
