@@ -13,7 +13,7 @@ _NAMED = re.compile(rb"[ \t]*\*[ \t]*([A-Za-z][A-Za-z0-9-]*)[ \t]*")  # * LIST, 
 _TAGGED = re.compile(rb"[ \t]*(PRX\d+)[ \t]+(OK|NO|BAD)\b:?[ \t]*", re.I)
 # A literal announced as one of a client (RFC 7888) or as binary (RFC 9051), or with blanks behind it.
 _LITERAL = re.compile(rb"~?\{(\d+)\+?\}[ \t]*(?=\r\n\Z)")
-_CODE = re.compile(rb"\[[ \t]*+([A-Za-z-]+)[ \t]*+")
+_CODE = re.compile(rb"\[[ \t]*+([A-Za-z-]++)(?![^ \t\]\r\n])[ \t]*+")
 _ONE_WORD = re.compile(rb"(\d++)[ \t]*+(?:\]|(?=\r\n\Z))|[ \t]*+(?:\]|(?=\r\n\Z))")  # a number or nothing, of a code
 _ALERT = re.compile(rb"(?:\*|\S+)[ \t]+(?:OK|NO|BAD|BYE|PREAUTH)[ \t]+\[ALERT\][ \t]*([^\r\n]*)", re.I)
 _FETCH = re.compile(rb"\* \d+ FETCH\b")

@@ -9,7 +9,7 @@ import pytest
 
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, ProviderError
-from mailbox.imap import fetch, internal_date, search
+from mailbox.imap import fetch, internal_date, response_lines, search
 from mailbox.imap.session import ImapSession
 from tests.fuzz.servers import Said, answered_by
 
@@ -88,6 +88,11 @@ def test_where_login_is_disabled_plain_is_said() -> None:
 def test_a_server_that_ends_in_the_middle_is_a_network_error(answer: str) -> None:
     with pytest.raises(NetworkError):
         asked(lambda session: session.examine("INBOX"), answer)
+
+
+def test_words_in_brackets_that_are_no_code_stay_as_they_are() -> None:
+    for line in (b"* OK [mx.example.com] ready\r\n", b"* OK [192.0.2.1] x\r\n", b"PRX1 NO [a(b] x\r\n"):
+        assert response_lines.as_meant(line) == line
 
 
 # --- LIST
