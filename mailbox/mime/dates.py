@@ -56,6 +56,7 @@ _AROUND = re.compile(r"\A\s*+date\s*+:|[\"\0\u200b-\u200f\ufeff]", re.I)
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _YEAR = re.compile(r"(?<![\d+:.-])(\d{4})(?![\d:])")
 _WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{2,12}\.?, *)", re.I)
+_ZONE_COMMENT = re.compile(r"\(((?:GMT|UTC?)?[+-]\d{1,2}:?(?:\d\d)?|[A-Za-z]{1,5})\)\s*\Z", re.I)
 _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z ]{1,40}\)?)?", re.I)
 
 
@@ -76,6 +77,8 @@ def read(stated: str) -> datetime | None:
             return None
         hour = hour % 12 + 12 * (time[4].lower() == "p") if hour <= 12 else hour
     before, zone = rest[: time.start()].strip(" ,-"), rest[time.end() :].strip(" ,")
+    if not zone and (in_comment := _ZONE_COMMENT.search(stated)):
+        zone = in_comment[1]
     minutes = _minutes(zone)
     if before.lower() not in ("", "at") or minutes is None or not 1900 <= year <= 9998:
         return None

@@ -102,6 +102,10 @@ def test_subjects_are_decoded(written: bytes, subject: str) -> None:
         (b"1 Jul 125 18:50:21 CEST", datetime(2025, 7, 1, 16, 50, 21, tzinfo=UTC)),
         (b"Tue, 1 Jul 2025 18:50:21 BST", None),  # British, Bougainville's or Bangladesh's
         (b"Tue, 1 Jul 2025 18:50:21 A", None),
+        (b"Tue, 1 Jul 2025 18:50:21 (CEST)", datetime(2025, 7, 1, 16, 50, 21, tzinfo=UTC)),
+        (b"Tue, 1 Jul 2025 18:50:21 (GMT-04:00)", datetime(2025, 7, 1, 22, 50, 21, tzinfo=UTC)),
+        (b"Tue, 1 Jul 2025 18:50:21 (IST)", None),  # Irish, Israeli or Indian
+        (b"Tue, 1 Jul 2025 18:50:21 +0200 (IST)", datetime(2025, 7, 1, 16, 50, 21, tzinfo=UTC)),
         (b"Tue, 1 Jul 2025 18:50:21 +9900", None),
         (b"01/07/2025 18:50:21", None),  # January or July
         (b"Di., 1. Juli 2025 18:50:21 +0200", datetime(2025, 7, 1, 16, 50, 21, tzinfo=UTC)),
