@@ -39,6 +39,10 @@ _SIGN_IN_FIRST = re.compile(
     r"|\bnot (?:authenticated|logged in)\b(?! by)|\bturn on (?:smtp )?auth|\bwithout auth\w*",
     re.I,
 )
+# Exchange's words for a recipient who takes mail of colleagues only.
+_OF_THE_RECIPIENT = re.compile(
+    r"\bRESOLVER\.RST\b|\b5\.7\.13[34]\b|\bsending to this (?:group|mailbox|recipient)\b", re.I
+)
 # "550 Greylisted", "554 temporarily deferred": what 4xx is for, said with 5xx.
 _FOR_NOW_WORDS = re.compile(
     r"gr[ae]y-?\s?list|\btemporar(?:y|ily)\b|\b(?:try|retry)(?: it)?(?: again)? (?:later|in (?:a|\d))"
@@ -116,7 +120,7 @@ def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
 
 
 def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
-    if code in (530, 535) or (code >= 500 and phase not in AFTER_DOT and _SIGN_IN_FIRST.search(words)):
+    if code in (530, 535) or (code >= 500 and phase not in AFTER_DOT and _asks_to_sign_in(words)):
         return Verdict.SIGN_IN
     if phase in AFTER_DOT and is_outcome_unknown(code, words):
         return Verdict.UNCERTAIN
@@ -130,6 +134,10 @@ def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
         return Verdict.PERMANENT
     # A 2xx or 3xx where neither belongs: the two sides no longer talk of the same thing.
     return Verdict.UNCERTAIN if phase in AFTER_DOT else Verdict.TRANSIENT
+
+
+def _asks_to_sign_in(words: str) -> bool:
+    return bool(_SIGN_IN_FIRST.search(words)) and not _OF_THE_RECIPIENT.search(words)
 
 
 def is_outcome_unknown(code: int, words: str) -> bool:

@@ -56,13 +56,17 @@ RULES = (
 # Limits that are told with 5xx, as if each mail were to blame: the account has sent what it may for an hour or a day,
 # or was stopped as a source of spam. Waiting helps, or a person at the provider; the mails are not at fault.
 _SPENT_SECONDS = 450.0
-_WHILE = r"(?:per|an?|each|every|within|in|the last)\s+(?:the last\s+)?(?:\d+\s*-?\s*)?(?:hours?|days?|minutes?|h)\b"
+_WHILE = (
+    r"(?:(?:per|an?|each|every|within|in|the last|for (?:the|this))\s+(?:the last\s+)?(?:\d+\s*-?\s*)?"
+    r"(?:hours?|days?|minutes?|h)\b|today\b)"
+)
 # Exchange Online's own names: of its exceptions when an account sent too much, or has no room for its copies of what it
 # sends, and of its block of an account that was taken for a source of spam.
 _OF_OUR_ACCOUNT = re.compile(
     r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota"
     r"|\b5\.7\.(?:50[123]|705|708|750)\b|\bunusual (?:sending )?(?:activity|rate|volume)\b|\brate.?limited\b"
-    r"|\bsending (?:is |has been )?(?:paused|suspended|disabled)\b",
+    r"|\bsending (?:is |has been )?(?:paused|suspended|disabled)\b"
+    r"|\byour account (?:is|was|has been) (?:\w+ )?(?:suspended|disabled|blocked|locked|restricted)\b",
     re.I,
 )
 LIMIT_RULES = (

@@ -173,6 +173,9 @@ THIS_MAIL = [
     Case(DOT, "451 DT:SPM ,please try again", T, "netease"),
     Case(DOT, "554 DT:SPM", P, "netease"),
     Case(DOT, "552 message is too long.", P, "coremail"),
+    Case(RCPT, "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction "
+               "check failed because the sender was not authenticated when sending to this group", P, "microsoft"),
+    Case(RCPT, "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required", P, "microsoft"),
     Case(RCPT, "550 5.7.1 Delivery not authorized, message refused", P, "rfc3463"),
     Case(DOT, "554 5.4.6 Too many hops 26 (25 max)", P, "sendmail"),
     Case(DOT, "554 5.4.0 Error: too many hops", P, "postfix"),

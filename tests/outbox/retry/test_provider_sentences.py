@@ -32,6 +32,10 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
         (Phase.AUTH, "535 Incorrect password, please try again later", Verdict.SIGN_IN),
         (Phase.RCPT, "550 Domain frequency limited", Verdict.THROTTLED),
         (Phase.MAIL, "451 MI:SFQ", Verdict.THROTTLED),
+        (Phase.MAIL, "552 Quota exceeded for the day", Verdict.THROTTLED),
+        (Phase.MAIL, "550 You are not allowed to send mail, your account is suspended", Verdict.THROTTLED),
+        (Phase.RCPT, "550-Please turn on SMTP Authentication in your mail client.", Verdict.SIGN_IN),
+        (Phase.RCPT, "550 5.7.1 Sender not authenticated by SPF", Verdict.PERMANENT),
     ],
 )
 def test_words_that_say_more_than_their_code(phase: Phase, said: str, verdict: Verdict) -> None:
