@@ -11,6 +11,7 @@ from imapclient.exceptions import IMAPClientError
 
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, ProviderError
+from mailbox.imap.response_lines import alert_in
 from mailbox.imap.responses import refused, server_words, unreachable
 
 
@@ -36,6 +37,27 @@ def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool =
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
         words = server_words(error, endpoint)
         raise ProviderError(f"The server's answer makes no sense: {words}", reply=words) from None
+
+
+@contextlib.contextmanager
+def alerts_of_a_goodbye() -> Iterator[None]:
+    """A greeting that is a BYE leaves nothing but its words."""
+    try:
+        yield
+    except MailError as error:
+        if alert := alert_in(f"* BYE {error.reply}".encode()):
+            error.alerts = (alert,)
+        raise
+
+
+@contextlib.contextmanager
+def refused_where(is_empty: bool) -> Iterator[None]:
+    """Some servers say NO or BAD where there is nothing to find in a folder."""
+    try:
+        yield
+    except ProviderError as error:
+        if not is_empty or type(error) is not ProviderError:
+            raise
 
 
 def _goodbye(words: str, endpoint: Endpoint) -> MailError:

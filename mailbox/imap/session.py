@@ -24,7 +24,7 @@ from mailbox.imap import search as imap_search
 from mailbox.imap import select as imap_select
 from mailbox.imap.around_refusals import rows_around
 from mailbox.imap.authenticate import sign_in
-from mailbox.imap.exceptions import failures
+from mailbox.imap.exceptions import alerts_of_a_goodbye, failures, refused_where
 from mailbox.imap.fetch import (
     FetchedMessage,
     FlagsAndLabels,
@@ -35,7 +35,6 @@ from mailbox.imap.fetch import (
 )
 from mailbox.imap.listing import FolderIdentity
 from mailbox.imap.opening import FolderOpener
-from mailbox.imap.response_lines import alert_in
 from mailbox.imap.select import KnownFolder
 from mailbox.imap.transport import ImapClient
 from mailbox.tls import tls_context
@@ -59,17 +58,6 @@ __all__ = [
 ]
 
 
-@contextlib.contextmanager
-def _alerts_of_a_goodbye() -> Iterator[None]:
-    """A greeting that is a BYE leaves nothing but its words."""
-    try:
-        yield
-    except MailError as error:
-        if alert := alert_in(f"* BYE {error.reply}".encode()):
-            error.alerts = (alert,)
-        raise
-
-
 class ImapSession:
     """A signed-in connection. Use it as a context manager; leaving it signs out."""
 
@@ -86,7 +74,7 @@ class ImapSession:
 
         The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
         """
-        with _alerts_of_a_goodbye(), failures(endpoint, connecting=True):
+        with alerts_of_a_goodbye(), failures(endpoint, connecting=True):
             client = ImapClient(
                 endpoint.host,
                 port=endpoint.port,
@@ -170,7 +158,7 @@ class ImapSession:
         if low > high:
             return []
         uids: list[int] = []
-        with self._refused_where_empty(), self._errors():
+        with refused_where(self._is_empty), self._errors():
             # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
             uids = imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
         if len(uids) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
@@ -271,20 +259,11 @@ class ImapSession:
 
     def _fetch(self, uid_set: str, items: str, expected_bytes: int = 0, modifier: str = "") -> list[Any]:
         """UID FETCH by the imaplib object beneath: imapclient's parser takes four times the CPU for the same bytes."""
-        with self._refused_where_empty(), self._errors(), self._expecting(expected_bytes):
+        with refused_where(self._is_empty), self._errors(), self._expecting(expected_bytes):
             status, answer = self._client._imap.uid("FETCH", uid_set, items, *([modifier] if modifier else []))
             self._client._checkok("fetch", status, answer)
             return list(answer)
         return []
-
-    @contextlib.contextmanager
-    def _refused_where_empty(self) -> Iterator[None]:
-        """Some servers say NO or BAD where there is nothing to find."""
-        try:
-            yield
-        except ProviderError as error:
-            if not self._is_empty or type(error) is not ProviderError:
-                raise
 
     @contextlib.contextmanager
     def _expecting(self, expected_bytes: int) -> Iterator[None]:
