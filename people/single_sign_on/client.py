@@ -15,6 +15,7 @@ from django.conf import settings
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
+from mailbox import network
 from mailbox.safe_http import FetchRefused, Network, OutgoingRequest, exchange
 
 SECONDS = 10.0  # for one answer, however it drips
@@ -26,7 +27,11 @@ _places = threading.BoundedSemaphore(AT_ONCE)
 
 
 def session() -> requests.Session:
-    """What django-allauth asks with; raises RequestException."""
+    """What django-allauth asks with; raises RequestException, which its callers expect."""
+    try:
+        network.demand()
+    except network.NetworkOff as error:
+        raise requests.RequestException(str(error)) from error
     made = requests.Session()
     made.max_redirects = MAX_REDIRECTS
     made.adapters.clear()

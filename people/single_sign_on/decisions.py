@@ -14,9 +14,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
-from requests import RequestException
 
-from mailbox import network
 from mailbox.models import AuditEntry
 from people.sign_in import audit
 from people.sign_in.refusals import refused
@@ -31,10 +29,6 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def get_requests_session(self) -> Any:
         """All that allauth asks a provider goes through this; raises RequestException, which its callers expect."""
-        try:
-            network.demand()
-        except network.NetworkOff as error:
-            raise RequestException(str(error)) from error
         return client.session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:

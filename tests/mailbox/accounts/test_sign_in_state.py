@@ -12,6 +12,7 @@ from mailbox.models import Account, OAuthApp, OAuthGrant, Transport
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LATER, PAST = NOW + timedelta(days=90), NOW - timedelta(hours=1)
+MOVED = {"refresh_expires_at": LATER, "use_refresh_by": NOW + timedelta(days=45)}  # by each use
 GRANT: dict[str, Any] = {"flow": "person", "identity": "ann@example.test", "encrypted_refresh_token": "r"}
 
 
@@ -22,7 +23,10 @@ GRANT: dict[str, Any] = {"flow": "person", "identity": "ann@example.test", "encr
         ({"encrypted_oauth_token": "t", "oauth_expires_at": LATER}, "OAuth access token", LATER, "not renewed", "fine"),
         ({"encrypted_oauth_token": "t", "oauth_expires_at": PAST}, "OAuth access token", PAST, "not renewed", "needs"),
         ({"grant": {}}, "by Example, signed in as ann@example.test", None, "provider or its owner ends", "fine"),
-        ({"grant": {"refresh_expires_at": LATER}}, "by Example, signed in as", LATER, "the grant with it", "fine"),
+        ({"grant": MOVED}, "by Example, signed in as", LATER, "the grant with it", "fine"),
+        ({"grant": {"refresh_expires_at": LATER}}, "by Example", LATER, "until then: sign in again before", "fine"),
+        ({"grant": {"failure": "app"}}, "by Example", None, "nobody needs to sign in again", "needs"),
+        ({"grant": {"failure": "key"}}, "by Example", None, "key of a stored secret is missing", "needs"),
         ({"grant": {"encrypted_refresh_token": None, "expires_at": PAST}}, "by Example", PAST, "not renewed", "fine"),
         ({"grant": {"failure": "ended"}}, "by Example", None, "has ended: sign in again", "needs"),
     ],
