@@ -34,19 +34,19 @@ def _send_to_broker(function: str, arguments: tuple[object, ...], options: dict[
         event(logger, "task_not_queued", logging.WARNING, task=function, error=f"{type(error).__name__}: {error}")
 
 
-def _never() -> bool:
-    return False
+def _always() -> bool:
+    return True
 
 
-_is_stopping: Callable[[], bool] = _never
+_may_wait: Callable[[], bool] = _always
 
 
-def cluster_is_stopping() -> bool:
-    """Whether the workers' cluster that this process belongs to was asked to stop: a task that only waits leaves."""
-    return _is_stopping()
+def may_wait() -> bool:
+    """Whether a task that only waits may keep the process that runs it: the workers' cluster decides."""
+    return _may_wait()
 
 
-def ask_of_stops(is_stopping: Callable[[], bool]) -> None:
+def ask_whether_to_wait(may_wait: Callable[[], bool]) -> None:
     """Said once by whoever starts a cluster, before it forks."""
-    global _is_stopping
-    _is_stopping = is_stopping
+    global _may_wait
+    _may_wait = may_wait

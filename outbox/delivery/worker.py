@@ -71,11 +71,11 @@ class DeliveryRunner:
         clock: Clock = timezone.now,
         after: Callable[[int], object] = lambda account_id: None,
         call: Callable[[], object] = lambda: None,
-        is_stopping: Callable[[], bool] = lambda: False,
+        may_wait: Callable[[], bool] = lambda: True,
     ) -> None:
         """after: called with the pk of each account that was served. call: called when another worker is needed.
-        is_stopping: when it returns True, `run` does not wait for rows to become due."""
-        self._clock, self._after, self._call, self._is_stopping = clock, after, call, is_stopping
+        may_wait: when it returns False, `run` does not wait for rows to become due."""
+        self._clock, self._after, self._call, self._may_wait = clock, after, call, may_wait
         self._started_at = 0.0
         self._rounds: dict[int, Round] = {}
         self._served_at: dict[int, float] = {}  # account pk -> begin of its last turn
@@ -119,7 +119,7 @@ class DeliveryRunner:
 
     def _is_awaited(self, ahead: float) -> bool:
         """Whether an idle worker should stay, since a row becomes due within `ahead` seconds."""
-        return ahead > 0 and not self._is_stopping() and bool(self._startable(resting=True, ahead=ahead))
+        return ahead > 0 and self._may_wait() and bool(self._startable(resting=True, ahead=ahead))
 
     def _active(self) -> int:
         return sum(each.is_active for each in self._rounds.copy().values())

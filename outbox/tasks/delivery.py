@@ -16,7 +16,7 @@ from django.utils import timezone
 from mailbox import network
 from mailbox.accounts import connection_tests
 from mailbox.models import Account, Transport
-from mailbox.queueing import cluster_is_stopping, queue
+from mailbox.queueing import may_wait, queue
 from mailbox.signals import delivery_ended
 from mailbox.storage import store_check
 from outbox import connection_check, restore_guard
@@ -32,7 +32,7 @@ CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
 _runner = delivery_worker.DeliveryRunner(
     after=sent_folder_tasks.queue_after_delivery,
     call=lambda: _call_for_delivery(),
-    is_stopping=cluster_is_stopping,
+    may_wait=may_wait,
 )
 
 

@@ -1,4 +1,5 @@
-"""A task without content that goes the way of all tasks, within one cluster: pusher, worker, monitor.
+"""A task without content that goes the way of all tasks, within one cluster: pusher, worker, monitor; and what each
+worker notes of its tasks.
 
 It never reaches the broker or the database, so it says nothing of those: only whether this cluster's own processes
 still hand tasks on.
@@ -13,11 +14,13 @@ from django.utils import timezone
 from django_q.signals import post_execute, post_execute_in_worker, post_spawn, pre_execute
 from django_q.signing import SignedPackage
 
+from mailbox import queueing
 from prx_email_site.workers import shared_state
 from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.shared_state import SharedStates
 
 FUNCTION = "prx_email_site.workers.pulse.answer"
+BUSY_SECONDS = 3.0  # each minute's looks at accounts with nothing new take less
 
 # Of this process and its forks; None where no cluster of ours runs.
 _states: SharedStates | None = None
@@ -37,6 +40,18 @@ def connect(states: SharedStates, limits: SupervisorLimits) -> None:
     pre_execute.connect(_worker_begins)
     post_execute_in_worker.connect(_worker_ended)
     post_execute.connect(_monitor_saved)
+    queueing.ask_whether_to_wait(may_wait)
+
+
+def may_wait() -> bool:
+    """Whether this worker may keep its process while it only waits: not when the cluster stops, nor when all others
+    have been busy for a while, so that whatever comes would wait for this one."""
+    if _states is None:
+        return True
+    busy_before = _states.clock() - BUSY_SECONDS
+    others = [each for number, each in enumerate(_states.all_workers()) if number != slot]
+    has_free = any(not each.busy_since or each.busy_since > busy_before for each in others)
+    return has_free and not _states.at(shared_state.STOPPING)
 
 
 def due() -> list[tuple[None, str]]:

@@ -10,7 +10,6 @@ import time
 import uuid
 from multiprocessing.process import BaseProcess
 
-from mailbox import queueing
 from mailbox.logs import event
 from mailbox.management.stop_signals import StopSignals
 from prx_email_site.parent_death import adopt_orphans
@@ -48,7 +47,6 @@ class Supervisor:
     def _make_sentinel(self) -> BaseProcess:
         pulse.connect(self._states, self._limits)
         schedule_runs.connect()
-        queueing.ask_of_stops(self._stop.is_set)
         started = SharedEvent(self._states, shared_state.STARTED)
         # "fork": the states and all that was imported are there without another word.
         return multiprocessing.get_context("fork").Process(

@@ -44,8 +44,8 @@ class Clock:
 class Waiting:
     """A worker in a thread of its own, which has found nothing that is due and stays."""
 
-    def __init__(self, clock: Clock, is_stopping: Callable[[], bool] = lambda: False) -> None:
-        self._runner = delivery_worker.DeliveryRunner(clock=clock, is_stopping=is_stopping)
+    def __init__(self, clock: Clock, may_wait: Callable[[], bool] = lambda: True) -> None:
+        self._runner = delivery_worker.DeliveryRunner(clock=clock, may_wait=may_wait)
         self._thread = threading.Thread(target=self._runner.run, args=(60,), kwargs={"ahead": AHEAD})
         self._thread.start()
         asked = clock.asked
@@ -94,12 +94,12 @@ def test_mail_that_is_undone_meanwhile_lets_the_worker_go(account_on: Accounts, 
     assert server.connections == 0
 
 
-def test_a_cluster_that_stops_does_not_wait_for_mail_to_come(account_on: Accounts, smtp_server: Start) -> None:
-    server, stop = smtp_server("tls"), threading.Event()
+def test_a_worker_that_is_needed_elsewhere_does_not_wait(account_on: Accounts, smtp_server: Start) -> None:
+    server, needed = smtp_server("tls"), threading.Event()
     written(account_on(server), undo_seconds=20)
-    worker = Waiting(Clock(), stop.is_set)
+    worker = Waiting(Clock(), lambda: not needed.is_set())
 
-    stop.set()
+    needed.set()
     worker.end()
 
     assert server.connections == 0
