@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.servers import Discovery, LookupOutcome, LookupStep, ServerRefusal, SettingsSource, to_json
@@ -77,9 +77,12 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def reader(browser: Browser, live_site: str, make_user: Callable[..., User]) -> Iterator[Page]:
-    """Signed in; our own policy would keep axe out, as it should."""
-    user = make_user("administrator")
-    context = browser.new_context(bypass_csp=True)
+    yield from signed_in(browser, live_site, make_user("administrator"))
+
+
+def signed_in(browser: Browser, live_site: str, user: User, locale: str = "en") -> Iterator[Page]:
+    """Our own policy would keep axe out, as it should."""
+    context = browser.new_context(bypass_csp=True, locale=locale)
     page = context.new_page()
     page.goto(f"{live_site}/login/")
     page.fill("[name=username]", user.username)
@@ -138,10 +141,7 @@ def test_no_page_keeps_anybody_out(
     reader: Page, live_site: str, rows: dict[str, int], axe: str, schemes: Schemes
 ) -> None:
     attempt(OutboxMessage.objects.get(pk=rows["outbox"]), phase="data", outcome="uncertain", reply="connection lost")
-    names = [name for name, each in EXPECTED.items() if each.to_read and not name.endswith(NO_PAGE)]
-    addresses = [
-        reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
-    ]
+    addresses = page_addresses(rows)
     more = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
     more += ["/outbox/all/?action=retry", "/accounts/add/?preset=protonmail", *look_ups()]
     of_all = 2 if schemes == IN_TURNS.values[0] else 1  # in the short run each second page
@@ -152,6 +152,23 @@ def test_no_page_keeps_anybody_out(
     reader.click("#look")
     reader.wait_for_selector("table.list")
     assert violations(reader, axe) == []
+
+
+def page_addresses(rows: dict[str, int]) -> list[str]:
+    names = [name for name, each in EXPECTED.items() if each.to_read and not name.endswith(NO_PAGE)]
+    return [
+        reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
+    ]
+
+
+@pytest.mark.parametrize("locale", ["ar", "ja", "ko", "zh-CN"])
+@pytest.mark.long
+def test_no_page_keeps_anybody_out_in_its_language(
+    browser: Browser, live_site: str, make_user: Callable[..., User], rows: dict[str, int], axe: str, locale: str
+) -> None:
+    for page in signed_in(browser, live_site, make_user("administrator"), locale):
+        expect(page.locator("html")).to_have_attribute("lang", locale.replace("zh-CN", "zh-hans"))
+        look_at(page, live_site, page_addresses(rows), axe, ("light", "dark"))
 
 
 def admin_addresses(*, every: bool) -> list[str]:
