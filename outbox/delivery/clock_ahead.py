@@ -45,10 +45,12 @@ def cut(now: datetime) -> int:
 
 
 def _too_long(now: datetime) -> Iterator[tuple[str, QuerySet[Any], dict[str, Any] | None]]:
-    """(what, the rows, what to change; None: delete them). Conditions are on own columns: a clock that is right may
-    write the row anew meanwhile."""
+    """Yield (name, rows, changes; None: delete the rows).
+
+    The conditions are on the rows' own columns, as a worker with a right clock may update a row meanwhile.
+    """
     wait, lease = now + longest_wait(), now + timedelta(seconds=LONGEST_LEASE_SECONDS)
-    # What a person chose to send later waits for its time; with that time past, it waits like any other.
+    # A mail that a person scheduled waits for its time; afterwards it waits like any other.
     unchosen = Q(send_at=None) | Q(send_at__lte=now)
     rows = OutboxMessage.objects.waiting().filter(unchosen, next_attempt_at__gt=wait)
     yield "outbox rows", rows, {"next_attempt_at": now}

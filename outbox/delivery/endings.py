@@ -20,7 +20,7 @@ Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
 
 @dataclass(frozen=True)
-class Ending:
+class AttemptOutcome:
     """The outcome of an attempt: the new state of the row (`settlement`), and what the attempt's own row keeps."""
 
     settlement: Settlement
@@ -42,7 +42,7 @@ class Prepared:
     counted: tuple[tuple[Any, ...], ...]
 
 
-def prepare(claim: Claim, ending: Ending, now: datetime) -> Prepared:
+def prepare(claim: Claim, ending: AttemptOutcome, now: datetime) -> Prepared:
     settled, at = ending.settlement, claims_sql.instant(now)
     is_sent = settled.status == Status.SENT
     error = "" if is_sent else ending.reply
@@ -77,7 +77,7 @@ def _counted(claim: Claim, settled: Settlement, now: datetime) -> Iterator[tuple
     return ((claim.account_id, name.value, hour) for name in names)
 
 
-def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared | None = None) -> bool:
+def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime, prepared: Prepared | None = None) -> bool:
     """Save the outcome if the claim is still ours, or if the row is uncertain because of this attempt.
 
     False when neither is so, since another attempt or a person has decided: then only the attempt's row is saved.
@@ -96,7 +96,7 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared 
     return written
 
 
-def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
+def _finalize_uncertain(claim: Claim, ending: AttemptOutcome, now: datetime) -> bool:
     """Settle a row that became uncertain when our lease expired while we waited for the answer."""
     # Only an attempt that committed "dot" leaves an uncertain row. Nobody else writes our attempt's `data_at`, so this
     # read is not out of date in any snapshot.

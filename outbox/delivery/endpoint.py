@@ -12,7 +12,7 @@ from mailbox.oauth import refresh
 from outbox.delivery.database import Database
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.connection import Patience, SmtpFailure, Watch
+from outbox.smtp.connection import SmtpFailure, SmtpTimeouts, Watch
 from outbox.smtp.session import SmtpSession
 
 SIGN_IN_REFUSED = 535  # RFC 4954, 6
@@ -32,7 +32,7 @@ def endpoint_of(account: Account) -> Endpoint:
     return account.smtp_endpoint()
 
 
-async def open_session(account: Account, patience: Patience, watch: Watch, database: Database) -> SmtpSession:
+async def open_session(account: Account, patience: SmtpTimeouts, watch: Watch, database: Database) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
     # In a thread: a provider that does not answer must not block the event loop.
     endpoint = await in_thread(lambda: _endpoint_apart(account))

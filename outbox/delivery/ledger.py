@@ -19,7 +19,7 @@ from mailbox.db.errors import DATABASE_TROUBLE
 from outbox.delivery import claims, doubts, endings, outcomes
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
-from outbox.delivery.outcomes import UnwrittenOutcome, Work
+from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Phase
@@ -39,7 +39,7 @@ class Ledger:
         self.pace = pace
         self._unwritten: list[UnwrittenOutcome] = []
         self._following: deque[Claim] = deque()
-        self._prepared: Work | None = None  # of the first of `_following`
+        self._prepared: PreparedAttempt | None = None  # of the first of `_following`
         self._last: UnwrittenOutcome | None = None  # of the last mail on this session whose end was written
         self.sent = 0
 
@@ -105,7 +105,7 @@ class Ledger:
             outcomes.log(each, is_written)
 
     # --- "dot" -------------------------------------------------------------------------------------------------
-    async def commit_dot(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> bool:
+    async def commit_dot(self, work: PreparedAttempt, watch: AttemptWatch, delivery: Delivery) -> bool:
         """Commit "dot", the outcome of the mail before, and the next claims; False when the claim is lost.
 
         The end of the mail is not sent yet: after an exception in here, or just after the commit, the row is released.
@@ -156,14 +156,14 @@ class Ledger:
     def take_following(self) -> Claim:
         return self._following.popleft()
 
-    def take_prepared(self, claim: Claim) -> Work:
+    def take_prepared(self, claim: Claim) -> PreparedAttempt:
         """What the attempt of this claim needs, possibly read ahead. Raises database errors."""
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
         return self._database.run(lambda: outcomes.prepare(claim))
 
-    def read_following(self) -> Work | None:
+    def read_following(self) -> PreparedAttempt | None:
         """Read the next mail ahead. Raises nothing: an exception would make the current mail's outcome unknown, and the
         next mail is read again when it is its turn."""
         with contextlib.suppress(Exception):

@@ -20,7 +20,7 @@ from outbox.compose import private_part
 from outbox.delivery import endings, recipients
 from outbox.delivery.attempt_watch import AttemptWatch
 from outbox.delivery.claims import Claim
-from outbox.delivery.endings import Ending
+from outbox.delivery.endings import AttemptOutcome
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
@@ -41,7 +41,7 @@ DRILL_WORDS = {
 
 
 @dataclass(frozen=True)
-class Work:
+class PreparedAttempt:
     """A claimed row with everything that its attempt needs, read before the session is used.
 
     fault: the reason why nothing must be sent, None if it can. code: its error code.
@@ -60,7 +60,7 @@ class Work:
 class Failure:
     """The outcome of a failed attempt, and until when the account's queue waits if the server is at fault."""
 
-    ending: Ending
+    ending: AttemptOutcome
     until: datetime
 
 
@@ -70,11 +70,11 @@ class UnwrittenOutcome:
     was_whole: the end of the mail was written, so that only the server's answer decides.
     """
 
-    def __init__(self, claim: Claim, end: Callable[[], Ending], now: datetime, *, was_whole: bool) -> None:
+    def __init__(self, claim: Claim, end: Callable[[], AttemptOutcome], now: datetime, *, was_whole: bool) -> None:
         self.claim, self._end, self.now, self.was_whole = claim, end, now, was_whole
 
     @cached_property
-    def ending(self) -> Ending:
+    def ending(self) -> AttemptOutcome:
         return self._end()
 
     @cached_property
@@ -90,7 +90,7 @@ def limits() -> RetryLimits:
     return RetryLimits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
 
 
-def prepare(claim: Claim) -> Work:
+def prepare(claim: Claim) -> PreparedAttempt:
     """Read what the attempt of a claimed row needs. Raises database errors; a missing raw file is a `fault`."""
     lacking = recipients.lacking(claim.outbox_id)
     envelope = Envelope(
@@ -105,9 +105,9 @@ def prepare(claim: Claim) -> Work:
         kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
         code = 451 if kind is Kind.REPLY else None
         fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], code)
-        return Work(claim, lacking, Mail(envelope, b""), fault=fault)
+        return PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=fault)
     if not lacking.to_try:
-        return Work(claim, lacking, Mail(envelope, b""))
+        return PreparedAttempt(claim, lacking, Mail(envelope, b""))
     try:
         frozen, secrets = private_part.filled(raw_store.open_raw(claim.mime_digest), claim.private_part, lacking.to_try)
         content = compose_build.stamped(frozen, claim.message_id, claim.prx_attempt)
@@ -116,14 +116,14 @@ def prepare(claim: Claim) -> Work:
         gone = isinstance(error.__cause__, FileNotFoundError)
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {GONE_WORDS if gone else AWAY_WORDS}")
         looks = _looks_before(claim.outbox_id) + 1
-        work = Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)
+        work = PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)
         return replace(work, is_gone=gone)
     except raw_store.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
-        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
+        return PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
     except private_part.NothingToSay as error:
-        return Work(claim, lacking, Mail(envelope, b""), fault=Fault(Phase.CLAIM, Kind.LOCAL, str(error)))
-    return Work(claim, lacking, Mail(envelope, content, secrets))
+        return PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=Fault(Phase.CLAIM, Kind.LOCAL, str(error)))
+    return PreparedAttempt(claim, lacking, Mail(envelope, content, secrets))
 
 
 def _looks_before(outbox_id: int) -> int:
@@ -151,7 +151,7 @@ def asked_to_wait(delivery: Delivery) -> Fault | None:
     )
 
 
-def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime) -> Ending:
+def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, now: datetime) -> AttemptOutcome:
     """The outcome when the server has answered for each recipient, and for the mail if any was accepted."""
     lacking = {**work.recipients.refused_for_good, **delivery.refused}
     codes = [reply.code for reply in lacking.values()]
@@ -163,7 +163,7 @@ def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime
             settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, verdict
         )
     words = "\n".join(f"{address}: {reply}" for address, reply in lacking.items())
-    return Ending(
+    return AttemptOutcome(
         settled,
         reply=words or str(delivery.final or ""),
         reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
@@ -175,7 +175,7 @@ def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime
 
 
 def of_fault(
-    work: Work,
+    work: PreparedAttempt,
     fault: Fault,
     watch: AttemptWatch,
     *,
@@ -201,15 +201,15 @@ def of_fault(
         # The row that met the failure is tried again at its own time, and the rest of the queue not before it.
         until = min(until, settled.next_attempt_at) if not settled.hold else until
     phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DOT
-    ending = Ending(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
+    ending = AttemptOutcome(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
     return Failure(ending, until)
 
 
-def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> Ending:
+def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> AttemptOutcome:
     """The outcome after a failure of our own: uncertain if the end of the mail was written."""
     verdict = Verdict.UNCERTAIN if watch.may_be_taken else Verdict.TRANSIENT
     settled = retry_policy.settle_failure(claim.tried, verdict, ErrorCode.STORAGE.value, limits=limits(), now=now)
-    return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
+    return AttemptOutcome(settled, words, phase=watch.phase.value, transcript=watch.transcript)
 
 
 def log(outcome: UnwrittenOutcome, written: bool) -> None:

@@ -18,10 +18,10 @@ from mailbox.models import Account
 from outbox.delivery import claims, endings, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
-from outbox.delivery.endings import Ending
+from outbox.delivery.endings import AttemptOutcome
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.ledger import Ledger
-from outbox.delivery.outcomes import UnwrittenOutcome, Work
+from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
@@ -114,7 +114,7 @@ class Sender(Ledger):
             self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
-    async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], Ending]:
+    async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], AttemptOutcome]:
         """Make the attempt. Returns a function that computes its Ending; the effects on queue and session are done."""
         work = self.take_prepared(claim)
         if work.fault is not None:
@@ -162,8 +162,14 @@ class Sender(Ledger):
         return self._session
 
     async def _failed(
-        self, work: Work, watch: AttemptWatch, fault: Fault, *, parks: bool, refused: SmtpFailure | None = None
-    ) -> Callable[[], Ending]:
+        self,
+        work: PreparedAttempt,
+        watch: AttemptWatch,
+        fault: Fault,
+        *,
+        parks: bool,
+        refused: SmtpFailure | None = None,
+    ) -> Callable[[], AttemptOutcome]:
         now, smtp = self._clock(), self._account.smtp
         failure = outcomes.of_fault(
             work,
@@ -267,7 +273,7 @@ def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
 class SenderHooks(MailHooks):
     """What the sender does at points in the transfer of one mail; called by the session."""
 
-    def __init__(self, sender: Sender, work: Work, watch: AttemptWatch) -> None:
+    def __init__(self, sender: Sender, work: PreparedAttempt, watch: AttemptWatch) -> None:
         self._sender, self._work, self._watch = sender, work, watch
 
     def envelope_sent(self) -> None:

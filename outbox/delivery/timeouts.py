@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from outbox.smtp.connection import Patience
+from outbox.smtp.connection import SmtpTimeouts
 
 # The longest lease of the outbox. One that ends later was taken by a wrong clock and does not count.
 LONGEST_LEASE_SECONDS = 120.0
@@ -20,7 +20,7 @@ class Times:
     ahead are not renewed; their lease is a little longer than the wait after which a stalled sender returns them.
     """
 
-    patience: Patience
+    patience: SmtpTimeouts
     claim_lease: float
     dot_lease: float  # lease of a row from the commit of "dot" on
     finalize: float  # how long to retry saving an outcome
@@ -33,7 +33,7 @@ class Times:
         # The task's time-out, less the wait after the end of the mail, less ten seconds to save the outcome.
         session = settings.TASK_TIMEOUT_SECONDS - final_dot - 10
         return cls(
-            Patience(
+            SmtpTimeouts(
                 settings.CONNECT_TIMEOUT_SECONDS, command, final_dot, max(session, 3 * command), write=3 * command
             ),
             claim_lease=20,

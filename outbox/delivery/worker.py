@@ -46,7 +46,7 @@ MOST_ROUNDS = 64  # turns in a process, including those in the background
 
 
 @dataclass(eq=False)
-class Round:
+class AccountDelivery:
     """One account's turn."""
 
     account_id: int
@@ -77,7 +77,7 @@ class DeliveryRunner:
         may_wait: when it returns False, `run` does not wait for rows to become due."""
         self._clock, self._after, self._call, self._may_wait = clock, after, call, may_wait
         self._started_at = 0.0
-        self._rounds: dict[int, Round] = {}
+        self._rounds: dict[int, AccountDelivery] = {}
         self._served_at: dict[int, float] = {}  # account pk -> begin of its last turn
         self._rest_until: dict[int, float] = {}
         self._changed = threading.Condition()
@@ -149,7 +149,7 @@ class DeliveryRunner:
             free = 0 if is_soon else min(free, ROUNDS_AT_ONCE)
         waiting = self._startable() if free > 0 else []
         for account_id in waiting[:free]:
-            begun = Round(account_id)
+            begun = AccountDelivery(account_id)
             with self._changed:
                 self._rounds[account_id] = begun
                 self._served_at[account_id] = self._started_at = begun.begun_at
@@ -158,7 +158,7 @@ class DeliveryRunner:
             self._call()
         return len(waiting[:free])
 
-    async def _go(self, database: Database, *, begun: Round, until: float, total: DeliveryCounts) -> None:
+    async def _go(self, database: Database, *, begun: AccountDelivery, until: float, total: DeliveryCounts) -> None:
         seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
         try:
             begun.report = await deliver.deliver_due(

@@ -26,7 +26,7 @@ WRONG = (Lost, OSError, UnicodeError)  # raised by sockets and TLS; UnicodeError
 
 
 @dataclass(frozen=True)
-class Patience:
+class SmtpTimeouts:
     """Time-outs in seconds, for each reply and write (RFC 5321 4.5.3.2) and for a whole mail.
 
     write: how long the body may make no progress. session: limit for one mail up to its end, besides the time that its
@@ -69,10 +69,10 @@ class Watch:
         """Called every few seconds while the session waits for a reply or a write. An exception ends the session."""
 
 
-class Conversation:
+class SmtpCommands:
     """Sends commands and reads replies; raises every failure as an SmtpFailure of the current phase."""
 
-    def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
+    def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         self._endpoint, self._patience, self._watch = endpoint, patience, watch
         self._forms = secret_forms(endpoint)
         self._phase = Phase.CONNECT

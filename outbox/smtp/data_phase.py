@@ -15,18 +15,18 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Kind, Phase
-from outbox.smtp.connection import Conversation, Patience, SmtpFailure, Watch
+from outbox.smtp.connection import SmtpCommands, SmtpFailure, SmtpTimeouts, Watch
 from outbox.smtp.mail import Delivery, Mail, MailHooks
 from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import AT_ONCE, TICK_SECONDS, Lost
 
-COURTESY_SECONDS = 1.0  # wait until the last of the body is acknowledged, before the end is written
+LAST_OF_BODY_SECONDS = 1.0  # wait until the last of the body is acknowledged, before the end is written
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between two looks at the kernel's unacknowledged octets
 
 
-class DataPhase(Conversation):
-    def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
+class DataPhase(SmtpCommands):
+    def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._is_inside_mail = False  # after 354: the server reads what we write as content, up to its end
@@ -52,7 +52,7 @@ class DataPhase(Conversation):
             return None
         self._waits = iter(())  # no other work from now on
         if len(body) > AT_ONCE:
-            await self._has_arrived(0, COURTESY_SECONDS)
+            await self._has_arrived(0, LAST_OF_BODY_SECONDS)
         await self._write_end(end)
         self._look_ahead(hooks.after_dot())
         return await self._final("(end of mail)", await self._read(self._patience.final_dot))

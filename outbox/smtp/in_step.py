@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import AFTER_DOT
-from outbox.smtp.connection import QUIT_GRACE_SECONDS, Patience, SmtpFailure, Watch
+from outbox.smtp.connection import QUIT_GRACE_SECONDS, SmtpFailure, SmtpTimeouts, Watch
 from outbox.smtp.data_phase import DataPhase
 from outbox.smtp.replies import Reply
 
@@ -52,7 +52,7 @@ def _yes_to(line: str) -> tuple[int, ...]:
 
 
 class InStep(DataPhase):
-    def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
+    def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._asked: list[str] = []  # the commands of the present mail, up to its body
         self._heard: list[Reply] = []  # the replies that were read as their answers

@@ -16,7 +16,7 @@ from dataclasses import replace
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
-from outbox.smtp.connection import Patience, SmtpFailure, Watch
+from outbox.smtp.connection import SmtpFailure, SmtpTimeouts, Watch
 from outbox.smtp.in_step import DATA, InStep
 from outbox.smtp.mail import Delivery, Envelope, Mail, MailHooks
 from outbox.smtp.mail_parameters import CannotGo, mail_parameters
@@ -27,8 +27,8 @@ RECIPIENTS_AT_ONCE = 100  # commands in one group, so that their replies fit int
 SAID_MORE = "The server refused every recipient and said more than it was asked."
 
 
-class MailConversation(InStep):
-    def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
+class MailTransaction(InStep):
+    def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._next: tuple[Mail, list[str]] | None = None  # the next mail, with its first group of commands
         self._said_of: Mail | None = None  # the mail whose first group was sent, and whose answers are not read

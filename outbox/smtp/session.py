@@ -16,21 +16,21 @@ from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
 from mailbox.tls import tls_context
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.connection import Patience, Watch
-from outbox.smtp.mail_transaction import MailConversation
+from outbox.smtp.connection import SmtpTimeouts, Watch
+from outbox.smtp.mail_transaction import MailTransaction
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Wire
 
 LONGEST_COMMAND = 512  # octets with CRLF (RFC 5321 4.5.3.1.4)
 
 
-class SmtpSession(MailConversation):
+class SmtpSession(MailTransaction):
     """One signed-in connection for any number of mails; `deliver` is in the base class."""
 
     greeting = ""  # the server's words at sign-in
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, *, patience: Patience, watch: Watch | None = None) -> SmtpSession:
+    async def open(cls, endpoint: Endpoint, *, patience: SmtpTimeouts, watch: Watch | None = None) -> SmtpSession:
         """Connect, start TLS (always, with verification) and sign in. Raises SmtpFailure."""
         session = cls(endpoint, patience, watch or Watch())
         try:

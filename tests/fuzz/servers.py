@@ -16,7 +16,7 @@ from mailbox.imap import fetch, listing, partial_fetch, response_lines, search, 
 from mailbox.imap.session import ImapSession, KnownFolder
 from outbox.retry.classification import classify, is_for_now
 from outbox.retry.faults import OPENING, Verdict
-from outbox.smtp.connection import Patience, SmtpFailure
+from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
 from outbox.smtp.mail import Envelope, Mail, MailHooks
 from outbox.smtp.session import SmtpSession
 from outbox.smtp.transport import Lost, Wire
@@ -233,7 +233,7 @@ def smtp(data: bytes) -> None:
 
 async def _conversation(endpoint: Endpoint) -> None:
     try:
-        session = await _Session.open(endpoint, patience=Patience())
+        session = await _Session.open(endpoint, patience=SmtpTimeouts())
     except SmtpFailure as failure:
         _assert_classified(failure)
         assert failure.fault.phase in OPENING

@@ -30,10 +30,10 @@ def main(name: str, skew: float, lease: float) -> None:
 
     from outbox.delivery import worker as delivery_worker
     from outbox.delivery.timeouts import Times
-    from outbox.smtp.connection import Patience
+    from outbox.smtp.connection import SmtpTimeouts
 
     delivery_worker.MOST_ROUNDS = 2
-    times = Times(Patience(10, 60, 60, 120), claim_lease=lease, dot_lease=lease, finalize=30)
+    times = Times(SmtpTimeouts(10, 60, 60, 120), claim_lease=lease, dot_lease=lease, finalize=30)
     Times.from_settings = classmethod(lambda cls: times)  # type: ignore[method-assign, assignment]
     execute_from_command_line(["manage.py", "qcluster"])
 

@@ -16,7 +16,7 @@ from outbox import api
 from outbox.actions import transitions
 from outbox.delivery import claims, endings, recovery
 from outbox.delivery.claims import Claim
-from outbox.delivery.endings import Ending
+from outbox.delivery.endings import AttemptOutcome
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry.policy import Settlement, Verdict
 
@@ -48,13 +48,13 @@ def lapsed(now: datetime) -> datetime:
 def accepted(claim: Claim, now: datetime) -> bool:
     settled = Settlement("sent", "", 0, now, "", Verdict.ACCEPTED)
     return endings.finalize(
-        claim, Ending(settled, "250 Queued", 250, "accepted", accepted=["ann@example.test"]), now=now
+        claim, AttemptOutcome(settled, "250 Queued", 250, "accepted", accepted=["ann@example.test"]), now=now
     )
 
 
 def refused(claim: Claim, now: datetime) -> bool:
     settled = Settlement("failed", "", 1, now, "Provider", Verdict.TRANSIENT)
-    return endings.finalize(claim, Ending(settled, "451 Later", 451, "data"), now=now)
+    return endings.finalize(claim, AttemptOutcome(settled, "451 Later", 451, "data"), now=now)
 
 
 def found_in_sent(claim: Claim, now: datetime) -> bool:

@@ -22,7 +22,7 @@ from outbox.delivery import deliver, recovery
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
 from outbox.models import OutboxMessage
 from outbox.models.messages import SILENT_AFTER
-from outbox.smtp.connection import Patience
+from outbox.smtp.connection import SmtpTimeouts
 from outbox.smtp.data_phase import DataPhase
 from tests.outbox.delivery.test_kill import run_worker
 from tests.rows import NOWHERE, outbox_row
@@ -34,7 +34,7 @@ from tests.servers.smtp_faults import Hold
 pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 Accounts = Callable[..., Account]
 Start = Callable[..., SmtpServer]
-SHORT = Times(Patience(10, 60, 60, 120), claim_lease=3, dot_lease=3, finalize=30)
+SHORT = Times(SmtpTimeouts(10, 60, 60, 120), claim_lease=3, dot_lease=3, finalize=30)
 
 
 def queued(account: Account) -> OutboxMessage:
@@ -179,7 +179,7 @@ def test_a_large_mail_on_a_slow_line_takes_as_long_as_it_takes(
     server = smtp_server("tls")
     account = account_on(server)
     assert api.queue(account.pk, "bob@example.test", "Large", ("x" * 70 + "\n") * 12_000).ok
-    times = Times(Patience(10, 10, 10, 2), claim_lease=30, dot_lease=60, finalize=30)
+    times = Times(SmtpTimeouts(10, 10, 10, 2), claim_lease=30, dot_lease=60, finalize=30)
     deliver.deliver_account(account.pk, times=times)
     assert OutboxMessage.objects.get().status == "sent" and len(server.mails()) == 1
 
@@ -197,7 +197,7 @@ def test_a_server_that_stops_reading_in_the_middle_of_a_mail_is_one_failure_and_
     server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     assert api.queue(account.pk, "bob@example.test", "Large", ("x" * 70 + "\n") * 120_000).ok
-    times = Times(Patience(10, 10, 10, 60, write=1), claim_lease=30, dot_lease=60, finalize=30)
+    times = Times(SmtpTimeouts(10, 10, 10, 60, write=1), claim_lease=30, dot_lease=60, finalize=30)
     deliver.deliver_account(account.pk, times=times)
     is_over.set()
     row = OutboxMessage.objects.get()

@@ -31,7 +31,7 @@ from outbox.actions import transitions
 from outbox.actions.transitions import AS_IT_IS
 from outbox.delivery import claims, endings, recipients, recovery
 from outbox.delivery.claims import Claim
-from outbox.delivery.endings import Ending
+from outbox.delivery.endings import AttemptOutcome
 from outbox.errors import OutboxError
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.retry import policy as retry_policy
@@ -127,7 +127,9 @@ class Outbox(RuleBasedStateMachine):
             codes = [reply.code for reply in attempt.refused.values()]
             codes += [each.code for each in recipients.lacking(attempt.claim.outbox_id).refused_for_good.values()]
             settled = retry_policy.settle_accepted(tried, codes, limits=LIMITS, now=now)
-            ending = Ending(settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused)
+            ending = AttemptOutcome(
+                settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused
+            )
         elif verdict in (Verdict.ACCEPTED, Verdict.PARTIAL, Verdict.ABANDONED):
             if not attempt.has_dot:
                 claims.release(attempt.claim, "left", now=now)
@@ -136,9 +138,13 @@ class Outbox(RuleBasedStateMachine):
             return  # killed here: only "dot" makes an outcome unknown
         elif verdict is Verdict.THROTTLED:
             until = now + timedelta(seconds=60)
-            ending = Ending(retry_policy.settle_throttled(tried, "Provider", until, limits=LIMITS, now=now), "421 wait")
+            ending = AttemptOutcome(
+                retry_policy.settle_throttled(tried, "Provider", until, limits=LIMITS, now=now), "421 wait"
+            )
         else:
-            ending = Ending(retry_policy.settle_failure(tried, verdict, "Provider", limits=LIMITS, now=now), "no")
+            ending = AttemptOutcome(
+                retry_policy.settle_failure(tried, verdict, "Provider", limits=LIMITS, now=now), "no"
+            )
         endings.finalize(attempt.claim, ending, now=now)
 
     @rule(seconds=st.sampled_from([0, 91, 1000]))

@@ -12,7 +12,7 @@ from outbox.delivery import deliver
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost
 from outbox.delivery.sender import SenderHooks
 from outbox.smtp.mail import Delivery
-from outbox.smtp.mail_transaction import MailConversation
+from outbox.smtp.mail_transaction import MailTransaction
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Raw, Reply, Surplus
@@ -110,20 +110,20 @@ class Late:
 
     def __init__(self, server: SmtpServer, monkeypatch: pytest.MonkeyPatch, command: str, word: bytes = LATE) -> None:
         self.server, self.word, self.command, self.left = server, word, command, 2
-        self.real = MailConversation._say
+        self.real = MailTransaction._say
         late = self
 
-        async def say(conversation: MailConversation, *lines: str) -> None:
+        async def say(conversation: MailTransaction, *lines: str) -> None:
             if lines[0].startswith(late.command):
                 late.left -= 1
                 if late.left == 0:
                     late.server.say_unasked(late.word)
             await late.real(conversation, *lines)
 
-        monkeypatch.setattr(MailConversation, "_say", say)
+        monkeypatch.setattr(MailTransaction, "_say", say)
 
 
-async def say_nothing_ahead(conversation: MailConversation) -> None:
+async def say_nothing_ahead(conversation: MailTransaction) -> None:
     conversation._next = None
 
 
@@ -151,7 +151,7 @@ def test_a_refusal_that_comes_while_the_next_mail_is_said_is_about_the_mail_befo
     server = smtp_server("tls", **offered)
     rows = queue(account_on(server), 2)
     if not is_ahead:
-        monkeypatch.setattr(MailConversation, "_say_ahead", say_nothing_ahead)
+        monkeypatch.setattr(MailTransaction, "_say_ahead", say_nothing_ahead)
     late = Late(server, monkeypatch, command)
     if own:
         server.deliver = lambda _mail: server.refuse(own, "554 5.7.9 Not this one")
@@ -223,9 +223,9 @@ def test_half_a_word_keeps_nobody_who_leaves_a_mail_in_its_middle(
 
 def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first mail is written down as sent, or just before the next is begun on its session."""
-    real, said = MailConversation._say_ahead, list[object]()
+    real, said = MailTransaction._say_ahead, list[object]()
 
-    async def say_ahead(self: MailConversation) -> None:
+    async def say_ahead(self: MailTransaction) -> None:
         if not said:
             said.append(self)
             server.say_unasked(b"550 5.7.1 Refused after all\r\n")
@@ -233,7 +233,7 @@ def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
         else:
             await real(self)
 
-    monkeypatch.setattr(MailConversation, "_say_ahead", say_ahead)
+    monkeypatch.setattr(MailTransaction, "_say_ahead", say_ahead)
 
 
 @pytest.mark.parametrize("word", ["451 4.3.0 Busy", "421 4.4.2 Too slow", "503 5.5.1 What?", "550 5.7.1 Not this"])
