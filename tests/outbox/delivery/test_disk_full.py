@@ -30,12 +30,12 @@ from datetime import timedelta
 from django.utils import timezone
 from outbox.delivery import deliver as delivery
 from outbox.delivery import recovery
-from outbox.smtp.connection import Patience
+from outbox.smtp.connection import SmtpTimeouts
 from outbox.delivery.timeouts import Times
 later = timedelta(hours=1 if "later" in sys.argv else 0)
 clock = lambda: timezone.now() + later
 recovery.recover(clock())
-times = Times(Patience(10, 20, 20, 60), claim_lease=60, dot_lease=60, finalize=4)
+times = Times(SmtpTimeouts(10, 20, 20, 60), claim_lease=60, dot_lease=60, finalize=4)
 delivery.deliver_account(int(sys.argv[1]), times=times, clock=lambda: clock() + timedelta(seconds=1))
 """
 
