@@ -1,4 +1,4 @@
-"""What outbox.api answers: how a row stands, or why not, in words."""
+"""The results of outbox.api: the state of a row, or an error with a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Status = OutboxMessage.Status
 
 @dataclass(frozen=True)
 class SendResult:
-    """The state of a row. `next_attempt_at` is None when nothing will be tried by itself."""
+    """The state of a row. `next_attempt_at`: None if workers will not try again."""
 
     outbox_id: int
     status: str
@@ -25,7 +25,7 @@ class SendResult:
 
 @dataclass(frozen=True)
 class ApiError:
-    """`code` is one of errors.ErrorCode; `message` a sentence that says what to do, or the server's own words."""
+    """An error. code: of errors.ErrorCode. message: a sentence that says what to do, or the server's own words."""
 
     code: str
     message: str
@@ -33,7 +33,7 @@ class ApiError:
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """`data` is filled whenever there is a row, also when `ok` is False because the attempt failed."""
+    """The result of a call. `data` is set whenever there is a row, also when `ok` is False after a failed attempt."""
 
     ok: bool
     data: SendResult | None = None
@@ -48,7 +48,7 @@ def result_of(row: OutboxMessage) -> SendResult:
 
 
 def words_of(row: OutboxMessage) -> str:
-    """Why a row is not sent after an attempt in the foreground."""
+    """A sentence that says why a row was not sent by an attempt in the foreground."""
     if row.status == Status.FAILED:
         return row.error or gettext("The attempt failed.")
     if row.status == Status.CANCELLED:

@@ -1,7 +1,7 @@
-"""Sending, as programs, commands and pages ask for it: every answer is an ApiResponse, never an exception.
+"""The API of sending for programs, commands and pages. Every result is an ApiResponse; expected failures do not raise.
 
-`send`, `reply` and `retry_outbox` deliver in the foreground, by the same claim and code as the workers; `queue` and
-`request_retry` answer at once and leave the delivery to a worker.
+`send`, `reply` and `retry_outbox` deliver in the foreground, by the same claims and code as the workers. `queue` and
+`request_retry` return at once and leave the delivery to a worker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TOLD = ("status", "hold", "retries", "provider_message_id", "next_attempt_at") 
 
 
 class SendOptions(TypedDict, total=False):
-    """What send, reply and queue hand on to their SendRequest as it is given; see there."""
+    """Keyword arguments of send, reply and queue that are passed on to SendRequest; see there."""
 
     idempotency_key: str | None
     parent_pk: int | None
@@ -52,17 +52,17 @@ class SendOptions(TypedDict, total=False):
 
 
 def send_request(account_id: int, request: SendRequest) -> ApiResponse:
-    """Write the mail down and deliver it now. A known idempotency key answers with its row and makes no second one.
+    """Save the mail and deliver it now. With a known idempotency key, return that row and make no second one.
 
-    With a `send_at` (aware) to come it answers at once, `pending`, and the workers deliver it at that time.
+    With a future `send_at` (aware), return at once with the status `pending`; workers send it at that time.
     """
     return _answered(lambda: _create_and_deliver(account_id, request))
 
 
 def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
-    """Write the mail down, `pending`, for the workers. With a parent, an empty `to` or `subject` is an answer's.
+    """Save the mail as `pending`, for the workers. With a parent, an empty `to` or `subject` becomes that of a reply.
 
-    It does not go out before `send_at` (aware), nor while it may be undone.
+    It is not sent before `send_at` (aware), nor within its undo window.
     """
 
     def write() -> ApiResponse:
@@ -76,7 +76,7 @@ def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
 
 
 def submit(account_id: int, given: Submitted, *, user: User, program: str) -> ApiResponse:
-    """Write a mail down as it stands, for the workers, once for its Message-ID."""
+    """Save a complete mail of a program for the workers, once for each Message-ID."""
 
     def write() -> ApiResponse:
         pk = compose_submit.submit(account_id, given, user=user, program=program, now=timezone.now())
@@ -100,7 +100,7 @@ def send(
     attachments: Sequence[AttachmentInput] = (),
     **more: Unpack[SendOptions],
 ) -> ApiResponse:
-    """As send_request."""
+    """Send a mail now: send_request() with separate arguments."""
     mail = Request(to, subject, body_text, cc, bcc, body_html)
     return send_request(account_id, SendRequest(mail, _files(attachment, attachments), failure_mode, **more))
 
@@ -120,8 +120,8 @@ def reply(
     attachments: Sequence[AttachmentInput] = (),
     **more: Unpack[SendOptions],
 ) -> ApiResponse:
-    """Answer a message and deliver now, as send_request. `parent_pk` tells two messages that claim one Message-ID
-    apart."""
+    """Reply to a message now: send_request() with separate arguments. `parent_pk` chooses among several messages with
+    one Message-ID."""
     mail, files = Request(to, subject, body_text, cc, bcc, body_html), _files(attachment, attachments)
     answered = in_reply_to_message_id or ""
     return send_request(account_id, SendRequest(mail, files, failure_mode, in_reply_to_message_id=answered, **more))
@@ -142,7 +142,7 @@ def queue(
     in_reply_to_message_id: str | None = None,
     **more: Unpack[SendOptions],
 ) -> ApiResponse:
-    """As queue_request."""
+    """Queue a mail or a reply: queue_request() with separate arguments."""
     mail, files = Request(to, subject, body_text, cc, bcc, body_html), _files(attachment, attachments)
     parent = in_reply_to_message_id
     return queue_request(account_id, SendRequest(mail, files, failure_mode, in_reply_to_message_id=parent, **more))
@@ -156,9 +156,9 @@ def retry_outbox(
     now_anyway: bool = False,
     seen: ShownState = AS_IT_IS,
 ) -> ApiResponse:
-    """Deliver a pending or failed row now. `now_anyway` ignores `next_attempt_at`, and is recorded.
+    """Deliver a pending or failed row now. `now_anyway`: ignore `next_attempt_at`; this is recorded.
 
-    `seen`, here and below: the state that a person answers about; refused when the row is another one by now.
+    `seen`, here and below: the state that the person saw; the call is refused if the row has changed since.
     """
 
     def act() -> ApiResponse:
@@ -180,7 +180,7 @@ def request_retry(
     now_anyway: bool = False,
     seen: ShownState = AS_IT_IS,
 ) -> ApiResponse:
-    """The browser's retry: the same rules, the row is due at once, a worker delivers."""
+    """Make a row due at once, by the rules of retry_outbox(); a worker delivers it. For pages."""
 
     def act() -> ApiResponse:
         compose_create.check_drill(failure_mode, user)
@@ -194,8 +194,8 @@ def request_retry(
 
 
 def send_again(outbox_id: int, attempt: int, *, user: User | None) -> ApiResponse:
-    """Send an uncertain mail once more, with the same Message-ID; a worker delivers. `attempt`: the number of the
-    attempt whose outcome is the question that this answers."""
+    """Send an uncertain mail again, with the same Message-ID; a worker delivers it. `attempt`: the number of the
+    uncertain attempt."""
 
     def act() -> ApiResponse:
         transitions.ask_again(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
@@ -206,7 +206,7 @@ def send_again(outbox_id: int, attempt: int, *, user: User | None) -> ApiRespons
 
 
 def mark_as_sent(outbox_id: int, attempt: int, *, user: User | None) -> ApiResponse:
-    """A person knows that an uncertain mail went out, by the attempt of this number."""
+    """Mark an uncertain mail as sent by the attempt of this number, as a person has found out."""
 
     def act() -> ApiResponse:
         transitions.mark_as_sent(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
@@ -216,7 +216,7 @@ def mark_as_sent(outbox_id: int, attempt: int, *, user: User | None) -> ApiRespo
 
 
 def cancel(outbox_id: int, *, user: User | None, seen: ShownState = AS_IT_IS) -> ApiResponse:
-    """Cancel a pending or failed mail, for good."""
+    """Cancel a pending or failed mail; this is final."""
 
     def act() -> ApiResponse:
         transitions.cancel(outbox_id, user=user, now=timezone.now(), seen=seen)
@@ -226,7 +226,7 @@ def cancel(outbox_id: int, *, user: User | None, seen: ShownState = AS_IT_IS) ->
 
 
 def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None) -> ApiResponse:
-    """Another time for a mail that was not tried yet; None sends it now."""
+    """Change the time to send of a mail that was not tried yet; None: now."""
 
     def act() -> ApiResponse:
         row = rescheduling.reschedule(outbox_id, send_at, user=user, now=timezone.now())
@@ -264,7 +264,7 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
 def _create_and_deliver(account_id: int, request: SendRequest) -> ApiResponse:
     pk = compose_create.create(account_id, request, now=timezone.now())
     row = transitions.find_row(pk)
-    if row.status == Status.SENT:  # of an idempotency key that was used before
+    if row.status == Status.SENT:  # the idempotency key was used before
         return ApiResponse(True, result_of(row))
     if row.status == Status.PENDING and row.send_at and row.send_at > timezone.now():
         return ApiResponse(True, result_of(row))  # as queue() answers: nobody waits in the foreground for that
@@ -278,14 +278,14 @@ def _create_and_deliver(account_id: int, request: SendRequest) -> ApiResponse:
 
 def _deliver(pk: int) -> ApiResponse:
     if transaction.get_connection().in_atomic_block:
-        # A claim that others cannot see is none, and a socket must not be used with a transaction open.
+        # An uncommitted claim is invisible to others, and no socket may be used with a transaction open.
         raise RuntimeError("Deliver outside of transactions: use queue() or request_retry() here.")
     deliver.deliver_one(pk)
     return _standing(pk, attempted=True)
 
 
 def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
-    """The row as it stands. After a foreground attempt, anything but `sent` is an error with its words."""
+    """The row's present state. `attempted`: after an attempt in the foreground, any status but `sent` is an error."""
     row = transitions.find_row(pk)
     if not attempted or row.status == Status.SENT:
         return ApiResponse(True, result_of(row))

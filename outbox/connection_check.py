@@ -37,14 +37,14 @@ WAIT_SECONDS = 20.0
 
 
 def run(test_id: int) -> ConnectionTest | None:
-    """Run a ConnectionTest once and store its outcome; None where it has run, or is gone."""
+    """Run a ConnectionTest and save its result; None if it was run already, or deleted."""
     claimed = ConnectionTest.objects.filter(pk=test_id, started_at=None).update(started_at=timezone.now())
-    if not claimed:  # deleted, or the task came twice
+    if not claimed:  # deleted, or the task was run twice
         return None
     test = ConnectionTest.objects.select_related("account__imap", "account__smtp").get(pk=test_id)
     account = test.account
     test.imap_ok, test.imap_reply, test.imap_code = _tried(account.imap, lambda: _imap_words(account))
-    # The page shows this side while the other is tried.
+    # The page shows this result while the other server is tried.
     test.save(update_fields=["imap_ok", "imap_reply", "imap_code"])
     test.smtp_ok, test.smtp_reply, test.smtp_code = _tried(account.smtp, lambda: _smtp_words(account))
     test.finished_at = timezone.now()
@@ -55,7 +55,7 @@ def run(test_id: int) -> ConnectionTest | None:
 
 
 def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str, str]:
-    """(ok, words, kind of failure or ""); what the server said of the credentials is remembered on the transport."""
+    """(ok, the server's words, FailureCode or ""). Saves on the transport whether the credentials were accepted."""
     try:
         words = sign_in()
     except DecryptionFailed as error:
@@ -73,7 +73,7 @@ def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str,
             transport.mark_needs_sign_in(failure.fault.reply, timezone.now())
         return False, failure.fault.reply, code
     except Exception as error:
-        # The other side is tried all the same, and the page must not wait for ever.
+        # Go on with the other server; the page must get a result.
         logger.exception("connection_test_failed")
         return False, f"Unexpected {type(error).__name__}: see the workers' log.", FailureCode.UNEXPECTED
     finally:
@@ -107,7 +107,7 @@ def _imap_words(account: Account) -> str:
 
 @contextmanager
 def _third_connection(account: Account) -> Iterator[None]:
-    """The connection for short work, beside the sync's and the push's: providers limit an account's connections."""
+    """Take the account's third connection (besides sync and push): providers limit the connections of an account."""
     deadline, seconds = time.monotonic() + WAIT_SECONDS, lease_seconds()
     purpose, holder = Lease.Purpose.SENT, f"{platform.node()}/{os.getpid()}"
     while (token := Lease.acquire(account.pk, purpose, holder, seconds=seconds, now=timezone.now())) is None:
@@ -122,7 +122,7 @@ def _third_connection(account: Account) -> Iterator[None]:
 
 
 def _smtp_words(account: Account) -> str:
-    # Not asyncio.run: it refuses a thread that has an event loop already, as an ASGI server or Playwright makes.
+    # Not asyncio.run, which fails on a thread with a running event loop (ASGI servers, Playwright).
     return complete(_greeting(endpoint_of(account)))
 
 

@@ -1,4 +1,4 @@
-"""The outbox's expected failures. Each code asks for a different action of the caller."""
+"""Expected failures of the outbox. Each code calls for a different reaction of the caller."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class ValidationFailed(OutboxError):
 
 
 class ChangedMeanwhile(ValidationFailed):
-    """The row is no longer as the person saw it who answered for it; nothing was changed."""
+    """The row has changed since the person saw it; nothing was done."""
 
 
 class FeatureDisabled(OutboxError):
-    """Sending, or the feature that was asked for, is switched off, or paused."""
+    """Sending, or the requested feature, is switched off or paused."""
 
     code = ErrorCode.FEATURE_DISABLED
 
 
 class StorageFailed(OutboxError):
-    """The mail could not be written down, or its stored bytes are gone."""
+    """The mail could not be saved, or its stored bytes are missing."""
 
     code = ErrorCode.STORAGE
 
 
 def not_stored(error: StorageError | DatabaseError) -> StorageFailed:
-    """A new mail whose bytes or rows were refused: nothing of it is there. What the database said goes into the log."""
+    """The exception for a new mail that could not be saved; nothing of it was. Logs the database's message."""
     if isinstance(error, StorageError):
         again = gettext("Try again.")
         reason = f"{str(error).rstrip('.')}. {again}"

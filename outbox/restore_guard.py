@@ -1,9 +1,9 @@
-"""Is this still the same installation? After a restore or a clone, old rows would go out twice: sending waits then.
+"""Detects a restored or cloned database, whose old rows would be sent twice, and pauses sending until a person decides.
 
-For each place (a machine and the path of its data folder) the database and the folder keep a mark and a number that
-every sweep raises. A database that is behind its folder was restored; a place without a row, or without its mark,
-belongs to a clone, or to a further host, which asks once. Hosts that share a folder have a file each in it. Whoever
-backs up the folder leaves these out of the backup (docs/operations.md), so that restoring both is noticed as well.
+For each place (a machine and the path of its data folder), database and data folder both keep a mark and a generation,
+which every sweep increments. A database whose generation is lower than the folder's was restored. A place without a row
+or without its mark is a clone, or a further host, for which the person confirms once. Hosts that share a folder have a
+file each. Backups must leave these files out (docs/operations.md), so that restoring both is detected as well.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CLONED = (
 
 @dataclass(frozen=True)
 class InstallationFile:
-    """What the data folder knows."""
+    """The contents of this place's file in the data folder."""
 
     mark: str
     generation: int
@@ -48,8 +48,10 @@ class InstallationFile:
 
 
 def suspicion(database: tuple[str, int] | None, folder: InstallationFile | None, place: str, *, is_new: bool) -> str:
-    """Why sending must wait for a person, or "". Pure. `database`: this place's mark and generation; `is_new`: it has
-    those of no place."""
+    """Why sending must wait for a person; "" if it need not. Pure.
+
+    database: this place's mark and generation, None without a row. is_new: the database has no place at all yet.
+    """
     if is_new:
         return ""
     if database is None:
@@ -61,8 +63,8 @@ def suspicion(database: tuple[str, int] | None, folder: InstallationFile | None,
 
 
 def this_location() -> str:
-    """The machine and the folder, as a digest. A container without a machine id is known by the folder alone: its
-    host name and network address change at each deployment, which is no clone."""
+    """A digest of machine id and folder. A container without a machine id is identified by its folder alone, since host
+    name and address change with each deployment."""
     try:
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except OSError:
@@ -77,9 +79,9 @@ def file_of(place: str) -> Path:
 
 
 def check(now: datetime) -> str:
-    """Compare, pause all sending when the two do not belong together, and raise the number in both.
+    """Compare database and folder; pause all sending if they do not match; then increment the generation in both.
 
-    Returns why it was paused, or "". Runs before the workers start and at each sweep.
+    Returns why sending was paused, or "". Called before workers start, and by each sweep.
     """
     place = this_location()
     path = file_of(place)
@@ -88,9 +90,9 @@ def check(now: datetime) -> str:
 
 
 def look(now: datetime) -> None:
-    """Before something is sent between two sweeps: pause all sending when the database was restored meanwhile.
+    """Pause all sending if the database was restored since the last sweep; called before sending between two sweeps.
 
-    Costs one query and writes nothing as long as all is well.
+    One query, and no write while database and folder match.
     """
     place = this_location()
     if _suspicion(Installation.objects.filter(place=place).first(), _read(file_of(place)), place):
@@ -104,8 +106,7 @@ def _suspicion(row: Installation | None, folder: InstallationFile | None, place:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process of this folder at a time: what another writes between our two looks would be taken for a restore, or
-    at the first start for a clone."""
+    """Lock the folder: a write of another process between our two reads would look like a restore or a clone."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -123,17 +124,17 @@ def _check(path: Path, place: str, now: datetime) -> str:
         pause(why, now)
     if row is None:
         row = Installation.objects.get_or_create(place=place, defaults={"mark": secrets.token_hex(16)})[0]
-    # Past the folder's number, or a restored database would be found restored again at each start.
+    # Beyond the folder's generation too, or a restored database would be detected again at each start.
     known = max(row.generation, folder.generation if folder and folder.mark == row.mark else 0)
     Installation.objects.filter(place=place, generation__lt=known).update(generation=known)
     Installation.objects.filter(place=place).update(generation=F("generation") + 1)
-    # The database first: a folder that is behind its database proves nothing, and a crash in between is no restore.
+    # The database first: after a crash in between, the folder is behind its database, which does not look restored.
     _write(path, InstallationFile(row.mark, known + 1, place))
     return why
 
 
 def pause(why: str, now: datetime) -> None:
-    """Have all sending wait for a person; who paused it already stays the reason."""
+    """Pause all sending until a person resumes it. If it is paused already, that reason stays."""
     SendingSwitch.current()
     if SendingSwitch.objects.filter(pk=1, paused_at=None).update(paused_at=now, paused_by=None, reason=why):
         logs.event(logger, "sending_paused", logging.WARNING, reason=why)

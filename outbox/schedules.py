@@ -1,4 +1,4 @@
-"""The schedules of the outbox. What runs each half minute has two: django-q2 knows none shorter than a minute."""
+"""The schedules of outbox's tasks. A task each half minute has two, since django-q2's shortest schedule is a minute."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ PLANNED = (
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Make them, or bring them in line; runs after each migrate."""
+    """Create or update the schedules; runs after each migrate."""
     schedules.make_schedules(using, PLANNED)

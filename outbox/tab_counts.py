@@ -1,4 +1,4 @@
-"""How much is over, by account: counted by the clock, since pages should not count a million rows on each look."""
+"""Numbers of final rows by account, counted periodically, since pages must not count a million rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
 @dataclass(frozen=True)
 class StoredCount:
     number: int
-    at: datetime  # of the oldest count in it
+    at: datetime  # time of the oldest count in the sum
 
 
 def put(counted: Iterable[tuple[int, str, int]], accounts: Iterable[int], now: datetime) -> None:
-    """Replace all counts by these: account's pk, status, how many. `accounts`: those that are there still."""
+    """Replace all counts. counted: (account pk, status, number). accounts: pks of the accounts that exist."""
     there = set(accounts)
     rows = [
         OutboxCount(account_id=account, status=status, number=number, counted_at=now)
@@ -34,6 +34,6 @@ def put(counted: Iterable[tuple[int, str, int]], accounts: Iterable[int], now: d
 
 
 def read(rows: QuerySet[OutboxCount]) -> dict[str, StoredCount]:
-    """The sums by status; one query."""
+    """status -> sum over these counts; one query."""
     sums = rows.order_by().values_list("status").annotate(Sum("number"), Min("counted_at"))
     return {status: StoredCount(number, at) for status, number, at in sums}

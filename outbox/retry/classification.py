@@ -1,6 +1,6 @@
-"""What a failure means for a mail: by its phase first, then by reply code, enhanced code and words. Pure.
+"""Classifies failures: by their phase first, then by reply code, enhanced status code and words. Pure.
 
-What then becomes of the mail, and when it is tried again, is `policy`.
+`policy` decides what then becomes of the mail, and when it is tried again.
 
 RFC 5321 4.2 (reply codes) and 3.8 (a lost connection counts as 451), RFC 3463 (enhanced codes; X.4.X is the network and
 routing), RFC 4954 6 (codes of AUTH). The tests of this module hold providers' own sentences.
@@ -24,7 +24,7 @@ _SIGN_IN_WORDS = re.compile(
     r"|\b(?:account|user|mailbox)\b.{0,30}\b(?:disabled|locked|suspended|blocked|inactive|no permission)\b",
     re.IGNORECASE | re.DOTALL,
 )
-# Trouble of the server's own, said with the code of a wrong password; beside words about the secret it means that.
+# Temporary trouble of the server, reported with the code for a wrong password, unless words about the secret are there.
 _PASSING_WORDS = re.compile(
     r"\b535[ -]4\.\d\.\d|\btemporar(?:y|ily)\b|\btry (?:again )?later\b|\btoo many\b"
     r"|\b(?:system|server) (?:is )?busy\b"
@@ -43,7 +43,7 @@ _SIGN_IN_FIRST = re.compile(
 _OF_THE_RECIPIENT = re.compile(
     r"\bRESOLVER\.RST\b|\b5\.7\.13[34]\b|\bsending to this (?:group|mailbox|recipient)\b", re.I
 )
-# "550 Greylisted", "554 temporarily deferred": what 4xx is for, said with 5xx.
+# "550 Greylisted", "554 temporarily deferred": transient refusals with 5xx codes.
 _FOR_NOW_WORDS = re.compile(
     r"gr[ae]y-?\s?list|\btemporar(?:y|ily)\b|\b(?:try|retry)(?: it)?(?: again)? (?:later|in (?:a|\d))"
     r"|\bcome back later\b|(?<!permanently )\bdeferred\b",
@@ -52,13 +52,13 @@ _FOR_NOW_WORDS = re.compile(
 _OF_THE_SESSION = re.compile(
     r"\bcommand\b.{0,40}\b(?:un)?(?:recogni[sz]ed|known|implemented)\b|\bunknown command\b", re.I
 )
-# X.4.X anywhere in the words ("(#4.4.1)" is qmail's way), and no part of an address of the internet.
+# X.4.X anywhere in the words (qmail writes "(#4.4.1)"), but not as part of an IP address.
 _NETWORK_STATUS = re.compile(r"(?<![\d.])[245]\.4\.\d{1,3}(?!\.?\d)")
 _PARTY = (
     r"(?:connections?|sessions?|links?|channel|conversation|socket|peer|remote|relay|prox(?:y|ied)|backend|upstream)"
 )
 _BROKEN = r"(?:lost|dropped|broken|aborted|reset|interrupted|terminated|closed|gone|died|disconnect\w*|unexpectedly)"
-# What a server says that lost the one behind it, or its patience: it cannot know what that one has done with the mail.
+# Words of a server that has lost the connection to its relay, or waited too long: it cannot know what the relay did.
 _LOST_WORDS = re.compile(
     r"time[ds]?[\s-]?outs?\b|\btiming out\b|\bdeadline exceeded|\btook too long\b|\btoo slow\b|\btime limit\b"
     rf"|\b{_PARTY}\b.{{0,60}}\b{_BROKEN}\b|\b{_BROKEN}\b.{{0,40}}\b{_PARTY}\b"
@@ -69,8 +69,8 @@ _LOST_WORDS = re.compile(
     r"|超时|超時|逾時|连接(?:中断|断开|丢失)|タイムアウト",
     re.IGNORECASE | re.DOTALL,
 )
-# A 5xx that names a reason in the mail, its addresses or a policy is an answer, whatever it says of the connection; as
-# does one that has counted the mail's hops.
+# A 5xx with a reason in the mail, its addresses or a policy, or about the number of hops, is a definite answer, even if
+# it mentions the connection.
 _REASON_IN_THE_MAIL = re.compile(r"\b5\.[1267]\.\d{1,3}\b|\bhops?\b|\b(?:mail|routing) loop", re.I)
 _TOO_MANY_RECIPIENTS = re.compile(
     r"\b[45]\.5\.3\b|\btoo many (?:recipients|rcpts?|addresses)\b"
@@ -81,13 +81,15 @@ _TOO_MANY_RECIPIENTS = re.compile(
 
 
 def is_transient_code(code: int) -> bool:
-    """4xx is for now (RFC 5321 4.2.1); 503 "bad sequence" too, as the next session starts the sequence anew."""
+    """Whether the code is transient: 4xx (RFC 5321 4.2.1), and 503 "bad sequence", as a new session may succeed."""
     return 400 <= code < 500 or code == 503
 
 
 def is_for_now(code: int | None, words: str) -> bool:
-    """Whether a recipient who was refused so is tried again. 552 "too many recipients" is meant as 452 (RFC 5321
-    4.5.3.1.10), and a limit on what we send is told with 5xx by many."""
+    """Whether a recipient with this refusal is tried again.
+
+    So is 552 "too many recipients", which means 452 (RFC 5321 4.5.3.1.10), and 5xx about a limit on what we send.
+    """
     if code is None or is_transient_code(code):
         return True
     is_limit = throttling.seconds_to_wait(code, words) is not None
@@ -95,7 +97,7 @@ def is_for_now(code: int | None, words: str) -> bool:
 
 
 def classify(fault: Fault) -> Verdict:
-    """What a failure means for the mail that was tried: a Verdict."""
+    """The meaning of a failure for the mail that was tried."""
     if fault.kind in (Kind.NETWORK, Kind.PROTOCOL):
         return Verdict.UNCERTAIN if fault.phase in AFTER_DOT else Verdict.TRANSIENT
     if fault.kind in (Kind.UNKNOWN, Kind.AWAY):
@@ -108,7 +110,7 @@ def classify(fault: Fault) -> Verdict:
 
 
 def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
-    """A failure before MAIL: no row becomes permanent; the account's queue waits, or needs a new sign-in."""
+    """A failure before MAIL: never permanent for a row; the account's queue waits, or a new sign-in is needed."""
     is_passing = _PASSING_WORDS.search(f"{code} {words}") and not _ABOUT_THE_SECRET.search(words)
     if phase is Phase.AUTH and code == 535 and is_passing:
         return Verdict.THROTTLED
@@ -129,10 +131,10 @@ def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
     if is_transient_code(code) or (code >= 500 and _FOR_NOW_WORDS.search(words)):
         return Verdict.TRANSIENT
     if code in (500, 502) and phase is Phase.MAIL and _OF_THE_SESSION.search(words):
-        return Verdict.TRANSIENT  # the two sides are at different places: no mail is to blame
+        return Verdict.TRANSIENT  # client and server are out of step: not the mail's fault
     if 500 <= code < 600:
         return Verdict.PERMANENT
-    # A 2xx or 3xx where neither belongs: the two sides no longer talk of the same thing.
+    # A 2xx or 3xx in the wrong place: client and server are out of step.
     return Verdict.UNCERTAIN if phase in AFTER_DOT else Verdict.TRANSIENT
 
 
@@ -141,12 +143,12 @@ def _asks_to_sign_in(words: str) -> bool:
 
 
 def is_outcome_unknown(code: int, words: str) -> bool:
-    """Whether a refusal in answer to the final dot leaves open what became of the mail.
+    """Whether a refusal after the end of the mail leaves its outcome unknown.
 
-    The one we talk to may be a proxy, whose relay took the mail before the connection between the two broke. Dovecot's
-    submission service then says "421 4.4.0 Lost connection to relay server".
+    The server may be a proxy whose relay took the mail before the connection between the two broke. Dovecot's
+    submission service then answers "421 4.4.0 Lost connection to relay server".
     """
     if code >= 500 and (_REASON_IN_THE_MAIL.search(words) or throttling.seconds_to_wait(code, words) is not None):
         return False
-    # 42x is the connection itself (RFC 5321 4.2.1: x2z); 44x is how some say what others say as X.4.X.
+    # x2z is about the connection (RFC 5321 4.2.1); some servers use 44x for what others report as X.4.X.
     return code in (420, 421) or 440 <= code < 450 or bool(_NETWORK_STATUS.search(words) or _LOST_WORDS.search(words))

@@ -1,4 +1,4 @@
-"""One failure of an attempt as data: the phase it happened in, of what kind it is, the server's code and words."""
+"""The data types of failures: the phase, the kind, the server's code and words, and the verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """How far an attempt came, in order. The values of DeliveryAttempt.Phase."""
+    """The phases of an attempt, in order; values of DeliveryAttempt.Phase."""
 
     CLAIM = "claim"
     CONNECT = "connect"
@@ -15,30 +15,30 @@ class Phase(StrEnum):
     AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"
-    DATA = "data"  # the mail is being written; the server lacks its end, so it cannot take it
-    DOT = "dot"  # the final dot is being written or is with the server
+    DATA = "data"  # the content is being written; without its end the server cannot take the mail
+    DOT = "dot"  # the end of the mail is being written, or was
     ACCEPTED = "accepted"
 
 
-# Nothing of any mail was said: whatever fails here is about the server, the way to it or the sign-in.
+# Before any mail: a failure here is about the server, the network or the sign-in.
 OPENING = (Phase.CONNECT, Phase.TLS, Phase.AUTH)
-# From here on only the server's answer tells whether it took the mail.
+# Only the server's answer tells whether it took the mail.
 AFTER_DOT = (Phase.DOT, Phase.ACCEPTED)
 
 
 class Kind(StrEnum):
-    """What a failure is, seen from the client."""
+    """The kind of a failure, as the client saw it."""
 
-    NETWORK = "network"  # refused, lost, timed out, certificate
-    PROTOCOL = "protocol"  # an answer that is no SMTP reply, half of one, or one to nothing that was asked
-    REPLY = "reply"  # a proper reply with a code that refuses
-    UNKNOWN = "unknown"  # the server does not know a parameter that it offered, so the mail was left without its end
-    AWAY = "away"  # this worker cannot read the stored mail, which may lie where another one can
-    LOCAL = "local"  # found here before asking: too large, no STARTTLS, stored mail missing
+    NETWORK = "network"  # connection refused, lost or timed out; certificate not trusted
+    PROTOCOL = "protocol"  # not an SMTP reply, half of one, or an unsolicited one
+    REPLY = "reply"  # a reply with a refusing code
+    UNKNOWN = "unknown"  # the server refused a parameter of an extension it offers; the end was not written
+    AWAY = "away"  # this worker cannot read the stored mail, but another one may
+    LOCAL = "local"  # found before any connection: too large, no STARTTLS, stored mail missing
 
 
 class Verdict(StrEnum):
-    """What a failure means for the row; values of DeliveryAttempt.Outcome."""
+    """The meaning of a result for the row; values of DeliveryAttempt.Outcome."""
 
     ACCEPTED = "accepted"
     PARTIAL = "partial"
@@ -52,7 +52,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One failure. `phase` is the one it happened in; `reply` the server's words, or ours when it said none."""
+    """One failure. phase: in which it happened. reply: the server's words, or a sentence of ours if there are none."""
 
     phase: Phase
     kind: Kind

@@ -1,4 +1,4 @@
-"""When to try again, and when to leave it to a person. Pure: no I/O, no models; `now` is handed in."""
+"""Decides whether and when a failed mail is tried again, or waits for a person. Pure; `now` is handed in."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from outbox.retry.faults import Fault, Kind, Phase, Verdict
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
 UNREACHABLE_CAP_SECONDS = 300.0
-# Our own stored mail cannot be read: a minute, doubled, a quarter of an hour at most; so many looks take two hours;
-# one that the store does not have is a person's question then.
+# When the stored mail cannot be read: waits of a minute, doubled each time, at most a quarter of an hour. MOST_LOOKS
+# tries take two hours; then a file that the store does not have is a permanent failure.
 AWAY_BASE_SECONDS, AWAY_CAP_SECONDS, MOST_LOOKS = 30.0, 900.0, 12
 THROTTLED_CAP_SECONDS = 900.0
-LIMIT_CAP_SECONDS = 3600.0  # of a limit that is told with 5xx: by the hour or the day
+LIMIT_CAP_SECONDS = 3600.0  # for limits reported with 5xx, which are per hour or day
 __all__ = ["Fault", "Kind", "Phase", "Verdict", "classify", "is_for_now", "is_transient_code"]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What the decision needs to know of the row at its claim."""
+    """What the decision needs of the row, as it was claimed."""
 
     retries: int
     created_at: datetime
@@ -32,7 +32,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class RetryLimits:
-    """Seconds, and the age at which the workers stop."""
+    """The base of the backoff, and the age at which a mail is given up."""
 
     base_seconds: float
     give_up_after: timedelta
@@ -40,7 +40,7 @@ class RetryLimits:
 
 @dataclass(frozen=True)
 class Settlement:
-    """What becomes of the row: `status` is sent or failed, `hold` "" when the workers go on by themselves."""
+    """The row's new state. status: "sent" or "failed". hold: "" if workers try again, else why a person is needed."""
 
     status: str
     hold: str
@@ -55,18 +55,20 @@ def error_code(fault: Fault) -> ErrorCode:
 
 
 def backoff_seconds(retries: int, base_seconds: float) -> float:
-    """The wait after a failure that made `retries` what it is: base * 2^retries, the exponent capped."""
+    """The wait after a failure: base * 2^retries, `retries` counting this failure; the exponent is capped."""
     return base_seconds * float(2 ** min(retries, MAX_EXPONENT))
 
 
 def lapse_seconds(lapses: int, base_seconds: float) -> float:
-    """The wait of a row whose workers died or lost it `lapses` times in a row: none at first, as a restart is common;
-    then longer and longer, as the mail itself may be what takes its worker down."""
+    """The wait of a row whose claim expired `lapses` times in a row.
+
+    None for LAPSES_BY_CHANCE, since restarts are common; then exponential, as the mail itself may kill its worker.
+    """
     return 0.0 if lapses <= LAPSES_BY_CHANCE else backoff_seconds(lapses - LAPSES_BY_CHANCE, base_seconds)
 
 
 def settle_failure(tried: Tried, verdict: Verdict, code: str, *, limits: RetryLimits, now: datetime) -> Settlement:
-    """Decide what becomes of a row whose attempt failed as `verdict`. Throttling is settled by settle_throttled."""
+    """The new state of a row after a failed attempt with this verdict; for THROTTLED see settle_throttled()."""
     if verdict is Verdict.UNCERTAIN:
         return _held(tried.retries, "uncertain", code, verdict, now)
     if verdict is Verdict.SIGN_IN:
@@ -81,7 +83,8 @@ def settle_failure(tried: Tried, verdict: Verdict, code: str, *, limits: RetryLi
 
 
 def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: RetryLimits, now: datetime) -> Settlement:
-    """The server asked to wait: the row waits with its queue and loses no attempt, unless it is too old."""
+    """The new state after the server asked to wait: the row waits until `until` and no retry is counted, unless it is
+    too old."""
     if now - tried.created_at > limits.give_up_after:
         return _held(tried.retries, "gave_up", code, Verdict.THROTTLED, now)
     return Settlement("failed", "", tried.retries, until, code, Verdict.THROTTLED)
@@ -90,9 +93,11 @@ def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: RetryL
 def settle_away(
     tried: Tried, looks: int, code: str, *, is_gone: bool, limits: RetryLimits, now: datetime
 ) -> Settlement:
-    """The stored mail could not be read, at the `looks`-th look for it: the mail is not to blame and loses nothing. A
-    store that is away is waited for, however long: nothing was sent, so there is nothing to ask a person. A file that
-    the store says `is_gone` must not be looked for until the mail is too old."""
+    """The new state after the stored mail could not be read for the `looks`-th time; no retry is counted.
+
+    A store that cannot be reached is waited for until the mail is too old. With `is_gone` (the store works and has no
+    such file), it is a permanent failure after MOST_LOOKS.
+    """
     verdict = Verdict.PERMANENT if is_gone and looks >= MOST_LOOKS else Verdict.TRANSIENT
     if verdict is Verdict.PERMANENT or now - tried.created_at > limits.give_up_after:
         return settle_failure(tried, verdict, code, limits=limits, now=now)
@@ -101,19 +106,21 @@ def settle_away(
 
 
 def _held(retries: int, hold: str, code: str, verdict: Verdict, now: datetime) -> Settlement:
-    # A hold is lifted by a person, whose click must then not be told to wait: due at once.
+    # Due at once: when a person lifts the hold, the mail must not have to wait.
     return Settlement("failed", hold, retries, now, code, verdict)
 
 
 def settle_accepted(
     tried: Tried, refused_codes: Iterable[int | None], *, limits: RetryLimits, now: datetime
 ) -> Settlement:
-    """Decide after the server took the mail: `refused_codes` are of the recipients that still lack it, None of one who
-    was refused for now whatever the code."""
+    """The new state after the server accepted the mail.
+
+    `refused_codes`: one for each recipient that was refused; None for a transient refusal whatever its code.
+    """
     codes = list(refused_codes)
     if not codes:
         return Settlement("sent", "", tried.retries, now, "", Verdict.ACCEPTED)
-    # While one can still get it by waiting, the workers go on with that one; the refused for good come after.
+    # While a retry may help any recipient, workers go on; recipients refused for good need a person afterwards.
     waits = any(code is None or is_transient_code(code) for code in codes)
     verdict = Verdict.TRANSIENT if waits else Verdict.PERMANENT
     settled = settle_failure(tried, verdict, ErrorCode.PROVIDER.value, limits=limits, now=now)
@@ -125,7 +132,7 @@ def settle_accepted(
 def unavailable_seconds(
     verdict: Verdict, failures: int, words: str, base_seconds: float, code: int | None = None
 ) -> float:
-    """How long to leave a server alone after `failures` in a row, its own stated wait honoured."""
+    """Seconds of backoff for a server after `failures` in a row; at least the wait that its words state."""
     if verdict is Verdict.THROTTLED:
         base = throttling.seconds_to_wait(code or 421, words) or throttling.USUAL_SECONDS
         cap = LIMIT_CAP_SECONDS if code and code >= 500 else THROTTLED_CAP_SECONDS

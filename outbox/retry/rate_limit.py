@@ -1,4 +1,4 @@
-"""How fast an account may send: a pure decision, `now` handed in."""
+"""The rate limit of an account: when the next mail may be sent. Pure; `now` is handed in."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 
 
 def following_at(now: datetime, per_minute: int) -> datetime:
-    """When the mail after the one that goes out now may go: evenly apart, so that no minute ever sees more than the
-    limit, wherever it begins, whoever stopped and started in between."""
+    """When the next mail may be sent after one that is sent now. Mails are evenly spaced, so that no minute, wherever
+    it begins, has more than the limit, also across restarts."""
     return now + timedelta(seconds=60 / per_minute)
 
 
 def wait_seconds(next_at: datetime | None, per_minute: int | None, now: datetime) -> float:
-    """How long to wait before the next mail. A time beyond one interval is of an older limit or another clock."""
+    """Seconds to wait before the next mail. A `next_at` beyond one interval comes from an older limit or another clock,
+    and is cut."""
     if next_at is None or not per_minute:
         return 0.0
     return max(0.0, min((next_at - now).total_seconds(), 60 / per_minute))

@@ -1,8 +1,8 @@
-"""Which refusals say that we send too fast or too much, and not that something is wrong with a mail. Pure.
+"""Recognises refusals that say that we send too fast or too much, rather than that a mail is wrong. Pure.
 
-Neither code nor enhanced code tells: 450, 451, 452 and 454 all occur, and 4.7.1 is greylisting as often as a limit. So
-the words decide, after what surely is about one recipient or one mail was taken out. The tests of this module
-hold the replies that servers are known to give.
+Codes do not tell: 450, 451, 452 and 454 all occur, and 4.7.1 is greylisting as often as a limit. So the words decide,
+after refusals that are surely about one recipient or one mail were excluded. The tests contain replies of known
+servers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-USUAL_SECONDS = 30.0  # before the first doubling; see retry.unavailable_seconds
+USUAL_SECONDS = 30.0  # first wait, which is then doubled; see policy.unavailable_seconds
 _STATED_WAIT = re.compile(
     r"(?:try(?:ing)? again|retry|wait|come back)\D{0,20}(\d{1,5})\s*(s|sec|second|m|min|minute|h|hr|hour)s?\b",
     re.IGNORECASE,
@@ -33,16 +33,16 @@ def _rule(words: str, seconds: float = USUAL_SECONDS) -> ThrottlingRule:
     return ThrottlingRule(re.compile(words, re.IGNORECASE | re.DOTALL), seconds)
 
 
-# The first that is found counts.
+# The first rule that matches counts.
 RULES = (
-    # So many a second (Amazon SES): over within moments, and minutes of silence would be most of the rate.
+    # Limits per second (Amazon SES) are over within moments: waiting minutes would waste most of the rate.
     _rule(r"\bmaximum\b.{0,20}\bsending rate exceeded", 2.5),
     _rule(r"\b(daily|24.?hour)\b.{0,40}\b(quota|limit)\b.{0,20}\bexceeded|\bexceeded\b.{0,40}\bdaily\b", 450.0),
     _rule(r"\bhourly\b.{0,40}\b(quota|limit)\b|\bper hour\b|\bhour\b.{0,20}\b(limit|exceeded)", 150.0),
     _rule(r"\bthrottl"),
     _rule(r"\brate.?limit|\brate\b.{0,60}\bexceed|\bexceed.{0,60}\brate\b|\bunusual rate\b"),
     _rule(r"\btoo (fast|quickly|frequent)|\bslow(ing)? down\b|\bunexpected volume\b"),
-    # Not "too many recipients" alone: that is this one mail. Postfix's "from" says whom it counts.
+    # Not "too many recipients" alone, which is about this mail. With "from", Postfix counts those of a client.
     _rule(r"\btoo (many|much) (?!recipients\b(?! from)|hops|received|errors? in)(\w+ ){0,3}?"
           r"(mails?|e-?mails?|messages?|connections?|sessions?|logins?|attempts?|requests?|recipients?|auth\w*)\b"),
     _rule(r"\b(connections?|threads?) (rate )?limit\b"),
@@ -53,8 +53,8 @@ RULES = (
 )  # fmt: skip
 
 
-# Limits that are told with 5xx, as if each mail were to blame: the account has sent what it may for an hour or a day,
-# or was stopped as a source of spam. Waiting helps, or a person at the provider; the mails are not at fault.
+# Limits reported with 5xx, as if the mail were at fault: the account has used up its hour or day, or was blocked as a
+# source of spam. Waiting helps, or a person at the provider.
 _SPENT_SECONDS = 450.0
 _WHILE = (
     r"(?:(?:per|an?|each|every|within|in|the last|for (?:the|this))\s+(?:the last\s+)?(?:\d+\s*-?\s*)?"
@@ -101,20 +101,19 @@ def _limit_seconds(words: str) -> float | None:
 
 
 def seconds_to_wait(code: int, words: str) -> float | None:
-    """What a refusal with this code and these words asks us to wait at first; None: it does not say that we send too
-    fast or too much."""
+    """The first wait, in seconds, for a refusal because we send too fast or too much; None for any other refusal."""
     if 500 <= code < 600:
         return _limit_seconds(words)
     if not 400 <= code < 500 or _NOT_OUR_PACE.search(words):
         return None
     if found := next((rule for rule in RULES if rule.words.search(words)), None):
         return found.seconds
-    # "4.7.x, try again in 60 seconds": a policy (RFC 3463, X.7.X) that names a time is a limit, too.
+    # "4.7.x, try again in 60 seconds": a policy (RFC 3463, X.7.X) that states a time is a limit as well.
     return USUAL_SECONDS if re.search(r"\b4\.7\.\d", words) and stated_wait_seconds(words) else None
 
 
 def stated_wait_seconds(words: str) -> float:
-    """The wait a server names in its words ("try again in 5 minutes"), an hour at most, 0 when it names none."""
+    """The wait stated in the server's words ("try again in 5 minutes"), in seconds; at most an hour; 0 for none."""
     if not (found := _STATED_WAIT.search(words)):
         return 0.0
     return float(min(int(found[1]) * _SECONDS_OF[found[2][0].lower()], 3600))
