@@ -75,7 +75,7 @@ def test_strangers_have_a_share_of_the_connections_and_little_time(
 NOISE = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\0" * 600, b"\xff" * 4000, b'EHLO x\r\nMAIL FROM:<"\r\n')
 
 
-def test_noise_stops_nothing(submission: Submission, ops: Account, secret: str) -> None:
+def test_noise_from_a_stranger_stops_no_program(submission: Submission, ops: Account, secret: str) -> None:
     for port, noise in itertools.product((submission.starttls, submission.tls), NOISE):
         with contextlib.suppress(OSError), socket.create_connection(("localhost", port)) as stranger:
             stranger.sendall(noise)

@@ -64,7 +64,7 @@ def test_an_uncertain_mail_is_decided_by_a_person(operator: Client, account: Acc
     assert (second.status, second.hold, second.retries) == ("failed", "", 0)
 
 
-def test_cancel_is_final(operator: Client, account: Account) -> None:
+def test_a_cancelled_mail_is_never_sent(operator: Client, account: Account) -> None:
     rows = in_every_state(account)
     assert "it is never sent" in post(operator, "outbox:cancel", rows["queued"].pk, confirmed=1)
     rows["queued"].refresh_from_db()

@@ -47,7 +47,9 @@ def reason() -> str:
         (("a", 5), InstallationFile("a", 5, "elsewhere"), CLONED),
     ],
 )
-def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> None:
+def test_a_database_behind_its_folder_or_without_its_mark_is_suspicious(
+    database: Any, in_folder: Any, expected: str
+) -> None:
     assert suspicion(database, in_folder, "here", is_new=database is None) == expected
 
 

@@ -16,9 +16,12 @@ from mailbox.models import Account, Folder, Lease, SyncRun, SyncState
 from mailbox.scheduler import runner
 from mailbox.sync import account_session, folder_sync
 from outbox import connection_check
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 
@@ -28,14 +31,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, {1: Mail(mail(1))}).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def saying(words: str) -> Callable[[Talk, str, str], bool]:

@@ -79,7 +79,7 @@ def test_a_group_without_addresses_is_shown_as_written() -> None:
         (b"nul\x00 inside", "nul\ufffd inside"),
     ],
 )
-def test_subjects_are_decoded(written: bytes, subject: str) -> None:
+def test_subjects_are_decoded_however_they_are_encoded(written: bytes, subject: str) -> None:
     assert field("Subject", written).subject == subject
 
 

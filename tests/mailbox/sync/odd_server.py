@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from mailbox.models import Account, Quarantine
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap
+
+__all__ = ["account"]
 
 
 @pytest.fixture
@@ -19,14 +22,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, {uid: Mail(mail(uid)) for uid in (1, 2, 3)}).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def all_stored(account: Account, server: ScriptedImap) -> bool:

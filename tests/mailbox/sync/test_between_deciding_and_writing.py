@@ -16,9 +16,12 @@ from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync
 from mailbox.sync.prefetch import Prefetcher
 from tests import rows
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MAILS = 9
@@ -29,14 +32,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, {uid: Mail(mail(uid)) for uid in range(1, MAILS + 1)}).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 @pytest.fixture

@@ -17,11 +17,14 @@ from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncRu
 from mailbox.scheduler import runner
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail, on_server, stored
 from tests.mailbox.sync.test_uidvalidity import dated
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.imap_script import Box, ScriptedImap, Talk
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 
@@ -31,14 +34,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def rename(dovecot: Dovecot, account: Account, former: str, name: str) -> None:

@@ -12,9 +12,12 @@ from mailbox.scheduler import runner
 from mailbox.search import results as search_results
 from mailbox.sync import folder_sync
 from mailbox.tasks import sync as sync_tasks
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.test_uidvalidity import bodies_asked_for, dated
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Box, ScriptedImap
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 ALL, SPAM, TRASH = "[Gmail]/All Mail", "[Gmail]/Spam", "[Gmail]/Trash"
@@ -44,14 +47,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def run(account: Account) -> SyncRun:

@@ -1,6 +1,6 @@
 """A server restored from a backup gives old UIDs to new mail and keeps its UIDVALIDITY: all of it is fetched."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -12,9 +12,12 @@ from mailbox.models import Account, Message, MessagePlace, Quarantine, Retention
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import flags_and_expunges, folder_sync
 from prx_email_site.retention import sweep
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -30,14 +33,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, {uid: dated(uid) for uid in range(1, 11)}).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def restore(server: ScriptedImap, first_lost: int, *new: int) -> None:

@@ -21,9 +21,12 @@ from outbox.compose.attachments import AttachmentContent
 from outbox.compose.build import Request
 from outbox.errors import StorageFailed
 from outbox.models import Draft, OutboxMessage
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(hours=25)
@@ -34,14 +37,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, {1: Mail(mail(1)), 2: Mail(mail(2))}).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What is no longer true does no harm: a former folder's news, a restored server's numbers, a worker that slept."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,13 @@ from mailbox.storage import raw_store
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync import folder_sync, job
 from mailbox.sync.account_session import signed_in
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.mailbox.sync.test_sync_truth import once
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 
@@ -30,14 +33,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server.capabilities = "IMAP4rev1 ENABLE CONDSTORE QRESYNC"
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def another_worker_takes_over(account: Account, **options: Any) -> None:

@@ -1,6 +1,6 @@
 """UIDVALIDITY changed: what is surely the same is kept without a download, the rest is fetched, nothing is lost."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -22,9 +22,12 @@ from mailbox.models import (
 from mailbox.scheduler import runner
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync, uidvalidity
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk
+
+__all__ = ["account"]
 
 pytestmark = pytest.mark.django_db
 
@@ -40,14 +43,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, {uid: dated(uid) for uid in range(1, 7)}).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
-    return make_account(
-        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
-        smtp_host="localhost", smtp_port=1,
-    )  # fmt: skip
 
 
 def renumbered(server: ScriptedImap, by: int = 100) -> None:

@@ -149,7 +149,7 @@ def test_hostile_reports_are_bounded() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(POSTFIX)), st.binary(max_size=20)), max_size=6))
-def test_no_bytes_raise(changes: list[tuple[int, bytes]]) -> None:
+def test_no_changed_bytes_raise_an_exception(changes: list[tuple[int, bytes]]) -> None:
     for original in (POSTFIX, QMAIL):
         raw = original
         for at, put in changes:

@@ -169,7 +169,7 @@ def test_a_viewer_keeps_no_draft(client: Client, account: Account, make_user: Ca
     assert client.get(SAVE).status_code == 405
 
 
-def test_discarding_asks_first(operator: Client, user: User) -> None:
+def test_discarding_a_draft_asks_first(operator: Client, user: User) -> None:
     draft = Draft.objects.create(user=user, subject="Old")
     url = reverse("outbox:draft_discard", args=[draft.pk])
     assert '<input type="hidden" name="version" value="1">' in operator.get(url).content.decode()

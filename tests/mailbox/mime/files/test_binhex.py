@@ -60,7 +60,7 @@ def test_a_damaged_one_is_none(cut: int) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(LETTERS, max_size=200).map(str.encode))
-def test_no_bytes_raise(code: bytes) -> None:
+def test_no_bytes_raise_an_exception(code: bytes) -> None:
     binhex.read(code)
 
 
