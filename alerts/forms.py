@@ -22,7 +22,7 @@ class AlertForm(forms.Form):
     """A new alert, or with `rule` one that is there. A stored secret is never shown again."""
 
     channel = forms.ChoiceField(
-        label=_("Told by"), choices=[(Channel.MAIL, _("Mail")), (Channel.WEBHOOK, _("Webhook"))]
+        label=_("Notified by"), choices=[(Channel.MAIL, _("Mail")), (Channel.WEBHOOK, _("Webhook"))]
     )
     user = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("username"),

@@ -129,7 +129,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     rule = get_object_or_404(AlertRule.objects.select_related("user", "account"), pk=pk)
     record(request, "delete_alert", f"alert:{pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
     rule.delete()
-    messages.success(request, gettext("The alert was deleted: nobody is told by it any more."))
+    messages.success(request, gettext("The alert was deleted: it notifies nobody any more."))
     return redirect("alerts:list")
 
 
