@@ -7,17 +7,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict, Unpack
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from mailbox.db.lock_timeout import in_words
 from outbox import restore_guard
-from outbox.actions import rescheduling, transitions
+from outbox.actions import correcting, rescheduling, transitions
 from outbox.actions.transitions import AS_IT_IS, ShownState
 from outbox.answers import ApiError, ApiResponse, SendResult, result_of, words_of
 from outbox.compose import create as compose_create
@@ -27,7 +28,7 @@ from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.compose.submitted_mail import Submitted
 from outbox.delivery import deliver
-from outbox.errors import ErrorCode, OutboxError
+from outbox.errors import ErrorCode, OutboxError, ValidationFailed
 from outbox.models import OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 
@@ -211,6 +212,29 @@ def mark_as_sent(outbox_id: int, attempt: int, *, user: User | None) -> ApiRespo
     def act() -> ApiResponse:
         transitions.mark_as_sent(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
         return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def correct_addresses(outbox_id: int, corrected: Mapping[str, str], attempt: int, *, user: User | None) -> ApiResponse:
+    """Send a mail that was refused for good to other addresses and cancel the refused one; a worker delivers it.
+
+    The answer is of the new mail. `corrected`: a recipient's address -> the address in its place, "" to leave it out.
+    `attempt`: the number of the refused attempt.
+    """
+
+    def act() -> ApiResponse:
+        row = transitions.find_row(outbox_id)
+        keys = {each.address: each.pk for each in correcting.lacking(row)}
+        if unknown := corrected.keys() - keys.keys():
+            words = gettext("%(address)s is no recipient that this mail was refused for.")
+            raise ValidationFailed(words % {"address": min(unknown)})
+        typed = {keys[address]: instead for address, instead in corrected.items()}
+        pk = correcting.correct(outbox_id, typed, user=user, now=timezone.now(), seen=ShownState(attempt))
+        if pk is None:
+            raise ValidationFailed(gettext("No address was changed, so nothing was sent."))
+        delivery_tasks.queue_delivery()
+        return _standing(pk)
 
     return _answered(act, outbox_id)
 

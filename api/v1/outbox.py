@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -18,7 +18,17 @@ from api.v1.common import FAILURES, asked_accounts, caller_of, seen
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
 from api.v1.files import ATTACHED, FILE, as_mail, attached_file, file_answer, of_type
-from api.v1.outbox_shapes import Decision, OutboxFilter, OutboxHead, OutboxWhole, Reschedule, Retry, SeenReports
+from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
+from api.v1.outbox_shapes import (
+    Corrections,
+    Decision,
+    OutboxFilter,
+    OutboxHead,
+    OutboxWhole,
+    Reschedule,
+    Retry,
+    SeenReports,
+)
 from api.v1.sending import standing
 from mailbox.views.pagination import cut
 from mailbox.views.reading.message_parts import raw_or_404
@@ -130,6 +140,20 @@ def mark_as_sent(request: HttpRequest, pk: Path[Number], given: Decision) -> Ans
     """Somebody knows that an uncertain mail went out by this attempt."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.mark_as_sent(pk, given.attempt, user=user))
+
+
+@router.post("/outbox/{pk}/correct-addresses", response=DONE, operation_id="correct_addresses", openapi_extra=IF_MATCH)
+def correct_addresses(
+    request: HttpRequest, pk: Path[Number], given: Corrections, idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[SendState]] | HttpResponse:
+    """Send a mail that was refused for good to corrected addresses, and to nobody who has it; the refused one is
+    cancelled. The answer is of the new mail."""
+    user = caller_of(request).token.user
+
+    def correct() -> outbox_api.ApiResponse:
+        return outbox_api.correct_addresses(pk, given.addresses, given.attempt, user=user)
+
+    return once(request, idempotency_key, lambda: Status(200, _done(request, pk, correct)))
 
 
 @router.post("/outbox/{pk}/send-again", response=DONE, operation_id="send_again", openapi_extra=IF_MATCH)

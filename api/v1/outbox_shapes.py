@@ -15,6 +15,7 @@ from mailbox.views.requests import Refused
 from outbox.actions import results
 from outbox.actions.estimate import BulkEstimate
 from outbox.actions.filters import NoSuchFilter, OutboxFilters
+from outbox.compose.addresses import MAX_RECIPIENTS
 from outbox.models import DeliveryAttempt, DeliveryReport, Operation, OutboxAttachment, OutboxMessage, OutboxRecipient
 
 REPORTS_SHOWN = 50
@@ -115,6 +116,14 @@ class Retry(Asked):
 class Decision(Asked):
     attempt: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         description="The number of the attempt that is decided about; refused when a later one was made."
+    )
+
+
+class Corrections(Decision):
+    addresses: dict[str, Annotated[str, Field(max_length=320)]] = Field(
+        min_length=1,
+        max_length=MAX_RECIPIENTS,
+        description="The address to write to in place of each that was refused; empty: nobody.",
     )
 
 

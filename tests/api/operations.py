@@ -25,6 +25,7 @@ from mailbox.models import (
     SyncRun,
     SyncRunFolder,
 )
+from outbox import api
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest, create
@@ -118,9 +119,21 @@ def of_outbox(account: Account) -> dict[str, Operation]:
         "cancel": Operation("post", f"/outbox/{queued.pk}/cancel", None, OPERATE),
         "mark_as_sent": Operation("post", f"/outbox/{failed.pk}/mark-as-sent", {"attempt": number}, OPERATE),
         "send_again": Operation("post", f"/outbox/{failed.pk}/send-again", {"attempt": number}, OPERATE),
+        "correct_addresses": _correction(account),
         "list_events": Operation("get", "/events?after=0", of="list"),
         **of_one_mail(account),
     }
+
+
+def _correction(account: Account) -> Operation:
+    """Of a mail that was written and then refused."""
+    made = api.queue(account.pk, "anm@example.com", "Hi", "Dear Ann")
+    assert made.data
+    row = OutboxMessage.objects.get(pk=made.data.outbox_id)
+    number = attempt(row, outcome="permanent", finished_at=timezone.now()).number
+    OutboxMessage.objects.filter(pk=row.pk).update(status="failed", hold="permanent")
+    body = {"attempt": number, "addresses": {"anm@example.com": "ann@example.com"}}
+    return Operation("post", f"/outbox/{row.pk}/correct-addresses", body, OPERATE)
 
 
 def of_one_mail(account: Account) -> dict[str, Operation]:
