@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,7 +86,9 @@ def _listed(client: Any, command: str, *more: str, pattern: str = "*") -> list[t
     status, lines = beneath._simple_command(command, '""', client._normalise_folder(pattern), *more)
     client._checkok(command.lower(), status, lines)
     _, found = beneath._untagged_response(status, lines, command)
-    return [row for each in _rows(found) if (row := _row(client, each)) is not None]
+    rows = [row for each in _rows(found) if (row := _row(each)) is not None]
+    names = {name for *_, name in rows}
+    return [(flags, delimiter, _shown(client, name, names)) for flags, delimiter, name in rows]
 
 
 def _rows(found: list[Any]) -> list[list[Any]]:
@@ -105,8 +107,8 @@ def _rows(found: list[Any]) -> list[list[Any]]:
     return rows
 
 
-def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
-    """One folder; None for an answer that makes no sense, which must not hide the others."""
+def _row(items: list[Any]) -> tuple[list[bytes], bytes | None, bytes] | None:
+    """One folder, its name as the server wrote it. None for an answer that makes no sense: it must not hide others."""
     first = items[0]
     head, literal = first if isinstance(first, tuple) else (first, None)
     found = _ROW.fullmatch(head) if isinstance(head, bytes) else None
@@ -115,13 +117,18 @@ def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
     name = _name_in(found[3], literal)
     if not name:  # NIL, or nothing: what tells of the delimiter only (RFC 3501, 6.3.8)
         return None
-    flags, delimiter = (found[1] or b"").split(), _delimiter(found[2])
+    return (found[1] or b"").split(), _delimiter(found[2]), name
+
+
+def _shown(client: Any, name: bytes, beside: Collection[bytes]) -> str:
+    """The folder's name as text, the same in each list of this connection."""
     if not client.folder_encode:
-        return flags, delimiter, text(name)
-    shown = folder_names.decoded(name)
+        return text(name)
+    shown = next((known for known, written in client.written_names.items() if written == name), "")
+    shown = shown or folder_names.decoded(name, beside)
     if folder_names.ways_to_write(shown)[0] != name:
         client.written_names[shown] = name
-    return flags, delimiter, shown
+    return shown
 
 
 def _delimiter(written: bytes) -> bytes | None:

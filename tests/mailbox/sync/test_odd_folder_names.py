@@ -45,6 +45,26 @@ def test_a_folder_is_opened_by_the_name_that_the_server_wrote(
     assert Folder.objects.get(name=shown).gone_at is None
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ((b"R&-D", b"R&D"), ("R&D", "R&D [raw]")),
+        ((b"Entw&APw-rfe", b"Entw\xc3\xbcrfe", b"Entw\xfcrfe"), ("Entwürfe", "Entwürfe [raw]", "Entwürfe [Latin-1]")),
+        ((b"Entw\xc3\xbcrfe", b"Entw\xfcrfe"), ("Entwürfe", "Entwürfe [Latin-1]")),
+    ],
+)
+def test_folders_whose_names_have_one_text_stay_apart(
+    account: Account, server: ScriptedImap, written: tuple[bytes, ...], shown: tuple[str, ...], order: int
+) -> None:
+    server.listed += [b'() "/" "' + name + b'"' for name in written[::order]]
+    server.boxes = {name.decode("latin-1"): Box({uid: Mail(mail(uid))}) for uid, name in enumerate(written, 1)}
+    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", *shown}
+    for name in shown:
+        sync(account, name)
+    assert {(folder, uid) for folder, uid, _ in stored(account)} == {(name, uid) for uid, name in enumerate(shown, 1)}
+
+
 WRITTEN = {
     b'() "/" Sent Items': "Sent Items",
     b'()  "/"  "Two"': "Two",
