@@ -57,7 +57,7 @@ class PreparedAttempt:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedAttempt:
     """The outcome of a failed attempt, and until when the account's queue waits if the server is at fault."""
 
     ending: AttemptOutcome
@@ -182,7 +182,7 @@ def of_fault(
     failures: int,
     now: datetime,
     refused: dict[str, Reply] | None = None,
-) -> Failure:
+) -> FailedAttempt:
     """The outcome of a failed attempt. failures: of the server in a row, with this one. refused: recipient -> reply, of
     those refused before the failure."""
     verdict, error_code = retry_policy.classify(fault), (work.code or retry_policy.error_code(fault)).value
@@ -202,7 +202,7 @@ def of_fault(
         until = min(until, settled.next_attempt_at) if not settled.hold else until
     phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DOT
     ending = AttemptOutcome(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
-    return Failure(ending, until)
+    return FailedAttempt(ending, until)
 
 
 def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> AttemptOutcome:

@@ -41,7 +41,7 @@ class Recurrence:
 
 
 @dataclass(frozen=True)
-class Reply:
+class AttendeeReply:
     """An attendee's answer: `status` is PARTSTAT, upper case; `person` as `Ann <ann@example.com>`."""
 
     status: str
@@ -68,7 +68,7 @@ class CalendarEvent:
     recurrence: Recurrence | None = None
     place: str = ""
     organizer: str = ""
-    reply: Reply | None = None
+    reply: AttendeeReply | None = None
     attendees: int = 0
 
 
@@ -148,8 +148,8 @@ def _person(each: _Property) -> str:
     return f"{name} <{_text(address)}>" if name and name != address else _text(address)
 
 
-def _reply(attendee: _Property) -> Reply:
-    return Reply(attendee.parameters.get("PARTSTAT", "").upper(), _person(attendee))
+def _reply(attendee: _Property) -> AttendeeReply:
+    return AttendeeReply(attendee.parameters.get("PARTSTAT", "").upper(), _person(attendee))
 
 
 def _recurrence(rule: str) -> Recurrence:

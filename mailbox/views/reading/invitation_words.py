@@ -9,7 +9,7 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.mime.files.icalendar import CalendarEvent, Recurrence, Reply
+from mailbox.mime.files.icalendar import AttendeeReply, CalendarEvent, Recurrence
 
 _EVERY = {
     "DAILY": ngettext_lazy("Every day", "Every %(number)s days", "number"),
@@ -59,7 +59,7 @@ def words_of(event: CalendarEvent) -> InvitationWords:
     )
 
 
-def _answer(reply: Reply) -> str:
+def _answer(reply: AttendeeReply) -> str:
     return _ANSWERS.get(reply.status, _("%(person)s answers")) % {"person": reply.person}
 
 
