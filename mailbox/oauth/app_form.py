@@ -1,4 +1,4 @@
-"""The form of one provider: what the site is there. Secrets are typed once and never rendered back."""
+"""The form of the site's registration at one provider. Secrets are typed once and never rendered back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ONLY = {  # field -> the providers it is asked for
 
 
 class AppForm(forms.Form):
-    """Of one row, whose kind decides which fields there are."""
+    """Edits one OAuthApp; its kind decides which fields the form has."""
 
     name = forms.CharField(label=_("Name on the button"), max_length=60)
     discovery_url = forms.CharField(
@@ -122,7 +122,7 @@ class AppForm(forms.Form):
         return cleaned
 
     def save(self) -> OAuthApp:
-        """Keep it; grants that failed by the former secret are tried again."""
+        """Save the row, and have grants that failed because of the former secret tried again."""
         app, given = self.app, self.cleaned_data
         is_new_document = bool(given.get("discovery_url")) and given["discovery_url"] != app.discovery_url
         for name in ("name", "discovery_url", "tenant", "scopes", "application_scopes", "ca_certificate", "client_id"):
@@ -146,7 +146,7 @@ class AppForm(forms.Form):
 
 
 def try_again(app: OAuthApp) -> None:
-    """Let the grants be asked for at once that failed because of the site's own id, secret or key."""
+    """Have grants refreshed again at once that failed because of the site's own id, secret or key."""
     failed = OAuthGrant.objects.not_ended().filter(app=app).exclude(failure="")
     transports = Transport.objects.filter(grant__in=failed)
     accounts = list(Account.objects.filter(imap__in=transports).values_list("pk", flat=True))

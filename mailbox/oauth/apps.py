@@ -1,4 +1,4 @@
-"""From the row of a provider to what the protocol needs: its endpoints, and the site's id and secret there."""
+"""From an OAuthApp row to the data that `protocol` takes: the provider's endpoints, the site's client id and secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mailbox.oauth.providers import KNOWN, KnownProvider, Provider
 
 
 def provider_of(app: OAuthApp) -> Provider:
-    """Raises ProviderError while the discovery document of another provider has not been read."""
+    """The provider's endpoints and scopes. Raises ProviderError while its discovery document has not been read."""
     if app.kind == OAuthApp.Kind.GOOGLE:
         return providers.google()
     if app.kind == OAuthApp.Kind.MICROSOFT:
@@ -31,7 +31,7 @@ def provider_of(app: OAuthApp) -> Provider:
 
 @dataclass(frozen=True)
 class RefusedApp:
-    """A registration that the provider refuses: how many accounts' grants wait for it, and the provider's words."""
+    """A registration that the provider refuses. `waiting`: how many grants it has. `words`: the provider's."""
 
     app: OAuthApp
     waiting: int
@@ -39,20 +39,23 @@ class RefusedApp:
 
 
 def refused() -> list[RefusedApp]:
-    """The provider refuses the site's own id or secret."""
+    """The registrations whose client id or secret the provider refuses."""
     rows: Any = OAuthApp.objects.refused().annotate(waiting=Count("grants"), said=Max("grants__last_reply"))
     return [RefusedApp(row, row.waiting, row.said.partition(": ")[2] or row.said) for row in rows.order_by("pk")]
 
 
 def client_of(app: OAuthApp) -> ClientId:
-    """Raises credentials.DecryptionFailed."""
+    """The site's client id and secret; those in the environment win. Raises credentials.DecryptionFailed."""
     if app.from_environment:
         return ClientId(*app.from_environment)
     return ClientId(app.client_id, app.client_secret or "")
 
 
 def service_account_of(app: OAuthApp) -> ClientId:
-    """Raises AppRefused when there is no usable key file, credentials.DecryptionFailed."""
+    """The service account of the stored key file.
+
+    Raises AppRefused when there is no usable file, and credentials.DecryptionFailed.
+    """
     address, key = read_service_key(app.service_key or "")
     if not key:
         raise AppRefused("No service account's key file is stored for this provider.")
@@ -60,7 +63,7 @@ def service_account_of(app: OAuthApp) -> ClientId:
 
 
 def read_service_key(text: str) -> tuple[str, str]:
-    """(the service account's address, its private key in PEM) of a Google key file; ("", "") when it is none."""
+    """(the service account's address, its private key in PEM) from a Google key file; ("", "") if it is not one."""
     try:
         held = json.loads(text)
         address, key = held["client_email"], held["private_key"]
@@ -75,13 +78,13 @@ def known(kind: str) -> KnownProvider | None:
 
 
 def of_kind(kind: str) -> OAuthApp:
-    """The one row of a known provider, made when it is first needed."""
+    """The row of a built-in provider (there is one at most); created when it is first needed."""
     name = next(each.name for each in KNOWN if each.key == kind)
     return OAuthApp.objects.get_or_create(kind=kind, defaults={"name": name})[0]
 
 
 def configured() -> list[OAuthApp]:
-    """The providers that persons can sign in by, known ones first."""
+    """The providers that people can sign in with, built-in ones first."""
     rows = list(OAuthApp.objects.order_by("pk"))
     kinds = {row.kind for row in rows}
     for each in KNOWN:
@@ -93,7 +96,8 @@ def configured() -> list[OAuthApp]:
 
 
 def app_for(email: str, *hosts: str) -> OAuthApp | None:
-    """The configured provider that opens this address: by the domain it was told, or by the servers' names."""
+    """The configured provider for this address: one that has its domain in `domains`, or whose mail servers include
+    one of `hosts`."""
     domain = email.rpartition("@")[2].lower()
     asked = {host.strip().lower().rstrip(".") for host in hosts if host}
     for app in configured():

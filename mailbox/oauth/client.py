@@ -1,4 +1,4 @@
-"""All HTTP with providers: one request, one answer, bounded in time and size, to hosts that settings allow."""
+"""HTTP requests to providers, each limited in time and size and sent only to hosts that the settings allow."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ from mailbox.oauth.protocol import DeviceCode, Request, Tokens
 from mailbox.oauth.providers import UnusableDocument
 from mailbox.safe_http import FetchRefused, Network, OutgoingRequest, ServerResponse, exchange, is_public
 
-SECONDS = 20.0  # for one answer, whatever the server does
+SECONDS = 20.0  # for the whole of one request and its answer
 MAX_BYTES = 200_000
 USER_AGENT = "PRX-Email"
 
 
 class AnswerLost(NetworkError):
-    """The request may have reached the provider, and its answer did not reach us."""
+    """No answer arrived, but the provider may have received the request."""
 
 
 def ask_for_tokens(request: Request, secrets: list[str]) -> Tokens:
-    """Raises AnswerLost, NetworkError, and what protocol.read_tokens raises."""
+    """Send the request and return the tokens. Raises AnswerLost, NetworkError, and as protocol.read_tokens does.
+
+    `secrets`: texts that must not appear in errors.
+    """
     answer = _post(request)
     return protocol.read_tokens(answer.status, answer.headers, answer.content, secrets)
 
 
 def ask_for_device_code(request: Request, secrets: list[str]) -> DeviceCode:
-    """Raises as ask_for_tokens does."""
+    """Send the request and return the device's code. Raises as ask_for_tokens does."""
     answer = _post(request)
     return protocol.read_device_code(answer.status, answer.headers, answer.content, secrets)
 
 
 def discover(address: str) -> dict[str, str]:
-    """What is kept of a discovery document that a person typed the address of. Raises NetworkError, ProviderError."""
+    """Fetch the discovery document at this address and return the members that are kept (providers.ENDPOINTS and
+    `auth_method`). Raises NetworkError, ProviderError."""
     answer = _exchange(address, _wanted("GET"))
     if answer.status != 200:
         raise ProviderError(f"The server answered {answer.status} where the discovery document should be.")
@@ -78,6 +82,6 @@ def _exchange(address: str, wanted: OutgoingRequest) -> ServerResponse:
 
 
 def network() -> Network:
-    """The outside as these settings let it be reached."""
+    """The addresses that may be reached and the time limit: private ones only with OAUTH_ALLOW_PRIVATE."""
     allowed = (lambda _address: True) if settings.OAUTH_ALLOW_PRIVATE else is_public
     return Network(is_allowed=allowed, seconds=SECONDS, any_port=True)

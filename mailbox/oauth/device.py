@@ -1,4 +1,4 @@
-"""Signing in from a machine without a browser: a code that a person types elsewhere (RFC 8628)."""
+"""Sign-in on a machine without a browser: the person types a code in a browser elsewhere (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_INTERVAL = 60.0
 
 
 def ask_for_code(app: OAuthApp) -> DeviceCode:
-    """The code for the person. Raises MailErrors."""
+    """Ask the provider for the code that the person types. Raises MailErrors."""
     provider, known = apps.provider_of(app), apps.client_of(app)
     if not provider.device_authorization_endpoint:
         raise ProviderError("This provider offers no sign-in of devices (RFC 8628).")
@@ -26,7 +26,8 @@ def ask_for_code(app: OAuthApp) -> DeviceCode:
 
 
 def wait_for_tokens(app: OAuthApp, code: DeviceCode, sleep: Callable[[float], object] = time.sleep) -> Tokens:
-    """The tokens, once the person has agreed. Raises MailErrors, also when the code's time is over."""
+    """Poll the provider until the person has consented; return the tokens. Raises MailErrors, also when the code
+    has expired."""
     provider, known = apps.provider_of(app), apps.client_of(app)
     request = protocol.device_token_request(provider, known, code.device_code)
     until, interval = time.monotonic() + code.expires_in, min(code.interval, LONGEST_INTERVAL)
@@ -37,7 +38,7 @@ def wait_for_tokens(app: OAuthApp, code: DeviceCode, sleep: Callable[[float], ob
         except StillPending as pending:
             interval += SLOWER_BY if pending.wait_seconds else 0
             _check_time(until, pending)
-        except (NetworkError, Throttled) as trouble:  # the person is typing: a provider that is away comes back
+        except (NetworkError, Throttled) as trouble:  # an outage is waited out, as the person may be typing the code
             interval = min(max(2 * interval, trouble.wait_seconds or 0), LONGEST_INTERVAL)
             _check_time(until, trouble)
 
@@ -48,7 +49,7 @@ def _check_time(until: float, error: Exception) -> None:
 
 
 def sign_in(account: Account, app: OAuthApp, tokens: Tokens, *, is_shared: bool) -> OAuthGrant:
-    """Let the account sign in by these tokens. Raises MailErrors when they are not for its mailbox."""
+    """Make the account sign in by these tokens. Raises MailErrors when they do not open its mailbox."""
     mailbox = exchange.bare_endpoint(account)
     identity = exchange.check(app, tokens, mailbox, nonce="", is_shared=is_shared)
     with transaction.atomic():
@@ -58,7 +59,11 @@ def sign_in(account: Account, app: OAuthApp, tokens: Tokens, *, is_shared: bool)
 
 
 def direct_grant(account: Account, app: OAuthApp, flow: str) -> OAuthGrant:
-    """Client credentials or a service account: nobody signs in, and the mail server says whether it is enough."""
+    """Make the account sign in by client credentials or a service account, without a person.
+
+    Whether the tokens open the mailbox is tested by a login to the mail server. Raises MailErrors and
+    credentials.DecryptionFailed.
+    """
 
     grant = OAuthGrant(app=app, flow=flow)
     tokens = direct.ask(grant, account.email, account.imap.user)

@@ -1,4 +1,4 @@
-"""Asking a provider for tokens without a person, by the way in which the grant came about."""
+"""Asks a provider for tokens without a person: by refresh token, client credentials, service account or own class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailbox.oauth.protocol import Tokens
 
 
 def ask(grant: OAuthGrant, email: str, user: str) -> Tokens:
-    """New tokens for the mailbox `user`. Raises MailErrors, and credentials.DecryptionFailed."""
+    """New tokens for the mailbox `user`, by the grant's flow. Raises MailErrors, and credentials.DecryptionFailed."""
     if grant.flow == OAuthGrant.Flow.EXTERNAL:
         return external.refresh(email, user)
     if grant.app is None:
@@ -27,7 +27,7 @@ def ask(grant: OAuthGrant, email: str, user: str) -> Tokens:
 
 
 def idle_seconds(grant: OAuthGrant) -> float | None:
-    """After how many seconds without use the provider ends a refresh token; None where it is not known to."""
+    """After how many seconds without use the refresh token expires; None where no such limit is known."""
     app = grant.app
     if app is None or grant.flow != OAuthGrant.Flow.PERSON or not (app.document or apps.known(app.kind)):
         return None

@@ -1,4 +1,4 @@
-"""Reading the discovery document of a provider whose address an administrator typed."""
+"""Reads a provider's discovery document from the address that an administrator typed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from mailbox.oauth import client
 
 
 def read(app: OAuthApp) -> bool:
-    """Keep what the document says, or why it could not be read; a document that was read before stays."""
+    """Fetch and store the document; return whether it worked.
+
+    After a failure the reason is stored, and a document that was read before stays.
+    """
     rows = OAuthApp.objects.filter(pk=app.pk, discovery_url=app.discovery_url)
     try:
         document = client.discover(app.discovery_url)

@@ -1,4 +1,7 @@
-"""From an authorization code, or a device's, to an account that signs in by a grant. Runs on a worker or a command."""
+"""Exchanges an authorization code for tokens, checks them, and makes an account sign in by them. Runs on a worker.
+
+`device` and commands use the later steps: check, make_grant, use_grant.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +39,14 @@ NOT_ALLOWED = gettext_noop("Whoever began this sign-in may no longer do so. Noth
 
 
 def finish(pk: int) -> int | None:
-    """Ask the provider for the tokens of a sign-in that came back, once; the account's pk when it is done."""
+    """Ask the provider, once, for the tokens of a sign-in whose browser has come back with a code.
+
+    Returns the account's pk, or None when it failed; the reason is then in the row's `error`.
+    """
     related = ("app", "asked_by", "account__imap__grant", "account__smtp__grant")
     row = OAuthSignIn.objects.select_related(*related).filter(pk=pk).first()
     if row is None or not row.move(Status.RETURNED, Status.ASKING, timezone.now(), encrypted_code=None):
-        return None  # forgotten, or the task came twice: a code is good once
+        return None  # the row was deleted, or the task ran before: a code can be used once (RFC 6749, 4.1.2)
     try:
         return _finish(row)
     except (MailError, DecryptionFailed) as error:
@@ -57,7 +63,7 @@ def finish(pk: int) -> int | None:
 
 
 def _may_still(row: OAuthSignIn) -> bool:
-    """Whether the person may do now what was allowed when the sign-in began: rights end while people are away."""
+    """Whether the person still has the right to add or change the account: rights may end during a sign-in."""
     if row.account is None:
         return has_role_everywhere(row.asked_by, Role.ADMINISTRATOR)
     return accounts_for(row.asked_by, Role.ADMINISTRATOR).filter(pk=row.account.pk).exists()
@@ -85,7 +91,7 @@ def _finish(row: OAuthSignIn) -> int:
 
 
 def mailbox_of(row: OAuthSignIn) -> Endpoint:
-    """The mailbox that the tokens must open, without credentials."""
+    """The IMAP endpoint that the tokens must open, without credentials."""
     if row.account is not None:
         return bare_endpoint(row.account)
     chosen = row.settings
@@ -99,7 +105,7 @@ def mailbox_of(row: OAuthSignIn) -> Endpoint:
 
 
 def bare_endpoint(account: Account) -> Endpoint:
-    imap = account.imap  # its former secrets are not read: their key may be lost
+    imap = account.imap  # the stored secrets are not read, as their encryption key may be lost
     return Endpoint(
         imap.host,
         imap.port,
@@ -111,10 +117,10 @@ def bare_endpoint(account: Account) -> Endpoint:
 
 
 def check(app: OAuthApp, tokens: Tokens, mailbox: Endpoint, *, nonce: str, is_shared: bool) -> str:
-    """Who signed in; raises a MailError unless the tokens last, open mail, and open this mailbox.
+    """Return the identity that signed in. Raises a MailError unless the tokens can be renewed and open this mailbox.
 
-    Whoever signed in as somebody else may do so only for a shared mailbox, and then the mail server has the last word:
-    it is signed in to. So it is where no ID token names anybody.
+    Another identity than the mailbox's user is accepted only for a shared mailbox. In that case, and when no ID token
+    names an identity, a login to the mail server decides.
     """
     provider, known = apps.provider_of(app), apps.client_of(app)
     if missing := protocol.missing_scopes(provider, tokens.scope):
@@ -151,7 +157,7 @@ def try_login(mailbox: Endpoint, access_token: str) -> None:
 def make_grant(
     app: OAuthApp | None, tokens: Tokens, identity: str, now: datetime, flow: str = OAuthGrant.Flow.PERSON
 ) -> OAuthGrant:
-    """Save a grant of these tokens."""
+    """Save a new grant with these tokens."""
     grant = OAuthGrant(app=app, flow=flow, identity=identity[:320], granted_at=now)
     for name, value in lifetimes.columns(grant, tokens, now).items():
         setattr(grant, name, value)
@@ -160,7 +166,7 @@ def make_grant(
 
 
 def use_grant(account: Account, grant: OAuthGrant, kinds: tuple[str, ...] = ("imap", "smtp")) -> Account:
-    """Let the account's transports sign in by this grant from now on; the former one goes away. In a transaction."""
+    """Make the account's transports sign in by this grant; delete the former one. Call it in a transaction."""
     former = {getattr(account, kind).grant_id for kind in kinds} - {None, grant.pk}
     for kind in kinds:
         transport = getattr(account, kind)
@@ -173,13 +179,15 @@ def use_grant(account: Account, grant: OAuthGrant, kinds: tuple[str, ...] = ("im
 
 
 def drop_unused(pks: set[int]) -> None:
-    """Remove those of these grants that no transport signs in by."""
+    """Delete those of these grants that no transport uses."""
     OAuthGrant.objects.filter(pk__in=pks, transports=None).delete()
 
 
 def add_account(email: str, chosen: dict[str, Any], grant: OAuthGrant) -> Account:
-    """A new account with these servers, none of whose folders is fetched before a person has chosen. Raises
-    ValidationError. In a transaction."""
+    """Create an account with these servers. No folder is synced until a person has chosen some.
+
+    Raises ValidationError. Call it in a transaction.
+    """
     user = chosen.get("user") or email
     imap = TransportFields(chosen["imap_host"], int(chosen["imap_port"]), user, grant=grant)
     smtp = TransportFields(

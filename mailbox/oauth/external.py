@@ -1,4 +1,4 @@
-"""A refresh provider of one's own: a class named in PRX_EMAIL_OAUTH_REFRESH_PROVIDER (a vault, a token service)."""
+"""Access tokens from the site's own class, named in PRX_EMAIL_OAUTH_REFRESH_PROVIDER (for a vault, a token service)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mailbox.oauth.protocol import Tokens
 
 
 class RefreshProvider(Protocol):
-    """What the class must offer. It is made anew for each refresh, in whichever worker needs one, and never twice at
-    once for one account."""
+    """The interface of the class. An instance is created for each refresh, in the worker that needs the token; no two
+    refreshes of one account run at once."""
 
     def refresh(self, email: str, user: str) -> Tokens:
-        """A new access token for the mailbox `user` of the account `email`. `Tokens(access_token, expires_in=3600)`.
+        """A new access token for the mailbox `user` of the account `email`: `Tokens(access_token, expires_in=3600)`.
 
-        Raises mailbox.errors.SignInRefused when a person must act, and anything else when it should be asked later.
+        Raise mailbox.errors.SignInRefused when a person must act. Any other exception means: ask again later.
         """
         ...
 
@@ -30,7 +30,7 @@ def is_configured() -> bool:
 
 
 def refresh(email: str, user: str) -> Tokens:
-    """Raises ProviderError for what is no access token, and whatever the class raises."""
+    """Call the class. Raises ProviderError when it returns no access token, and every exception of the class."""
     provider: RefreshProvider = import_string(settings.OAUTH_REFRESH_PROVIDER)()
     tokens = provider.refresh(email, user)
     token = tokens.access_token if isinstance(tokens, Tokens) else None

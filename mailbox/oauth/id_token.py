@@ -1,7 +1,7 @@
-"""Who signed in, by the ID token (OpenID Connect Core 2). Pure.
+"""Reads from the ID token who signed in (OpenID Connect Core 2). Pure.
 
-It comes straight from the token endpoint over TLS, which vouches for it (3.1.3.7, 6): its signature is not checked,
-everything else is.
+All claims are validated except the signature: the token comes directly from the token endpoint over TLS, which may
+take its place (3.1.3.7, item 6).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ LEEWAY_SECONDS = 120
 
 
 def identities(token: str, *, issuer: str, client_id: str, nonce: str, now: float) -> list[str]:
-    """The addresses that the token says the person has, in small letters; [] when it names none.
+    """The person's addresses as the token states them, in lower case; [] when it states none.
 
-    `now` in Unix seconds. Raises ProviderError when the token is not one for us and this sign-in.
+    `now` in Unix seconds. Raises ProviderError when the token was issued by another provider, for another client or
+    another sign-in, or has expired.
     """
     claims = _claims(token)
     if not _is_issuer(str(claims.get("iss", "")), issuer, str(claims.get("tid", ""))):
@@ -35,7 +36,7 @@ def identities(token: str, *, issuer: str, client_id: str, nonce: str, now: floa
     except (JoseError, ValueError, TypeError) as error:
         raise ProviderError(f"The provider's ID token does not fit: {error}") from error
     given = [claims.get(name) for name in ("email", "upn", "preferred_username")]
-    if str(claims.get("email_verified")).lower() == "false":  # some write it as a word
+    if str(claims.get("email_verified")).lower() == "false":  # some providers write it as a string
         given[0] = None
     names = [storable(each).strip().lower() for each in given if isinstance(each, str) and "@" in each]
     return list(dict.fromkeys(names))
@@ -53,7 +54,10 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def _is_issuer(said: str, expected: str, tenant: str) -> bool:
-    """Microsoft's document of all tenants has a place for the tenant's id, and each token names its own."""
+    """Whether the token's issuer (`said`) is the expected one.
+
+    In Microsoft's document for all tenants the issuer contains "{tenantid}"; a token has its own tenant's id there.
+    """
     if "{tenantid}" in expected:
         return bool(re.fullmatch(r"[0-9a-fA-F-]{36}", tenant)) and said == expected.replace("{tenantid}", tenant)
     # Google has issued both forms (Google Identity, "OpenID Connect", validating an ID token).

@@ -1,4 +1,4 @@
-"""What is kept of an answer with tokens, and for how long each of them is good. Decides; stores nothing."""
+"""Computes the columns of a grant from new tokens: the encrypted tokens and when each expires. Stores nothing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mailbox.models import OAuthGrant
 from mailbox.oauth import direct
 from mailbox.oauth.protocol import Tokens
 
-UNKNOWN_LIFE = 3600.0  # of an access token whose provider did not say (RFC 6749, 5.1)
+UNKNOWN_LIFE = 3600.0  # seconds; of an access token whose provider states no expires_in (RFC 6749, 5.1)
 SAME_END = timedelta(minutes=1)
 
 
 def columns(grant: OAuthGrant, tokens: Tokens, now: datetime) -> dict[str, Any]:
-    """The columns of a grant after these tokens. A refresh token that was not given anew stays (RFC 6749, 6)."""
+    """The columns of a grant with these tokens. Without a new refresh token the former one stays (RFC 6749, 6)."""
     kept = {} if not tokens.refresh_token else {"encrypted_refresh_token": encrypt(tokens.refresh_token)}
     ends, use_by = _of_refresh_token(grant, tokens, now)
     return kept | {
@@ -29,10 +29,10 @@ def columns(grant: OAuthGrant, tokens: Tokens, now: datetime) -> dict[str, Any]:
 
 
 def _of_refresh_token(grant: OAuthGrant, tokens: Tokens, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """When it ends, and when it is used to move that end: after half of the time.
+    """(refresh_expires_at, use_refresh_by): use_refresh_by is after half of the time, since each use extends the token.
 
-    An end that a use does not move (Google's, while its app is in testing; a consent for a time) is no reason to use
-    it: a person must consent again before, and the calendar says so.
+    use_refresh_by is None when a use does not extend it (Google, while its app is in testing; a consent for a limited
+    time): a person must consent again before the end, and is reminded of it (alerts.problems.expiries).
     """
     if not (tokens.refresh_token or grant.encrypted_refresh_token):
         return None, None
@@ -44,5 +44,5 @@ def _of_refresh_token(grant: OAuthGrant, tokens: Tokens, now: datetime) -> tuple
         is_moved = former is None or ends > former + SAME_END
         return ends, now + (ends - now) / 2 if is_moved else None
     if former and not tokens.refresh_token and former - grant.refreshed_at != lapses:
-        return former, None  # told once, of the refresh token that is still the same
+        return former, None  # the provider stated this end once; the refresh token is still the same
     return (now + lapses, now + lapses / 2) if lapses else (None, None)

@@ -1,4 +1,4 @@
-"""What is asked of a provider and what its answers mean. Pure: data in, data out; Authlib writes the requests."""
+"""Writes the requests to a provider and reads its answers. Pure: data in, data out; Authlib writes the requests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_TOKEN = 16_000  # characters; Microsoft's have up to 5,000
 MAX_SECONDS = 400 * 86_400
 MAX_WAIT_SECONDS = 3_600.0
 
-# The grant is over (RFC 6749 5.2; OpenID Connect Core 3.1.2.6): nothing helps but a person. The last three are Yahoo's
-# words for it (Yahoo, "OAuth 2.0 Errors"), which it writes in capitals.
+# Error codes that end the grant (RFC 6749 5.2; OpenID Connect Core 3.1.2.6): a person must consent again. The second
+# line has Yahoo's own codes (Yahoo, "OAuth 2.0 Errors"), which it writes in capitals.
 GRANT_IS_OVER = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
 GRANT_IS_OVER |= {"invalid_refresh_token", "token_expired", "account_not_authorized"}
-# The provider does not know, or no longer takes, the site's own id and secret: no mailbox's fault. The second line has
-# Google's words and Yahoo's.
+# Error codes for the site's own client id and secret: unknown, or no longer accepted. The mailboxes are not the cause.
+# The second line has codes of Google and Yahoo.
 APP_IS_REFUSED = frozenset({"invalid_client", "unauthorized_client"})
 APP_IS_REFUSED |= {"deleted_client", "disabled_client", "invalid_client_secret", "invalid_consumer_key"}
 ASKS_TO_WAIT = frozenset({"temporarily_unavailable", "server_error", "slow_down", "authorization_pending"})
@@ -37,7 +37,10 @@ ASKS_TO_WAIT = frozenset({"temporarily_unavailable", "server_error", "slow_down"
 
 @dataclass(frozen=True)
 class ClientId:
-    """What the site is at a provider. `private_key` is a service account's (PEM), `client_id` then its address."""
+    """The site's client id and secret at a provider.
+
+    For a service account: `private_key` is its key (PEM), and `client_id` its e-mail address.
+    """
 
     client_id: str
     client_secret: str = field(default="", repr=False)
@@ -46,7 +49,7 @@ class ClientId:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a provider gave. Lifetimes in seconds from now; None where it did not say."""
+    """The tokens of a provider's answer. Lifetimes are seconds from now; None where the provider states none."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -58,7 +61,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class DeviceCode:
-    """A device's authorization (RFC 8628, 3.2); lifetimes in seconds."""
+    """A device authorization response (RFC 8628, 3.2); `expires_in` and `interval` in seconds."""
 
     device_code: str = field(repr=False)
     user_code: str
@@ -72,8 +75,10 @@ class GrantIsOver(SignInRefused):
 
 
 class AppRefused(ProviderError):
-    """The provider refuses the site's own client id or secret: an administrator must renew it, and no mailbox is to
-    be signed in to again for that."""
+    """The provider refuses the site's own client id or secret: an administrator must renew it.
+
+    The accounts' grants stay valid: nobody has to sign in to a mailbox again.
+    """
 
     SENTENCE = gettext_noop("The provider refuses this site's own client id or secret")
 
@@ -88,7 +93,7 @@ Request = tuple[str, dict[str, str], str]  # address, headers, body
 def authorization_address(
     provider: Provider, client_id: str, *, callback: str, state: str, nonce: str, verifier: str, login_hint: str
 ) -> str:
-    """Where the browser is sent (RFC 6749 4.1.1, RFC 7636 4.3, OpenID Connect Core 3.1.2.1)."""
+    """The URL that the browser is sent to (RFC 6749 4.1.1, RFC 7636 4.3, OpenID Connect Core 3.1.2.1)."""
     more: dict[str, Any] = {
         **provider.authorization_fields,
         "nonce": nonce,
@@ -139,7 +144,7 @@ def device_token_request(provider: Provider, client: ClientId, device_code: str)
 
 
 def service_account_request(provider: Provider, client: ClientId, mailbox: str) -> Request:
-    """A service account that acts for a mailbox of its domain (RFC 7523, 2.1; Google, "domain-wide delegation")."""
+    """The request of a service account on behalf of a mailbox (RFC 7523, 2.1; Google, "domain-wide delegation")."""
     assertion: str = sign_jwt_bearer_assertion(
         key=client.private_key,
         issuer=client.client_id,
@@ -156,9 +161,9 @@ def service_account_request(provider: Provider, client: ClientId, mailbox: str) 
 
 
 def read_tokens(status: int, headers: Mapping[str, str], content: bytes, secrets: list[str]) -> Tokens:
-    """The tokens of an answer. Raises GrantIsOver, AppRefused, or one of the errors that mean "later".
+    """The tokens of an answer. Raises GrantIsOver, AppRefused, or another MailError, which means "ask again later".
 
-    `secrets` never stand in what is raised: providers repeat what they were sent.
+    `secrets` are removed from the words of the error, since providers repeat what they were sent.
     """
     answer = _answer(status, headers, content, secrets)
     access = answer.get("access_token")
@@ -169,7 +174,7 @@ def read_tokens(status: int, headers: Mapping[str, str], content: bytes, secrets
         access_token=access,
         refresh_token=refresh if isinstance(refresh, str) and len(refresh) <= MAX_TOKEN else "",
         expires_in=seconds_of(answer.get("expires_in")),
-        # Not in the RFC; Keycloak and Microsoft's national clouds say it so.
+        # Not in the RFC: the names that Keycloak and Microsoft's national clouds use.
         refresh_expires_in=seconds_of(answer.get("refresh_expires_in") or answer.get("refresh_token_expires_in")),
         scope=_scope_of(answer.get("scope")),
         id_token=answer["id_token"] if isinstance(answer.get("id_token"), str) else "",
@@ -220,7 +225,10 @@ def _words(answer: Mapping[str, Any]) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds (RFC 9110, 10.2.3), at most an hour. A date counts from the answer's own: clocks differ."""
+    """Retry-After in seconds (RFC 9110, 10.2.3), at most an hour; None where it is missing or makes no sense.
+
+    A date is compared with the answer's own Date header, as our clock and the provider's may differ.
+    """
     given = (headers.get("Retry-After") or "").strip()
     if given.isascii() and given.isdigit():
         return min(float(given[:8]), MAX_WAIT_SECONDS)
@@ -232,28 +240,34 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def seconds_of(given: object) -> float | None:
-    """A lifetime; Microsoft's older endpoints write it as a string. None when there is none or it makes no sense."""
+    """A lifetime in seconds, at most MAX_SECONDS; None when it is missing or makes no sense.
+
+    Microsoft's older endpoints write it as a string.
+    """
     try:
         seconds = float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):  # a number of a thousand digits, too: the tokens are good
+    except (TypeError, ValueError, OverflowError):  # OverflowError: a thousand digits. The tokens are usable anyway.
         return None
     return min(seconds, MAX_SECONDS) if seconds > 0 else None
 
 
 def _scope_of(given: object) -> str | None:
-    """RFC 6749, 3.3: words with spaces between them; some write them as a list."""
+    """The granted scopes, separated by spaces (RFC 6749, 3.3); some providers write a list. None when not stated."""
     words = given if isinstance(given, list) else [given]
     found = " ".join(each for each in words if isinstance(each, str))
     return storable(found[:2000]) if isinstance(given, str | list) else None
 
 
 def _is_one_line(token: str) -> bool:
-    """RFC 6750, 2.1: what a bearer token is made of is printable; a line break would be a command of its own."""
+    """Whether the token is printable ASCII without spaces (RFC 6750, 2.1).
+
+    It is sent within a command to the mail server, where a line break would begin another command.
+    """
     return token.isascii() and token.isprintable() and " " not in token
 
 
 def missing_scopes(provider: Provider, granted: str | None) -> list[str]:
-    """What was asked for, is needed and was not granted (RFC 6749, 5.1: no `scope` means all that was asked)."""
+    """The needed scopes that were not granted. `granted` None means: all that were asked for (RFC 6749, 5.1)."""
     if granted is None:
         return []
     have = {each.rstrip("/").lower() for each in granted.split()}

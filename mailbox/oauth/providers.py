@@ -1,4 +1,4 @@
-"""What is known of providers by heart, and what a provider's discovery document says. Plain data, no I/O."""
+"""Endpoints and scopes of the built-in providers, and of those read from a discovery document. Plain data, no I/O."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LONGEST_ADDRESS = 2_000
 
 @dataclass(frozen=True)
 class Provider:
-    """Where a provider is asked and for what (RFC 8414). `scopes` are those of a person's sign-in."""
+    """A provider's endpoints (RFC 8414) and the scopes to ask for. `scopes` are those of a person's sign-in."""
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     device_authorization_endpoint: str = ""
     scopes: str = "openid email"
-    needed_scopes: tuple[str, ...] = ()  # without each of these the tokens open no mailbox
+    needed_scopes: tuple[str, ...] = ()  # all of these must be granted, or the tokens open no mailbox
     application_scopes: str = ""  # of client credentials and service accounts
-    authorization_fields: Mapping[str, str] = field(default_factory=dict)  # what the provider wants beside the RFC's
+    authorization_fields: Mapping[str, str] = field(default_factory=dict)  # further parameters the provider requires
     auth_method: str = "client_secret_post"  # RFC 6749, 2.3.1
-    idle_seconds: float | None = None  # a refresh token that was not used for so long ends
+    idle_seconds: float | None = None  # a refresh token that is not used for this long expires
 
 
 @dataclass(frozen=True)
 class KnownProvider:
-    """A provider with a page of its own: its key, its name, the preset of its servers."""
+    """A built-in provider, which has a page of its own. `preset`: the key of its mail servers in mailbox.presets."""
 
     key: str
     name: str
@@ -53,8 +53,11 @@ MICROSOFT_SMTP = "https://outlook.office.com/SMTP.Send"
 
 
 def google() -> Provider:
-    """A refresh token comes only with access_type=offline, and again only with prompt=consent; unused it ends after
-    six months (Google Identity, "Using OAuth 2.0 to Access Google APIs", refresh token expiration)."""
+    """Google gives a refresh token only with access_type=offline, and another one only with prompt=consent.
+
+    An unused one expires after six months (Google Identity, "Using OAuth 2.0 to Access Google APIs", refresh token
+    expiration).
+    """
     return Provider(
         issuer="https://accounts.google.com",
         authorization_endpoint="https://accounts.google.com/o/oauth2/v2/auth",
@@ -69,8 +72,11 @@ def google() -> Provider:
 
 
 def microsoft(tenant: str = "common") -> Provider:
-    """`tenant`: an id, a domain, "common", "organizations" or "consumers". A refresh token lasts 90 days from its last
-    use. Client credentials want a tenant of their own, and the scope "/.default" of the other host name."""
+    """`tenant`: an id, a domain, "common", "organizations" or "consumers".
+
+    A refresh token lasts for 90 days from its last use. Client credentials need a specific tenant (id or domain) and
+    the scope "/.default" of outlook.office365.com, not of outlook.office.com.
+    """
     base = f"https://login.microsoftonline.com/{quote(tenant or 'common', safe='')}"
     return Provider(
         issuer="https://login.microsoftonline.com/{tenantid}/v2.0",
@@ -91,21 +97,21 @@ def yahoo() -> Provider:
         authorization_endpoint="https://api.login.yahoo.com/oauth2/request_auth",
         token_endpoint="https://api.login.yahoo.com/oauth2/get_token",  # noqa: S106 - an address
         scopes="openid email mail-r mail-w",
-        needed_scopes=(),  # its answers name none
+        needed_scopes=(),  # Yahoo's answers state no scopes
         auth_method="client_secret_basic",
     )
 
 
-# What is kept of a discovery document (OpenID Connect Discovery 1.0, 3; RFC 8414, 2).
+# The members that are kept of a discovery document (OpenID Connect Discovery 1.0, 3; RFC 8414, 2).
 ENDPOINTS = ("issuer", "authorization_endpoint", "token_endpoint", "device_authorization_endpoint")
 
 
 class UnusableDocument(Exception):
-    """str() is a sentence on what a discovery document lacks."""
+    """A discovery document cannot be used; str() is a sentence that says why."""
 
 
 def checked_document(document: object, address: str, schemes: Sequence[str] = ("https",)) -> dict[str, str]:
-    """The members that are kept of what was found at `address`; raises UnusableDocument."""
+    """The members to keep of the document found at `address`. Raises UnusableDocument."""
     if not isinstance(document, dict):
         raise UnusableDocument(gettext_noop("This address holds no discovery document (JSON)."))
     kept = {name: value for name in ENDPOINTS if isinstance(value := document.get(name), str) and value}
@@ -124,7 +130,7 @@ def checked_document(document: object, address: str, schemes: Sequence[str] = ("
 
 
 def _is_address(given: str, schemes: Sequence[str]) -> bool:
-    """The browser is led to one of them, and the site's secret sent to another."""
+    """Whether this is a URL of one of the schemes: the browser, and the site's secret, are sent to such URLs."""
     is_plain = given.isascii() and given.isprintable() and " " not in given and len(given) <= LONGEST_ADDRESS
     try:
         parts = urlsplit(given)
@@ -134,22 +140,23 @@ def _is_address(given: str, schemes: Sequence[str]) -> bool:
 
 
 def _is_issuer_of(issuer: str, address: str) -> bool:
-    """OpenID Connect Discovery 1.0, 4.3, and RFC 8414, 3.3, whose name may stand in the middle of the path.
+    """Whether the issuer fits the document's address (OpenID Connect Discovery 1.0, 4.3; RFC 8414, 3.3).
 
-    Microsoft's document of all tenants has a place in its issuer where each token has the tenant's id.
+    RFC 8414 inserts "/.well-known/NAME" before the issuer's path instead of after it. The issuer in Microsoft's
+    document for all tenants contains "{tenantid}", which stands for the tenant's id.
     """
     before, found, name = address.partition("/.well-known/")
     if not found:
-        return True  # an administrator's own place for it
+        return True  # the administrator keeps the document at another address
     where = f"{before}/{name.partition('/')[2]}".rstrip("/")
     start, place, end = issuer.rstrip("/").partition("{tenantid}")
     tenant = where.removeprefix(start).removesuffix(end) if place else ""
-    is_at_home = urlsplit(issuer).netloc == urlsplit(address).netloc  # the place is not for a host
+    is_at_home = urlsplit(issuer).netloc == urlsplit(address).netloc  # "{tenantid}" must not replace a host
     return is_at_home and where == start + tenant + end and "/" not in tenant
 
 
 def discovered(document: Mapping[str, Any], scopes: str, application_scopes: str) -> Provider:
-    """A provider by its kept discovery document. What its scopes of mail are called, the administrator types."""
+    """A provider from its stored discovery document. The names of its mail scopes are typed by the administrator."""
     wanted = scopes.split()
     return Provider(
         issuer=document.get("issuer", ""),

@@ -1,9 +1,12 @@
-"""Keeping the access token of a grant good: once for all workers and hosts, and never losing what a provider gave.
+"""Refreshes the access token of a grant: one worker does it for all workers and hosts, and no token is lost.
 
-A refresh is claimed by one conditional UPDATE (a lease of LEASE_SECONDS on the grant's row, on condition that the
-tokens are those that were read), the provider is asked without a transaction, and what it answers is stored by a second
-one, on condition that nobody stored other tokens meanwhile. Only what is stored is used: a rotated refresh token is
-committed before the access token that came with it goes anywhere.
+1. A worker claims the refresh by one conditional UPDATE: it takes a lease of LEASE_SECONDS on the grant's row, on
+   condition that the row still has the tokens that were read (`generation`).
+2. It asks the provider outside of a transaction.
+3. It stores the answer by a second UPDATE, on condition that no other tokens were stored meanwhile.
+
+Only stored tokens are used: a rotated refresh token is committed before the access token that came with it is sent to
+a server.
 """
 
 from __future__ import annotations
@@ -35,28 +38,29 @@ logger = logging.getLogger(__name__)
 Failure = OAuthGrant.Failure
 Clock = Callable[[], datetime]
 
-LEFT_SECONDS = 60  # with fewer left, an access token is refreshed
+LEFT_SECONDS = 60  # an access token that expires within this time is refreshed
 LEASE_SECONDS = 60  # three times the longest request
-WAIT_SECONDS = 30.0  # for the refresh of another worker
+WAIT_SECONDS = 30.0  # longest wait for another worker's refresh
 STEP_SECONDS = 0.05
-STORE_SECONDS = 300.0  # a database that refuses is asked again for so long: the answer exists nowhere else
+STORE_SECONDS = 300.0  # how long a failing database is retried: the provider's answer exists nowhere else
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10, 300
 
 
 class RefreshStep(Enum):
-    """What to do about a grant at this moment."""
+    """The next step for a grant."""
 
     USE = auto()
     REFRESH = auto()
     WAIT = auto()  # another worker refreshes it
-    LATER = auto()  # the provider could not be asked; not before its time
+    LATER = auto()  # an earlier refresh failed; the provider is asked again after next_allowed_at
     SIGN_IN = auto()  # a person must consent again
 
 
 def plan(grant: OAuthGrant, now: datetime) -> RefreshStep:
-    """Pure. A token that is still good is used while its refresh is not to be had.
+    """Decide the next step. Pure.
 
-    A refresh token that lapses when unused is used in time, whatever the access token says.
+    While a refresh is impossible (ended, too early, claimed by another worker), an access token that has not expired
+    is used. A refresh token that expires when unused is used by `use_refresh_by`, even if the access token is valid.
     """
     left = (grant.expires_at - now).total_seconds() if grant.expires_at else float("inf")
     is_unused = grant.use_refresh_by is not None and grant.use_refresh_by <= now
@@ -73,10 +77,11 @@ def plan(grant: OAuthGrant, now: datetime) -> RefreshStep:
 
 
 def ensure_fresh(account: Account, kind: str, clock: Clock = timezone.now) -> None:
-    """See that the account's transport ("imap" or "smtp") holds an access token that is good.
+    """Make sure that the account's transport ("imap" or "smtp") holds a valid access token.
 
-    Does nothing without a grant. Asks the provider, so call it outside of a transaction. Raises SignInRefused when a
-    person must consent again, and another MailError when the provider is to be asked later.
+    Does nothing for a transport without a grant. It may send a request to the provider, so call it outside of a
+    transaction. Raises SignInRefused when a person must consent again, and another MailError when the provider must be
+    asked again later.
     """
     transport: Transport = getattr(account, kind)
     if transport.grant_id is not None:
@@ -84,7 +89,7 @@ def ensure_fresh(account: Account, kind: str, clock: Clock = timezone.now) -> No
 
 
 def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> OAuthGrant:
-    """The grant with a good access token. Raises as ensure_fresh does."""
+    """The grant with a valid access token. Raises as ensure_fresh does."""
     until, has_asked = time.monotonic() + WAIT_SECONDS, False
     while True:
         grant = OAuthGrant.objects.select_related("app").get(pk=grant_id)
@@ -92,7 +97,7 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
         if step is RefreshStep.USE:
             return grant
         if has_asked and step is RefreshStep.REFRESH:
-            # A provider whose tokens are shorter than the margin is asked once, not again and again.
+            # Some providers' tokens last for less than LEFT_SECONDS: they are asked once, not again and again.
             if grant.expires_at and grant.expires_at > clock():
                 return grant
             raise NetworkError("The provider's access token had ended before it could be used.")
@@ -110,10 +115,11 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
 
 
 def _claim(grant: OAuthGrant, now: datetime) -> str:
-    """The lease when it was free and the tokens are those that were read; else ""."""
+    """Take the lease and return its token; "" when another worker has it or other tokens were stored meanwhile."""
     lease = secrets.token_hex(16)
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
-    # An earlier request whose answer was never stored: remembered, as it may explain what the provider says now.
+    # asked_at is still set when the answer to an earlier request was never stored. Its time is kept, as a lost answer
+    # may be the reason for a refusal (see _with_lost_answer).
     taken = (
         OAuthGrant.objects.not_ended()
         .filter(free, pk=grant.pk, generation=grant.generation)
@@ -140,7 +146,7 @@ def _refresh(grant: OAuthGrant, lease: str, email: str, user: str, clock: Clock)
 def _failed(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
     if isinstance(error, SignInRefused):
         return _end(grant, lease, error, now)
-    if isinstance(error, DecryptionFailed):  # nobody was asked, and the grant is as good as it was
+    if isinstance(error, DecryptionFailed):  # no request was sent, so the grant is still valid
         return _postpone(grant, lease, ProviderError(str(error)), now, Failure.KEY)
     if isinstance(error, MailError):
         return _postpone(grant, lease, error, now, Failure.APP if isinstance(error, AppRefused) else None)
@@ -150,7 +156,7 @@ def _failed(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> b
 
 
 def _store(write: Callable[[], object]) -> None:
-    """Write down what came of it, through a database that refuses for a while."""
+    """Call `write`, and again for up to STORE_SECONDS while the database fails; then raise the database's error."""
     until = time.monotonic() + STORE_SECONDS
     while True:
         try:
@@ -177,9 +183,10 @@ _IN_ORDER: dict[str, Any] = {
 
 
 def store(grant: OAuthGrant, tokens: Tokens, now: datetime) -> bool:
-    """Commit what the provider gave; False when other tokens were stored meanwhile, which then are the newer ones.
+    """Commit the provider's tokens; return False when other, newer tokens were stored meanwhile.
 
-    On condition of the generation alone: an answer that comes after its lease is still the only one there is.
+    The only condition is the generation, not the lease: if an answer comes after its lease has expired and nobody else
+    stored tokens, it is still the only copy.
     """
     return bool(
         OAuthGrant.objects.filter(pk=grant.pk, generation=grant.generation).update(
@@ -196,7 +203,7 @@ def _ours(grant: OAuthGrant, lease: str) -> Any:
 
 
 def _end(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
-    """The provider said no. Both transports need a person."""
+    """Store that the provider ended the grant, so both transports need a person. False when the lease was lost."""
     words = _with_lost_answer(grant, str(error))
     done = {"last_reply": words, "lease_token": "", "lease_expires_at": None, "asked_at": None}
     is_kept = bool(_ours(grant, lease).update(failure=Failure.ENDED, **done))
@@ -207,7 +214,10 @@ def _end(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool
 
 
 def _with_lost_answer(grant: OAuthGrant, words: str) -> str:
-    """A provider that gives each refresh token once takes a second use of it for theft, and ends the grant."""
+    """The provider's words and, where it applies, that the answer to an earlier refresh was lost.
+
+    A provider that accepts each refresh token once treats a second use as theft and ends the grant.
+    """
     lost = OAuthGrant.objects.filter(pk=grant.pk).values_list("answer_lost_at", flat=True).first()
     if lost is None:
         return words
@@ -226,9 +236,10 @@ def _mark_transports(grant: OAuthGrant, words: str, now: datetime) -> None:
 def _postpone(
     grant: OAuthGrant, lease: str, error: MailError, now: datetime, failure: OAuthGrant.Failure | None = None
 ) -> bool:
-    """Network, 429, 5xx and what nobody understands: the grant stays, and the provider is asked again later.
+    """Ask the provider again later: after a network error, a 429 or 5xx, or an answer that is not understood.
 
-    So it is with a `failure` that is the site's own: when its secret or its key is there again, all goes on by itself.
+    `failure`: APP or KEY, when the site's own registration or encryption key is the cause. The grant stays valid then
+    too, and refreshes succeed again once the secret or the key is back.
     """
     doublings = 10 if failure else min(grant.failure_count, 10)
     wait = max(min(FIRST_WAIT_SECONDS * 2**doublings, LONGEST_WAIT_SECONDS), error.wait_seconds or 0)
@@ -248,12 +259,13 @@ def _postpone(
 
 
 def _later(grant: OAuthGrant, now: datetime) -> MailError:
-    """Why the provider is not asked now."""
+    """The error that says why the provider is not asked now."""
     if grant.failure == Failure.KEY:
         _mark_transports(grant, grant.last_reply, now)
         return SignInRefused(grant.last_reply)
     assert grant.next_allowed_at
-    # What a provider says of the site stands at the provider's page: on an account's it would seem to be about it.
+    # The provider's words about the site's registration are shown on the provider's page only: on an account's page
+    # they would seem to be about the account.
     words = grant.last_reply if not grant.failure else grant.last_reply.partition(": ")[0].rstrip(".") + "."
     return NetworkError(words, wait_seconds=(grant.next_allowed_at - now).total_seconds())
 

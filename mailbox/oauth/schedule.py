@@ -1,4 +1,4 @@
-"""By the clock: refresh tokens that lapse when unused are used in time, and grants without an account go."""
+"""Scheduled work: uses refresh tokens before they expire unused, and deletes grants that no account uses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ UNUSED_AFTER = timedelta(hours=1)
 
 
 def use_in_time(clock: Clock = timezone.now) -> int:
-    """Refresh the grants whose refresh token has spent half of its idle time; how many were.
+    """Refresh grants whose `use_refresh_by` has come (half of the time until expiry); return how many were refreshed.
 
-    Accounts that are fetched do so by themselves each hour: this is for those that are paused or switched off.
+    Accounts that are synced refresh about every hour anyway: this is for accounts that are paused or switched off.
     """
     used = 0
     for grant in due(clock()):
@@ -44,5 +44,5 @@ def due(now: datetime) -> list[OAuthGrant]:
 
 
 def tidy(clock: Clock = timezone.now) -> int:
-    """Remove grants that no transport signs in by: another secret took their place."""
+    """Delete grants that no transport uses, since another secret replaced them; return how many."""
     return OAuthGrant.objects.filter(transports=None, granted_at__lt=clock() - UNUSED_AFTER).delete()[0]

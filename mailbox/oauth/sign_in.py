@@ -1,4 +1,4 @@
-"""A person's sign-in: away to the provider and back (authorization code with PKCE and state). Touches no network."""
+"""A person's sign-in at a provider: the redirect there and back (authorization code, PKCE, state). Uses no network."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from mailbox.oauth import apps, protocol
 from mailbox.presets import PRESETS
 
 Status = OAuthSignIn.Status
-GOOD_FOR = timedelta(minutes=30)  # for a person who looks for a password and a second factor
+GOOD_FOR = timedelta(minutes=30)  # time to find a password and a second factor
 KEPT = timedelta(days=1)
-STUCK_AFTER = timedelta(minutes=2)  # longer than any answer takes: the worker died with it
+STUCK_AFTER = timedelta(minutes=2)  # longer than any answer takes: the worker has died
 
 
 class StateRefused(Exception):
-    """What came back belongs to no sign-in of this browser and person, or was used already."""
+    """The returned `state` belongs to no open sign-in of this browser and user, has expired, or was used already."""
 
 
 def browser_of(session: Any) -> str:
-    """What binds a sign-in to a session of a browser; made when first asked for."""
+    """A digest that identifies the browser's session, so that only this browser can complete its sign-ins."""
     if "oauth_browser" not in session:
         session["oauth_browser"] = secrets.token_urlsafe(24)
     return hashlib.sha256(str(session["oauth_browser"]).encode()).hexdigest()
@@ -46,9 +46,10 @@ def begin(
     account: Account | None = None,
     chosen: Mapping[str, Any] | None = None,
 ) -> OAuthSignIn:
-    """Write down that this person leaves for the provider.
+    """Save a sign-in that this user begins at the provider.
 
-    `account`: the one to sign in; None: one is to be added, with the servers in `chosen` (see servers_for).
+    `account`: the one that gets the grant; None: a new one is added, with the servers in `chosen` (see servers_for).
+    `browser`: as browser_of() returns it. `callback`: the redirect URI.
     """
     nonce = secrets.token_urlsafe(32)
     return OAuthSignIn.objects.create(
@@ -66,7 +67,7 @@ def begin(
 
 
 def state_of(nonce: str) -> str:
-    """The `state` (RFC 6749, 10.12): only this site can make it from the nonce."""
+    """The `state` parameter (RFC 6749, 10.12): an HMAC of the nonce, so only this site can compute it."""
     return salted_hmac("mailbox.oauth.state", nonce, algorithm="sha256").hexdigest()
 
 
@@ -75,7 +76,7 @@ def _digest(state: str) -> str:
 
 
 def address_of(row: OAuthSignIn) -> str:
-    """Where the browser goes. Raises credentials.DecryptionFailed."""
+    """The URL that the browser is sent to. Raises credentials.DecryptionFailed."""
     return protocol.authorization_address(
         apps.provider_of(row.app),
         apps.client_of(row.app).client_id,
@@ -88,14 +89,17 @@ def address_of(row: OAuthSignIn) -> str:
 
 
 def returned(given: Mapping[str, str], user_id: int, browser: str) -> OAuthSignIn:
-    """Take what the provider sent back, once. Raises StateRefused. A refused consent is written down as the failure."""
+    """Accept the parameters of the redirect back from the provider, once. Raises StateRefused.
+
+    A refused consent is no exception: the row becomes FAILED with the provider's words.
+    """
     now, state = timezone.now(), given.get("state", "")
     row = OAuthSignIn.objects.filter(state_digest=_digest(state), asked_by=user_id).select_related("app").first()
     if row is None or not hmac.compare_digest(row.session_digest, browser) or row.created_at < now - GOOD_FOR:
         raise StateRefused
     issuer = given.get("iss", "")
     if issuer and "{" not in apps.provider_of(row.app).issuer and issuer != apps.provider_of(row.app).issuer:
-        raise StateRefused  # RFC 9207: the answer of another provider
+        raise StateRefused  # the answer is from another provider (RFC 9207)
     if code := given.get("code", "")[:4000]:
         moved = row.move(Status.AWAY, Status.RETURNED, now, encrypted_code=encrypt(code))
     else:
@@ -114,7 +118,7 @@ def _refusal(given: Mapping[str, str]) -> str:
 
 
 def servers_for(app: OAuthApp, found: Discovery | None = None) -> dict[str, Any]:
-    """Where mail of this provider is fetched and sent: known by heart, typed with the provider, or found; {} if not."""
+    """The provider's mail servers: built in, else as the administrator typed them, else as discovered; {} if none."""
     if (its := apps.known(app.kind)) is not None:
         preset = next(each for each in PRESETS if each.key == its.preset)
         names = ("imap_host", "imap_port", "smtp_host", "smtp_port", "smtp_security")
@@ -142,5 +146,5 @@ def forget_old(now: datetime) -> int:
 
 
 def waiting() -> list[int]:
-    """Sign-ins that came back and that no worker has taken up, as when the broker was away."""
+    """The pks of sign-ins that have come back and that no worker has begun, as after an outage of the broker."""
     return list(OAuthSignIn.objects.filter(status=Status.RETURNED).order_by("pk").values_list("pk", flat=True)[:100])

@@ -1,4 +1,4 @@
-"""Secrets that come from a vault or the environment instead of a page."""
+"""Stores secrets that come from a vault or the environment instead of a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_UNIX_SECONDS = 253_402_300_799  # the last second of the year 9999
 
 
 def moment_of(seconds: str) -> datetime:
-    """A time in Unix seconds; raises ValidationError."""
+    """The time that a text in Unix seconds states. Raises ValidationError."""
     if not (seconds.isascii() and seconds.isdigit()) or int(seconds) > MAX_UNIX_SECONDS:
         raise ValidationError(f"The end of a token is given in Unix seconds, not as {seconds!r}.")
     return datetime.fromtimestamp(int(seconds), UTC)
@@ -27,10 +27,11 @@ def moment_of(seconds: str) -> datetime:
 def store_secret(
     account: Account, kinds: tuple[str, ...], *, password: str = "", token: str = "", ends: datetime | None = None
 ) -> None:
-    """Store a password, or an access token that ends at `ends`, for these transports. Raises ValidationError.
+    """Store a password, or an access token that expires at `ends`, for these transports. Raises ValidationError.
 
-    With a refresh provider of one's own the token is the first of a grant, which that provider then renews. Workers
-    and IDLE connections use it from their next sign-in on; what waited for it goes on at once.
+    With a class of the site's own (`external`) a token becomes the first of a grant, which that class then renews.
+    Workers and IDLE connections use the secret from their next sign-in on. Recorded failures of the transports are
+    cleared, so that waiting mail and syncs go on at once.
     """
     with transaction.atomic():
         former = {getattr(account, kind).grant_id for kind in kinds} - {None}
