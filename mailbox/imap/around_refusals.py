@@ -1,4 +1,4 @@
-"""FETCH of many messages of which a server refuses some, with a NO to the whole command (Gmail, Exchange). Pure."""
+"""FETCH on servers that answer NO to a whole command when they refuse one of its messages (Gmail, Exchange). Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 from mailbox.errors import MailError
 from mailbox.imap.responses import is_refusal
 
-MOST_REFUSED = 60  # commands, to find what is refused among some hundred messages
+MOST_REFUSED = 60  # refused commands, within which a few refused among some hundred messages are found
 
 Row = TypeVar("Row")
 
@@ -16,9 +16,9 @@ Row = TypeVar("Row")
 def rows_around(
     fetch: Callable[[Sequence[int]], dict[int, Row]], uids: Sequence[int]
 ) -> tuple[dict[int, Row], set[int]]:
-    """What is said of these UIDs, and of which the server refuses to say it, found by asking in halves.
+    """Fetch rows by UID, and return them with the set of UIDs that the server refuses, found by halving the list.
 
-    Raises MailError: what is no refusal of a message, and where more are refused than a few.
+    Raises the MailError of `fetch` when it is no refusal of a message, or after MOST_REFUSED refused commands.
     """
     return _rows(fetch, uids, [MOST_REFUSED])
 

@@ -1,7 +1,7 @@
-"""LOGIN (RFC 3501, 6.2.3), or AUTHENTICATE PLAIN where that is switched off, and XOAUTH2 or OAUTHBEARER (RFC 7628).
+"""Signs in: by LOGIN (RFC 3501, 6.2.3), AUTHENTICATE PLAIN if LOGIN is disabled, XOAUTH2 or OAUTHBEARER (RFC 7628).
 
-The initial response always waits for the server's "+" (RFC 3501, 6.2.2): with SASL-IR (RFC 4959) a long token
-would make a command line that servers refuse.
+SASL-IR (RFC 4959) is not used, as some servers refuse a command line as long as a token. The initial response is sent
+after the server's "+" (RFC 3501, 6.2.2).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
 
 
 def sign_in(client: Any, endpoint: Endpoint) -> str:
-    """Sign in by password or token; returns the server's words. Raises what the libraries raise."""
-    if client._imap.state != "NONAUTH":  # greeted by PREAUTH: the server knows us by other means (RFC 3501, 7.1.4)
+    """Sign in by password or token. Returns the server's text. Raises the errors of imaplib and imapclient."""
+    if client._imap.state != "NONAUTH":  # the greeting was PREAUTH: already signed in (RFC 3501, 7.1.4)
         return imap_fetch.text(client.welcome)
     if endpoint.oauth_token:
         return _by_token(client, endpoint)
@@ -44,8 +44,11 @@ def _quoted(client: Any, word: str) -> bytes:
 
 
 def _by_token(client: Any, endpoint: Endpoint) -> str:
-    """A refusal comes as a challenge with JSON in it, to be answered before the server says NO; its JSON says more than
-    the NO does (Google, "XOAUTH2 Mechanism", error response; RFC 7628 3.2.2)."""
+    """Sign in by OAuth token.
+
+    A server refuses with a challenge that contains JSON, and says NO after the client has answered that (RFC 7628,
+    3.2.2; Google, "XOAUTH2 Mechanism", error response). The JSON is added to the error, as it says more than the NO.
+    """
     challenges: list[bytes] = []
     mechanism = token_mechanism(_offered(client))
 
@@ -65,6 +68,6 @@ def _by_token(client: Any, endpoint: Endpoint) -> str:
 
 
 def _offered(client: Any) -> list[str]:
-    """The SASL mechanisms of the server, from its capabilities."""
+    """The SASL mechanisms that the server offers in its capabilities."""
     names = [imap_fetch.text(capability).upper() for capability in client.capabilities()]
     return [name.removeprefix("AUTH=") for name in names if name.startswith("AUTH=")]

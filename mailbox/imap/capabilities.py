@@ -1,6 +1,7 @@
-"""What a server can do: taken where it says so unasked, and asked for without a round trip of its own where not.
+"""The server's capabilities after sign-in, learned without a round trip of their own.
 
-After sign-in the list may be another (RFC 3501, 6.1.1). Dovecot, Gmail and Cyrus say it with the answer to LOGIN.
+The list may change at sign-in (RFC 3501, 6.1.1). Dovecot, Gmail and Cyrus state it in the answer to LOGIN. For other
+servers CAPABILITY is sent in one packet with EXAMINE, and the form of EXAMINE follows a guess.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from mailbox.endpoints import Endpoint
 
 MOST_KEPT = 1000
 OF_EXAMINE = {b"ENABLE", b"CONDSTORE", b"QRESYNC", b"UTF8=ONLY"}
-# What servers that do not say it by themselves said of an account last time, by host, port and user.
+# Last capabilities after sign-in, by host, port and user, of servers that do not state them unasked.
 _last_said: dict[tuple[str, int, str], tuple[bytes, ...]] = {}
-_without_condstore: set[tuple[str, int, str]] = set()  # they offer it, and answer EXAMINE (CONDSTORE) with BAD
+_without_condstore: set[tuple[str, int, str]] = set()  # they offer CONDSTORE but refuse EXAMINE (CONDSTORE)
 
 
 def ask(client: Any, endpoint: Endpoint) -> bool:
-    """Say CAPABILITY with the next command, unless the list after sign-in is known; whether it was said.
+    """Queue CAPABILITY to be sent with the next command, unless the list after sign-in is known. Returns whether it was
+    queued.
 
-    Until learn() has read the answer `client` goes by what was said last time, else by what was said before sign-in.
+    Until learn() has read the answer, `client` uses a guess: the list of the account's last session, else the list
+    before sign-in.
     """
     beneath = client._imap
     if client._cached_capabilities or beneath.state != "AUTH" or "CAPABILITY" in beneath.untagged_responses:
@@ -32,7 +35,7 @@ def ask(client: Any, endpoint: Endpoint) -> bool:
 
 
 def learn(client: Any, endpoint: Endpoint, answer: dict[bytes, Any]) -> None:
-    """Take the list from among what was read until EXAMINE was answered; without one the guess stands."""
+    """Take the list from the responses that came before the end of EXAMINE; without one the guess stays."""
     lines = answer.pop(b"CAPABILITY", None)
     if not lines:
         return
@@ -43,9 +46,9 @@ def learn(client: Any, endpoint: Endpoint, answer: dict[bytes, Any]) -> None:
 
 
 def was_wrong(client: Any) -> bool:
-    """Whether what we went by differs, in what decides how EXAMINE is said, from what the server answered."""
+    """Whether the guess was wrong about a capability that changes the form of EXAMINE. Makes the real list current."""
     guess = client._cached_capabilities
-    client._cached_capabilities = None  # read from what came; where that is lost, asked for and waited for
+    client._cached_capabilities = None  # the next line reads it from the responses, or asks the server again
     return bool(OF_EXAMINE & set(guess) != OF_EXAMINE & set(client.capabilities()))
 
 

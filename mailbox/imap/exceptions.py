@@ -1,4 +1,4 @@
-"""What imapclient and imaplib raise, as errors of ours."""
+"""Converts the exceptions of imapclient and imaplib into errors of mailbox.errors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from mailbox.imap.responses import refused, server_words, unreachable
 
 @contextlib.contextmanager
 def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool = False) -> Iterator[None]:
-    """Turn what the libraries raise into MailErrors. `from None`: the cause's text may hold the command's secrets."""
+    """Raise a MailError for each exception of the libraries in the block.
+
+    connecting, signing_in: the stage, which changes the meaning of a refusal. `from None` everywhere, since the text
+    of the cause may contain secrets of the command.
+    """
     try:
         yield
     except (imaplib.IMAP4.error, IMAPClientError) as error:
         if abort := _abort(error):
             words = server_words(abort, endpoint)
             if words.startswith("unexpected") and (connecting or signing_in):
-                # Not quoted: it may be any service's banner, and whoever chose the host may read it nowhere else.
+                # The text is not quoted: it may be the banner of another service, which the user who entered the host
+                # name may be unable to reach otherwise.
                 raise NetworkError(f"{endpoint.host}:{endpoint.port} answered what is no IMAP.") from None
             if words.startswith(("socket error", "unexpected")):
                 raise unreachable(_cause(abort), endpoint, connecting=connecting) from None
             raise _goodbye(words, endpoint) from None  # the words of a BYE
-        if connecting:  # the greeting was a BYE, or none of IMAP's
+        if connecting:  # the greeting was a BYE, or is not IMAP
             raise _goodbye(server_words(error, endpoint), endpoint) from None
         raise refused(server_words(error, endpoint), signing_in=signing_in) from None
     except (OSError, ssl.SSLError, UnicodeError) as error:
@@ -41,7 +46,7 @@ def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool =
 
 @contextlib.contextmanager
 def alerts_of_a_goodbye() -> Iterator[None]:
-    """A greeting that is a BYE leaves nothing but its words."""
+    """Add the [ALERT] of a greeting that is a BYE to the MailError: there is no connection that could hold it."""
     try:
         yield
     except MailError as error:
@@ -52,7 +57,7 @@ def alerts_of_a_goodbye() -> Iterator[None]:
 
 @contextlib.contextmanager
 def refused_where(is_empty: bool) -> Iterator[None]:
-    """Some servers say NO or BAD where there is nothing to find in a folder."""
+    """Ignore a ProviderError if the folder is empty, as some servers answer NO or BAD when there is nothing to find."""
     try:
         yield
     except ProviderError as error:
@@ -68,7 +73,10 @@ def _goodbye(words: str, endpoint: Endpoint) -> MailError:
 
 
 def _abort(error: BaseException) -> BaseException | None:
-    """The end of the connection, where imapclient tells it as a refused sign-in: that asks for other credentials."""
+    """The imaplib abort behind an exception, or None.
+
+    imapclient reports a connection that ended during sign-in as a LoginError, as if the credentials were wrong.
+    """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, imaplib.IMAP4.abort):
         cause = cause.__context__
@@ -76,6 +84,6 @@ def _abort(error: BaseException) -> BaseException | None:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """imaplib wraps a socket's error in its own abort; the first is the one that says what happened."""
+    """The socket's error behind imaplib's abort, as it says what happened; else the abort itself."""
     inner = error.__context__
     return inner if isinstance(inner, OSError) else error

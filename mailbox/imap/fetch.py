@@ -1,4 +1,7 @@
-"""Reading what FETCH answers, as imaplib gives it, and cutting what is asked for into commands. Pure."""
+"""Parses FETCH responses as imaplib returns them, and splits requests into commands. Pure.
+
+Also defines the dataclasses that this package returns.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from imapclient import imap_utf7
 
 from mailbox.imap import internal_date
 
-# One blank stands between an item and its value, and numbers have no quotes, in the RFC.
+# Looser than RFC 3501, which has exactly one space between an item and its value, and no quotes around numbers.
 _UID = re.compile(rb"(?:^|[\s()])UID:?[ \t]++\"?(\d+)", re.I)
 _FLAGS = re.compile(rb"(?:^|[\s()])FLAGS[ \t]*+\(([^()]*+)\)", re.I)
 _SIZE = re.compile(rb"(?:^|[\s()\"])RFC822\.SIZE[ \t]++\"?(\d+)", re.I)
@@ -23,11 +26,11 @@ _LABEL = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^\s"]+)', re.S)
 _LITERAL = re.compile(rb"\{\d+\}$")
 MAX_LABEL = 1000  # bytes
 MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
-MAX_NUMBER = 2**63 - 1  # what a database holds, and the highest mod-sequence (RFC 7162, 7)
+MAX_NUMBER = 2**63 - 1  # largest value of a BIGINT column, and the highest mod-sequence (RFC 7162, 7)
 OTHER_LENGTH = "OtherLength"  # the defect of a message that is not as long as RFC822.SIZE states
 _BODY = re.compile(rb"(?:(?:BODY(?:\.PEEK)?|BINARY)\[\](?:<0>)?|RFC822)[ \t]++\{\d+\}$", re.I)
 _HEADER = re.compile(rb"(?:BODY(?:\.PEEK)?\[HEADER\](?:<0>)?|RFC822\.HEADER)[ \t]++\{\d+\}$", re.I)
-# RFC 6154, with RFC 8457's \Important; imapclient's own list misses some.
+# RFC 6154, with RFC 8457's \Important; imapclient's own list lacks some of them.
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 UNSELECTABLE = ("\\noselect", "\\nonexistent")
 
@@ -39,7 +42,7 @@ class ListedFolder:
     special_use: str  # "\\Sent", or "" for none
     selectable: bool
     is_subscribed: bool | None = None  # None: the server does not say
-    is_name_encoded: bool = True  # False: no modified UTF-7 (RFC 3501, 5.1.3); `name` is what the server wrote
+    is_name_encoded: bool = True  # False: the server's name is not valid modified UTF-7 (RFC 3501, 5.1.3)
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class FolderStatus:
     exists: int
     highestmodseq: int | None
     mailbox_id: str = ""  # RFC 8474, where the server states one
-    changes: Changes | None = None  # since what we knew, where QRESYNC answered
+    changes: Changes | None = None  # since the stored state; None unless QRESYNC reported them
 
 
 @dataclass(frozen=True)
 class FlagsAndLabels:
-    """What may change on a message: its flags, and Gmail's labels (None from any other server)."""
+    """The parts of a message that can change: its flags, and Gmail's labels (None from any other server)."""
 
     flags: tuple[str, ...]
     labels: tuple[str, ...] | None = None
@@ -62,7 +65,7 @@ class FlagsAndLabels:
 
 @dataclass(frozen=True)
 class Changes:
-    """What QRESYNC says has changed (RFC 7162, 3.2.5.1): flags by UID, and ranges of UIDs that are gone."""
+    """Changes reported by QRESYNC (RFC 7162, 3.2.5.1): flags by UID, and ranges of expunged UIDs."""
 
     flags: dict[int, FlagsAndLabels]
     vanished: tuple[tuple[int, int], ...]
@@ -86,7 +89,7 @@ class FetchedMessage:
     meta: MessageMeta
     raw: bytes
     is_complete: bool  # False: only the header was fetched
-    defects: tuple[str, ...] = ()  # of fetching it, for Message.parse_defects
+    defects: tuple[str, ...] = ()  # found while it was fetched; stored in Message.parse_defects
 
 
 class Sized(Protocol):
@@ -98,7 +101,7 @@ S = TypeVar("S", bound=Sized)
 
 
 def by_bytes(items: Sequence[S], limit: int, count: int = 200) -> Iterator[list[S]]:
-    """Cut into runs of at most `limit` bytes and `count` items; an item above the limit goes alone."""
+    """Split into lists of at most `limit` bytes and `count` items; an item above the limit is alone in its list."""
     run: list[S] = []
     total = 0
     for item in items:
@@ -112,9 +115,10 @@ def by_bytes(items: Sequence[S], limit: int, count: int = 200) -> Iterator[list[
 
 
 def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
-    """UID -> body, from imaplib's list for FETCH: (text before the literal, literal) tuples and text after them.
+    """UID -> body, from imaplib's list for FETCH: tuples (text before the literal, literal), and the text after them.
 
-    Servers put UID before or after the body, and unsolicited FETCHes (flags of another client's change) between.
+    Servers state the UID before or after the body, and send unsolicited FETCH responses between bodies, such as flags
+    that another client changed.
     """
     bodies: dict[int, bytes] = {}
     before, literal = b"", None
@@ -131,7 +135,7 @@ def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
 
 
 def pair_headers(answer: Sequence[object]) -> dict[int, tuple[FlagsAndLabels, bytes]]:
-    """UID -> flags and labels, and the header, from the answers to (UID FLAGS BODY.PEEK[HEADER]<0.n>)."""
+    """UID -> flags and labels, and the header, from the responses to (UID FLAGS BODY.PEEK[HEADER]<0.n>)."""
     found: dict[int, tuple[FlagsAndLabels, bytes]] = {}
     before, header = b"", None
     for item in answer:
@@ -148,7 +152,7 @@ def pair_headers(answer: Sequence[object]) -> dict[int, tuple[FlagsAndLabels, by
 
 
 def uid_set(uids: Sequence[int]) -> str:
-    """As a sequence set (RFC 3501, 9), runs as ranges; UIDs that are gone are skipped by the server."""
+    """Write UIDs as a sequence set (RFC 3501, 9): consecutive ones as a range. The server skips UIDs that are gone."""
     parts: list[str] = []
     start = previous = None
     for uid in sorted(uids):
@@ -164,7 +168,7 @@ def uid_set(uids: Sequence[int]) -> str:
 
 
 def text(value: str | bytes | list[bytes] | None) -> str:
-    """A server's words as text that every database takes: no NUL, no surrogates."""
+    """Decode a server's text so that every database stores it: without NUL and surrogates."""
     if isinstance(value, list):
         value = b" ".join(part for part in value if part)
     if isinstance(value, bytes):
@@ -176,7 +180,7 @@ def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | by
     words = {text(flag).lower() for flag in words_given}
     shown = text(name)
     return ListedFolder(
-        name="INBOX" if shown.upper() == "INBOX" else shown,  # RFC 3501, 5.1: in any case, the same folder
+        name="INBOX" if shown.upper() == "INBOX" else shown,  # RFC 3501, 5.1: INBOX is case-insensitive
         delimiter=text(delimiter or b""),
         special_use=next((use for use in SPECIAL_USES if use.lower() in words), ""),
         selectable=not words.intersection(UNSELECTABLE),
@@ -185,7 +189,7 @@ def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | by
 
 @dataclass
 class FetchRow:
-    """One message's data of a FETCH response (RFC 3501, 7.4.2); None and 0 for items that it lacks."""
+    """One message's data in FETCH responses (RFC 3501, 7.4.2); None and 0 for items that they lack."""
 
     flags: tuple[str, ...] | None = None
     internal_date: datetime | None = None
@@ -194,9 +198,9 @@ class FetchRow:
 
 
 def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
-    """UID -> what FETCH says of it, by name, in whatever order and however many pieces the server says it.
+    """UID -> its data, merged from all FETCH responses for it. The items may come in any order.
 
-    A row without UID is news of another client's change by sequence number (RFC 3501, 7.4.2): that is no UID.
+    A response without UID is skipped: it reports another client's change by sequence number (RFC 3501, 7.4.2).
     """
     found: dict[int, FetchRow] = {}
     for line in _lines(answer):
@@ -216,14 +220,14 @@ def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
 
 
 def _without_labels(line: bytes) -> tuple[bytes, bytes | None]:
-    """An answer, and the list of labels cut out of it: a label may be called "UID 9"."""
+    """Separate a response from its list of labels, as a label may be named "UID 9"."""
     name = _LABELS.search(line)
     listed = _LABEL_LIST.match(line, name.end()) if name else None
     return (line[: name.start()] + line[listed.end() :], listed[1]) if name and listed else (line, None)
 
 
 def _lines(answer: Sequence[object]) -> Iterator[bytes]:
-    """Each answer as one line. A literal in it can only be a label here: it is put as the quoted string it could be."""
+    """Join each response into one line. A literal can only be a label here; it is rewritten as a quoted string."""
     before = b""
     for item in answer:
         if isinstance(item, tuple):
@@ -237,7 +241,7 @@ def _lines(answer: Sequence[object]) -> Iterator[bytes]:
 
 
 def _decoded_labels(listed: bytes) -> tuple[str, ...]:
-    """Gmail's labels are atoms or strings in modified UTF-7, its own ones with a backslash: \\Inbox, \\Sent."""
+    """Decode Gmail's labels: atoms or strings in modified UTF-7; system labels begin with a backslash, as \\Inbox."""
     labels = set()
     for quoted, atom in _LABEL.findall(listed):
         raw = re.sub(rb"\\(.)", rb"\1", quoted) if quoted else atom
@@ -249,7 +253,7 @@ def _decoded_labels(listed: bytes) -> tuple[str, ...]:
 
 
 def _flag(flag: bytes) -> str:
-    """An atom; some servers quote it, with its backslash doubled or not."""
+    """Decode a flag. It is an atom, but some servers quote it, and some of these double its backslash."""
     bare = text(flag)
     if len(bare) > 2 and bare[0] == bare[-1] == '"':
         bare = bare[1:-1]
@@ -261,5 +265,5 @@ def meta(uid: int, row: FetchRow) -> MessageMeta:
 
 
 def flags_and_labels_of(row: FetchRow) -> FlagsAndLabels | None:
-    """None when the server left the flags out."""
+    """The row's flags and labels; None when the server left the flags out."""
     return None if row.flags is None else FlagsAndLabels(row.flags, row.labels)

@@ -1,7 +1,7 @@
-"""Folder names: modified UTF-7 on the wire (RFC 3501, 5.1.3), and what servers write that is none. Pure.
+"""Decodes and encodes folder names: modified UTF-7 (RFC 3501, 5.1.3), and the deviations of servers. Pure.
 
-A name that does not survive decoding and encoding (a bare &, raw UTF-8 or Latin-1, UTF-7 in a form of its own) is kept
-as the server wrote it. Said back, it is tried as it should be written, and then as the server may have written it.
+A name that is not the same after decoding and encoding (a bare &, raw UTF-8 or Latin-1, non-canonical UTF-7) is read
+as UTF-8 or Latin-1 instead. To open such a folder, the client tries modified UTF-7 first, then the other encodings.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Collection
 
 from imapclient import imap_utf7
 
-APART = {" [raw]": "utf-8", " [Latin-1]": "latin-1"}  # behind a name whose text is another folder's, too
+APART = {" [raw]": "utf-8", " [Latin-1]": "latin-1"}  # appended to a text that another folder has, too -> encoding
 
 
 def decoded(name: bytes | str | int, beside: Collection[bytes] = ()) -> str:
-    """The text of a name. imapclient gives a name of digits as a number.
+    """The text of a name. An int is a name of digits, as imapclient returns it.
 
-    beside: the names that stand in the same list. Two may have one text, as R&D and R&-D: then the one that is written
-    by the standard has it, else UTF-8, and the other's is that text with one of APART behind it.
+    beside: raw names in the same list. Two of them may decode to one text, as R&D and R&-D. Then the name in modified
+    UTF-7 keeps the text, else the one in UTF-8; the other gets a suffix of APART.
     """
     raw = name if isinstance(name, bytes) else str(name).encode()
     told = _told(raw)
@@ -43,14 +43,14 @@ def _told(raw: bytes) -> str:
 
 
 def ways_to_write(name: str) -> list[bytes]:
-    """The bytes that may stand for this name on the server, the standard's first."""
+    """The possible encodings of this name on the server, modified UTF-7 first."""
     ways = [imap_utf7.encode(name), _encoded(name, "utf-8"), _encoded(name, "latin-1")]
     ways += [_encoded(name.removesuffix(suffix), codec) for suffix, codec in APART.items() if name.endswith(suffix)]
     return list(dict.fromkeys(bytes(way) for way in ways if way is not None))
 
 
 def _encoded(name: str, codec: str) -> bytes | None:
-    """None where the codec has no such character."""
+    """The encoded name; None if the codec lacks one of its characters."""
     with contextlib.suppress(UnicodeEncodeError):
         return name.encode(codec)
     return None

@@ -1,8 +1,8 @@
-"""IMAP IDLE (RFC 2177) on the INBOX: a connection that says at once when something changes, and STATUS of others.
+"""IMAP IDLE (RFC 2177): waits for changes in INBOX, and asks STATUS of other folders in between.
 
-The waiting is ours, not imapclient's: its idle_check answers nothing on end of file, so a dead connection looks like
-a quiet one. It is asyncio's, so that a thousand connections wait without a thread each; signing in is imapclient's
-and blocks. Nothing is read of what changed: a sync finds that out.
+imapclient signs in, which blocks. The waiting is done here with asyncio, so that a thousand connections need no thread
+each. imapclient's idle_check() is not used: it returns nothing at end of file, so that a closed connection looks like
+a quiet one. Only the fact that something changed is reported; the sync that follows reads the changes.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ from mailbox.imap.session import ImapSession
 # RFC 3501, 7.3.1, 7.4.1 and 7.4.2; VANISHED is RFC 7162's word for EXPUNGE. RECENT comes with an EXISTS.
 _NEWS = re.compile(rb"\*\s+(?:\d+\s+(?:EXISTS|EXPUNGE|FETCH)|VANISHED)\b", re.I)
 _GOODBYE = re.compile(rb"\*\s+BYE\b ?(.*)", re.I)
-_MOST_WAITING = 64 * 1024  # bytes without a line's end
-# A peer whose machine is gone never says so: the kernel asks after a minute of silence, and gives up a minute later.
+_MOST_WAITING = 64 * 1024  # longest line in bytes
+# A peer whose machine is gone sends nothing. TCP keep-alive probes after 60 s of silence and gives up 60 s later.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
-RHYTHM_MISSED = 2.5  # Dovecot says "Still here" each two minutes; after so many of these without it, it is asked
-SHORTEST_RHYTHM = 30.0
+# Dovecot sends "* OK Still here" every two minutes. When none came for 2.5 times the longest interval seen, wait()
+# returns, and the caller renews the IDLE, which shows whether the connection is alive.
+RHYTHM_MISSED = 2.5
+SHORTEST_RHYTHM = 30.0  # seconds
 _NAMES = (b"UIDVALIDITY", b"UIDNEXT", b"MESSAGES", b"HIGHESTMODSEQ")  # in the order of FolderNumbers
 _NUMBER = re.compile(rb"(" + b"|".join(_NAMES) + rb") (\d+)", re.I)
 
 
 @dataclass(frozen=True)
 class FolderNumbers:
-    """By which it is seen that something changed in a folder. None: not known, or the server does not say."""
+    """Numbers of EXAMINE or STATUS that show that a folder changed. None: unknown, or not stated by the server."""
 
     uidvalidity: int | None = None
     uidnext: int | None = None
     exists: int | None = None
-    highestmodseq: int | None = None  # RFC 7162: changes with a flag, too
+    highestmodseq: int | None = None  # RFC 7162: also rises when flags change
 
     def is_news_to(self, known: FolderNumbers) -> bool:
-        """Whether a folder of which this was `known` needs a sync. In doubt it does."""
+        """Whether a folder that had the numbers `known` at its last sync needs another. A missing number counts as a
+        change, except HIGHESTMODSEQ."""
         pairs = [
             (self.uidvalidity, known.uidvalidity),
             (self.uidnext, known.uidnext),
@@ -58,11 +61,11 @@ class FolderNumbers:
 
 
 class IdleNotOffered(ProviderError):
-    """The server has no IDLE: the account is polled, as ever."""
+    """The server does not offer IDLE; its accounts are synced by polling alone."""
 
 
 class IdleSession:
-    """A signed-in connection with INBOX open read-only. `open` blocks; the rest belongs to one event loop."""
+    """A signed-in connection with INBOX open read-only. `open` blocks; all else must run in one event loop."""
 
     def __init__(self, session: ImapSession, endpoint: Endpoint, status: FolderStatus, command_timeout: float) -> None:
         self._beneath: Any = session._client._imap
@@ -71,15 +74,15 @@ class IdleSession:
         self._items = "UIDVALIDITY UIDNEXT MESSAGES"
         self.inbox = FolderNumbers(status.uidvalidity, status.uidnext, status.exists, status.highestmodseq)
         self._bytes = self._left_over()
-        self._beneath.file = None  # its buffer of 64 kB is not read any more
-        self._tag: bytes | None = None  # of the IDLE under way
+        self._beneath.file = None  # frees imaplib's buffer of 64 kB, which is no longer used
+        self._tag: bytes | None = None  # tag of the IDLE that is running
         self._commands = 0
         self._changed = False
         self._heard_at, self._rhythm = time.monotonic(), 0.0
 
     @classmethod
     def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> IdleSession:
-        """Sign in and open INBOX; raises what ImapSession.open does, ProviderError, and IdleNotOffered."""
+        """Sign in and open INBOX. Raises the errors of ImapSession.open and examine, and IdleNotOffered."""
         session = ImapSession.open(endpoint, connect_timeout=connect_timeout, command_timeout=command_timeout)
         try:
             with session._errors():
@@ -97,9 +100,9 @@ class IdleSession:
             raise
 
     async def wait(self, seconds: float) -> bool:
-        """True as soon as something changed in INBOX, False when `seconds` went by or the server fell silent.
+        """Wait until INBOX changes. Returns False after `seconds`, or when the server's regular keep-alive lines stop.
 
-        Raises NetworkError when the connection has ended, and what a server's BYE means.
+        Raises NetworkError when the connection has ended, and a MailError for a BYE by its text.
         """
         if self._tag is None:
             await self._begin()
@@ -117,18 +120,18 @@ class IdleSession:
             await self._receive(left)
 
     async def renew(self) -> None:
-        """End the IDLE and begin another: servers end one after 29 minutes, and a dead peer does not answer.
+        """End the IDLE and begin a new one: servers end it after 30 minutes (RFC 2177), and a dead peer shows itself.
 
-        What changed in between is told by the next wait(). Raises NetworkError when no answer comes in time.
+        A change in between is reported by the next wait(). Raises NetworkError when no answer comes in time.
         """
         await self._end()
         await self._begin()
 
     async def statuses(self, folders: Sequence[str]) -> dict[str, FolderNumbers | None]:
-        """STATUS (RFC 3501, 6.3.10) of folders besides INBOX, between two IDLEs; None of one that the server refuses,
-        or of which it tells too little to see new mail.
+        """STATUS (RFC 3501, 6.3.10) of folders other than INBOX, between two IDLEs.
 
-        What changes in INBOX meanwhile is told by the next wait(). Raises as renew() does.
+        The value is None for a folder that the server refuses, or whose answer lacks a number needed to see new mail.
+        A change in INBOX meanwhile is reported by the next wait(). Raises the errors of renew().
         """
         await self._end()
         found = {folder: await self._status(folder) for folder in folders}
@@ -141,8 +144,8 @@ class IdleSession:
         await self._send(b"%s STATUS %s (%s)\r\n" % (tag, name, self._items.encode()))
         told, is_cut, end = b"", False, time.monotonic() + self._timeout
         while not (line := await self._line(end)).startswith(tag + b" "):
-            if is_cut or line.upper().startswith(b"* STATUS "):  # besides news of INBOX
-                told, is_cut = line, line.endswith(b"}")  # a name that is a literal: the rest is on the next line
+            if is_cut or line.upper().startswith(b"* STATUS "):  # other lines report changes in INBOX
+                told, is_cut = line, line.endswith(b"}")  # the name is a literal: the numbers are on the next line
         if line[len(tag) :].split()[:1] != [b"OK"]:
             return None
         numbers = {key.upper(): int(value) for key, value in _NUMBER.findall(told)}
@@ -175,7 +178,7 @@ class IdleSession:
         self._tag = tag
 
     async def _line(self, end: float) -> bytes:
-        """The next line, within the command's time, which chatter does not prolong; raises NetworkError."""
+        """The next line. Raises NetworkError at time `end`, which other lines from the server do not extend."""
         while True:
             left = end - time.monotonic()
             if left <= 0:
@@ -186,7 +189,7 @@ class IdleSession:
         return self._next_line()
 
     def _next_line(self) -> bytes:
-        """One that has arrived, with what it says of the mailbox and of the connection noted; raises on BYE."""
+        """Take a line that has arrived, and note whether it reports a change or is a keep-alive. Raises on BYE."""
         line, _, self._bytes = self._bytes.partition(b"\n")
         self._changed = self._changed or bool(_NEWS.match(line))
         if goodbye := _GOODBYE.match(line):
@@ -198,7 +201,8 @@ class IdleSession:
         return line.rstrip(b"\r")
 
     async def _receive(self, seconds: float) -> None:
-        """Take what has arrived, or wait for it. A readable socket may hold no byte of IMAP: TLS 1.3 sends tickets."""
+        """Read bytes that have arrived, or wait for some. A readable socket may hold no IMAP data, as TLS 1.3 sends
+        session tickets."""
         try:
             if not self._socket.pending() and not await self._ready(seconds):
                 return
@@ -214,7 +218,7 @@ class IdleSession:
             raise NetworkError(f"{self._endpoint.host} sends a line without end.")
 
     async def _send(self, command: bytes) -> None:
-        """The whole of it. It fits the kernel's buffer, unless the server reads nothing."""
+        """Send the whole command. It fits into the kernel's buffer, unless the server has stopped reading."""
         end = time.monotonic() + self._timeout
         try:
             while command:
@@ -249,12 +253,12 @@ class IdleSession:
         return NetworkError(f"{where} ended the connection: {words}", reply=words)
 
     def _left_over(self) -> bytes:
-        """What has arrived behind the last answer, and lies in imaplib's buffer. The socket blocks nobody any more."""
+        """Bytes behind the last answer that are still in imaplib's buffer. Also makes the socket non-blocking."""
         self._beneath.wire.begin(None)
         self._socket.settimeout(0)
         try:
             return bytes(self._beneath.file.peek())
-        except (OSError, ValueError):  # nothing there; an end is met by the first wait
+        except (OSError, ValueError):  # the buffer is empty; the first wait() notices a closed connection
             return b""
 
 

@@ -1,4 +1,4 @@
-"""INTERNALDATE (RFC 3501, 9: date-time) as servers write it; other forms as the Date of a mail may have them. Pure."""
+"""Parses INTERNALDATE (RFC 3501, 9: date-time) as servers write it, else like a mail's Date header. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from email.utils import parsedate_tz
 
 from mailbox.mime import dates
 
-# Also with one digit for the day, blanks for hyphens and a weekday before it (RFC 2822), without seconds or zone.
+# Also matches a day of one digit, spaces for hyphens, a weekday in front (RFC 2822), no seconds and no zone.
 _FORM = re.compile(
     r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ](\d{4}) +(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)? *"
     r"([+-]\d\d:?\d\d|[A-Za-z]*)"
 )
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _LONGEST = 200  # characters
-EARLIEST, LATEST = 1970, 9998  # years; others are a server's "no date", and leave the calendar in another zone
+# Years. Servers write others for "no date", and a shift to another zone could leave the range of datetime.
+EARLIEST, LATEST = 1970, 9998
 
 
 def parse(written: bytes) -> datetime | None:
-    """In UTC; None when it is no date, as NIL, 31 February, or the year 0."""
+    """The date in UTC; None for NIL, 31 February, the year 0 and anything else that is no date."""
     stated = written.decode("ascii", "replace")[:_LONGEST]
     found = _FORM.search(stated)
     if found is None:
@@ -34,13 +35,13 @@ def parse(written: bytes) -> datetime | None:
         midnight = datetime(int(year), _MONTHS.index(month.lower()) + 1, int(day), tzinfo=UTC)
     except ValueError:
         return None
-    # 24:00:00 is the next day's midnight, as in ISO 8601; a leap second is the one before it.
+    # 24:00:00 is midnight of the next day, as in ISO 8601. A leap second (:60) is read as :59.
     time = timedelta(hours=int(hour), minutes=int(minute), seconds=min(int(second or 0), 59))
     return midnight + time - _offset(zone)
 
 
 def _offset(zone: str) -> timedelta:
-    """From UTC; a zone that nobody knows counts as UTC."""
+    """The zone's offset from UTC; an unknown zone counts as UTC."""
     if zone[:1] in ("+", "-"):
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
         if offset >= timedelta(hours=24):

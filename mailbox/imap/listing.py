@@ -1,4 +1,4 @@
-"""LIST, LSUB and STATUS: which folders there are, which are subscribed to, and which one a name stands for."""
+"""LIST, LSUB and STATUS: the folders of an account, their subscriptions, and the identity of a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailbox.imap.fetch import ListedFolder, listed, text
 
 MOST_NAMESPACES = 10
 _MAILBOX_ID = re.compile(rb"MAILBOXID \(([A-Za-z0-9_-]{1,255})\)", re.I)
-# Attributes, delimiter and name, and behind them what RFC 5258 calls extended data: `("CHILDINFO" ("SUBSCRIBED"))`.
+# Attributes, delimiter and name; the name may be followed by extended data (RFC 5258): `("CHILDINFO" ("SUBSCRIBED"))`.
 _ROW = re.compile(rb"\s*+(?:\(([^()]*+)\)|NIL)\s++(\"\\\"|\"[^\"]{0,3}+\"|'.'|[^\s\"]++)\s++(.*)", re.I | re.S)
 _QUOTED_NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.S)
 _EXTENDED_DATA = re.compile(rb' \("[^\r\n]*+\Z')
@@ -25,7 +25,7 @@ _NUMBER = re.compile(rb"(UIDVALIDITY|UIDNEXT) (\d+)", re.I)
 
 @dataclass(frozen=True)
 class FolderIdentity:
-    """What STATUS says by which a folder is known again under another name."""
+    """Values of STATUS by which a renamed folder is recognised."""
 
     uidvalidity: int | None
     uidnext: int | None
@@ -33,7 +33,7 @@ class FolderIdentity:
 
 
 def list_folders(client: Any) -> list[ListedFolder]:
-    """All folders, with special use (RFC 6154) and subscription (RFC 5258, else LSUB)."""
+    """List all folders, with special use (RFC 6154) and subscription (RFC 5258, else LSUB)."""
     if client.has_capability("LIST-EXTENDED"):
         with _unless_refused():
             wanted = "SUBSCRIBED SPECIAL-USE" if client.has_capability("SPECIAL-USE") else "SUBSCRIBED"
@@ -42,7 +42,7 @@ def list_folders(client: Any) -> list[ListedFolder]:
     rows = _listed_everywhere(client)
     try:
         subscribed = {_folder(client, row, None).name for row in _listed(client, "LSUB")}
-    except IMAPClientError:  # IMAP4rev2 has no LSUB any more; who says neither says nothing of subscriptions
+    except IMAPClientError:  # IMAP4rev2 has no LSUB: without LIST-EXTENDED the subscriptions are unknown
         return [_folder(client, row, None) for row in rows]
     folders = [_folder(client, row, None) for row in rows]
     return [replace(folder, is_subscribed=folder.name in subscribed) for folder in folders]
@@ -50,7 +50,7 @@ def list_folders(client: Any) -> list[ListedFolder]:
 
 @contextlib.contextmanager
 def _unless_refused() -> Iterator[None]:
-    """Some servers offer LIST-EXTENDED and refuse it: then LIST is said as RFC 3501 has it."""
+    """Ignore a refusal of LIST-EXTENDED, as some servers offer it and refuse it; the caller then uses plain LIST."""
     try:
         yield
     except (IMAPClientError, imaplib.IMAP4.error) as error:
@@ -59,7 +59,10 @@ def _unless_refused() -> Iterator[None]:
 
 
 def _listed_everywhere(client: Any, *more: str) -> list[tuple[Any, Any, Any]]:
-    """Also what others share (RFC 2342): some servers leave it out of LIST "" "*", as Courier's #shared."""
+    """LIST "" "*", and a LIST of each namespace of shared folders (RFC 2342) that is missing from its answer.
+
+    Some servers leave those out, as Courier does with #shared.
+    """
     rows = _listed(client, "LIST", *more)
     for prefix in _foreign_prefixes(client):
         if not any(str(row[2]).startswith(prefix.rstrip("/.\\")) for row in rows):
@@ -69,7 +72,7 @@ def _listed_everywhere(client: Any, *more: str) -> list[tuple[Any, Any, Any]]:
 
 
 def _foreign_prefixes(client: Any) -> list[str]:
-    """Of other users' and shared folders; none where the server refuses or does not say."""
+    """Prefixes of the namespaces of other users' and shared folders; [] where the server states none or refuses."""
     if not client.has_capability("NAMESPACE"):
         return []
     try:
@@ -92,7 +95,7 @@ def _listed(client: Any, command: str, *more: str, pattern: str = "*") -> list[t
 
 
 def _rows(found: list[Any]) -> list[list[Any]]:
-    """imaplib gives a name that came as a literal in two pieces."""
+    """Group imaplib's items by folder: a name that is a literal comes in two items."""
     rows: list[list[Any]] = []
     continued = False
     for item in found:
@@ -108,20 +111,21 @@ def _rows(found: list[Any]) -> list[list[Any]]:
 
 
 def _row(items: list[Any]) -> tuple[list[bytes], bytes | None, bytes] | None:
-    """One folder, its name as the server wrote it. None for an answer that makes no sense: it must not hide others."""
+    """Attributes, delimiter and raw name of one folder. None for a malformed row, so that the others are still
+    listed."""
     first = items[0]
     head, literal = first if isinstance(first, tuple) else (first, None)
     found = _ROW.fullmatch(head) if isinstance(head, bytes) else None
     if found is None:
         return None
     name = _name_in(found[3], literal)
-    if not name:  # NIL, or nothing: what tells of the delimiter only (RFC 3501, 6.3.8)
+    if not name:  # an empty name or NIL: the row only states the delimiter (RFC 3501, 6.3.8)
         return None
     return (found[1] or b"").split(), _delimiter(found[2]), name
 
 
 def _shown(client: Any, name: bytes, beside: Collection[bytes]) -> str:
-    """The folder's name as text, the same in each list of this connection."""
+    """The folder's name as text; the same name gets the same text in every listing of this connection."""
     if not client.folder_encode:
         return text(name)
     shown = next((known for known, written in client.written_names.items() if written == name), "")
@@ -132,13 +136,13 @@ def _shown(client: Any, name: bytes, beside: Collection[bytes]) -> str:
 
 
 def _delimiter(written: bytes) -> bytes | None:
-    """One character between quotes; NIL of flat names (RFC 3501, 7.2.2)."""
+    """The hierarchy delimiter: one character in quotes. None for NIL, which means flat names (RFC 3501, 7.2.2)."""
     bare = written.strip(b"\"'") or (b'"' if written == b'"\\""' else b"")
     return None if written.upper() == b"NIL" or not bare or bare.isdigit() else bare[-1:]
 
 
 def _name_in(written: bytes, literal: bytes | None) -> bytes | None:
-    """The server's bytes: a literal, a quoted string, or an atom, in which some write blanks; None of NIL."""
+    """The raw name from a literal, a quoted string or an atom (in which some servers write spaces). None for NIL."""
     if literal is not None:
         return literal
     if quoted := _QUOTED_NAME.match(written):
@@ -156,7 +160,7 @@ def _folder(client: Any, row: tuple[Any, Any, Any], is_subscribed: bool | None) 
 
 
 def identity_of(client: Any, folder: str) -> FolderIdentity:
-    """STATUS of a folder that is not open. Raises IMAPClientError when the server refuses, as for one that is gone."""
+    """STATUS of a folder that is not open. Raises IMAPClientError when the server refuses, as for a missing folder."""
     beneath = client._imap
     items = "UIDVALIDITY UIDNEXT" + (" MAILBOXID" if client.has_capability("OBJECTID") else "")
     beneath.untagged_responses.pop("STATUS", None)

@@ -1,6 +1,7 @@
-"""EXAMINE in as few round trips as there can be, and again where a server takes it otherwise than it said.
+"""Opens a folder (EXAMINE) in as few round trips as possible: ID, CAPABILITY and ENABLE are sent in the same packet.
 
-ID, CAPABILITY and ENABLE go out with it. Raises what imaplib and imapclient raise.
+EXAMINE is repeated in another form when the server refuses a form that it offers. Raises the errors of imaplib and
+imapclient.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ CLIENT_ID = '("name" "PRX-Email Site" "vendor" "PRX-Email" "version" "0.1")'
 
 
 class FolderOpener:
-    """Opens the folders of one connection read-only, and remembers what its server refused."""
+    """Opens folders read-only on one connection, and remembers which extensions its server refused."""
 
     def __init__(self, client: Any, endpoint: Endpoint) -> None:
         self._client, self._endpoint = client, endpoint
         self._is_enabled = self._has_qresync = self._has_said_id = False
 
     def say_id(self) -> bool:
-        """Say who we are (RFC 2971) with the next command, once, where ID is offered: NetEase opens no folder before.
+        """Queue ID (RFC 2971), once per connection, to be sent with the next command. Returns whether it was queued.
 
-        Its answer is not waited for, and a refusal is no harm. Returns whether it is said now.
+        Only where the server offers ID. NetEase (163.com) refuses to open folders before it. The answer is not
+        awaited, and a refusal is ignored.
         """
         beneath = self._client._imap
         told = [imap_fetch.text(line).upper() for line in beneath.untagged_responses.get("CAPABILITY") or []]
@@ -42,7 +44,11 @@ class FolderOpener:
         return True
 
     def examine(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
-        """The answer to EXAMINE, with the name as the server may write it where the standard's way is refused."""
+        """EXAMINE a folder: first with its name in modified UTF-7, and if refused, in other encodings.
+
+        Returns the answer, and `known` if the answer reports the changes since it (QRESYNC), else None. When all
+        encodings are refused, raises the first refusal.
+        """
         client = self._client
         try:
             return self._examined_by_guess(folder, known)
@@ -62,8 +68,11 @@ class FolderOpener:
         raise refusal
 
     def _examined_by_guess(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
-        """Likewise, with CAPABILITY in the same round trip where its answer is not known yet: EXAMINE is said as the
-        server most likely wants it, and once more if that was wrong."""
+        """EXAMINE by the name's current encoding, with CAPABILITY in the same round trip if its answer is not known.
+
+        The form of EXAMINE then follows a guess of the capabilities; it is repeated if the guess was wrong. Returns
+        the same as examine().
+        """
         client = self._client
         if not capabilities.ask(client, self._endpoint):
             return self._examined(folder, known)
@@ -86,7 +95,8 @@ class FolderOpener:
         return answer, asked
 
     def _examined(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
-        """The answer to EXAMINE, and since when it tells changes."""
+        """EXAMINE by the capabilities as they are known now: with QRESYNC, CONDSTORE or neither. Returns the same as
+        examine()."""
         enabling = self._enabling()
         if known is not None and self._has_qresync:
             answer = self._asked_for_changes(folder, known, enabling)
@@ -116,7 +126,7 @@ class FolderOpener:
         except (imaplib.IMAP4.error, IMAPClientError) as error:
             if isinstance(error, imaplib.IMAP4.abort):
                 raise
-        self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
+        self._has_qresync = False  # the server offers QRESYNC but refuses it: do without
         return None
 
     def _parameter(self, known: KnownFolder | None) -> str:
@@ -125,7 +135,8 @@ class FolderOpener:
         return imap_select.parameter_for(self._client, known, with_qresync=self._has_qresync)
 
     def speak_utf8_if_it_must_be(self) -> None:
-        """A server with UTF8=ONLY takes no modified UTF-7 and nothing else before ENABLE (RFC 6855, 6)."""
+        """ENABLE UTF8=ACCEPT on a server with UTF8=ONLY, which refuses other commands and modified UTF-7 (RFC 6855,
+        6)."""
         client = self._client
         if client.folder_encode and client.has_capability("UTF8=ONLY") and client._imap.state == "AUTH":
             client._imap._simple_command("ENABLE", "UTF8=ACCEPT")

@@ -1,4 +1,5 @@
-"""A message in pieces (RFC 3501, 6.4.5: BODY.PEEK[]<origin.count>), so that none is ever in memory as a whole."""
+"""Fetches a large message in pieces (BODY.PEEK[]<origin.count>, RFC 3501, 6.4.5), so that it is never whole in
+memory."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ _UID = re.compile(rb"(?:^|[ (])UID (\d+)", re.I)
 
 
 def fetch_piece(session: ImapSession, uid: int, offset: int, length: int) -> bytes | None:
-    """Bytes from `offset` on, at most `length`, fewer only at the end of the message; None when the message is gone.
+    """Fetch `length` bytes from `offset` on; fewer only at the end of the message. None when the message is gone.
 
-    A server that knows no pieces answers with the whole message, which is taken where its beginning was asked for.
-    Raises ProviderError for an answer to another question, and what ImapSession's commands raise.
+    A server that cannot fetch parts answers with the whole message, which is returned if `offset` is 0. Raises
+    ProviderError when the answer has another offset, and the errors of ImapSession's commands.
     """
     answer = session._fetch(str(uid), f"(UID BODY.PEEK[]<{offset}.{length}>)", length)
     said, before = b"", b""

@@ -1,7 +1,7 @@
-"""The first line of a response, put as RFC 3501, 9 has it: what servers write otherwise and mean the same. Pure.
+"""Rewrites the first line of a response into the exact form of RFC 3501, 9, as imaplib requires it. Pure.
 
-imaplib takes one blank between words, upper-case letters and a text behind OK, and ends the connection otherwise; the
-grammar's own words are case-insensitive. What stands behind the first words is left as it is.
+imaplib wants one space between words, upper-case letters and a text behind OK, and otherwise aborts the connection.
+Servers deviate; the RFC itself makes these words case-insensitive. The rest of the line is not changed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 _NUMBERED = re.compile(rb"[ \t]*\*[ \t]*(\d+)[ \t]+([A-Za-z-]+)")  # * 23 EXISTS
 _NAMED = re.compile(rb"[ \t]*\*[ \t]*([A-Za-z][A-Za-z0-9-]*)[ \t]*")  # * LIST, * OK
 _TAGGED = re.compile(rb"[ \t]*(PRX\d+)[ \t]+(OK|NO|BAD)\b:?[ \t]*", re.I)
-# A literal announced as one of a client (RFC 7888) or as binary (RFC 9051), or with blanks behind it.
+# A literal written as a client's non-synchronizing one (RFC 7888), as binary (RFC 9051), or with spaces behind it.
 _LITERAL = re.compile(rb"~?\{(\d+)\+?\}[ \t]*(?=\r\n\Z)")
 _CODE = re.compile(rb"\[[ \t]*+([A-Za-z-]++)(?![^ \t\]\r\n])[ \t]*+")
-_ONE_WORD = re.compile(rb"(\d++)[ \t]*+(?:\]|(?=\r\n\Z))|[ \t]*+(?:\]|(?=\r\n\Z))")  # a number or nothing, of a code
+_ONE_WORD = re.compile(rb"(\d++)[ \t]*+(?:\]|(?=\r\n\Z))|[ \t]*+(?:\]|(?=\r\n\Z))")  # a code's argument, a number or ""
 _ALERT = re.compile(rb"(?:\*|\S+)[ \t]+(?:OK|NO|BAD|BYE|PREAUTH)[ \t]+\[ALERT\][ \t]*([^\r\n]*)", re.I)
 _FETCH = re.compile(rb"\* \d+ FETCH\b")
 STATES = (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
@@ -22,7 +22,7 @@ MOST_SHOWN = 500  # characters of an alert
 
 
 def as_meant(line: bytes) -> bytes:
-    """One blank where the grammar has one, the type in upper case, CRLF at the end."""
+    """The line with single spaces between its first words, its type in upper case, and CRLF at the end."""
     line = ended(line)
     if found := _NUMBERED.match(line):
         return b"* %s %s%s" % (found[1], found[2].upper(), line[found.end() :])
@@ -36,7 +36,7 @@ def as_meant(line: bytes) -> bytes:
 
 
 def with_plain_literal(line: bytes) -> bytes:
-    """A line of a FETCH answer, with the literal at its end announced as imaplib knows it."""
+    """A line of a FETCH response, with the literal at its end written as {n}, the only form that imaplib knows."""
     return _LITERAL.sub(rb"{\1}", line) if line.endswith((b"}\r\n", b" \r\n", b"\t\r\n")) else line
 
 
@@ -49,7 +49,7 @@ def is_fetch(line: bytes) -> bool:
 
 
 def alert_in(line: bytes) -> str:
-    """What the server wants shown to the user (RFC 3501, 7.1: ALERT); "" when it is nothing."""
+    """The text of an [ALERT] in this line, which must be shown to the user (RFC 3501, 7.1); "" without one."""
     if b"[" not in line[:40]:
         return ""
     found = _ALERT.match(line)
@@ -58,7 +58,8 @@ def alert_in(line: bytes) -> str:
 
 
 def _upper_code(rest: bytes) -> bytes:
-    """A response code (RFC 3501, 7.1) without blanks within its brackets, and with the one that ends it."""
+    """Normalise a response code (RFC 3501, 7.1): upper case, no spare spaces in the brackets, and a closing bracket
+    where it is missing."""
     found = _CODE.match(rest)
     if found is None:
         return rest

@@ -1,4 +1,4 @@
-"""What an IMAP server's words mean. Pure: text in, an error of ours out."""
+"""Classifies the text of IMAP refusals and of connection errors as errors of mailbox.errors. Pure."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mailbox.errors import (
 )
 from mailbox.network import NotMade
 
-# RFC 5530 response codes, by what they ask of us.
+# RFC 5530 response codes, by the reaction that they need.
 _SIGN_IN = re.compile(r"\[(AUTHENTICATIONFAILED|EXPIRED|AUTHORIZATIONFAILED|PRIVACYREQUIRED|CONTACTADMIN)\b", re.I)
-# The last three are RFC 2449's and 3206's for POP3, which some servers say here, too.
+# The last three are codes for POP3 (RFC 2449, RFC 3206), which some servers send over IMAP, too.
 _WAIT = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|THROTTLED|IN-USE|SYS/TEMP|LOGIN-DELAY)\b", re.I)
 _QUOTA = re.compile(r"\[?OVERQUOTA\b", re.I)
-# Exchange answers a throttled login with this, and a token without a mailbox as well: waiting is right for the first.
+# Exchange says this of a throttled login, and also of a token without a mailbox. Waiting is right for the former.
 _EXCHANGE_WAIT = re.compile(r"User is authenticated but not connected|Request is throttled", re.I)
 _GMAIL_WAIT = re.compile(r"Too many simultaneous connections|Account exceeded command or bandwidth limits", re.I)
-# What servers say without a code when it is they who are in trouble, at LOGIN above all.
+# Texts without a code by which servers report trouble of their own, mostly in answer to LOGIN.
 _PASSING = re.compile(
     r"\b(?:system|server|internal|database|proxy|network|i/o|unexpected|unknown) (?:server )?(?:error|failure)"
     r"|(?:server|service|system)s? (?:is |are )?(?:currently |temporarily )?"
@@ -45,7 +45,7 @@ _PASSING = re.compile(
     r"(?:unavailable|down|died|error|fail|crash|not (?:available|respond))",
     re.I,
 )
-# The same in the words of providers elsewhere.
+# The same in other languages.
 _PASSING_ELSEWHERE = re.compile(
     r"später erneut|vorübergehend|zu viele|überlastet|serverfehler|trop de|plus tard|temporair|surcharg"
     r"|erreur (?:du )?serveur|più tardi|temporane|troppe|más tarde|temporalmente|demasiad|error del servidor"
@@ -57,20 +57,20 @@ _PASSING_ELSEWHERE = re.compile(
 _ABOUT_THE_SECRET_ELSEWHERE = re.compile(
     r"passwor|kennwort|mot de passe|identifiant|contraseña|senha|парол|密码|密碼|口令|授权码|パスワード|비밀번호", re.I
 )
-# These ask to try again whatever the reason; beside words about the secret they mean another one.
+# "Try again" asks to wait, unless the text also speaks of the password: then it asks for another password.
 _ASKS_AGAIN = re.compile(r"\btry again\b|\bretry\b|\btry later\b", re.I)
 _ABOUT_THE_SECRET = re.compile(
     r"invalid|incorrect|wrong|\bbad\b|password|credential|user ?name|denied|authoriz|fail|reject|unknown|no such", re.I
 )
 _ONE_MESSAGE = re.compile(r"\[(SERVERBUG|UNAVAILABLE|LIMIT)\b", re.I)
 _BACKOFF = re.compile(r"Suggested Backoff Time:\s*(\d+)", re.I)
-# imaplib and imapclient wrap what the server said: "command: LOGIN => ...", "fetch failed: ...", b'...'.
+# imaplib and imapclient wrap the server's text: "command: LOGIN => ...", "fetch failed: ...", b'...'.
 _WRAPPING = re.compile(r"^(?:command: \w+ => |\w+ failed: |\w+ command error: (?:BAD|NO) )+")
 MAX_REPLY = 1000
 
 
 def server_words(error: BaseException, endpoint: Endpoint) -> str:
-    """Cut the libraries' wrapping and every secret from an error's text."""
+    """An error's text without the libraries' wrapping and without secrets of the endpoint."""
     words = _WRAPPING.sub("", str(error)).strip()
     if words.startswith("[b'") and words.endswith("']"):
         words = words[3:-2]
@@ -80,10 +80,10 @@ def server_words(error: BaseException, endpoint: Endpoint) -> str:
 
 
 def refused(words: str, *, signing_in: bool) -> MailError:
-    """The server answered NO, BAD or BYE with these words: say what it means.
+    """Classify the text of a NO, BAD or BYE: Throttled, OverQuota, SignInRefused or ProviderError.
 
-    RFC 5530 for the codes; a refusal of LOGIN or AUTHENTICATE without any code is a refused sign-in, which is what
-    older servers mean by it, unless its words are about the server's own trouble.
+    By RFC 5530's codes first. A refusal of LOGIN or AUTHENTICATE without a code is a SignInRefused, as older servers
+    mean it, unless its text is about trouble of the server: then it is Throttled.
     """
     if _EXCHANGE_WAIT.search(words) or _GMAIL_WAIT.search(words) or _WAIT.search(words) or _BACKOFF.search(words):
         stated = _BACKOFF.search(words)
@@ -105,14 +105,17 @@ def _is_passing(words: str) -> bool:
 
 
 def is_refusal(error: MailError) -> bool:
-    """Whether FETCH was refused for a message, rather than for the account or the connection: also in words that sound
-    like "wait", which some servers say of a message that they cannot read."""
+    """Whether a refused FETCH concerns the message, rather than the account or the connection.
+
+    It also does with SERVERBUG, UNAVAILABLE or LIMIT, which usually ask to wait: some servers send them for a message
+    that they cannot read.
+    """
     sounds_like_wait = isinstance(error, Throttled) and error.wait_seconds is None
     return type(error) is ProviderError or (sounds_like_wait and bool(_ONE_MESSAGE.search(error.reply)))
 
 
 def unreachable(error: BaseException, endpoint: Endpoint, *, connecting: bool) -> NetworkError:
-    """The socket, or TLS on it, failed: say it in a plain sentence with the library's words behind."""
+    """NetworkError for a failure of the socket or of TLS: a plain sentence, with the library's text behind it."""
     where = f"{endpoint.host}:{endpoint.port}"
     words = server_words(error, endpoint)
     if isinstance(error, NotMade):

@@ -1,5 +1,7 @@
-"""UID SEARCH, whatever the server answers it with: SEARCH in one line or many (RFC 3501, 7.2.5), or ESEARCH (RFC 9051,
-7.3.4), which imapclient passes over: to it a folder would be empty. Raises what imaplib and imapclient raise."""
+"""UID SEARCH, answered by SEARCH in one or more lines (RFC 3501, 7.2.5) or by ESEARCH (RFC 9051, 7.3.4).
+
+imapclient ignores ESEARCH, so that a folder would seem empty. Raises the errors of imaplib and imapclient.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,20 @@ from typing import Any
 
 from mailbox.imap.fetch import MAX_UID
 
-MAX_RANGE = 5_000_000  # UIDs written out of one answer
+MAX_RANGE = 5_000_000  # UIDs to which the ranges of one answer may expand
 _MODSEQ = re.compile(rb"\(MODSEQ[^()]*+\)?", re.I)
 _ALL = re.compile(rb"\bALL[ \t]++([\d:,]++)", re.I)
 _RANGE = re.compile(rb"(\d{1,19})(?::(\d{1,19}))?+")
 
 
 def uids(client: Any, *criteria: str, low: int = 1, high: int = MAX_UID) -> list[int]:
-    """Those from low to high, sorted, each once. `criteria` as they are said: quoted() where that is needed."""
+    """UIDs from low to high that match, sorted, without duplicates. Raises ValueError above MAX_RANGE.
+
+    criteria: words of the command as sent; the caller applies quoted() to text.
+    """
     beneath = client._imap
     for kind in ("SEARCH", "ESEARCH"):
-        beneath.response(kind)  # forgets what an earlier command left
+        beneath.response(kind)  # removes responses that an earlier command left
     status, lines = beneath.uid("SEARCH", *criteria)
     client._checkok("search", status, lines)
     return found_in(_words(lines), _words(beneath.response("ESEARCH")[1]), low, high)

@@ -1,6 +1,6 @@
-"""EXAMINE, and what changed since we last looked: CONDSTORE and QRESYNC (RFC 7162).
+"""EXAMINE with CONDSTORE or QRESYNC (RFC 7162), which reports the changes since a known state.
 
-imapclient cannot say either and drops VANISHED, so both go through the imaplib object beneath it.
+imapclient supports neither and drops VANISHED, so both use its inner imaplib object (`client._imap`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")
 
 @dataclass(frozen=True)
 class KnownFolder:
-    """What we hold of a folder: UIDs low..high as they were at this mod-sequence."""
+    """The stored state of a folder: UIDs low..high as they were at mod-sequence `modseq`."""
 
     uidvalidity: int
     modseq: int
@@ -29,7 +29,10 @@ class KnownFolder:
 
 
 def enable_qresync(client: Any) -> str | None:
-    """Say ENABLE (RFC 5161) with the next command, so that EXAMINE goes in the same round trip; returns its tag."""
+    """Queue ENABLE QRESYNC (RFC 5161), to be sent in one packet with the next command and so in one round trip.
+
+    Returns the command's tag; None when the server does not offer it.
+    """
     if not (client.has_capability("QRESYNC") and client.has_capability("ENABLE")):
         return None
     with client._imap.corked():
@@ -38,16 +41,17 @@ def enable_qresync(client: Any) -> str | None:
 
 
 def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> dict[bytes, Any]:
-    """EXAMINE with a parameter such as "(CONDSTORE)". `enabling`: the tag of an ENABLE that is still to be answered.
+    """Send EXAMINE and return its untagged responses, parsed by imapclient.
 
-    Raises what imaplib and imapclient raise; afterwards no folder is open.
+    parameter: such as "(CONDSTORE)", or "". enabling: tag of an ENABLE whose answer has not been read yet.
+    Raises the errors of imaplib and imapclient; then no folder is open.
     """
     beneath = client._imap
     beneath.untagged_responses = {}
     beneath.is_readonly = True
     tag = beneath._command("EXAMINE", client._normalise_folder(folder), *([parameter] if parameter else []))
     if enabling is not None:
-        beneath._get_tagged_response(enabling)  # a refusal is no harm: EXAMINE says so again where it matters
+        beneath._get_tagged_response(enabling)  # a refusal may be ignored: where it matters, EXAMINE is refused too
     status, lines = beneath._command_complete("EXAMINE", tag)
     if status != "OK":
         beneath.state = "AUTH"
@@ -59,8 +63,10 @@ def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> d
 
 
 def _with_true_numbers(untagged: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """The last of each, without those that are none, as HIGHESTMODSEQ NIL: imapclient takes the first, and all for
-    numbers."""
+    """Keep the last value of each numeric response, and drop values that are no number, as in HIGHESTMODSEQ NIL.
+
+    imapclient would take the first value and convert it to a number unchecked.
+    """
     found: dict[str, list[Any]] = {}
     for key, values in untagged.items():
         if key.upper() not in _NUMBERS:
@@ -71,22 +77,25 @@ def _with_true_numbers(untagged: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 
 def refuses_parameter(error: BaseException) -> bool:
-    """BAD, or a NO that names the parameter; a folder that is gone is NO, too."""
+    """Whether EXAMINE was refused for its parameter: BAD, or a NO that names it. A missing folder is also a NO."""
     return bool(re.search(r"error: BAD|CONDSTORE|parameter|syntax", str(error), re.I)) and not isinstance(
         error, imaplib.IMAP4.abort
     )
 
 
 def parameter_for(client: Any, known: KnownFolder | None, *, with_qresync: bool) -> str:
-    """What to add to EXAMINE; "" for a server that knows no mod-sequences."""
+    """The parameter for EXAMINE; "" for a server without mod-sequences."""
     if with_qresync and known is not None:
         return f"(QRESYNC ({known.uidvalidity} {known.modseq} {known.low}:{known.high}))"
-    # Dovecot states HIGHESTMODSEQ only when CONDSTORE is said (RFC 7162, 3.1.8).
+    # Dovecot states HIGHESTMODSEQ only to a client that sent CONDSTORE (RFC 7162, 3.1.8).
     return "(CONDSTORE)" if client.has_capability("CONDSTORE") else ""
 
 
 def status_of(answer: dict[bytes, Any], known: KnownFolder | None) -> FolderStatus:
-    """`known` when changes since then were asked for by QRESYNC. A changed UIDVALIDITY makes them meaningless."""
+    """Build the status from the answer to EXAMINE.
+
+    known: the state that was sent with QRESYNC, else None. After a change of UIDVALIDITY its changes are ignored.
+    """
     uidvalidity, modseq = answer[b"UIDVALIDITY"], _bounded(answer.get(b"HIGHESTMODSEQ"), MAX_NUMBER)
     changes = None
     if known is not None and known.uidvalidity == uidvalidity and modseq:
@@ -103,7 +112,7 @@ def status_of(answer: dict[bytes, Any], known: KnownFolder | None) -> FolderStat
 
 
 def _bounded(number: int | None, most: int) -> int | None:
-    """None for what cannot be: servers have stated 2^63 and more, which no column takes."""
+    """The number, or None above `most`: servers have stated 2^63 and more, which a BIGINT column cannot store."""
     return None if number is None or number > most else number
 
 
@@ -117,7 +126,7 @@ def _changed(answer: dict[bytes, Any], known: KnownFolder) -> dict[int, Any]:
 
 
 def _vanished(answer: dict[bytes, Any]) -> tuple[tuple[int, int], ...]:
-    """Ranges of UIDs, as they came: a range may span all there can be, so none is written out."""
+    """The ranges of VANISHED (EARLIER), not expanded: one range may span all possible UIDs."""
     ranges = []
     for line in answer.get(b"VANISHED") or []:
         found = _VANISHED.match(line) if isinstance(line, bytes) else None

@@ -1,6 +1,6 @@
-"""Finding a mail of ours on the server after it was sent: which folders hold sent mail, and whether this one does.
+"""Searches the server for a mail that one attempt sent: which folders to search, and whether a folder holds the mail.
 
-What it takes to say "this is the one" is in `matches`: a Message-ID alone can be written by anybody.
+`matches` decides whether a mail is that attempt's. The Message-ID alone is not enough, as anybody can write it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mailbox.errors import MailError
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import ImapSession, ListedFolder
 
-# Where a server states no special use (RFC 6154): the names that mail programs make, by their last part.
+# For servers that state no special use (RFC 6154): the last part of folder names that mail programs create.
 COMMON_NAMES = (
     *(
         "sent",
@@ -50,19 +50,19 @@ COMMON_NAMES = (
     ),
     *("보낸편지함", "보낸 편지함", "보낸메일함"),
 )
-LOOKED_AT = 20  # mails that claim the one Message-ID; more of them is nothing a mail program does
+LOOKED_AT = 20  # mails with the Message-ID that are checked; no mail program makes more
 
 
 @dataclass(frozen=True)
 class AttemptHeaders:
-    """The two headers in which one attempt differs from every other."""
+    """The two headers that together identify one attempt."""
 
     message_id: str
     prx_attempt: str
 
 
 def sent_folder(listed: Sequence[ListedFolder]) -> str | None:
-    """The folder for sent mail: the one marked \\Sent, else the first of a common name; None when there is none."""
+    """The folder for sent mail: the one marked \\Sent, else the first with a name of COMMON_NAMES; None without one."""
     usable = [each for each in listed if each.selectable]
     if marked := [each.name for each in usable if each.special_use == "\\Sent"]:
         return marked[0]
@@ -77,16 +77,16 @@ def _rank(each: ListedFolder) -> int | None:
 
 
 def folders_to_look_in(listed: Sequence[ListedFolder]) -> list[str]:
-    """Sent first, then All Mail (\\All), where the server has them."""
+    """The folders to search: Sent first, then those marked \\All (Gmail's All Mail)."""
     found = [sent_folder(listed)]
     found += [each.name for each in listed if each.selectable and each.special_use == "\\All"]
     return list(dict.fromkeys(name for name in found if name))
 
 
 def find(session: ImapSession, folder: str, stamp: AttemptHeaders) -> bool:
-    """Whether the folder holds the mail of this very attempt; the folder is opened read-only.
+    """Whether the folder holds the mail of this attempt. Opens the folder read-only.
 
-    Raises MailError; also where the server refuses one that may be it, and no other is: then nobody knows.
+    Raises MailError, also when no mail matches but the server refused the header of a candidate: then it is unknown.
     """
     uids = session.find_message_id(folder, stamp.message_id)[-LOOKED_AT:]
     refusal: MailError | None = None
@@ -104,7 +104,7 @@ def find(session: ImapSession, folder: str, stamp: AttemptHeaders) -> bool:
 
 
 def matches(header: bytes, stamp: AttemptHeaders) -> bool:
-    """Message-ID and X-PRX-Attempt are both there and both the attempt's. A SEARCH also finds parts of a word."""
+    """Whether Message-ID and X-PRX-Attempt both equal the attempt's. Needed, as SEARCH also matches substrings."""
     try:
         fields = BytesHeaderParser().parsebytes(header)
     except (MessageError, ValueError):

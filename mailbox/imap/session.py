@@ -1,6 +1,6 @@
-"""One IMAP connection: TLS from the first byte, read-only but for append(). The only user of imapclient and imaplib.
+"""One IMAP connection over implicit TLS. Only append() writes to the server.
 
-Every socket error and every refusal leaves here as a MailError, without credentials in its text.
+Every socket error and every NO, BAD or BYE is raised as a MailError whose text contains no credentials.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from mailbox.imap.select import KnownFolder
 from mailbox.imap.transport import ImapClient
 from mailbox.tls import tls_context
 
-# Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
+# Yahoo silently truncates SEARCH results to 1,000: when exactly so many come, both halves of the range are searched.
 TRUNCATED_SEARCH = 1000
-META_CHUNK = 500  # UIDs in one command: keeps its line below the 8,000 octets of RFC 7162, 4
+META_CHUNK = 500  # UIDs in one command, so that its line stays below 8,000 octets (RFC 7162, 4)
 BODY_CHUNK_BYTES = 8 * 1024 * 1024
 HEADER_LIMIT = 1024 * 1024
 COMPARED_HEADER = 64 * 1024
@@ -59,20 +59,21 @@ __all__ = [
 
 
 class ImapSession:
-    """A signed-in connection. Use it as a context manager; leaving it signs out."""
+    """A signed-in connection. As a context manager it sends LOGOUT and closes the socket on exit."""
 
     def __init__(self, client: Any, endpoint: Endpoint, greeting: str) -> None:
         self._client = client
         self._endpoint = endpoint
         self._opener = FolderOpener(client, endpoint)
-        self._is_empty = False  # the open folder, by its own word
-        self.greeting = greeting  # the server's words after sign-in
+        self._is_empty = False  # EXAMINE said "0 EXISTS" of the open folder
+        self.greeting = greeting  # the server's text when sign-in succeeded
 
     @classmethod
     def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> ImapSession:
-        """Connect and sign in (RFC 3501 LOGIN, or XOAUTH2); raises NetworkError, SignInRefused or Throttled.
+        """Connect and sign in by password or OAuth token. Raises NetworkError, SignInRefused or Throttled.
 
-        The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
+        connect_timeout, command_timeout: seconds without a byte from the server. A whole command may take twice
+        command_timeout, and longer in proportion to the bytes that arrive (see transport.SocketReader).
         """
         with alerts_of_a_goodbye(), failures(endpoint, connecting=True):
             client = ImapClient(
@@ -83,8 +84,8 @@ class ImapSession:
                 timeout=SocketTimeout(connect_timeout, command_timeout),
                 public_only=endpoint.public_only,
             )
-        client.normalise_times = False  # else INTERNALDATE comes naive, in this machine's zone
-        client._imap.debug = 0  # 5 by default: formats every line, the password's among them
+        client.normalise_times = False  # otherwise INTERNALDATE is a naive datetime in this machine's time zone
+        client._imap.debug = 0  # imapclient sets 5, which formats every line, also the one with the password
         try:
             with failures(endpoint, signing_in=True):
                 greeting = sign_in(client, endpoint)
@@ -106,9 +107,9 @@ class ImapSession:
         self.close(politely=not isinstance(error, NetworkError))
 
     def close(self, *, politely: bool = True) -> None:
-        """Sign out, unless the connection is known to be broken, and let go of the socket. Never raises.
+        """Send LOGOUT and close the socket. Never raises. politely=False: no LOGOUT, as the connection is broken.
 
-        What the server says to LOGOUT is not waited for: it is a round trip that tells nothing.
+        The answer to LOGOUT is not awaited: nothing depends on it, and it costs a round trip.
         """
         if politely:
             with contextlib.suppress(OSError, imaplib.IMAP4.error, IMAPClientError):
@@ -116,7 +117,7 @@ class ImapSession:
         _close(self._client)
 
     def list_folders(self) -> list[ListedFolder]:
-        """All folders, with their special use where the server states it (RFC 6154), and whether subscribed to."""
+        """List all folders, with special use (RFC 6154) and subscription where the server states them."""
         with self._errors():
             self._client.capabilities()
             self._opener.say_id()
@@ -124,42 +125,47 @@ class ImapSession:
             return listing.list_folders(self._client)
 
     def identity_of(self, folder: str) -> FolderIdentity:
-        """By what the folder is known again under another name; raises ProviderError when there is none of the name."""
+        """UIDVALIDITY, UIDNEXT and MAILBOXID of a folder, by which a renamed folder is recognised.
+
+        Raises ProviderError when the server has no folder of this name.
+        """
         with self._errors():
             return listing.identity_of(self._client, folder)
 
     @property
     def has_gmail_labels(self) -> bool:
-        """Gmail's extensions: folders are labels, and every message lies in All Mail, Junk or Trash."""
+        """Whether the server has Gmail's extensions: its folders are labels, and each message is in All Mail, Junk or
+        Trash."""
         with self._errors():
             return bool(self._client.has_capability("X-GM-EXT-1"))
 
     def examine(self, folder: str, known: KnownFolder | None = None) -> FolderStatus:
-        """Open the folder read-only (EXAMINE), so that nothing we do can change it.
+        """Open the folder read-only (EXAMINE), so that no later command can change it.
 
-        `known`: the status says as well what changed since then, where the server has QRESYNC (RFC 7162).
+        known: the stored state. With it, a server that has QRESYNC (RFC 7162) also reports the changes since then.
+        Raises ProviderError also when the server states no UIDVALIDITY or no EXISTS.
         """
         with self._errors():
             answer, asked = self._opener.examine(folder, known)
             if not 0 < (answer.get(b"UIDVALIDITY") or 0) <= imap_fetch.MAX_NUMBER:
                 raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
-            if answer.get(b"EXISTS") is None:  # taken for none, its mail would never come, without a word
+            if answer.get(b"EXISTS") is None:  # read as 0, the folder's mail would silently never be fetched
                 raise ProviderError(f"The server does not say how many messages {folder} has.")
             self._is_empty = answer[b"EXISTS"] == 0
             return imap_select.status_of(answer, asked)
 
     @property
     def alerts(self) -> list[str]:
-        """What the server marked as [ALERT] on this connection: to be shown to the user (RFC 3501, 7.1)."""
+        """Texts that the server sent as [ALERT] on this connection, which must be shown to the user (RFC 3501, 7.1)."""
         return list(self._client._imap.alerts)
 
     def search_uids(self, low: int, high: int) -> list[int]:
-        """The UIDs of the open folder from low to high, sorted, none outside; whole even where SEARCH is cut."""
+        """The UIDs from low to high that the open folder has, sorted; complete also where SEARCH is truncated."""
         if low > high:
             return []
         uids: list[int] = []
         with refused_where(self._is_empty), self._errors():
-            # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
+            # Some servers answer a range above the last UID with the last message, as for "n:*" (RFC 3501, 6.4.8).
             uids = imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
         if len(uids) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
             middle = (low + min(high, max(uids[-1], low + 1))) // 2
@@ -167,7 +173,8 @@ class ImapSession:
         return uids
 
     def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Flags, date and size of these messages, in the order of `uids`, without those that are gone."""
+        """Flags, INTERNALDATE and size of these messages, in the order of `uids`. Messages that are gone are left
+        out."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
             answer = self._rows(chunk, META_ITEMS)
@@ -175,8 +182,10 @@ class ImapSession:
         return metas
 
     def fetch_meta_around(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Likewise; of a message for which the server refuses even that, its UID alone: whether the message is to blame
-        shows when it is fetched."""
+        """Like fetch_meta(), but a message whose data the server refuses is returned with its UID alone.
+
+        Fetching it later shows whether the server refuses the message itself.
+        """
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
             answer, refused = rows_around(lambda some: self._rows(some, META_ITEMS), chunk)
@@ -185,13 +194,13 @@ class ImapSession:
         return metas
 
     def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta]:
-        """What there is from low to high, by UID, ascending, without a SEARCH before."""
+        """The messages from UID low to high, by UID in ascending order, in one FETCH without a SEARCH before it."""
         answer = imap_fetch.rows(self._fetch(f"{low}:{high}", self._items(META_ITEMS)))
         return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
 
     def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
-        """The flags and labels of these messages; those gone, or whose flags the server leaves out or refuses to say,
-        are not in it."""
+        """Flags and labels by UID. Left out: messages that are gone, and those whose flags the server omits or
+        refuses."""
         flags = {}
         for chunk in _chunks(uids):
             wanted = set(chunk)
@@ -201,7 +210,7 @@ class ImapSession:
         return flags
 
     def fetch_known_uids(self, uids: Sequence[int]) -> set[int]:
-        """Those of these UIDs that the folder has; of which the server refuses to speak, too."""
+        """Those of these UIDs that the folder has, including messages for which the server refuses FETCH."""
         found: set[int] = set()
         for chunk in _chunks(uids):
             answer, refused = rows_around(lambda some: self._rows(some, "UID FLAGS"), chunk)
@@ -212,15 +221,17 @@ class ImapSession:
         return imap_fetch.rows(self._fetch(imap_fetch.uid_set(uids), self._items(items)))
 
     def fetch_changed_flags(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
-        """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
+        """Flags and labels that changed after mod-sequence `since`, of UIDs low to high (CHANGEDSINCE, RFC 7162,
+        3.1.4.1)."""
         asked = self._fetch(f"{low}:{high}", self._items("UID FLAGS"), 0, f"(CHANGEDSINCE {since})")
         answer = imap_fetch.rows(asked)
         return {uid: found for uid, row in answer.items() if low <= uid <= high and (found := flags_and_labels_of(row))}
 
     def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, str]]:
-        """Flags and the SHA-256 of the header of these messages; of at most 64 kB of it, so a longer one is like none.
+        """By UID: flags and labels, and the SHA-256 of the header's first 64 kB.
 
-        Those that are gone, or of which the server refuses to say it, are not in it.
+        A longer header is cut, so its digest does not match that of the whole header. Messages that are gone, or for
+        which the server refuses the header, are left out.
         """
         found: dict[int, tuple[FlagsAndLabels, str]] = {}
         items = self._items(f"UID FLAGS BODY.PEEK[HEADER]<0.{COMPARED_HEADER}>")
@@ -240,12 +251,13 @@ class ImapSession:
         return f"({items} X-GM-LABELS)" if self.has_gmail_labels else f"({items})"
 
     def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
-        """The whole messages (BODY.PEEK[]), at most 8 MB or one message a command; those that are gone are left out."""
+        """Fetch whole messages (BODY.PEEK[]), at most 8 MB or one larger message per command. Messages that are gone
+        are left out."""
         for chunk in imap_fetch.by_bytes(metas, BODY_CHUNK_BYTES):
             bodies = self._fetch_bodies([meta.uid for meta in chunk], sum(meta.size for meta in chunk))
             for meta in chunk:
                 raw = bodies.pop(meta.uid, None)
-                if raw or (raw is not None and not meta.size):  # nothing of a message that has a size was not given
+                if raw or (raw is not None and not meta.size):  # an empty body of a message with a size is no answer
                     yield FetchedMessage(meta, raw, is_complete=True)
 
     def _fetch_bodies(self, uids: Sequence[int], expected_bytes: int) -> dict[int, bytes]:
@@ -258,7 +270,10 @@ class ImapSession:
         return bodies
 
     def _fetch(self, uid_set: str, items: str, expected_bytes: int = 0, modifier: str = "") -> list[Any]:
-        """UID FETCH by the imaplib object beneath: imapclient's parser takes four times the CPU for the same bytes."""
+        """UID FETCH by imapclient's inner imaplib object: imapclient's parser needs four times the CPU.
+
+        expected_bytes: size of the literals asked for, which the transport's limit allows for.
+        """
         with refused_where(self._is_empty), self._errors(), self._expecting(expected_bytes):
             status, answer = self._client._imap.uid("FETCH", uid_set, items, *([modifier] if modifier else []))
             self._client._checkok("fetch", status, answer)
@@ -274,7 +289,7 @@ class ImapSession:
             self._client._imap.expected_bytes = 0
 
     def fetch_header(self, meta: MessageMeta) -> FetchedMessage:
-        """Only the header (at most 1 MB of it) of a message; raises ProviderError when the server gives none."""
+        """Fetch only a message's header, at most 1 MB of it. Raises ProviderError when the server gives none."""
         with self._errors():
             answer = self._client.fetch([meta.uid], [f"BODY.PEEK[HEADER]<0.{HEADER_LIMIT}>"])
         row = answer.get(meta.uid, {})
@@ -284,12 +299,12 @@ class ImapSession:
         return FetchedMessage(meta, raw[:HEADER_LIMIT], is_complete=False)
 
     def append(self, folder: str, raw: bytes, flags: Sequence[str], when: datetime) -> None:
-        """Put a message into a folder: the copy in Sent, the only thing we write on a server."""
+        """Store a message in a folder (APPEND). Used for the copy in Sent alone, our only write to a server."""
         with self._errors():
             self._client.append(folder, raw, flags, when.astimezone(UTC))
 
     def find_message_id(self, folder: str, message_id: str) -> list[int]:
-        """The UIDs in the folder whose Message-ID header contains this; the folder is opened read-only."""
+        """UIDs of the messages whose Message-ID header contains this text. Opens the folder read-only."""
         self.examine(folder)
         with self._errors():
             return imap_search.uids(self._client, "HEADER", "Message-ID", imap_search.quoted(message_id))

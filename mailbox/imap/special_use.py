@@ -1,4 +1,4 @@
-"""What a folder is for, where the server does not say it (RFC 6154): by the names clients and servers give. Pure."""
+"""Guesses the special use (RFC 6154) of folders from their names, for servers that do not state it. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mailbox.imap.fetch import ListedFolder
 
-# The last part of the name, in lower case.
+# Special use -> names that clients and servers give such a folder: the last part, in lower case.
 COMMON_NAMES = {
     "\\Sent": (
         "sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete elemente", "gesendete objekte",
@@ -39,9 +39,10 @@ _USES = {name: use for use, names in COMMON_NAMES.items() for name in names}
 
 
 def with_common_uses(folders: Sequence[ListedFolder]) -> list[ListedFolder]:
-    """Give a use to folders called as such folders are, one a use, and only where the server names none for it.
+    """Give each use that the server assigns to no folder to one folder with a name of COMMON_NAMES.
 
-    The folder that lies highest has it: "Sent", or "INBOX.Sent", rather than "Old/2019/Sent".
+    The folder nearest to the top is taken, and none below the second level: "Sent" or "INBOX.Sent", never
+    "Old/2019/Sent".
     """
     taken = {folder.special_use for folder in folders}
     given: dict[str, str] = {}

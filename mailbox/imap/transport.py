@@ -1,7 +1,7 @@
-"""What an IMAP server sends, with an end to everything: to silence, to a trickle, to a flood.
+"""imapclient and imaplib on a reader that limits a response's silence, duration and size.
 
-A socket's own time-out ends silence only: a server that sends a byte a minute would hold a worker for ever, one that
-announces a literal of a terabyte, or never stops, would fill the memory.
+A socket's time-out limits silence only. A server that sends one byte a minute would occupy a worker for ever; one that
+announces a literal of a terabyte, or never stops sending, would exhaust the memory.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from imapclient.tls import IMAP4_TLS
 from mailbox import public_hosts
 from mailbox.imap import response_lines
 
-SLOWEST_BYTES_PER_SECOND = 50_000  # what arrives earns more time, at this rate
-PATIENCE = 2  # time-outs that one command may take before anything has arrived
-SLACK_BYTES = 32 * 1024 * 1024  # beyond what was asked for: wrong sizes, large folders' UIDs, unasked answers
+SLOWEST_BYTES_PER_SECOND = 50_000  # the deadline is extended by the bytes that arrive, at this rate
+PATIENCE = 2  # a command's initial deadline, as a multiple of the time-out
+SLACK_BYTES = 32 * 1024 * 1024  # beyond the expected bytes: wrong sizes, UIDs of large folders, unsolicited responses
 BUFFER_BYTES = 64 * 1024
 BLANK_LINES = (b"\r\n", b"\n")
-MOST_ALERTS = 10  # kept of one connection
-CONNECT_SECONDS = 60.0  # where nobody says another time
-OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")
+MOST_ALERTS = 10  # kept for one connection
+CONNECT_SECONDS = 60.0  # without a time-out from the caller
+OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")  # responses about the open folder
 
 
 class ReplyTooLong(OSError):
-    """More came, or was announced, than any honest answer to the command has."""
+    """The server sent or announced more bytes than a correct answer to the command can have."""
 
 
 class SocketReader(io.RawIOBase):
-    """The reading end of a connection, for io.BufferedReader. A limit that is passed ends the connection."""
+    """Raw reader of a connection, for io.BufferedReader. Raises OSError when a limit is exceeded, which ends the
+    connection."""
 
     def __init__(self, socket: Any, timeout: float | None) -> None:
         super().__init__()
@@ -43,7 +44,10 @@ class SocketReader(io.RawIOBase):
         self.begin(timeout)
 
     def begin(self, timeout: float | None, expected_bytes: int = 0) -> None:
-        """A command is about to be sent. `timeout`: seconds of silence; None for no end of time."""
+        """Reset the limits before a command is sent.
+
+        timeout: seconds of silence; None: no limit of time. expected_bytes: size of the literals asked for.
+        """
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + PATIENCE * timeout
         self._bytes_left = SLACK_BYTES + 2 * expected_bytes
@@ -52,7 +56,7 @@ class SocketReader(io.RawIOBase):
         return True
 
     def expect(self, size: int) -> None:
-        """A literal of this size is announced; raises ReplyTooLong before a byte of it takes room."""
+        """Check the announced size of a literal. Raises ReplyTooLong before memory is allocated for it."""
         if size > self._bytes_left:
             raise ReplyTooLong(f"The server announces {size} bytes where at most {self._bytes_left} are awaited.")
 
@@ -72,25 +76,25 @@ class SocketReader(io.RawIOBase):
 
 
 class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
-    """imaplib's object, reading from a SocketReader. Each command begins a new allowance of time and bytes."""
+    """imapclient's imaplib object, on a SocketReader. Each command resets the limits of time and bytes."""
 
     public_only = False
     read_timeout: float | None = None
     expected_bytes = 0
     _is_corked, _corked = False, b""
     _is_behind_literal = _is_fetch = False
-    # imaplib makes up a prefix for each connection and compiles an expression of it; with one for all it is compiled
-    # once.
+    # imaplib chooses a tag prefix for each connection and compiles a pattern with it. With one prefix for all, re's
+    # cache has the pattern.
     tagpre = property(lambda self: b"PRX", lambda self, made_up: None)
 
     def _get_capabilities(self) -> None:
-        """The server's list before sign-in, of which most say all in their greeting (RFC 3501, 7.1)."""
+        """The capabilities before sign-in, from the greeting if it states them (RFC 3501, 7.1), else by a command."""
         lines = self.untagged_responses.pop("CAPABILITY", [b""])
         self.capabilities = tuple(lines[-1].decode("ascii", "replace").upper().split())
         if "IMAP4REV1" not in self.capabilities:
             super()._get_capabilities()
         if "IMAP4REV2" in self.capabilities and "IMAP4REV1" not in self.capabilities:
-            self.capabilities += ("IMAP4REV1",)  # imaplib knows no other; the commands that we say are in both
+            self.capabilities += ("IMAP4REV1",)  # imaplib requires it; all commands used here exist in both versions
 
     def _create_socket(self, timeout: float | None = None) -> ssl.SSLSocket:
         seconds = timeout or self._timeout or CONNECT_SECONDS
@@ -105,8 +109,8 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         self.host, self.port = host, port
         self.alerts: list[str] = []
         self.sock = self._create_socket(timeout)
-        # A command that follows another unanswered one would wait until the server has acknowledged that (Nagle), which
-        # a server that is about to answer puts off for 40 ms.
+        # Nagle's algorithm would hold back a second command until the server acknowledges the first, and a server that
+        # is about to answer delays its ACK by 40 ms.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wire = SocketReader(self.sock, self._timeout)
         self.file = io.BufferedReader(self.wire, BUFFER_BYTES)
@@ -121,7 +125,10 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
     @contextmanager
     def corked(self) -> Iterator[None]:
-        """What is said within goes out with the next command, in one write and one packet: the server is woken once."""
+        """Hold back commands given inside the block and send them in one write, thus one packet, with the next command.
+
+        It saves a round trip, and the server wakes up once.
+        """
         self._is_corked = True
         try:
             yield
@@ -129,7 +136,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
             self._is_corked = False
 
     def _append_untagged(self, kind: str, words: bytes) -> None:
-        if kind == "CLOSED":  # what came before is news of the folder that was open (RFC 7162, 3.2.11)
+        if kind == "CLOSED":  # responses before it concern the folder that was open until now (RFC 7162, 3.2.11)
             for each in OF_A_FOLDER:
                 self.untagged_responses.pop(each, None)
         super()._append_untagged(kind, words)
@@ -140,14 +147,14 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         return self.file.read(size)
 
     def readline(self) -> bytes:
-        """A line as imaplib understands it; raises OSError at the end of the SocketReader.
+        """The next line, rewritten as imaplib expects it. Raises OSError when a limit of the SocketReader is exceeded.
 
-        imaplib's own limit of 1 MB is less than a large folder's SEARCH.
+        imaplib's own limit of 1 MB is not applied: the SEARCH response of a large folder is longer.
         """
         line = self.file.readline()
         if self._is_behind_literal:
             self._is_behind_literal = False
-            while self._is_fetch and line in BLANK_LINES:  # a FETCH answer ends with its parenthesis
+            while self._is_fetch and line in BLANK_LINES:  # a FETCH response goes on until its closing parenthesis
                 line = self.file.readline()
             line = response_lines.ended(line)
             return response_lines.with_plain_literal(line) if self._is_fetch else line
@@ -162,18 +169,21 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
 
 class _BeneathPublic(_Beneath):
-    """imaplib connects in its constructor, so that the class says what an attribute would say too late."""
+    """Connects to public addresses only. A class of its own, as imaplib connects in its constructor, before an
+    attribute could be set."""
 
     public_only = True
 
 
 class ImapClient(IMAPClient):  # type: ignore[misc]
-    """imapclient's, on a SocketReader. `written_names`: folder -> the bytes that its server
-    writes for it, if not as usual."""
+    """imapclient's client, on a SocketReader.
+
+    written_names: folder -> the server's bytes for its name, for names that are not written in modified UTF-7.
+    """
 
     def __init__(self, *arguments: Any, public_only: bool = False, **named: Any) -> None:
         self.written_names: dict[str, bytes] = {}
-        self._public_only = public_only  # before the connection, which the constructor makes
+        self._public_only = public_only  # set first, as the constructor connects
         super().__init__(*arguments, **named)
 
     def _normalise_folder(self, folder_name: str | bytes) -> bytes | str:
@@ -184,7 +194,7 @@ class ImapClient(IMAPClient):  # type: ignore[misc]
         return quoted
 
     def _normalise_capabilites(self, raw_response: bytes | str | None) -> tuple[bytes, ...]:
-        """Also of a server that says OK to CAPABILITY and nothing else."""
+        """Takes None, too: some servers answer CAPABILITY with OK alone."""
         found: tuple[bytes, ...] = super()._normalise_capabilites(raw_response or b"")
         return found
 
