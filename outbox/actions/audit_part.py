@@ -1,4 +1,4 @@
-"""What one click does to many mails is recorded as parts of one entry."""
+"""Groups audit entries: those of one click on many mails refer to one parent entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _click: ContextVar[int | None] = ContextVar("audit_click", default=None)
 
 
 def click() -> int | None:
-    """The key of the audit entry under which entries are recorded now."""
+    """The pk of the parent for audit entries that are recorded now, or None."""
     return _click.get()
 
 

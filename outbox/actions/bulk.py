@@ -1,4 +1,4 @@
-"""One action on all rows that match: counted first, then done row by row by workers, each as a single click does it."""
+"""Bulk actions: one action on all rows that match a filter. Workers do it row by row, as a click on each row would."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from outbox.errors import ChangedMeanwhile, OutboxError
 from outbox.models import Operation, OperationRow, OutboxMessage
 
 SLICE_SECONDS = 20.0
-STALLED = timedelta(seconds=90)  # without a row done: its worker is gone
+STALLED = timedelta(seconds=90)  # if no row was done for so long, the operation's worker is taken for dead
 _WINDOW = 200
 Verb = Operation.Verb
 
 
 def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
-    """Write down what a person agreed to; the same page sent twice is one operation.
+    """Save the operation that a person confirmed; the same form sent twice makes one operation.
 
-    None when more rows are meant now than the page said: then it must ask again.
+    Returns None if more rows would be changed now than the page said: then the page must ask again.
     """
     filters = OutboxFilters.of_query(asked.query)
     matching = meant(filters, user, asked.asked_at).filter(created_at__lte=asked.asked_at)
@@ -63,9 +63,9 @@ def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
 def finished(
     verb: str, user: User, handed_over: Mapping[int, int], skipped: Mapping[str, int], now: datetime
 ) -> Operation:
-    """Write down what a click on ticked rows has handed to the workers, so that a page can follow what comes of it.
+    """Save a finished operation for a click on ticked rows, so that a page can show the outcomes of its mails.
 
-    `handed_over`: the number of the attempt that was asked for, by row.
+    handed_over: outbox pk -> number of the attempt that was asked for. skipped: reason -> number of rows.
     """
     total = len(handed_over) + sum(skipped.values())
     counts: dict[str, Any] = {"total": total, "expected": total, "done": len(handed_over), "skipped": dict(skipped)}
@@ -80,7 +80,7 @@ def finished(
 
 
 def run(operation_id: int, *, seconds: float = SLICE_SECONDS, now: Callable[[], datetime] = timezone.now) -> set[int]:
-    """Go on with it for so long; return the accounts that have rows to deliver now."""
+    """Continue an operation for `seconds`; returns the pks of accounts whose rows it changed, for delivery."""
     asked = AuditEntry.objects.filter(target=f"operation:{operation_id}").order_by("pk").first()
     with audit_part.parts_of(asked.pk if asked else None):
         return _run(operation_id, seconds, now)
@@ -95,7 +95,7 @@ def _run(operation_id: int, seconds: float, now: Callable[[], datetime]) -> set[
         for pk, account_id in window:
             is_operated = operated is None or account_id in operated
             outcome = _one(operation, pk, is_operated, now())
-            if outcome is None:  # stopped, or another worker is ahead
+            if outcome is None:  # the operation was stopped, or another worker did this row
                 return touched
             if outcome == "":
                 touched.add(account_id)
@@ -117,7 +117,11 @@ def _window(operation: Operation, user: User) -> list[tuple[int, int]]:
 
 
 def _one(operation: Operation, pk: int, is_operated: bool, now: datetime) -> str | None:
-    """Act on a row and move on, in one transaction. "" when done, else why not; None when it is not ours to do."""
+    """Do the action on a row and move `after_pk` to it, in one transaction.
+
+    Returns "" if it was done, the reason if the row was skipped, None if the operation was stopped or another worker
+    has moved `after_pk`.
+    """
     here = Operation.objects.unfinished().filter(pk=operation.pk, after_pk=operation.after_pk, stopped_at=None)
     with transaction.atomic():
         if here.update(after_pk=pk, moved_at=now) != 1:
@@ -134,7 +138,10 @@ def _one(operation: Operation, pk: int, is_operated: bool, now: datetime) -> str
 
 
 def _click(operation: Operation, pk: int, now: datetime, *, is_full: bool) -> str:
-    """`is_full`: it was done to as many as the page said, so that this one cannot be among them."""
+    """Do the action on one row; returns "" or the reason why it was skipped.
+
+    is_full: it was done already on as many rows as the page said, so this row cannot be one of them.
+    """
     user = operation.user
     row = OutboxMessage.objects.select_related("account__smtp").filter(pk=pk).first()
     if row is None:
@@ -151,7 +158,7 @@ def _click(operation: Operation, pk: int, now: datetime, *, is_full: bool) -> st
         return known
     if (
         is_full or pk in operation.in_flight
-    ):  # its outcome may bear a time before the person was asked: see BulkQuestion
+    ):  # its outcome may have an earlier time than `asked_at` and be committed after it: see BulkQuestion.in_flight
         return CHANGED
     seen = transitions.ShownState(unchanged_since=operation.asked_at)
     try:
@@ -174,7 +181,7 @@ def _click(operation: Operation, pk: int, now: datetime, *, is_full: bool) -> st
 
 
 def stop(operation: Operation, user: User, now: datetime) -> bool:
-    """What is done stays done; False when it was over already."""
+    """Stop an operation; rows that were changed stay so. Returns False if it had ended already."""
     with transaction.atomic():
         running = Operation.objects.unfinished().filter(pk=operation.pk, stopped_at=None)
         stopped = running.update(stopped_at=now, stopped_by=user, finished_at=now) == 1
@@ -196,7 +203,7 @@ def stalled(now: datetime) -> list[int]:
 
 
 def _record_result(operation: Operation, verb: str, user: User | None) -> None:
-    with override("en"):  # stored text is English, whoever clicked
+    with override("en"):  # stored text is English, whatever the user's language
         _record(operation, verb, user, result_of(operation))
 
 

@@ -1,5 +1,8 @@
-"""Correct the addresses of a mail that its server refused: the same mail goes to the corrected ones, and to nobody who
-has it already; the refused mail is cancelled. Both commit together, so that it is done once."""
+"""Corrects the addresses of a mail that its server refused for good.
+
+A new row sends the same mail to the recipients that lack it, under the corrected addresses, and the refused row is
+cancelled. Both commit in one transaction, so that it is done once.
+"""
 
 from __future__ import annotations
 
@@ -34,28 +37,28 @@ Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
 @dataclass(frozen=True)
 class _Corrections:
-    """`envelope`: (kind, addr-spec) of those who lack the mail. `changed`: addr-spec -> addr-spec, "" for left out."""
+    """envelope: (kind, addr-spec) of the new mail's recipients. changed: former -> new addr-spec, "" if left out."""
 
     envelope: tuple[tuple[str, str], ...]
     changed: Mapping[str, str]
 
 
 def correctable(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """Those of the rows that were refused for good. What has a link made for one address is written anew instead."""
+    """The rows that were refused for good. Not those with a private part: their link was made for one address."""
     return rows.filter(status=Status.FAILED, hold=Hold.PERMANENT, private_part="")
 
 
 def lacking(row: OutboxMessage) -> list[OutboxRecipient]:
-    """Recipients whose server has not taken the mail."""
+    """The recipients of a row for whom the server has not accepted the mail."""
     return [each for each in row.recipients.all() if each.status != OutboxRecipient.Status.ACCEPTED]
 
 
 def correct(
     outbox_id: int, typed: Mapping[int, str], *, user: User | None, now: datetime, seen: ShownState
 ) -> int | None:
-    """Queue the corrected mail and return its number; None when nothing was changed.
+    """Queue the corrected mail and return its pk, or None if no address was changed. Raises OutboxError.
 
-    `typed`: an address by the recipient's key; what is not there stays as it is, "" is left out. Raises OutboxError.
+    typed: recipient pk -> address, "" to leave that recipient out; a recipient that is not in it keeps its address.
     """
     row = find_row(outbox_id)
     seen.check(row)
@@ -88,7 +91,11 @@ def correct(
 def _instead(
     row: OutboxMessage, refused: OutboxQuerySet, user: User | None, now: datetime, insert: Callable[[], int]
 ) -> int:
-    """The row before its copy: of two who correct it at once, the second finds it cancelled."""
+    """Cancel the refused row and insert the new one, in one transaction; returns the new pk.
+
+    The refused row comes first: of two concurrent corrections the second finds it cancelled and raises
+    ChangedMeanwhile.
+    """
     with transaction.atomic():
         if refused.update(status=Status.CANCELLED, hold="", updated_at=now) != 1:
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
@@ -98,7 +105,8 @@ def _instead(
 
 
 def _checked(row: OutboxMessage, typed: Mapping[int, str]) -> _Corrections:
-    """Raises ValidationFailed for what is no address, has the mail already, or leaves nobody to write to."""
+    """The corrections. Raises ValidationFailed for an invalid address, for one that is a recipient of the mail already,
+    and if no recipient is left."""
     taken = row.recipients.filter(status=OutboxRecipient.Status.ACCEPTED).values_list("address", flat=True)
     known, envelope, changed = {same(each) for each in taken}, list[tuple[str, str]](), dict[str, str]()
     for each in lacking(row):
@@ -116,7 +124,7 @@ def _checked(row: OutboxMessage, typed: Mapping[int, str]) -> _Corrections:
 
 
 def _mail(row: OutboxMessage, corrections: _Corrections, user: User | None, now: datetime) -> NewRow:
-    """Raises StorageError, RawMissing among them, and ValidationFailed."""
+    """Store the corrected mail and return the values of its row. Raises StorageError, RawMissing, ValidationFailed."""
     mail = readdressed(raw_store.open_raw(row.mime_digest), row.to, row.cc, corrections.changed, now)
     hidden = [spec for kind, spec in corrections.envelope if kind == OutboxRecipient.Kind.BCC]
     has_wide_address = not all(spec.isascii() for _kind, spec in corrections.envelope)

@@ -1,4 +1,4 @@
-"""What an action on all that match would do: how many rows, why not the others, and as of when the person was asked."""
+"""Estimates a bulk action before a person confirms it: how many rows it would change, and why it would skip others."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 
 Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
-ANSWERS = (Verb.MARK, Verb.SEND_AGAIN)  # to the question whether a mail went out
+ANSWERS = (Verb.MARK, Verb.SEND_AGAIN)  # the two answers to the question whether an uncertain mail was sent
 NO_RETRY = (Verb.CANCEL, Verb.MARK)
-OPEN = (Status.PENDING, Status.SENDING, Status.FAILED)  # what is sent or cancelled no action changes
-ASKED_AT_MOST_AGO = timedelta(days=1)  # an older page is shown anew
+OPEN = (Status.PENDING, Status.SENDING, Status.FAILED)  # no action changes rows that are sent or cancelled
+ASKED_AT_MOST_AGO = timedelta(days=1)  # an older form is not accepted: the page asks again
 _SALT = "outbox.bulk.asked"
 
-# Why a row was skipped: kept in English, which is also what the catalogue is asked by when it is shown.
+# The reasons for skipping a row: stored in English and translated when they are shown.
 NOT_YOURS = gettext_noop("your role for the account is too low")
 DECISION = gettext_noop("it may have gone out already and needs a decision of its own")
 NO_QUESTION = gettext_noop("its outcome is no question")
@@ -39,7 +39,7 @@ CHANGED = gettext_noop("it changed meanwhile")
 
 @dataclass(frozen=True)
 class BulkEstimate:
-    """What an action would do now: to how many rows, and why not to the others."""
+    """How many rows an action would change now (`will`), and how many it would skip, by reason."""
 
     will: int
     skipped: Counter[str]
@@ -51,16 +51,19 @@ class BulkEstimate:
 
 @dataclass(frozen=True)
 class BulkQuestion:
-    """What the page asked a person: for how many rows, as of when. Its form carries it, signed, and the answer holds
-    for these rows alone."""
+    """The question that a page asked a person: which action, on how many rows, at which time.
+
+    The form carries it, signed, and the person's confirmation is valid for these rows only.
+    """
 
     verb: str
     query: str  # the filters, as in the address of the list
-    key: str  # a UUID: the form sent twice is one operation
-    at: float  # seconds since 1970; rows that changed later are not meant
-    will: int  # the number on the page
+    key: str  # a UUID: the same form sent twice makes one operation
+    at: float  # seconds since 1970; rows that changed later are skipped
+    will: int  # how many rows the page said would be changed
     total: int
-    # Rows being sent at `at`. The outcome of one may bear an earlier time and be committed later: nobody saw it.
+    # Pks of rows being sent at `at`. An outcome may have an earlier time and be committed later: the person did not
+    # see it.
     in_flight: Sequence[int] = ()
 
     @property
@@ -72,7 +75,7 @@ class BulkQuestion:
 
     @classmethod
     def unsealed(cls, text: str) -> BulkQuestion | None:
-        """None for what no page of the last day carried."""
+        """The question of a form, or None if the signature is wrong or older than ASKED_AT_MOST_AGO."""
         try:
             return cls(**signing.loads(text, salt=_SALT, max_age=ASKED_AT_MOST_AGO))
         except signing.BadSignature:
@@ -80,14 +83,14 @@ class BulkQuestion:
 
 
 def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is_operated: bool) -> str:
-    """Why a row would be left alone, or ""; the click itself decides again when its turn comes."""
+    """Why a row would be skipped, or "". The action checks its own rules again when it comes to the row."""
     if not is_operated:
         return NOT_YOURS
     if status == Status.SENDING:
         return ON_ITS_WAY
     if verb in ANSWERS:
         return "" if hold == Hold.UNCERTAIN else NO_QUESTION
-    if hold == Hold.UNCERTAIN:  # only a verb that says so may send twice what may have gone out
+    if hold == Hold.UNCERTAIN:  # only SEND_AGAIN may send a mail twice
         return DECISION
     if verb == Verb.CANCEL:
         return ""
@@ -95,7 +98,7 @@ def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is
 
 
 def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None, known: features.Rollouts) -> BulkEstimate:
-    """`rows` are those the filter finds; `operated` as operated_by() has it. One query, whatever their number."""
+    """Count the rows that an action would change and skip, by one query. `operated`: from operated_by()."""
     refused = F("account__smtp__needs_sign_in_since")
     open_rows = rows.filter(status__in=OPEN).order_by().annotate(refused=refused)
     groups = open_rows.values_list("status", "hold", "refused", "account_id").annotate(Count("pk"))
@@ -131,9 +134,9 @@ def meant(filters: OutboxFilters, user: User, now: datetime) -> OutboxQuerySet:
 def ask(
     filters: OutboxFilters, verb: str, user: User, now: datetime, operated: set[int] | None
 ) -> tuple[BulkQuestion, BulkEstimate]:
-    """Count for the page that asks, by two queries, whatever the number of rows. `operated`: see operated_by()."""
+    """The question for a page and its estimate, by two queries. `operated`: from operated_by()."""
     in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
-    # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.
+    # Read before counting: a row whose sending ends between the two is counted and later skipped, which is harmless.
     moving = list(in_flight)
     known = features.Rollouts.known_to(user)
     found = estimate(unchanged_since(meant(filters, user, now), now), verb, operated, known)

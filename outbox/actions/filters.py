@@ -1,4 +1,4 @@
-"""Which outbox rows are meant, as the address of the list says it: for its page, and for workers that act on all."""
+"""The filters of the outbox list, as the query of its URL states them: for its page, the API and bulk actions."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ AGES = {
     "over-7d": (_("Over a week old"), timedelta(days=7)),
 }
 _CODE = re.compile(r"[45](\d\d|xx)", re.IGNORECASE | re.ASCII)
-KEY_SLACK = 1_000  # two rows written at one time may have their keys the other way round
+KEY_SLACK = 1_000  # rows written at the same time may have pks and times in a different order
 
 
 class NoSuchFilter(Exception):
-    """The address asks for what cannot be; str() is a sentence for the page."""
+    """The URL has an unknown value for a filter. str() is a sentence for the page."""
 
 
 def _of_age(rows: OutboxQuerySet, edge: datetime, *, is_under: bool) -> OutboxQuerySet:
-    """Rows written before or after a moment. Lists go by the primary key, so its bound, which is nearly as old, is said
-    too: else either all newer rows are walked over, or all of a state are counted by their times."""
+    """Rows written before or after `edge`.
+
+    Lists are ordered by primary key, so the query also bounds the primary key, near the row written at `edge`. Without
+    that the database would read all newer rows, or compare the times of all rows of a state.
+    """
     by_time = OutboxMessage.objects.order_by("created_at" if is_under else "-created_at").values("pk")
     if is_under:
         first = Subquery(by_time.filter(created_at__gt=edge)[:1]) - KEY_SLACK
@@ -54,7 +57,7 @@ def _of_age(rows: OutboxQuerySet, edge: datetime, *, is_under: bool) -> OutboxQu
 
 @dataclass(frozen=True)
 class OutboxFilters:
-    """What the address asks for. Every part of it is kept in links, so that a page can be passed on."""
+    """The filters of a URL. Links contain all of them, so that a filtered page can be shared."""
 
     state: str = ""
     account: int | None = None
@@ -65,12 +68,12 @@ class OutboxFilters:
     code: str = ""  # "550", or "5xx" for all of its class
     domain: str = ""
     age: str = ""  # a key of AGES
-    said: str = ""  # a part of what the server said of a mail that failed
-    among: tuple[int, ...] = ()  # of these accounts only; of a program whose token is bound to them. None: of all
+    said: str = ""  # text in the error of a failed mail
+    among: tuple[int, ...] = ()  # account pks to which a program's token is limited; empty: all accounts
 
     @classmethod
     def of(cls, given: dict[str, str]) -> OutboxFilters:
-        """From the parameters of an address; raises NoSuchFilter. The account's number is checked by the caller."""
+        """The filters of a URL's parameters. Raises NoSuchFilter. The caller checks that `account` is a number."""
         known = {"state": STATES, "reason": OutboxMessage.Hold.values, "mark": MARKS, "error": ERRORS, "age": AGES}
         for name, values in known.items():
             value = given.get(name, "")
@@ -98,23 +101,23 @@ class OutboxFilters:
 
     @classmethod
     def of_query(cls, query: str) -> OutboxFilters:
-        """As query() wrote them."""
+        """The filters of a query string that query() made."""
         return cls.of(dict(parse_qsl(query)))
 
     @property
     def accounts(self) -> set[int]:
-        """Those that rows must be of; none: of any."""
+        """The pks of accounts that rows must belong to; empty for any account."""
         return {self.account} if self.account else set(self.among)
 
     def pairs(self) -> dict[str, str]:
-        """The parameters of the address, without those that ask for nothing."""
+        """The URL's parameters, without empty ones."""
         values = {"state": self.state, "account": self.account, "reason": self.reason, "q": self.text}
         values |= {"mark": self.mark, "error": self.error, "code": self.code, "domain": self.domain, "age": self.age}
         values |= {"said": self.said, "among": ",".join(map(str, self.among))}
         return {name: str(value) for name, value in values.items() if value}
 
     def query(self, **changes: object) -> str:
-        """The address's query for these filters, with changes."""
+        """The query string of these filters with some changed."""
         return urlencode(replace(self, **changes).pairs())  # type: ignore[arg-type]
 
     @property
@@ -122,25 +125,25 @@ class OutboxFilters:
         return bool(replace(self, state="").pairs())
 
     def narrow(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
-        """All filters but the state, which the tabs are. Ages are counted back from `now`."""
+        """Apply all filters but the state, which the tabs choose. Ages count back from `now`."""
         if self.account:
             rows = rows.filter(account=self.account)
         if self.among:
             rows = rows.filter(account__in=self.among)
         if self.reason:
-            rows = rows.filter(status="failed", hold=self.reason)  # only these have one; outbox_tab knows them as such
+            rows = rows.filter(status="failed", hold=self.reason)  # only failed rows have a hold; uses outbox_tab
         if self.said:
-            rows = rows.filter(status="failed", error__icontains=self.said)  # few rows are: outbox_tab finds them
+            rows = rows.filter(status="failed", error__icontains=self.said)  # few rows are failed; uses outbox_tab
         if self.error:
-            rows = rows.filter(error_code__gt="", error_code=self.error)  # the first is the condition of its index
+            rows = rows.filter(error_code__gt="", error_code=self.error)  # the first matches the index's condition
         if self.code:
             low, high = (
                 (int(f"{self.code[0]}00"), int(f"{self.code[0]}99")) if "x" in self.code else (int(self.code),) * 2
             )
-            # Said by its index of refusals: among a million rows that were accepted, few were ever refused.
+            # ">= 300" is the condition of the indexes of refusals: few of a million rows were ever refused.
             said = Q(reply_code__gte=300, reply_code__range=(low, high))
             attempts, recipients = DeliveryAttempt.objects.filter(said), OutboxRecipient.objects.filter(said)
-            # A union, not an OR: PostgreSQL would look at every row for that.
+            # A union, as PostgreSQL would read every row for an OR.
             rows = rows.filter(pk__in=attempts.order_by().values("outbox").union(recipients.values("outbox")))
         if self.domain:
             there = OutboxRecipient.objects.annotate(domain=DomainOf("address")).filter(domain=self.domain)

@@ -1,4 +1,4 @@
-"""When a mail goes out: not before a time somebody chose, and not before its writer can no longer think again."""
+"""Changes the send time of a mail, or takes it back within its undo window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = OutboxMessage.Status
 
 
 def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, now: datetime) -> OutboxMessage:
-    """Another time for a mail that nobody tried to send yet, None for now; raises OutboxError."""
+    """Give a mail without attempts another send time, None for now; returns the row. Raises OutboxError."""
     row, send_at = find_row(outbox_id), checked_send_at(send_at, now)
     if row.status != Status.PENDING or row.attempts.exists():
         raise ValidationFailed(gettext("Only a mail that was not tried yet has a time to change."))
@@ -36,7 +36,7 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, n
 
 
 def undo(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
-    """Take back a mail that was just written and not tried yet; raises ValidationFailed when it is too late."""
+    """Cancel a mail within its undo window; returns the row. Raises ValidationFailed if it is too late."""
     row = find_row(outbox_id)
     with transaction.atomic():
         held_back = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, undo_until__gt=now, hold="")

@@ -1,4 +1,4 @@
-"""What came of an action on many rows, in words: done, skipped and why, and what the handed-over mails then did."""
+"""The results of a bulk action in words: rows done and skipped, and the outcomes of mails handed to the workers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from outbox.models import Operation, OutboxMessage
 Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
 
 
-HANDED_OVER = (Verb.RETRY, Verb.SEND_NOW, Verb.SEND_AGAIN)  # what a worker then tries: done is not yet sent
+HANDED_OVER = (Verb.RETRY, Verb.SEND_NOW, Verb.SEND_AGAIN)  # a worker then sends the mail; "done" is not yet "sent"
 FOLLOWED_AT_MOST = 10_000  # mails of one operation whose outcomes its page counts
 
 
 def untouched(operation: Operation) -> int:
-    """Rows of the page's number that were not come to: they no longer match. Before its end: they are still to do."""
+    """How many of the counted rows were not reached. Before the end they are still to do; after it, they no longer
+    match."""
     known = sum(number for reason, number in operation.skipped.items() if reason != CHANGED)
     left: int = operation.total - operation.done - known
     return max(0, left)
 
 
 def changed(operation: Operation) -> int:
-    """Rows that are other than when the person was asked: they match no longer, or match only since."""
+    """How many rows changed after the person was asked: they no longer match, or match only since then."""
     joined: int = operation.skipped.get(CHANGED, 0)
     return max(untouched(operation), joined)
 
 
 def done_words(verb: str, number: int) -> str:
-    """ "212 retried", of the verb of a click on many rows."""
+    """The number of rows done in words, as in "212 cancelled"."""
     words = {
         Verb.RETRY.value: ngettext(
             "%(number)s handed to a worker to be retried", "%(number)s handed to a worker to be retried", number
@@ -51,7 +52,7 @@ def done_words(verb: str, number: int) -> str:
 
 
 def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
-    """ "212 retried, 3 skipped: 3 because: it changed meanwhile." """
+    """The numbers of rows done and skipped, as in "212 cancelled, 3 skipped: 3 because: it changed meanwhile." """
     if not skipped:
         return f"{done_words(verb, number)}."
     reasons = "; ".join(
@@ -65,7 +66,7 @@ def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
 
 
 def result_of(operation: Operation) -> str:
-    """As `honest`, and how many rows were not reached or had changed."""
+    """The result of an operation: honest(), and how many rows were not reached or had changed."""
     skipped = {reason: number for reason, number in operation.skipped.items() if reason != CHANGED}
     text = honest(operation.verb, operation.done, skipped)
     if operation.stopped_at:
@@ -86,7 +87,7 @@ def result_of(operation: Operation) -> str:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What came of the mails that an operation handed to the workers."""
+    """The outcomes of the mails that an operation handed to the workers, as numbers."""
 
     sent: int
     failed: int
@@ -96,7 +97,7 @@ class Outcomes:
 
     @property
     def words(self) -> str:
-        """ "2 tried: 0 sent, 2 failed again. 1 waits for a worker." """
+        """The numbers in words, as in "2 tried: 0 sent, 2 failed again. 1 waits for a worker." """
         tried = self.sent + self.failed + self.uncertain
         said = gettext("%(tried)s tried: %(sent)s sent, %(failed)s failed again.") % {
             "tried": grouped(tried),
@@ -112,7 +113,7 @@ class Outcomes:
 
 
 def outcomes_of(operation: Operation) -> Outcomes | None:
-    """None where nothing was handed over, or too much to count. One query."""
+    """The outcomes of an operation, by one query; None if it handed over no mail, or more than FOLLOWED_AT_MOST."""
     if operation.verb not in HANDED_OVER or not 0 < operation.done <= FOLLOWED_AT_MOST:
         return None
     is_sent, is_over = Q(outbox__status=Status.SENT), Q(outbox__status=Status.CANCELLED)

@@ -1,6 +1,6 @@
-"""What a person may do to a row: retry, send now, send again, mark as sent, cancel. Each is one conditional UPDATE.
+"""Actions on one row: retry, send now, send again, mark as sent, cancel. Each is one conditional UPDATE.
 
-Nothing here delivers; whoever calls queues a task or delivers in the foreground afterwards.
+Nothing here delivers: the caller queues a task, or delivers in the foreground, afterwards.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from outbox.models.messages import OutboxQuerySet
 from outbox.retry.policy import is_for_now
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
-# What scripts look for at the beginning of a refusal; pages say the rest, in the reader's language.
+# Scripts look for these words at the beginning of a refusal. The rest is in the reader's language, for pages.
 NOT_RETRYABLE, NOT_DUE = "not retryable: ", "retry_not_due"
 CANNOT_TAKE_BACK = _(
     "The mail may have gone out, and then nothing takes it back. Decide first: mark it as sent, or send it again."
 )
-# Why a mail that a person sends now had not gone out by itself; recorded, so in English.
+# Why a mail that a person sends now had not been sent yet; stored in the activity, so in English.
 HAD_WAITED = {
     Hold.PERMANENT.value: gettext_noop("The server had refused it for good."),
     Hold.GAVE_UP.value: gettext_noop("It had been tried for too long without success."),
@@ -43,13 +43,13 @@ CHANGED_MEANWHILE = _("It has changed since this page was shown. Look at it as i
 
 @dataclass(frozen=True)
 class ShownState:
-    """The state of a row that a person was shown when they answered: the answer holds for that state and no later one.
+    """The state of a row that a page showed when a person decided: the decision is valid for that state only.
 
-    Both are conditions of the UPDATE. An old tab that still asks about attempt 1 must not answer for attempt 2.
+    Both fields become conditions of the UPDATE: a decision in an old tab about attempt 1 must not apply to attempt 2.
     """
 
-    attempt: int | None = None  # the number of the newest attempt on the page, 0 for none; None: not said
-    unchanged_since: datetime | None = None  # when the person was asked about all rows that match
+    attempt: int | None = None  # the number of the newest attempt on the page, 0 for none; None: not stated
+    unchanged_since: datetime | None = None  # when a bulk action was asked for
 
     def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
         if self.attempt is not None:
@@ -57,17 +57,17 @@ class ShownState:
         return rows if self.unchanged_since is None else rows.filter(updated_at__lte=self.unchanged_since)
 
     def check(self, row: OutboxMessage) -> None:
-        """Raise ChangedMeanwhile when the row as it was read is another one already; the UPDATE looks again."""
+        """Raise ChangedMeanwhile if the row that was read has another state already. The UPDATE checks it again."""
         is_other = self.attempt is not None and row.last_attempt != self.attempt
         if is_other or (self.unchanged_since is not None and row.updated_at > self.unchanged_since):
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
 
 
-AS_IT_IS = ShownState()  # whoever asks has no page: a program, a command
+AS_IT_IS = ShownState()  # for programs and commands, which have no page
 
 
 def find_row(outbox_id: int) -> OutboxMessage:
-    """The row; raises ValidationFailed when there is none."""
+    """The row with this pk. Raises ValidationFailed if there is none."""
     row = OutboxMessage.objects.select_related("account__smtp").filter(pk=outbox_id).first()
     if row is None:
         raise ValidationFailed(gettext("There is no outbox row %(number)s.") % {"number": outbox_id})
@@ -75,7 +75,7 @@ def find_row(outbox_id: int) -> OutboxMessage:
 
 
 def check_sending(account: Account) -> None:
-    """Raise FeatureDisabled when this account, or everything, may not send at present."""
+    """Raise FeatureDisabled if this account, or the whole installation, may not send now."""
     if network.is_off():
         raise FeatureDisabled(gettext(network.OFF))
     if not account.send_enabled:
@@ -95,7 +95,7 @@ def check_sending(account: Account) -> None:
 
 
 def check_retry(row: OutboxMessage, now: datetime, *, now_anyway: bool) -> None:
-    """Raise ValidationFailed when the rules refuse a retry of this row."""
+    """Raise ValidationFailed if this row may not be retried. now_anyway: also before its next attempt is due."""
     if row.status not in OutboxMessage.CLAIMABLE:
         raise ValidationFailed(NOT_RETRYABLE + gettext("the mail is %(state)s.") % {"state": row.get_status_display()})
     if row.hold == Hold.UNCERTAIN:
@@ -130,7 +130,10 @@ def ask_retry(
     failure_mode: str = "",
     seen: ShownState = AS_IT_IS,
 ) -> OutboxMessage:
-    """Make the row due now, its hold lifted, and record who asked; raises OutboxError when the rules refuse."""
+    """Make the row due now, without a hold, and record the user; returns the row. Raises OutboxError.
+
+    now_anyway: also before its next attempt is due. failure_mode: the drill for the next attempt, or "".
+    """
     row = find_row(outbox_id)
     seen.check(row)
     check_retry(row, now, now_anyway=now_anyway)
@@ -139,13 +142,13 @@ def ask_retry(
     verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
     digest = row.mime_digest
     if row.send_at and row.send_at > now and not row.attempts.exists():
-        digest = date_header.redated(row, now)  # written down before the row that refers to it
+        digest = date_header.redated(row, now)  # durable before the row that refers to it
     _make_due(seen.narrow(_as_read(row)), row, verb, user, now, failure_mode, digest, why_it_waited(row, now))
     return row
 
 
 def why_it_waited(row: OutboxMessage, now: datetime) -> str:
-    """A stored sentence, or "" for a mail that was due anyway."""
+    """The sentence for the activity that says why the mail had not been sent yet, or "" if it was due anyway."""
     if row.hold in HAD_WAITED:
         return HAD_WAITED[row.hold]
     if row.next_attempt_at <= now:
@@ -154,7 +157,7 @@ def why_it_waited(row: OutboxMessage, now: datetime) -> str:
 
 
 def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState) -> OutboxMessage:
-    """Send an uncertain mail again, under the same Message-ID; raises OutboxError."""
+    """Make an uncertain mail due again, with the same Message-ID; returns the row. Raises OutboxError."""
     row = find_row(outbox_id)
     seen.check(row)
     if row.hold != Hold.UNCERTAIN:
@@ -166,7 +169,7 @@ def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: ShownSt
 
 
 def _as_read(row: OutboxMessage) -> OutboxQuerySet:
-    """The row, if it is still as the rules saw it."""
+    """The row, on condition that status, hold and last attempt are those that were checked."""
     return OutboxMessage.objects.filter(pk=row.pk, status=row.status, hold=row.hold, last_attempt=row.last_attempt)
 
 
@@ -182,7 +185,7 @@ def _make_due(
 ) -> None:
     with transaction.atomic():
         due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
-        # A mail written long before its time is as old as its time: it must not be given up at the first failure.
+        # Retries count a scheduled mail's age from `send_at`: one written long ago must not be given up at once.
         due |= {"send_at": now if row.send_at else None, "undo_until": None}
         due |= {"mime_digest": mime_digest or row.mime_digest}
         if due["mime_digest"] != row.mime_digest:
@@ -190,16 +193,16 @@ def _make_due(
         if unchanged.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
         if row.hold == Hold.PERMANENT:
-            # A person says that what was refused for good may be tried again.
+            # The person decided that recipients who were refused for good are tried again.
             refused = OutboxRecipient.objects.filter(outbox=row, status=OutboxRecipient.Status.REFUSED)
             refused.update(status=OutboxRecipient.Status.WAITING)
-        # A click does not wait for a server that is being left alone.
+        # A person's request does not wait for the end of the account's backoff.
         Transport.objects.filter(pk=row.account.smtp_id).update(next_allowed_at=None)
         record(row, verb, user, now, why)
 
 
 def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState = AS_IT_IS) -> OutboxMessage:
-    """Cancel for good what is not being sent; raises ValidationFailed."""
+    """Cancel a row that is pending or failed, for good; returns the row. Raises ValidationFailed."""
     row = find_row(outbox_id)
     with transaction.atomic():
         free = OutboxMessage.objects.filter(pk=row.pk, status__in=OutboxMessage.CLAIMABLE).exclude(hold=Hold.UNCERTAIN)
@@ -217,9 +220,9 @@ def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState
 
 
 def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState) -> OutboxMessage:
-    """A person knows that an uncertain mail went out; raises ValidationFailed.
+    """Mark an uncertain mail as sent, as a person knows that it was; returns the row. Raises ValidationFailed.
 
-    Recipients that the server had refused before DATA still lack it: the row then goes on with those.
+    Recipients that the server had refused before DATA do not have it: see _settle_as_sent().
     """
     row = find_row(outbox_id)
     if row.status != Status.FAILED or row.hold != Hold.UNCERTAIN:
@@ -234,8 +237,10 @@ def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime, seen: Show
 
 
 def found_in_sent(attempt: DeliveryAttempt, folder: str, *, now: datetime) -> bool:
-    """The mail of this attempt lies in the account's Sent folder, so it went out; False when the question is no longer
-    open: a person chose meanwhile, or the attempt itself had an answer."""
+    """Mark a mail as sent because the Sent folder contains this attempt's mail; returns whether it was done.
+
+    False if the row is no longer uncertain because of this attempt: a person decided, or its outcome became known.
+    """
     row = find_row(attempt.outbox_id)
     question = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "last_attempt": attempt.number}
     unanswered = OutboxMessage.objects.filter(pk=row.pk, **question)
@@ -249,9 +254,12 @@ def found_in_sent(attempt: DeliveryAttempt, folder: str, *, now: datetime) -> bo
 def _settle_as_sent(
     unanswered: OutboxQuerySet, row: OutboxMessage, attempt: DeliveryAttempt | None, now: datetime
 ) -> bool:
-    """Within a transaction. Recipients that the server had refused before DATA still lack the mail: then the row goes
-    on with those. False when the row is no longer `unanswered`."""
-    # The row before its recipients, in finalize's order: the other way round the two would block each other.
+    """Save that the attempt's mail was accepted; returns False if the row no longer matches `unanswered`.
+
+    Recipients that the server had refused before DATA do not have the mail. Then the row stays failed: it is tried
+    again for them if a refusal was transient, else it has the hold PERMANENT. Call it within a transaction.
+    """
+    # First the row, then its recipients, as finalize does: in another order the two could deadlock.
     if unanswered.update(updated_at=now) != 1:
         return False
     waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)

@@ -1,4 +1,4 @@
-"""Addresses that complete what one types: gathered from stored and written mail by the clock, found by prefix."""
+"""Address completion: a scheduled task gathers addresses from received and written mail; `suggest` finds by prefix."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from mailbox.permissions import accounts_for
 from outbox.models import AddressCursor, KnownAddress, OutboxMessage
 
 AT_ONCE = 500
-SETTLED_AFTER = timedelta(minutes=5)  # keys are handed out before their rows are committed
+# A primary key is assigned before its row is committed, so a row may appear behind the cursor; younger rows wait.
+SETTLED_AFTER = timedelta(minutes=5)
 BUDGET_SECONDS = 5.0
 SHORTEST = 2  # characters typed
-LOOKED_AT = 200  # of those that begin so; the newest of them are offered
+LOOKED_AT = 200  # matches read for each column; the most recent of them are offered
 _LONGEST = {"address": 320, "name": 200}
-Seen = dict[tuple[int, str], tuple[str, datetime]]  # account and address -> name and when
+Seen = dict[tuple[int, str], tuple[str, datetime]]  # (account pk, address) -> (name, time of its newest mail)
 
 
 def suggest(user: User, typed: str, account_id: int | None = None, limit: int = 8) -> list[KnownAddress]:
-    """Those of accounts the user may see whose address, or name, begins with what is typed; the newest first."""
+    """The known addresses, of accounts the user may see, whose address or name begins with `typed`; newest first."""
     prefix = typed.strip().lower().replace("\0", "")[:100]
     if len(prefix) < SHORTEST:
         return []
@@ -47,7 +48,7 @@ def _begins(field: str, prefix: str) -> Q:
 
 
 def gather(now: datetime) -> int:
-    """Go on from the cursor, within a budget; returns how many rows were read."""
+    """Read rows from the cursors on for BUDGET_SECONDS; returns how many rows were read."""
     ends_at, read = time.monotonic() + BUDGET_SECONDS, 0
     while time.monotonic() < ends_at:
         number = _received(now) + _written(now)
@@ -79,7 +80,7 @@ def _written(now: datetime) -> int:
 
 
 def _settled(window: list[tuple[Any, ...]], now: datetime) -> list[tuple[Any, ...]]:
-    """The rows from the first on that are old enough; their last column says when they were written."""
+    """The rows before the first one that is younger than SETTLED_AFTER. Their last column is `created_at`."""
     kept = []
     for row in window:
         if row[-1] >= now - SETTLED_AFTER:
@@ -101,14 +102,17 @@ def _note(seen: Seen, account_id: int, headers: Iterable[str], at: datetime) -> 
 
 
 def _store(seen: Seen, cursor: str, begun: int, window: list[tuple[Any, ...]]) -> int:
-    """Rows and cursor together; when another sweep was here, nothing."""
+    """Save the addresses and move the cursor in one transaction; returns how many rows were read.
+
+    Saves nothing and returns 0 if another sweep has moved the cursor from `begun` meanwhile.
+    """
     if not window:
         return 0
     rows = [
         KnownAddress(
             account_id=account_id, address=address, name=name, name_key=name.lower()[: _LONGEST["name"]], last_at=at
         )
-        # In one order, so that two sweeps never wait for each other crosswise.
+        # Sorted, so that two sweeps lock rows in the same order and cannot deadlock.
         for (account_id, address), (name, at) in sorted(seen.items())
     ]
     with transaction.atomic():

@@ -1,6 +1,6 @@
 """Addresses of an outgoing mail: typed text -> display names and addr-specs, and back to 7-bit header text. Pure.
 
-What is typed is read by mailbox.mime.addresses; here are the sentences that say how to correct what it cannot take.
+mailbox.mime.addresses reads the text; this module has the sentences that tell a person how to correct a wrong address.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from django.utils.translation import gettext
 from mailbox.mime.addresses import AddressError, AddressProblem, Mailbox, canonical, read_typed
 from outbox.errors import ValidationFailed
 
-MAX_RECIPIENTS = 100  # what every server must take in one transaction (RFC 5321 4.5.3.1.8)
+MAX_RECIPIENTS = 100  # every server must accept as many in one transaction (RFC 5321 4.5.3.1.8)
 MAX_SENTENCES = 3  # about wrong addresses of one field
 
 
 @dataclass(frozen=True)
 class Address:
-    """`spec` is the addr-spec with an ASCII (IDNA) domain; its local part may need SMTPUTF8."""
+    """A display name and an addr-spec. The domain of `spec` is ASCII (IDNA); its local part may need SMTPUTF8."""
 
     name: str
     spec: str
@@ -31,12 +31,12 @@ class Address:
         return not self.spec.isascii()
 
     def __str__(self) -> str:
-        """As a person reads it, and as parse() takes it back."""
+        """The address as text that a person reads and that parse() reads back."""
         return str(Mailbox(self.name, self.spec))
 
 
 def refuse_breaks(field: str, value: str) -> None:
-    """Raise ValidationFailed when the text of a header holds what would end the header, or cannot be encoded."""
+    """Raise ValidationFailed if a header value contains line breaks or control characters, or cannot be encoded."""
     if any(character in value for character in "\r\n\x00"):
         raise ValidationFailed(
             gettext("%(field)s must be one line: remove the line breaks and NUL characters.") % {"field": field}
@@ -52,9 +52,9 @@ def refuse_breaks(field: str, value: str) -> None:
 
 
 def parse(field: str, value: str | Sequence[str]) -> list[Address]:
-    """Return the addresses of a field, in order; raises ValidationFailed, which names each wrong one and what to do.
+    """Return the addresses of a field in order. Line breaks and tabs separate addresses, as commas do.
 
-    Lines and tabs separate addresses as commas do.
+    Raises ValidationFailed, whose text names at most MAX_SENTENCES wrong addresses and says how to correct them.
     """
     found: list[Address] = []
     wrong: list[str] = []
@@ -86,7 +86,7 @@ def checked_spec(field: str, spec: str) -> str:
 
 
 def sentence(field: str, problem: AddressProblem) -> str:
-    """What is wrong with one address, and how to correct it."""
+    """The sentence that says what is wrong with an address and how to correct it."""
     values = {"field": field, "text": problem.text, "detail": problem.detail}
     return _SENTENCES.get(problem.kind, _malformed)() % values
 
@@ -137,19 +137,22 @@ _NAME_ON_A_LINE = 60  # characters of a display name; longer ones are folded as 
 
 
 def _is_plain(value: str) -> bool:
-    """Whether it can stand as it is: what looks like an encoded word would be decoded by whoever reads it."""
+    """Whether the value needs no encoding. "=?" does: mail programs would decode it as an encoded word (RFC 2047)."""
     return value.isascii() and "=?" not in value
 
 
 def unstructured_header(name: str, value: str) -> bytes:
-    """A header line, folded, non-ASCII as RFC 2047 encoded words."""
+    """An unstructured header field, folded; non-ASCII text as encoded words (RFC 2047)."""
     charset = "us-ascii" if _is_plain(value) else "utf-8"
     text = Header(value, charset, header_name=name, maxlinelen=76).encode(splitchars=" \t", linesep="\r\n")
     return f"{name}: {text}\r\n".encode("ascii")
 
 
 def address_header(name: str, addresses: Sequence[Address]) -> bytes:
-    """An address header, an address a line, display names as RFC 2047; UTF-8 only where a local part needs it."""
+    """An address header field, with one address on each line and display names as encoded words (RFC 2047) if needed.
+
+    It contains UTF-8 only if a local part is not ASCII (RFC 6532).
+    """
     return f"{name}: {(',' + chr(13) + chr(10) + ' ').join(_encoded(each) for each in addresses)}\r\n".encode()
 
 

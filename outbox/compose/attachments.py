@@ -1,4 +1,4 @@
-"""What may be attached, and reading it: base64, an upload, or a file under the storage root."""
+"""Checks attachments against the policy and reads them: from base64, an upload, or a file under the storage root."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 
 @dataclass(frozen=True)
 class AttachmentInput:
-    """An attachment as it is asked for. Exactly one of `base64`, `content` and `path` is given.
+    """An attachment of a request. Exactly one of `base64`, `content` and `path` is given.
 
-    `content_type` "" means: by the file name's ending. `path` is under the storage root.
+    content_type: "" means that the extension of the file name decides. path: relative to the storage root.
     """
 
     filename: str = ""
@@ -40,7 +40,7 @@ class AttachmentInput:
     base64: str | None = None
     content: bytes | None = None
     path: str | None = None
-    content_id: str = ""  # of a picture that the HTML shows (RFC 2392), without angle brackets; "": a file beside it
+    content_id: str = ""  # without angle brackets (RFC 2392), if the HTML shows it as a picture; "": an ordinary file
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PolicyLimits(Protocol):
 
 @dataclass(frozen=True)
 class AttachmentStore:
-    """Where files may be attached from by path."""
+    """The folder from which files may be attached by path, and whether that is enabled."""
 
     enabled: bool
     root: Path
@@ -83,7 +83,7 @@ def read_attachments(
 
 
 def read_attachment(wanted: AttachmentInput, policy: PolicyLimits, store: AttachmentStore) -> AttachmentContent:
-    """Check one attachment and return its bytes; raises ValidationFailed with the exact message of the case."""
+    """Check one attachment and return it with its bytes. Raises ValidationFailed."""
     sources = [wanted.base64, wanted.content, wanted.path]
     if sum(source is not None for source in sources) != 1:
         raise ValidationFailed(gettext("An attachment needs exactly one of base64, content and path."))
@@ -101,7 +101,7 @@ def read_attachment(wanted: AttachmentInput, policy: PolicyLimits, store: Attach
 
 
 def checked_filename(filename: str) -> str:
-    """The last part of a name (browsers of old send whole paths), 255 bytes at most; raises ValidationFailed."""
+    """The last component of a file name, cut to 255 bytes; old browsers send whole paths. Raises ValidationFailed."""
     refuse_breaks(gettext("The attachment's file name"), filename)
     name = re.split(r"[/\\]", filename)[-1].strip()
     if name in ("", ".", ".."):
@@ -113,7 +113,7 @@ def checked_filename(filename: str) -> str:
 
 
 def checked_type(content_type: str, policy: PolicyLimits) -> str:
-    """The type without parameters, lower case; raises ValidationFailed when it is not allowed."""
+    """The media type in lower case, without parameters. Raises ValidationFailed if the policy does not allow it."""
     bare = content_type.partition(";")[0].strip().lower()
     allowed = {each.strip().lower() for each in policy.allowed_content_types}
     if not _CONTENT_TYPE.fullmatch(bare) or len(bare) > MAX_TYPE or bare not in allowed:
@@ -126,7 +126,7 @@ def _guess(filename: str) -> str:
 
 
 def _decode(text: str, max_size_bytes: int) -> bytes:
-    # Before decoding, so that a giant text costs no second giant: 4 characters are 3 bytes, line breaks aside.
+    # Check the size before decoding, to save memory: 4 characters are 3 bytes, apart from line breaks.
     if len(text) * 3 // 4 > max_size_bytes * 1.1 + 4096:
         raise ValidationFailed(TOO_LARGE)
     compact = "".join(text.split())
@@ -153,7 +153,10 @@ def _read_file(path: str, store: AttachmentStore, max_size_bytes: int) -> bytes:
 
 
 def _open_inside(root: Path, path: str) -> int:
-    """Open what the path resolves to, never through a link: between resolve() and open() one may be put there."""
+    """Open the file that the path resolves to; returns a file descriptor. Raises ValidationFailed.
+
+    The resolved path is opened without following links, as one may be made between resolve() and open().
+    """
     if "\x00" in path:
         raise ValidationFailed(gettext("The attachment's path holds a NUL character: remove it."))
     try:
@@ -162,7 +165,7 @@ def _open_inside(root: Path, path: str) -> int:
         raise ValidationFailed(NO_STORE) from None
     try:
         resolved = (real_root / path).resolve()
-    except (OSError, RuntimeError):  # a loop of links
+    except (OSError, RuntimeError):  # links that refer to each other in a circle
         raise ValidationFailed(ESCAPES) from None
     if resolved == real_root or not resolved.is_relative_to(real_root):
         raise ValidationFailed(ESCAPES)
@@ -170,7 +173,7 @@ def _open_inside(root: Path, path: str) -> int:
 
 
 def _walk(root: Path, parts: Sequence[str]) -> int:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # NONBLOCK: a FIFO must not hang us
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # NONBLOCK: else opening a FIFO would block
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:

@@ -1,6 +1,7 @@
-"""A request, or an answer to a received message -> the mail as it will go out: frozen MIME and envelope.
+"""Builds a new mail or a reply from a request: frozen MIME and envelope. Pure.
 
-FrozenMessage means 7-bit safe and without Message-ID: a retry sends the same bytes, attachments included. Pure.
+The MIME is 7-bit (but for local parts that need SMTPUTF8) and has no Message-ID, which each attempt adds (`stamped`).
+A retry sends the same bytes, attachments included.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks
 from outbox.compose.attachments import AttachmentContent
 from outbox.errors import ValidationFailed
 
-MAX_SUBJECT = 900  # characters; more is no subject, and some servers refuse such a header
+MAX_SUBJECT = 900  # characters; some servers refuse longer header fields
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_REFERENCES_BYTES = 1800
-MAX_MESSAGE_ID = 996  # octets; a folded line holds one blank more, and at most 998 (RFC 5322 2.1.1)
+MAX_MESSAGE_ID = 996  # octets; a line has at most 998 (RFC 5322 2.1.1), and a folded one begins with a space
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+>")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _REPLY_PREFIX = re.compile(r"^(?:re\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
@@ -31,7 +32,7 @@ _REPLY_PREFIX = re.compile(r"^(?:re\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Request:
-    """What a person or a program asks to send, as given."""
+    """A mail that a person or a program asks to send, not checked yet."""
 
     to: str | Sequence[str]
     subject: str
@@ -39,13 +40,13 @@ class Request:
     cc: str | Sequence[str] = ()
     bcc: str | Sequence[str] = ()
     body_html: str = ""
-    auto_submitted: bool = False  # no person wrote it: others do not answer it by themselves (RFC 3834)
-    may_be_empty: bool = False  # a person was asked and sends a mail without a text
+    auto_submitted: bool = False  # no person wrote it; automatic responders then send no answer (RFC 3834)
+    may_be_empty: bool = False  # a person confirmed that the mail has no text
 
 
 @dataclass(frozen=True)
 class RepliedMessage:
-    """What an answer needs of the message it answers: header values."""
+    """The header values of a received message that a reply to it needs."""
 
     message_id: str
     subject: str
@@ -58,7 +59,7 @@ class RepliedMessage:
 
 @dataclass(frozen=True)
 class Threading:
-    """Values of In-Reply-To and References, "" when there are none."""
+    """The values of In-Reply-To and References, "" if there are none."""
 
     in_reply_to: str = ""
     references: str = ""
@@ -79,8 +80,8 @@ class FrozenMessage:
     body_html: str
     threading: Threading
     needs_smtputf8: bool
-    message_id: str = ""  # the one in `mime`; "": each attempt makes one
-    header_from: str = ""  # what stands in From, where that is not the account's own name and address
+    message_id: str = ""  # the Message-ID in `mime`; "": each attempt makes one
+    header_from: str = ""  # the value of From if its address is not the account's own; else ""
     dsn_parameters: str = ""  # of MAIL (RFC 3461), as a program submitted them
     dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # of RCPT, likewise, by addr-spec
 
@@ -94,9 +95,9 @@ def freeze(
     threading: Threading | None = None,
     mail_from: str = "",
 ) -> FrozenMessage:
-    """Check the request and build its mail; raises ValidationFailed with what to do.
+    """Check a request and build its mail. Raises ValidationFailed, whose text says what to correct.
 
-    `mail_from`: the sender of the envelope where that is not the address of From.
+    sender: the address of From. mail_from: the envelope's sender; "" means the address of From.
     """
     threading = threading or Threading()
     to = addresses.parse(gettext("To"), request.to)
@@ -113,7 +114,7 @@ def freeze(
         raise ValidationFailed(gettext("Write a text: the body is empty."))
     header = _header(sender, to, cc, subject, threading, now)
     header += b"Auto-Submitted: auto-generated\r\n" if request.auto_submitted else b""
-    # Only To, Cc and From are in the header; a Bcc that needs SMTPUTF8 needs it for the envelope.
+    # Bcc is not in the header, but a Bcc address with a non-ASCII local part needs SMTPUTF8 in the envelope.
     everyone = [sender, Address("", mail_from or sender.spec), *to, *cc, *bcc]
     return FrozenMessage(
         mime=header + _body(text, html, attachments),
@@ -136,7 +137,7 @@ def _envelope(to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Addres
     seen: set[tuple[str, str]] = set()
     for kind, group in (("to", to), ("cc", cc), ("bcc", bcc)):
         for address in group:
-            # Domains know no case, local parts may (RFC 5321 2.4): one mailbox gets one copy, none is left out.
+            # Domains are compared without case. Local parts that differ in case may be two mailboxes (RFC 5321 2.4).
             local, _, domain = address.spec.rpartition("@")
             if (local, domain.lower()) not in seen:
                 seen.add((local, domain.lower()))
@@ -154,7 +155,7 @@ def _envelope(to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Addres
 
 
 def checked_subject(subject: str) -> str:
-    """The subject without outer blanks; raises ValidationFailed."""
+    """The subject without surrounding whitespace. Raises ValidationFailed."""
     if not isinstance(subject, str) or not subject.strip():
         raise ValidationFailed(gettext("Write a subject: it is empty."))
     refuse_breaks(gettext("The subject"), subject)
@@ -204,7 +205,7 @@ def _header(
 
 
 def _message_ids(name: str, ids: str) -> bytes:
-    """An id a line, a long first one too: no line may pass 998 octets (RFC 5322 2.1.1)."""
+    """In-Reply-To or References, with one id on each line, as a line has at most 998 octets (RFC 5322 2.1.1)."""
     if not ids:
         return b""
     each = ids.split()
@@ -213,7 +214,7 @@ def _message_ids(name: str, ids: str) -> bytes:
 
 
 def _body(text: str, html: str, attachments: Sequence[AttachmentContent]) -> bytes:
-    """MIME-Version, Content-* and body, 7-bit, lines of at most 78 bytes, CRLF."""
+    """The body with MIME-Version and its Content-* fields: 7-bit, lines of at most 78 bytes, CRLF."""
     pictures = [each for each in attachments if each.content_id]
     files = [each for each in attachments if not each.content_id]
     body = text_part(text, "" if pictures else html)
@@ -229,25 +230,28 @@ def _html_part(html: str) -> bytes:
 
 
 def text_part(text: str, html: str = "") -> bytes:
-    """The body without attachments, with its MIME header fields."""
+    """The body without attachments, with its MIME header fields: text/plain, or multipart/alternative with `html`."""
     part = EmailMessage(policy=SMTP)
     part.set_content(text, cte=_encoding(text))
     if html.strip():
         part.add_alternative(html, subtype="html", cte=_encoding(html))
-    # as_bytes leaves bare LF where a payload was set with it; mail has CRLF only.
+    # as_bytes() leaves a bare LF if the payload contains one; mail has CRLF only.
     return re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
 
 
 def _encoding(text: str) -> str:
-    """Never 7bit: quoted-printable also keeps trailing blanks, "From " and lone dots through any relay."""
+    """The Content-Transfer-Encoding: quoted-printable for mostly ASCII text, else base64.
+
+    Never 7bit: quoted-printable also keeps trailing blanks, "From " and lone dots unchanged through every relay.
+    """
     ascii_share = sum(character < "\x80" for character in text[:4096]) / max(1, len(text[:4096]))
     return "quoted-printable" if ascii_share > 0.8 else "base64"
 
 
 def reply_recipients(parent: RepliedMessage) -> str:
-    """Whom an answer goes to: Reply-To, else From. Raises ValidationFailed when nobody can be answered there.
+    """The recipients of a reply: Reply-To, else From. Raises ValidationFailed if there is no address to reply to.
 
-    A Reply-To that is there is never passed over for From (RFC 5322, 3.6.2): its author wants no answers there.
+    If Reply-To has no valid address, From is not used: the author wants no replies there (RFC 5322 3.6.2).
     """
     text = parent.reply_to.strip()
     found = replies.sendable(text or parent.sender) or ([] if text else replies.sendable(parent.sender_address))
@@ -262,18 +266,21 @@ def reply_recipients(parent: RepliedMessage) -> str:
 
 
 def reply_subject(subject: str) -> str:
-    """`Re: ` exactly once, whatever the parent has."""
+    """The subject of a reply: the parent's with exactly one `Re: ` before it."""
     plain = _REPLY_PREFIX.sub("", " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", subject).split()))
     return f"Re: {plain or '(no subject)'}"[:MAX_SUBJECT]
 
 
 def reply_threading(parent: RepliedMessage) -> Threading:
-    """RFC 5322 3.6.4: the parent's References, or else its one In-Reply-To, and then its Message-ID."""
+    """In-Reply-To and References of a reply (RFC 5322 3.6.4).
+
+    References are the parent's References, else its In-Reply-To if that has exactly one id, then its Message-ID.
+    """
     message_id = _header_message_id(parent.message_id)
     earlier = _MESSAGE_ID.findall(parent.references_header)
     if not earlier:
         earlier = found if len(found := _MESSAGE_ID.findall(parent.in_reply_to)) == 1 else []
-    # A SHA-256 stands for an absent header: nothing that others could follow. Longer than a line it cannot be said.
+    # No Message-ID in the parent (its `message_id` is then a SHA-256), or one too long for a line: no threading.
     if not message_id or len(message_id) > MAX_MESSAGE_ID:
         return Threading()
     return Threading(message_id, _bounded([each for each in earlier if each != message_id] + [message_id]))
@@ -289,7 +296,7 @@ def _header_message_id(message_id: str) -> str:
 
 
 def _bounded(ids: list[str]) -> str:
-    """The first (the thread's root) and as many of the last as fit."""
+    """The first id (the root of the conversation) and as many of the last ones as fit in MAX_REFERENCES_BYTES."""
     ids = [each for each in ids if len(each) <= MAX_MESSAGE_ID]
     while len(" ".join(ids)) > MAX_REFERENCES_BYTES and len(ids) > 2:
         del ids[1]
@@ -300,8 +307,10 @@ _OWN_MESSAGE_ID = re.compile(rb"^message-id[ \t]*+:", re.I | re.M)
 
 
 def stamped(mime: bytes, message_id: str, prx_attempt: str) -> bytes:
-    """The mail of one attempt: the frozen bytes under the two headers in which attempts differ. A mail that a program
-    submitted may have a Message-ID of its own, which every attempt keeps."""
+    """The frozen mail with the two header fields of an attempt added: Message-ID and X-PRX-Attempt.
+
+    A mail that a program submitted may have its own Message-ID; every attempt keeps that.
+    """
     header = mime[: mime.find(b"\r\n\r\n") + 2]
     own = f"X-PRX-Attempt: {prx_attempt}\r\n".encode("ascii")
     if _OWN_MESSAGE_ID.search(header):

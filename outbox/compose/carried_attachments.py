@@ -1,4 +1,4 @@
-"""Files that a new mail takes over from one that is here: of a mail written again, or of a received one passed on."""
+"""Attachments that a new mail takes over from a written mail, a received mail that is forwarded, or a draft."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _SHOWN = attachments.MAX_ATTACHMENTS
 
 @dataclass(frozen=True)
 class CarriedAttachment:
-    """`key` is its value in the form, `refusal` why the policy keeps it here, or ""; `read` raises ValidationFailed."""
+    """A file offered in the form of a new mail.
+
+    key: its value in the form. refusal: why the attachment policy does not allow it, or "". read: returns the file;
+    raises ValidationFailed.
+    """
 
     key: str
     filename: str
@@ -31,7 +35,7 @@ class CarriedAttachment:
     read: Callable[[], AttachmentInput]
     refusal: str = ""
     is_chosen: bool = True
-    is_inline: bool = False  # a picture in the text: where the policy keeps it here, the page says so and no more
+    is_inline: bool = False  # a picture in the text; if the policy does not allow it, the page only says so
 
 
 def of_written(source: OutboxMessage) -> list[CarriedAttachment]:
@@ -47,7 +51,10 @@ def of_written(source: OutboxMessage) -> list[CarriedAttachment]:
 
 
 def of_received(source: Message, current: AttachmentPolicy) -> list[CarriedAttachment]:
-    """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
+    """The attachments of a received mail that were not removed, and the mail itself as an .eml file.
+
+    Attachments that the policy does not allow are listed with their `refusal`; a refused .eml file is left out.
+    """
     raw = source.raw_digest
     there = source.attachment_rows.filter(removed_at=None).order_by("is_inline", "position")
     rows = there.values_list("position", "filename", "content_type", "size", "is_inline", "digest")[:_SHOWN]
@@ -71,7 +78,7 @@ def of_received(source: Message, current: AttachmentPolicy) -> list[CarriedAttac
 
 
 def of_draft(draft: Draft, current: AttachmentPolicy) -> list[CarriedAttachment]:
-    """The policy may have changed since they were attached: what it now refuses says so."""
+    """The files of a draft. The policy may have changed since: files that it refuses now have their `refusal`."""
     return [
         CarriedAttachment(
             file.form_key,

@@ -1,4 +1,4 @@
-"""A request -> one row of the outbox with its frozen mail. Whoever delivers it comes later."""
+"""Turns a request into one row of the outbox with its frozen mail. Workers deliver it later."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from outbox.compose.send_time import send_times
 from outbox.errors import FeatureDisabled, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage
 
-NO_SMTPUTF8 = "The server does not offer SMTPUTF8"  # as outbox.smtp says it
+NO_SMTPUTF8 = "The server does not offer SMTPUTF8"  # how outbox.smtp begins this error
 FAILURE_MODES = ("network", "provider")
 
 
 @dataclass(frozen=True)
 class SendRequest:
-    """Everything one call of send, reply or queue asks for."""
+    """The arguments of one call of send, reply or queue. A reply has `parent_pk` or `in_reply_to_message_id`."""
 
     mail: Request
     attachments: Sequence[AttachmentInput] = ()
@@ -45,19 +45,19 @@ class SendRequest:
     user: User | None = None
     send_at: datetime | None = None
     undo_seconds: int = 0  # see send_times
-    sender: str = ""  # one of the account's addresses; "": its own
-    send_suppressed: bool = False  # also to addresses on the account's list; recorded
+    sender: str = ""  # one of the account's addresses; "": its main address
+    send_suppressed: bool = False  # also to addresses on the account's suppression list; recorded in the activity
     private_part: str = ""  # "maker:key", see outbox.compose.private_part
-    also_noted: AuditEntry | None = None  # in the activity, in the transaction of a new row; it has a key then
+    also_noted: AuditEntry | None = None  # saved in the transaction of a new row; its pk is set then
 
 
 def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
-    """Write the row down, once per idempotency key, and return its pk; raises OutboxError."""
+    """Create the outbox row, once for each idempotency key, and return its pk. Raises OutboxError."""
     account = checked_account(account_id, _feature_of(request))
     check_drill(request.failure_mode, request.user)
     key = _checked_key(request.idempotency_key)
     files = read_attachments(request.attachments, AttachmentPolicy.current(), _store())
-    files.sort(key=lambda file: not file.content_id)  # pictures of the HTML stand before the files beside it
+    files.sort(key=lambda file: not file.content_id)  # as in the MIME: pictures of the HTML before other files
     asked = request_digest(request, files) if key else None
     if key and (known := _row_of_key(account, key, asked)):
         return known
@@ -69,7 +69,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         check_smtputf8(account, now)
     allowed = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
     try:
-        unindexed: list[StoredRaw] = []  # the bytes are durable before the row that refers to them
+        unindexed: list[StoredRaw] = []  # filled by save_batch; the bytes are durable before the row refers to them
         digest = raw_store.save_batch([frozen.mime], now=now, prove=True, unindexed=unindexed)[0]
         new = NewRow(
             frozen=frozen,
@@ -88,7 +88,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         )
         return write_down(account, new, now)
     except IntegrityError:
-        if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
+        if key and (known := _row_of_key(account, key, asked)):  # a concurrent call with the same key was first
             return known
         raise
     except (StorageError, DatabaseError) as error:
@@ -109,8 +109,11 @@ def _frozen(
 
 
 def _allowed_recipients(account: Account, request: SendRequest, addresses: Sequence[str]) -> str:
-    """Raise ValidationFailed for an address on the account's list, unless it was said to be written to anyway: then
-    this stands in the activity. What the site itself writes to its users is asked for by them."""
+    """Check the recipients against the account's suppression list.
+
+    Raises ValidationFailed for a listed address, unless the request overrides the list or is the site's own mail, for
+    which its user asked. Then returns the text for the activity that names the listed addresses; "" if there are none.
+    """
     if not request.send_suppressed and not request.private_part:
         suppression.check(account, addresses, may_be_overridden=True)
         return ""
@@ -118,11 +121,11 @@ def _allowed_recipients(account: Account, request: SendRequest, addresses: Seque
     return f"although on the list of addresses not written to: {', '.join(listed)}"[:500] if listed else ""
 
 
-OFFER_IS_KNOWN = timedelta(days=1)  # a server's offers change; then it is asked again
+OFFER_IS_KNOWN = timedelta(days=1)  # a server's EHLO keywords may change: after this time a mail is tried again
 
 
 def check_smtputf8(account: Account, now: datetime) -> None:
-    """Raise ValidationFailed when the server did not offer SMTPUTF8 (RFC 6531) to the newest attempt of such a mail."""
+    """Raise ValidationFailed if the newest attempt of a mail that needs SMTPUTF8 (RFC 6531) found it not offered."""
     attempts = DeliveryAttempt.objects.filter(outbox__account=account, outbox__needs_smtputf8=True)
     last = attempts.filter(finished_at__gt=now - OFFER_IS_KNOWN, outcome__gt="").order_by("-pk").first()
     if last is not None and last.reply.startswith(NO_SMTPUTF8):
@@ -141,8 +144,8 @@ def _feature_of(request: SendRequest) -> Feature:
 
 
 def checked_account(account_id: int, feature: Feature) -> Account:
-    """The account, if it may send and has the feature; raises ValidationFailed or FeatureDisabled."""
-    # What a new row needs: each mail asks here, and all columns of account and transports took a third of its time.
+    """The account, if it may send and has the feature. Raises ValidationFailed or FeatureDisabled."""
+    # Only the columns that a new row needs: loading all of account and transports took a third of a mail's time.
     columns = ("email", "display_name", "send_enabled", "sent_copy", "smtp__host")
     rows = Account.objects.select_related("smtp").only(*columns)
     account = rows.filter(pk=account_id).order_by("pk").first()
@@ -155,7 +158,7 @@ def checked_account(account_id: int, feature: Feature) -> Account:
 
 
 def check_may_send(account: Account, feature: Feature) -> None:
-    """Raise FeatureDisabled when its sending is switched off or it does not have the feature."""
+    """Raise FeatureDisabled if the account's sending is switched off or it does not have the feature."""
     if not account.send_enabled:
         raise FeatureDisabled(
             gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
@@ -165,13 +168,13 @@ def check_may_send(account: Account, feature: Feature) -> None:
 
 
 def check_feature(feature: Feature, account: Account) -> None:
-    """Raise FeatureDisabled when the account does not have the feature."""
+    """Raise FeatureDisabled if the account does not have the feature."""
     if words := features.refusal(feature, account):
         raise FeatureDisabled(words)
 
 
 def check_drill(failure_mode: str | None, user: User | None) -> None:
-    """Raise ValidationFailed unless this drill exists and this user (None: the command line) may ask for it."""
+    """Raise ValidationFailed unless the drill exists and the user may ask for it. user: None for the command line."""
     if not failure_mode:
         return
     if failure_mode not in FAILURE_MODES:
@@ -189,7 +192,7 @@ def _checked_key(key: str | None) -> str | None:
 
 
 def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
-    """The row that was new under this key; raises ValidationFailed when that was another mail."""
+    """The pk of the row that was created under this key, or None. Raises ValidationFailed if it is another mail."""
     rows = OutboxMessage.objects.filter(account=account, idempotency_key=key)
     known = rows.values_list("pk", "request_digest").first()
     if known is None:
@@ -205,12 +208,12 @@ def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
 
 
 def request_digest(request: SendRequest, files: Sequence[AttachmentContent]) -> str:
-    """What was asked for, as a SHA-256: the same call has the same, wherever its attachments were taken from."""
+    """The SHA-256 (hex) of a request. Equal calls have equal digests, whatever the source of their attachments."""
     mail, send_at = request.mail, request.send_at
     words: list[object] = [_listed(mail.to), _listed(mail.cc), _listed(mail.bcc)]
     words += [mail.subject, mail.body_text, mail.body_html, request.in_reply_to_message_id, request.parent_pk]
     words.append(send_at.isoformat() if send_at else None)
-    words += [request.sender] if request.sender else []  # none: as versions before this one counted it
+    words += [request.sender] if request.sender else []  # without one, the digest is that of former versions
     words.append([(each.filename, each.content_type, raw_store.digest_of(each.content)) for each in files])
     return raw_store.digest_of(json.dumps(words, default=str).encode("utf-8"))
 
@@ -259,7 +262,7 @@ def _answer_to(message: Message) -> str:
 
 
 def _answering(mail: Request, message: Message | None) -> tuple[Request, Threading]:
-    """Fill in what an answer takes from its parent, where the request leaves it open."""
+    """Complete a reply: its threading, and recipient and subject if the request has none. Raises ValidationFailed."""
     if message is None:
         return mail, Threading()
     parent = RepliedMessage(
@@ -278,6 +281,6 @@ def _answering(mail: Request, message: Message | None) -> tuple[Request, Threadi
 
 
 def attachment_bytes(attachment: OutboxAttachment) -> bytes:
-    """The bytes of an outgoing attachment, cut from the frozen mail; raises raw_store.RawMissing or IndexError."""
+    """The decoded bytes of an outgoing attachment, from the frozen mail. Raises raw_store.RawMissing or IndexError."""
     frozen = raw_store.map_raw(attachment.outbox.mime_digest)[0]
     return mime_message.attachment_bytes(frozen, attachment.position, attachment.digest)

@@ -1,4 +1,4 @@
-"""Another Date for a frozen mail that nobody tried to send yet: one that is days off is what spam filters look for."""
+"""Changes the Date of a frozen mail before its first attempt: spam filters distrust a Date that is days off."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from mailbox.storage import out_of_reach, raw_store
 from outbox.errors import StorageFailed
 from outbox.models import OutboxMessage
 
-_DATE = b"Date: "  # compose writes it first
+_DATE = b"Date: "  # compose writes this field first
 
 
 def reference(digest: str, now: datetime) -> None:
-    """As raw_store.reference(), in the transaction that refers to what redated() stored; raises StorageFailed."""
+    """raw_store.reference() for the mail that redated() stored, in the transaction that commits the reference.
+
+    Raises StorageFailed.
+    """
     try:
         raw_store.reference([digest], now)
     except StorageError as error:
@@ -27,9 +30,9 @@ def reference(digest: str, now: datetime) -> None:
 
 
 def redated(row: OutboxMessage, when: datetime) -> str:
-    """The digest of the mail with this Date, stored; only for a row without attempts, as a retry sends the same mail.
+    """Store the mail of a row with `when` as its Date and return its digest (SHA-256, hex). Raises StorageFailed.
 
-    Raises StorageFailed.
+    Only for a row without attempts: a retry must send the same bytes.
     """
     try:
         raw = raw_store.open_raw(row.mime_digest)

@@ -1,7 +1,7 @@
-"""Drafts keep themselves: each save is conditional on the version it began from, so no tab overwrites another.
+"""Saves drafts. A save is conditional on the version that its page was opened with, so no tab overwrites another.
 
-A page numbers its saves, as it does not wait for the answer to one when it is left: among those of one page the
-number decides, in whichever order they arrive.
+A page also numbers its saves: when it is left, it sends one without waiting for the response to the save before.
+Between two saves of one page the higher number wins, whichever arrives first.
 """
 
 from __future__ import annotations
@@ -47,13 +47,16 @@ NOT_STORED = _(
 
 @dataclass(frozen=True)
 class PageSave:
-    """The opened page that saves, and the number of this among what left it; no key where no script counts."""
+    """The page that saves, and the number of this save among those of that page. key: "" if no script numbers them."""
 
     key: str = ""
     number: int = 0
 
     def comes_after(self, version: int) -> Q:
-        """The drafts that this save may overwrite: they are of `version`, or of an older save of the same page."""
+        """The condition of a draft that this save may overwrite.
+
+        It was last saved by an earlier save of the same page, or by another page and has `version` still.
+        """
         if not self.key:
             return Q(version=version)
         return Q(page=self.key, page_save__lt=self.number) | Q(version=version) & ~Q(page=self.key)
@@ -66,12 +69,12 @@ class PageSave:
 
 
 class DraftConflict(Exception):
-    """Somebody saved a newer version; str() is the sentence for the page."""
+    """Another page saved a newer version. str() is the sentence for the page."""
 
 
 @dataclass(frozen=True)
 class FormContents:
-    """What stands in the form, valid or not."""
+    """The values of the form, valid or not."""
 
     texts: dict[str, str]
     account: Account | None = None
@@ -81,7 +84,7 @@ class FormContents:
     start: str = ""
     kept: list[str] | None = None
     files: Sequence[AttachmentContent] = field(default=())
-    refused: list[str] = field(default_factory=list)  # as the form names them
+    refused: list[str] = field(default_factory=list)  # uploads that the policy refused, as the form names them
 
     @property
     def is_empty(self) -> bool:
@@ -114,10 +117,10 @@ def save(
     version: int,
     page: PageSave = PageSave(),
 ) -> Draft:
-    """Write it down: a new draft without `pk`. Of a save that a later one of its page has overtaken only the files.
+    """Save a draft; without `pk`, make a new one. If a later save of its page was first, only the files are added.
 
-    Raises DraftConflict, ValidationFailed when there are too many, StorageFailed when the disk or database refuses,
-    RawSwept when the files' bytes were swept meanwhile: nothing is written, and the same again works.
+    Raises DraftConflict; ValidationFailed for too many drafts or files; StorageFailed if the disk or database fails;
+    RawSwept if the bytes of the files were swept meanwhile. Then nothing is saved; after RawSwept, call it again.
     """
     contents = [file.content for file in typed.files]
     try:
@@ -128,7 +131,7 @@ def save(
     except raw_store.RawSwept:
         raise
     except (StorageError, DatabaseError) as error:
-        if is_locked_by_another(error):  # the busy page keeps the form
+        if is_locked_by_another(error):  # the page that says "busy" preserves the form
             raise
         logger.exception("draft_not_stored")
         raise StorageFailed(NOT_STORED) from error
@@ -146,7 +149,7 @@ def _changed(user: User, typed: FormContents, pk: int, version: int, page: PageS
 
 
 def _made(user: User, typed: FormContents, key: uuid.UUID, version: int, page: PageSave) -> Draft:
-    # Two first saves of one page, of a click and the clock, are one draft: the later one goes on from the first.
+    # A click and the timer may both send a page's first save: with one `key` they make one draft.
     written = {**typed.values(), "page": page.key, "page_save": page.number}
     draft, is_new = Draft.objects.get_or_create(key=key, user=user, defaults=written)
     if of_user(user).count() > MAX_DRAFTS:
@@ -190,30 +193,32 @@ def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[
             )
             % {"number": MAX_ATTACHMENTS}
         )
-    if draft.kept is not None:  # what is attached just now is meant to go out
+    if draft.kept is not None:  # files attached just now count as ticked
         draft.kept = [*draft.kept, *(file.form_key for file in rows)]
         Draft.objects.filter(pk=draft.pk).update(kept=draft.kept)
 
 
 def forget_sent(user: User, *, key: uuid.UUID, pk: int | None, version: int, page: PageSave) -> None:
-    """Its mail is made: the draft has done its work, unless another tab has written something newer into it."""
+    """Delete the draft of a mail that was created, unless another page has saved a newer version of it."""
     mine = of_user(user)
     if pk:
         mine.filter(page.comes_after(version), pk=pk).delete()
-    elif page.key:  # sent before the answer to its first save had told the page which draft is its own
+    elif page.key:  # sent before the response to the first save told the page the draft's pk
         mine.filter(key=key, page=page.key, page_save__lt=page.number).delete()
 
 
 def forget_overtaken(draft: Draft, sent: OutboxMessage) -> bool:
-    """A page's first save that arrives when its mail is made: whether it is forgotten, as all of it stands in the mail.
-    Whoever goes back to the page and writes something else there has a draft again."""
+    """Delete the draft of a page's first save that arrived after its mail was created; returns whether it did so.
+
+    Only if the mail contains all of the draft: a person may have gone back to the page and written something else.
+    """
     if draft.refused or draft.files.exists() or not _all_stands_in(draft, sent):
         return False
     return of_user(draft.user).filter(pk=draft.pk, version=draft.version).delete()[0] > 0
 
 
 def _all_stands_in(draft: Draft, sent: OutboxMessage) -> bool:
-    """A line may have been typed on."""
+    """Whether the mail contains the draft's addresses, subject and lines; a line of the mail may be longer."""
     recipients = f"{sent.to} {sent.cc} {sent.bcc}".lower()
     lines = [*sent.body_text.replace("\r\n", "\n").split("\n"), sent.subject]
     addresses = _words(f"{draft.to} {draft.cc} {draft.bcc}")
@@ -228,8 +233,8 @@ def _words(addresses: str) -> list[str]:
 
 
 def discard(user: User, pk: int, version: int) -> bool:
-    """The version that its writer was asked about, and no later one: False, and nothing is gone, when it has changed.
+    """Delete a draft if it still has the version that its writer confirmed; returns whether it did.
 
-    Its files' bytes are swept with the rest of what nobody refers to.
+    The bytes of its files are removed by the sweep of the raw store once nothing refers to them.
     """
     return of_user(user).filter(pk=pk, version=version).delete()[0] > 0

@@ -1,6 +1,6 @@
-"""Mail written in Markdown: the text goes out as it was typed, and beside it as HTML with its pictures in it.
+"""Mail written in Markdown: it is sent as typed (text/plain) and as HTML that shows its pictures. Pure.
 
-A picture is an attached one, named in the text: ![The plan](plan.png). Pure.
+A picture is an attachment that the text names: ![The plan](plan.png).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SCHEMES = {"http", "https", "mailto", "tel", "cid"}
 
 
 def written(text: str, files: Sequence[AttachmentInput]) -> tuple[str, list[AttachmentInput]]:
-    """The HTML of a text, and the files with content ids for those that are pictures in it."""
+    """The HTML of a Markdown text, and the files, with a content id for each picture that the text shows."""
     pictures = {file.filename: content_id(file) for file in files if file.content_type in PICTURE_TYPES}
     named = set(_pictures_named(_with_blanks(text, pictures)))
     with_ids = [
@@ -37,7 +37,7 @@ def written(text: str, files: Sequence[AttachmentInput]) -> tuple[str, list[Atta
 
 
 def _with_blanks(text: str, names: Iterable[str]) -> str:
-    """CommonMark wants brackets around a name with blanks; few know that."""
+    """Put angle brackets around names with blanks, which CommonMark requires and few writers know."""
     for name in names:
         if " " in name:
             text = text.replace(f"]({name})", f"](<{name}>)")
@@ -45,7 +45,7 @@ def _with_blanks(text: str, names: Iterable[str]) -> str:
 
 
 def is_made_of(html: str, text: str, files: Iterable[tuple[str, str]]) -> bool:
-    """Whether this is the HTML of that text. `files`: names and digests of what is attached."""
+    """Whether `html` was made of this text. files: (name, SHA-256) of each attachment."""
     return bool(html) and html == html_of(text, {name: _id_of(digest) for name, digest in files})
 
 
@@ -54,14 +54,15 @@ def content_id(file: AttachmentInput) -> str:
 
 
 def _id_of(digest: str) -> str:
-    """By the bytes, so that the same mail written twice is the same (RFC 2045, 7: unique as a Message-ID is)."""
+    """A content id from the file's digest: unique (RFC 2045 7), and equal when the same mail is written twice."""
     return f"{digest[:40]}@inline.invalid"
 
 
 def html_of(text: str, pictures: Mapping[str, str] | None = None) -> str:
-    """HTML of a text in Markdown (CommonMark, tables, a line break where one was typed), sanitised. HTML in it is text.
+    """Sanitised HTML of a Markdown text: CommonMark with tables; line breaks are kept; HTML in the text is escaped.
 
-    `pictures`: content ids by file name. Of any other picture the words alone are left: none is fetched from afar.
+    pictures: file name -> content id. Other pictures are replaced by their alternative text, so that the HTML refers
+    to no remote picture.
     """
     tokens = _reader().parse(_with_blanks(text, pictures or {}))
     for token in _images(tokens):
@@ -71,7 +72,7 @@ def html_of(text: str, pictures: Mapping[str, str] | None = None) -> str:
 
 
 def preview(text: str, text_format: str) -> SafeString:
-    """What a page of ours shows of a text. Pictures of the mail have no address there: their words stand for them."""
+    """HTML of a text for our own pages. Pictures have no URL there, so their alternative text is shown."""
     return mark_safe(html_of(text)) if text_format else format_html("<pre>{}</pre>", text)  # noqa: S308 - sanitised
 
 
@@ -93,7 +94,7 @@ def _pictures_named(text: str) -> list[str]:
 
 
 def _show_picture(token: Token, pictures: Mapping[str, str]) -> None:
-    """Let a picture show the attached one that it names, or become its words."""
+    """Make a picture refer to the attachment that it names (cid:), or replace it by its alternative text."""
     name = unquote(str(token.attrGet("src")))
     if name in pictures:
         token.attrSet("src", f"cid:{pictures[name]}")

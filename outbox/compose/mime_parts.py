@@ -1,7 +1,7 @@
-"""The parts of attachments, their headers written by ourselves: what stands in them is what we wrote and nothing else.
+"""Builds the MIME parts of attachments. Writes their header fields itself, so that a file name cannot add others.
 
-A file name is a parameter by RFC 2231, percent-encoded but for letters, digits and a few marks. The standard library
-reads an encoded word (RFC 2047) inside a name that it is given, and what that holds, line breaks too, becomes header.
+A file name is an RFC 2231 parameter, percent-encoded but for letters, digits and a few marks. The standard library
+would decode an encoded word (RFC 2047) in a file name and write the result, line breaks included, into the header.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _VERSION = b"MIME-Version: 1.0\r\n"
 
 
 def mixed(body: bytes, attachments: Sequence[AttachmentContent]) -> bytes:
-    """multipart/mixed of a body with its own MIME header and of attachments, with the MIME header for the whole."""
+    """A multipart/mixed of a body and attachments, with MIME-Version. `body` has its own MIME header fields."""
     parts = [part_header(each) + _CRLF + _lines(each.content) for each in attachments]
     return _VERSION + _multipart("mixed", [body.replace(_VERSION, b"", 1), *parts])
 
 
 def with_pictures(text: bytes, html: bytes, pictures: Sequence[AttachmentContent]) -> bytes:
-    """multipart/alternative of a text, and of its HTML together with the pictures in it (RFC 2387), likewise."""
+    """A multipart/alternative of a text and of its HTML in a multipart/related with its pictures (RFC 2387)."""
     parts = [part_header(each) + _CRLF + _lines(each.content) for each in pictures]
     related = _multipart("related", [html.replace(_VERSION, b"", 1), *parts], 'type="text/html"; ')
     return _VERSION + _multipart("alternative", [text.replace(_VERSION, b"", 1), related])
 
 
 def _multipart(subtype: str, parts: Sequence[bytes], parameters: str = "") -> bytes:
-    # "=_" stands in no quoted-printable and no base64 text (RFC 2045 6.7), so the boundary is in no part.
+    # Quoted-printable and base64 text never contain "=_" (RFC 2045 6.7), so no part contains the boundary.
     boundary = f"=_{secrets.token_hex(16)}"
     head = f'Content-Type: multipart/{subtype}; {parameters}\r\n boundary="{boundary}"\r\n\r\n'.replace("; \r", ";\r")
     start = f"--{boundary}\r\n".encode("ascii")
@@ -45,7 +45,7 @@ def _multipart(subtype: str, parts: Sequence[bytes], parameters: str = "") -> by
 def part_header(attachment: AttachmentContent) -> bytes:
     content_type, content_id = attachment.content_type, attachment.content_id
     if content_type.partition("/")[0] in ("message", "multipart"):
-        content_type = "application/octet-stream"  # these may not be base64 (RFC 2046 5), and bytes arrive as they are
+        content_type = "application/octet-stream"  # message/* and multipart/* may not be base64 (RFC 2046 5)
     kind = "inline" if content_id else "attachment"
     disposition = ";\r\n ".join([kind, *_parameter("filename", attachment.filename)])
     text = (
@@ -56,7 +56,7 @@ def part_header(attachment: AttachmentContent) -> bytes:
 
 
 def _parameter(name: str, value: str) -> Iterator[str]:
-    """RFC 2231 3 and 4: one parameter, or its numbered pieces."""
+    """A header parameter, or its numbered continuations (RFC 2231 3 and 4)."""
     if _PLAIN.fullmatch(value):
         yield f'{name}="{value}"'
         return

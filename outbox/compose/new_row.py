@@ -1,4 +1,4 @@
-"""A frozen mail -> its rows: the outbox row, its recipients and attachments, the copy for Sent, the activity."""
+"""Saves a frozen mail as rows: outbox, recipients, attachments, the planned copy for Sent, and the activity's entry."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class NewRow:
-    """Everything of a new row that is known before it is written. `files` in the order of their positions."""
+    """The values of a new outbox row. `files` are in the order of their positions in the MIME."""
 
     frozen: FrozenMessage
-    digest: str  # of the frozen mail, which is durable in the raw store
+    digest: str  # SHA-256 of the frozen mail, which is durable in the raw store already
     times: SendTimes
     files: Sequence[StoredFile] = ()
     parent: Message | None = None
@@ -46,12 +46,12 @@ class NewRow:
     idempotency_key: str | None = None
     request_digest: str | None = None
     private_part: str = ""  # see outbox.compose.private_part
-    detail: str = ""  # of the entry in the activity: by which program
-    unindexed: Sequence[StoredRaw] = ()  # of the frozen mail, see raw_store.save_batch
-    also_noted: AuditEntry | None = None  # in the activity, with the row
+    detail: str = ""  # of its entry in the activity, for instance the program that submitted it
+    unindexed: Sequence[StoredRaw] = ()  # from raw_store.save_batch of the frozen mail
+    also_noted: AuditEntry | None = None  # a second entry of the activity, saved with the row
 
 
-Writer = Callable[[Callable[[], int]], int]  # calls it in a transaction that is committed when this returns
+Writer = Callable[[Callable[[], int]], int]  # calls its argument in a transaction; commits it before it returns
 
 
 def at_once(act: Callable[[], int]) -> int:
@@ -60,7 +60,7 @@ def at_once(act: Callable[[], int]) -> int:
 
 
 def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_once) -> int:
-    """As insert(), committed, and its bytes are there; they are stored anew if they went meanwhile."""
+    """insert() and commit the row; returns its pk. Stores the mail's bytes again if a sweep removed them meanwhile."""
     pk = write(partial(insert, account, new, now))
     if not raw_store.has_file(new.unindexed):
         raw_store.save_batch([new.frozen.mime], now=now, prove=True)
@@ -70,7 +70,7 @@ def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_
 
 @transaction.atomic
 def insert(account: Account, new: NewRow, now: datetime) -> int:
-    """Write the rows and return the outbox row's pk. Raises IntegrityError when the idempotency key is taken."""
+    """Insert the rows and return the outbox row's pk. Raises IntegrityError if the idempotency key is taken."""
     frozen = new.frozen
     raw_store.reference([new.digest], now, new.unindexed)
     row = OutboxMessage.objects.create(
@@ -108,7 +108,7 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         ]
     )
     OutboxAttachment.objects.bulk_create(_attachment_rows(row, new.files))
-    if account.wants_sent_copy():  # with the row: no crash afterwards can forget it
+    if account.wants_sent_copy():  # in the row's transaction, so that a crash cannot lose it
         SentCopy.objects.create(outbox=row, next_try_at=now)
     _note(account, row, new, now)
     return row.pk

@@ -1,8 +1,8 @@
-"""A mail with a part that stands nowhere here: a link that signs somebody in is for its reader alone.
+"""Mail with a private part, such as a link that signs its recipient in. The part is stored nowhere.
 
-The row, its frozen mail, the copy in Sent and every page hold PLACE instead. What belongs there is made anew for each
-attempt, by a maker that another app registers, out of a key that is worth nothing to whoever reads it. So it is in no
-table, file, task or log, and a mail that waited for days goes out with a part that is as good as new.
+The row, the frozen mail, the copy in Sent and every page contain PLACE instead. For each attempt a maker, which another
+app registers, makes the part from a key that is no secret. So the part is in no table, file, task or log, and it is
+still fresh in a mail that waited for days.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from outbox.compose.build import text_part
 PLACE = "[ This link is in the mail that was sent, and nowhere else. ]"
 _CONTENT_FIELD = re.compile(rb"^(?:content-|mime-version:)", re.I | re.M)
 
-# (key, addresses of the envelope) -> the part. Raises NothingToSay. It may ask the database.
+# (key, addresses of the envelope) -> the part. Raises NothingToSay. It may query the database.
 Maker = Callable[[int, Sequence[str]], str]
 MAKERS: dict[str, Maker] = {}
 
 
 class NothingToSay(Exception):
-    """There is nothing to send any more, as when the person was switched off; a sentence for the outbox."""
+    """The mail has become pointless, for instance as its user was deactivated. str() is a sentence for the outbox."""
 
 
 def filled(frozen: bytes, part: str, recipients: Sequence[str]) -> tuple[bytes, Sequence[str]]:
-    """The mail with its private part, and the secrets in it; as it is when it has none ("").
+    """The mail with its private part, and the secrets to remove from server replies. Raises NothingToSay.
 
-    `part` is "maker:key". Raises NothingToSay.
+    part: "maker:key"; "" means that the mail has none and is returned unchanged.
     """
     if not part:
         return frozen, ()

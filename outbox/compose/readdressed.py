@@ -1,4 +1,4 @@
-"""A frozen mail that a server refused for an address -> the same mail under the corrected address. Pure."""
+"""Corrects addresses in a frozen mail whose recipients a server refused. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django.utils.translation import gettext
 from mailbox.mime.addresses import same
 from outbox.compose.addresses import Address, address_header, parse, text_of
 
-_FIELD = re.compile(rb"([^\r\n:]*+)[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+")  # with the lines it is folded into
-# Of the former mail alone: each attempt makes a Message-ID, and a signature (RFC 6376) of a header that names another
-# recipient holds no longer.
+_FIELD = re.compile(rb"([^\r\n:]*+)[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+")  # a header field with its folded lines
+# Not taken over: each attempt of the new mail makes its own Message-ID, and a DKIM signature (RFC 6376) does not
+# match the changed header.
 _TAKEN_OUT = (b"message-id", b"dkim-signature")
 
 
 @dataclass(frozen=True)
 class Readdressed:
-    """The mail's bytes; To and Cc as the rows keep them. `is_ascii`: of its header, which needs no SMTPUTF8 then."""
+    """The corrected mail. `to`, `cc`: as the outbox row stores them. `is_ascii`: its header needs no SMTPUTF8."""
 
     mime: bytes
     to: str
@@ -30,14 +30,15 @@ class Readdressed:
 
 
 def readdressed(mime: bytes, to: str, cc: str, corrected: Mapping[str, str], now: datetime) -> Readdressed:
-    """The mail with the addresses of `corrected` replaced in To and Cc (as its row has them), and this Date.
+    """Replace addresses in To and Cc of a mail, and set its Date to `now`.
 
-    `corrected`: addr-spec -> addr-spec; "" leaves it out. Raises ValidationFailed where To or Cc cannot be read.
+    to, cc: the values that its row has. corrected: former addr-spec -> new addr-spec, "" to leave the recipient out.
+    Raises ValidationFailed if To or Cc cannot be parsed.
     """
     new_to, new_cc = (_corrected(name, text, corrected) for name, text in ((gettext("To"), to), (gettext("Cc"), cc)))
     fields = {b"to": _field("To", new_to), b"cc": _field("Cc", new_cc)}
     header, _, body = mime.partition(b"\r\n\r\n")
-    lines = [f"Date: {format_datetime(now)}\r\n".encode("ascii")]  # first, as compose writes it
+    lines = [f"Date: {format_datetime(now)}\r\n".encode("ascii")]  # the first field, as date_header expects
     for found in _FIELD.finditer(header + b"\r\n"):
         name = found[1].strip().lower()
         if name in fields:

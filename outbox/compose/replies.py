@@ -1,4 +1,7 @@
-"""What a reply, a reply to all and a forwarded mail begin with. Pure; a person changes it before it goes out."""
+"""Recipients, subject and text that a reply, a reply to all and a forwarded mail start with. Pure.
+
+A person sees and may change all of it before it is sent.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from outbox.errors import ValidationFailed
 QUOTED_CHARACTERS = 20_000
 FORWARDED_CHARACTERS = 200_000
 SHOWN_CHARACTERS = 1_000  # of a header line in a forwarded mail
-_MAX_HEADER = 60_000  # characters of an address header that are looked at
+_MAX_HEADER = 60_000  # characters of an address header that are parsed
 _REPLY = re.compile(r"^re\s*+(?:\[\d++\]\s*+)?:", re.IGNORECASE)
 _REPLIES = re.compile(r"^(?:re\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
 _FORWARD = re.compile(r"^(?:(?:fwd?|wg|tr|rv)\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
@@ -22,7 +25,7 @@ _FORWARD = re.compile(r"^(?:(?:fwd?|wg|tr|rv)\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.I
 
 @dataclass(frozen=True)
 class OriginalMessage:
-    """What is answered or passed on: header values as shown, and the text."""
+    """The message that is replied to or forwarded: its header values, decoded, and its text."""
 
     subject: str
     sender: str
@@ -35,7 +38,7 @@ class OriginalMessage:
 
 @dataclass(frozen=True)
 class ReplyAllRecipients:
-    """Recipients of a reply to all, as header text. `left_out`: how many found no room in one mail."""
+    """Recipients of a reply to all, as header values. `left_out`: how many exceed MAX_RECIPIENTS."""
 
     to: str
     cc: str
@@ -43,9 +46,9 @@ class ReplyAllRecipients:
 
 
 def reply_to_all(letter: OriginalMessage, own: Collection[str]) -> ReplyAllRecipients:
-    """RFC 5322, 3.6.3: To whom an answer goes, and with them everybody else who got the mail, each once and never us.
+    """The recipients of a reply to all (RFC 5322 3.6.3): those of a simple reply in To, all others of the mail in Cc.
 
-    An answer to a mail of our own goes to those it went to. What is no address is left out: a person still reads it.
+    Each address occurs once. The account's own addresses (`own`) are left out, as is text that is no address.
     """
     mine = {same(address) for address in own}
     to = _once(_answered(letter, mine), set())
@@ -57,14 +60,16 @@ def reply_to_all(letter: OriginalMessage, own: Collection[str]) -> ReplyAllRecip
 
 
 def answer_to(letter: OriginalMessage, own: Collection[str]) -> str:
-    """To whom a simple answer goes, as header text; "" where that must be read by a person."""
+    """The recipients of a simple reply, as a header value; "" if no usable address was found."""
     return text_of(_once(_answered(letter, {same(address) for address in own}), set())[:MAX_RECIPIENTS])
 
 
 def _answered(letter: OriginalMessage, mine: Collection[str]) -> list[Address]:
-    """Reply-To, else From; where that is ourselves, the next: a form on our site has our address in Reply-To and the
-    customer's in From, and an answer to a mail of our own goes to those it went to. A Reply-To that cannot be read is
-    not passed over for From (RFC 5322, 3.6.2)."""
+    """The addresses of the first of Reply-To, From and To that names somebody else than us (`mine`).
+
+    Some web forms put our address in Reply-To and the customer's in From; a reply to a mail of our own goes to its
+    recipients. If Reply-To has no valid address, From is not used (RFC 5322 3.6.2).
+    """
     for text in (letter.reply_to, letter.sender, letter.recipients):
         found = sendable(text)
         if text.strip() and not found and text == letter.reply_to:
@@ -84,7 +89,7 @@ def _once(addresses: Iterable[Address], but: Collection[str]) -> list[Address]:
 
 
 def sendable(text: str) -> list[Address]:
-    """Those of a stored header value that can be sent to."""
+    """The addresses of a stored header value that mail can be sent to; others are skipped."""
     found: list[Address] = []
     for each in read(text[:_MAX_HEADER], is_decoded=True):
         try:
@@ -96,46 +101,46 @@ def sendable(text: str) -> list[Address]:
 
 
 def reply_subject(subject: str) -> str:
-    """With one `Re: `, however it is spelled there already."""
+    """The subject with `Re: ` before it, unless it begins with a spelling of that already."""
     return subject if _REPLY.match(subject) else f"Re: {subject}".rstrip()
 
 
 def bare_subject(subject: str) -> str:
-    """Without any `Re: ` before it."""
+    """The subject without any `Re: ` before it."""
     return _REPLIES.sub("", subject).strip()
 
 
 def forward_subject(subject: str) -> str:
-    """With one `Fwd: `, in whatever language it was forwarded before."""
+    """The subject with one `Fwd: ` before it, which replaces forward prefixes in several languages."""
     return f"Fwd: {_FORWARD.sub('', subject)}".rstrip()
 
 
 def signed(signature: str, below: str = "") -> str:
-    """A text to begin from: room to write, the signature behind its separator (RFC 3676, 4.3), and what is answered."""
+    """The initial text of a mail: an empty line, the signature after its separator (RFC 3676 4.3), then `below`."""
     lines = signature.rstrip()
     return f"\n\n-- \n{lines}\n{below}" if lines else below
 
 
 def is_unwritten(text: str, signature: str) -> bool:
-    """Whether there is nothing in a text but the signature that it began with."""
+    """Whether a text is empty apart from the signature."""
     begun = ("", signed(signature))
     return _without_blanks(text) in map(_without_blanks, begun)
 
 
 def _without_blanks(text: str) -> list[str]:
-    """Its lines, without blanks at their ends and the empty lines around them."""
+    """The lines of a text, without trailing whitespace and without empty lines before and after them."""
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
 def quoted(letter: OriginalMessage) -> str:
-    """The text below an introduction, each line marked, at most QUOTED_CHARACTERS of it."""
+    """An introduction and at most QUOTED_CHARACTERS of the text, each line marked with ">"."""
     lines = letter.text[:QUOTED_CHARACTERS].rstrip().splitlines()
     marked = "\n".join(f">{line}" if line.startswith(">") else f"> {line}" for line in lines)
     return f"\n\nOn {letter.at:%Y-%m-%d at %H:%M}, {_line(letter.sender) or 'someone'} wrote:\n{marked}\n"
 
 
 def forwarded(letter: OriginalMessage) -> str:
-    """The text below its header lines, not marked, as mail programs do."""
+    """Some header lines and the text of the message, without quote marks, as other mail programs do."""
     lines = [
         ("From", letter.sender),
         ("Date", f"{letter.at:%Y-%m-%d %H:%M %Z}"),

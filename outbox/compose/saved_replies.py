@@ -1,4 +1,4 @@
-"""A saved reply -> text of a mail. Fields are replaced by plain words, once: what is filled in is not read again."""
+"""Inserts a saved reply into the text of a mail. Its fields are replaced once: values are not searched for fields."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BELOW = re.compile(r"\n-- \n|\nOn [^\n]{1,2000} wrote:\n>")  # as replies.signe
 
 
 def values_of(to: str, sender_name: str, subject: str) -> dict[str, str]:
-    """What the fields stand for in a mail to these; the name of the first recipient, or their address."""
+    """The value of each field. "recipient name" is the name of the first recipient in `to`, else their address."""
     first = next(iter(read(to[:_LONGEST], is_decoded=True)), None)
     name = " ".join((first.name or first.address).split()) if first else ""
     return {"recipient name": name, "sender name": sender_name, "subject": replies.bare_subject(subject)}
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """A field that is none stays as it is, for a person to see."""
+    """Replace the fields of a text. Unknown fields stay, for a person to see."""
     return _FIELD.sub(lambda found: values.get(_name(found), found[0]), text)
 
 
@@ -30,7 +30,7 @@ def unknown_fields(text: str) -> list[str]:
 
 
 def insert(written: str, text: str) -> str:
-    """Below what was typed, above the signature and what is answered."""
+    """Insert `text` into `written`: after the typed text, before the signature and the quoted message."""
     below = _BELOW.search(written)
     place = below.start() if below else len(written)
     typed = written[:place].rstrip("\n")
@@ -41,4 +41,4 @@ def _name(found: re.Match[str]) -> str:
     return " ".join(found[1].split()).lower()
 
 
-_LONGEST = 20_000  # characters of To that are looked at
+_LONGEST = 20_000  # characters of To that are parsed

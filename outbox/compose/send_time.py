@@ -1,4 +1,4 @@
-"""When a new mail may go out: now, at a time its writer chose, or after the seconds in which it may be undone. Pure."""
+"""The time from which a new mail may be sent: now, a time its writer chose, or the end of its undo window. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FARTHEST = timedelta(days=366)
 
 @dataclass(frozen=True)
 class SendTimes:
-    """`next_attempt_at`: the first time a worker may claim the row; the other two are the reasons for waiting."""
+    """`next_attempt_at`: the time from which a worker may claim the row; the other two say why it waits."""
 
     next_attempt_at: datetime
     send_at: datetime | None = None
@@ -26,7 +26,7 @@ def send_times(send_at: datetime | None, undo_seconds: int, now: datetime) -> Se
     """The times of a new row: it waits for the later of `send_at` and the end of its undo window.
 
     `undo_seconds`: length of the undo window, 0 for none (the setting PRX_EMAIL_OUTBOX_UNDO_SECONDS for a mail
-    written in the browser). Raises ValidationFailed for a `send_at` that nobody can mean.
+    written in the browser). Raises ValidationFailed, see checked_send_at().
     """
     send_at = checked_send_at(send_at, now)
     undo_until = now + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
@@ -34,7 +34,7 @@ def send_times(send_at: datetime | None, undo_seconds: int, now: datetime) -> Se
 
 
 def checked_send_at(send_at: datetime | None, now: datetime) -> datetime | None:
-    """The chosen time, None when it is now or past; raises ValidationFailed for what nobody can mean."""
+    """The chosen time, or None if it is not in the future. Raises ValidationFailed if naive or over a year ahead."""
     if send_at is None:
         return None
     if timezone.is_naive(send_at):

@@ -1,6 +1,6 @@
-"""Whom a mail comes from: an account's own address, or one of its further addresses (RFC 5322, 3.6.2: From).
+"""The sender of a mail in From (RFC 5322 3.6.2): an account's main address or one of its aliases.
 
-The envelope's sender is the account's own address in either case: docs/decisions.md says why.
+The envelope's sender is the account's main address in either case: docs/decisions.md says why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from outbox.errors import ValidationFailed
 @dataclass(frozen=True)
 class SenderIdentity:
     account: Account
-    alias: AccountAlias | None = None  # None: the account's own address
+    alias: AccountAlias | None = None  # None: the account's main address
 
     def __str__(self) -> str:
         return self.address
@@ -37,12 +37,12 @@ class SenderIdentity:
 
     @property
     def form_value(self) -> str:
-        """Its value among the choices of a form."""
+        """The value of this sender among the choices of a form."""
         return f"{self.account.pk}-{self.alias.pk}" if self.alias else str(self.account.pk)
 
 
 def senders_of(accounts: Iterable[Account]) -> list[SenderIdentity]:
-    """All addresses that these accounts may send from; their aliases are to be prefetched."""
+    """All senders of these accounts. The caller should prefetch `aliases`."""
     return [SenderIdentity(account, alias) for account in accounts for alias in (None, *account.aliases.all())]
 
 
@@ -51,7 +51,7 @@ def own_addresses(account: Account) -> list[str]:
 
 
 def sender_of(account: Account, address: str = "") -> SenderIdentity:
-    """The account's sender of this address, "" being its own. Raises ValidationFailed where it has no such address."""
+    """The account's sender with this address, "" for its main one. Raises ValidationFailed if it has no such one."""
     if not address or same(address) == same(account.email):
         return SenderIdentity(account)
     found = next((each for each in senders_of([account]) if same(each.address) == same(address)), None)
@@ -64,10 +64,10 @@ def sender_of(account: Account, address: str = "") -> SenderIdentity:
 
 
 def sender_named(account: Account, *headers: str) -> SenderIdentity:
-    """The first of the account's addresses that these address headers name; its own where they name none."""
+    """The account's sender whose address comes first in these header values; its main one if they name none."""
     by_address = {same(each.address): each for each in reversed(senders_of([account]))}
     named = (same(each.address) for header in headers for each in read(header[:_LONGEST], is_decoded=True))
     return next((by_address[each] for each in named if each in by_address), SenderIdentity(account))
 
 
-_LONGEST = 60_000  # characters of an address header that are looked at
+_LONGEST = 60_000  # characters of an address header that are parsed

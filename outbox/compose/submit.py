@@ -1,8 +1,8 @@
-"""A mail that a program submitted -> rows of the outbox, once for each recipient however often it is submitted.
+"""Queues a mail that a program submitted. Each recipient gets it once, however often it is submitted.
 
-The mail's own Message-ID is the idempotency key. A client that got no answer sends the same mail again, and one that
-sends to many divides the recipients among several transactions of one Message-ID: each recipient that no row of that
-Message-ID has yet goes into a new row, so none is left out and none is written down twice.
+The mail's Message-ID is the idempotency key. A client that got no reply submits the same mail again, and a client with
+many recipients divides them among several transactions with one Message-ID. So each submission makes a row for those
+recipients that no earlier row of this Message-ID has.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from outbox.errors import StorageFailed, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
 
 MOST_ROWS = 100  # of one Message-ID
-TRIES = 5  # when the same mail is submitted at the same instant by as many
+TRIES = 5  # when several programs submit the same mail concurrently
 
 
 def submit(
     account_id: int, given: Submitted, *, user: User | None, program: str, now: datetime, write: Writer = at_once
 ) -> int:
-    """Write the mail down for the workers and return the pk of its row, which is durable, as are its bytes.
+    """Queue a submitted mail and return the pk of its row. The row and the mail's bytes are durable on return.
 
-    `program`: which one submits, for the activity. `write` commits the row. Raises OutboxError; StorageFailed means:
-    try again.
+    program: its name, for the activity. write: commits the row (see new_row.Writer). Raises OutboxError; after
+    StorageFailed the same call may succeed later.
     """
     try:
         account = checked_account(account_id, Feature.EMAIL_SEND)
@@ -68,7 +68,7 @@ def submit(
             )
             try:
                 return write_down(account, new, now, write)
-            except IntegrityError:  # the same Message-ID at the same instant: the other one took the key
+            except IntegrityError:  # a concurrent submission with this Message-ID took the key
                 if known.next_key is None:
                     raise
         raise StorageFailed(gettext("This mail is being submitted by several programs at once: try again."))
@@ -77,7 +77,7 @@ def submit(
 
 
 class _EarlierSubmission:
-    """What was submitted under this Message-ID before. Raises ValidationFailed when that was another mail."""
+    """The rows that were submitted under this Message-ID before. Raises ValidationFailed if they are another mail."""
 
     def __init__(self, account_id: int, message_id: str, asked: str) -> None:
         self.recipients: set[str] = set()
@@ -105,7 +105,7 @@ class _EarlierSubmission:
         self.recipients.update(found.values_list("address", flat=True) if self._rows else ())
 
     def answer(self) -> int:
-        """The row of a mail that is there already. One that a person cancelled is not accepted: it will not go out."""
+        """The pk of the newest row. Raises ValidationFailed if a person cancelled one: that mail will not be sent."""
         cancelled = next((pk for pk, status in self._rows if status == OutboxMessage.Status.CANCELLED), None)
         if cancelled is not None:
             raise ValidationFailed(
@@ -116,7 +116,7 @@ class _EarlierSubmission:
 
 
 def _checked_files(parsed: ParsedMessage) -> list[StoredFile]:
-    """The attachments, checked against the policy as those of a person are."""
+    """The attachments, checked against the same policy as those of mail written here. Raises ValidationFailed."""
     policy = AttachmentPolicy.current()
     if len(parsed.attachments) > MAX_ATTACHMENTS:
         raise ValidationFailed(gettext("At most %(number)s attachments go in one mail.") % {"number": MAX_ATTACHMENTS})

@@ -1,7 +1,7 @@
-"""A mail that a program submitted, as it stands -> the mail as it will go out. Pure.
+"""Checks a mail that a program submitted and makes the frozen mail of it. Pure.
 
-What is given is kept: only line ends become CRLF, Bcc and X-PRX-Attempt are taken out, and a missing Date is added.
-A mail whose header is read in two ways by two programs is refused: the account's address must be what all of them show.
+The mail is kept as it is, except that line ends become CRLF, Bcc, Resent-Bcc, Return-Path and X-PRX-Attempt are removed
+and a missing Date is added. An ambiguous header is refused, so that every program shows the account's address in From.
 
 RFC 5322 3.6 (which fields a header has once), 2.1.1 (lines); RFC 6409 8 (what a submission server may add).
 """
@@ -26,7 +26,7 @@ from outbox.errors import ValidationFailed
 LONGEST_LINE = 998  # octets without CRLF
 MAX_HEADER = 256 * 1024  # octets
 MOST_NAMED = 5  # addresses in a refusal
-# A field and the lines that it is folded into. Possessive: linear for any bytes.
+# A header field with its folded lines. Possessive quantifiers keep matching linear for any bytes.
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n")
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"to", b"cc", b"subject")
 _TAKEN_OUT = (b"bcc", b"resent-bcc", b"return-path", b"x-prx-attempt")
@@ -35,9 +35,12 @@ _MESSAGE_ID = re.compile(r"[!-~]++")
 
 @dataclass(frozen=True)
 class Submitted:
-    """A mail and its envelope as a program gave them. `smtputf8`: the program said so (RFC 6531).
-    `needs_message_id`: a mail without one is refused, as its way in may repeat what was accepted. `dsn_parameters`,
-    `dsn_parameters_of`: of MAIL, and of each RCPT in its order (RFC 3461), checked."""
+    """A mail and its envelope as a program submitted them.
+
+    smtputf8: the program gave the parameter SMTPUTF8 (RFC 6531).
+    needs_message_id: refuse a mail without Message-ID, as its program may submit it again after it was accepted.
+    dsn_parameters, dsn_parameters_of: those of MAIL, and of each recipient in order (RFC 3461); checked already.
+    """
 
     content: bytes
     rcpt_to: Sequence[str]
@@ -49,7 +52,7 @@ class Submitted:
 
 @dataclass
 class _Header:
-    """The fields of a header: what stays, and the values of those that are looked at, by lower-case name."""
+    """The fields of a header: the bytes that are kept, and the values of fields in _ONCE by lower-case name."""
 
     kept: list[bytes] = field(default_factory=list)
     values: dict[bytes, list[str]] = field(default_factory=dict)
@@ -61,9 +64,9 @@ class _Header:
 def frozen(
     given: Submitted, account_email: str, *, now: datetime, aliases: Sequence[str] = ()
 ) -> tuple[FrozenMessage, ParsedMessage]:
-    """Check the mail and its envelope; raises ValidationFailed with what to do.
+    """Check the mail and its envelope. Raises ValidationFailed, whose text says what to correct.
 
-    `aliases`: the addresses beside the account's that From may be. The envelope's sender is the account's in any case.
+    aliases: addresses that From may have instead of `account_email`. The envelope's sender is always `account_email`.
     """
     content = with_crlf(given.content)
     header, body = _cut(content)
@@ -99,7 +102,7 @@ def frozen(
 
 
 def with_crlf(content: bytes) -> bytes:
-    """CRLF line ends, one at the end; raises ValidationFailed for what no mail can carry."""
+    """The mail with CRLF line ends and one at its end. Raises ValidationFailed for NUL or lines over 998 octets."""
     if b"\x00" in content:
         raise ValidationFailed(gettext("The mail holds a NUL character, which no mail can carry: encode it (base64)."))
     if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
@@ -112,8 +115,10 @@ def with_crlf(content: bytes) -> bytes:
 
 
 def _cut(content: bytes) -> tuple[_Header, bytes]:
-    """The header without what is taken out, and the body. A line that is no field ends no header here: programs
-    disagree about what follows it, so the mail is refused."""
+    """Split a mail into its header, without the fields of _TAKEN_OUT, and its body. Raises ValidationFailed.
+
+    A header line that is no field is refused: programs disagree about whether it ends the header.
+    """
     header, position = _Header(), 0
     while not content.startswith(b"\r\n", position) and position < len(content):
         found = _FIELD.match(content, position)
@@ -143,7 +148,7 @@ def _is_of(sender: str, address: str) -> bool:
 
 
 def _check_senders(header: _Header, addresses: Sequence[str]) -> None:
-    """From must be there, and it and Sender must be one of these addresses and nothing else."""
+    """Raise ValidationFailed unless From, and Sender if present, is exactly one of these addresses."""
     own = {mime_addresses.same(each) for each in addresses}
     for name in (b"from", b"sender"):
         if name == b"sender" and name not in header.values:
@@ -165,7 +170,7 @@ def _checked_message_id(text: str) -> str:
 
 
 def _envelope(rcpt_to: Sequence[str], parsed: ParsedMessage) -> tuple[tuple[str, str], ...]:
-    """(kind, addr-spec), each mailbox once: a recipient that neither To nor Cc names is a Bcc."""
+    """The recipients as (kind, addr-spec), each mailbox once. A recipient that neither To nor Cc names is a Bcc."""
     named = {
         kind: {mime_addresses.same(each.address) for each in mime_addresses.read(text)}
         for kind, text in (("to", parsed.recipients), ("cc", parsed.cc))

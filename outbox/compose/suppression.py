@@ -1,8 +1,7 @@
-"""The list of addresses that an account does not write to: who comes onto it, and the refusal.
+"""An account's suppression list: addresses that it does not write to.
 
-What bounced for good or was complained about is put there by itself, but only on a report that proves to be about our
-mail (is_proven), and only where that mail had one recipient: the proof is in the mail, so that each who got it could
-forge a bounce of another.
+A bounce or a complaint puts an address on the list, but only if the report is proven (DeliveryReport.is_proven) and the
+mail had one recipient. The proof is in the mail, so any other recipient could have forged the report.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from outbox.errors import ValidationFailed
 from outbox.models import DeliveryReport, SuppressedAddress
 
 Reason = SuppressedAddress.Reason
-# Enhanced status codes (RFC 3463) that are about the recipient's address. 5.1.7 and 5.1.8 are about the sender's; a
-# full mailbox, a policy or the mail's content says nothing of the next mail, and 5.0.0 that nothing is known.
+# Enhanced status codes (RFC 3463) that condemn the recipient's address. Not 5.1.7 and 5.1.8, which are about the
+# sender's; nor a full mailbox, a policy or the content, as the next mail may be accepted; nor 5.0.0, which is vague.
 OF_THE_ADDRESS = ("5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 MOST_BYTES, MOST_ROWS = 2_000_000, 10_000
-FIRST_YEAR = 1970  # no report is older, and databases and time zones refuse the edge of the calendar
+FIRST_YEAR = 1970  # no report is older; databases and time zones fail for dates near year 1
 HEAD = ("account", "address", "reason", "since", "words")
 
 
 class CannotImport(Exception):
-    """str() is a sentence that names the line."""
+    """A file of addresses cannot be imported. str() is a sentence; it names the line if one is wrong."""
 
 
 class NotOperated(CannotImport):
@@ -47,8 +46,10 @@ class Given:
 
 
 def check(account: Account, addresses: Iterable[str], *, may_be_overridden: bool) -> None:
-    """Raise ValidationFailed when one of the addresses is on the account's list. A mail that comes by SMTP or whole has
-    no field in which to say that it is to be sent anyway."""
+    """Raise ValidationFailed if one of the addresses is on the account's list.
+
+    may_be_overridden: the sentence offers to send anyway. Mail submitted by SMTP or as a whole cannot ask for that.
+    """
     asked = {each.lower() for each in addresses}
     row = SuppressedAddress.objects.filter(account=account, address__in=asked).order_by("address").first()
     if row is not None:
@@ -72,19 +73,19 @@ def check(account: Account, addresses: Iterable[str], *, may_be_overridden: bool
 
 
 def overridden(account: Account, addresses: Iterable[str]) -> list[str]:
-    """Those of the addresses that are on the account's list and written to all the same."""
+    """Those of the addresses that are on the account's list, sorted: the sender chose to write to them anyway."""
     asked = {each.lower() for each in addresses}
     found = SuppressedAddress.objects.filter(account=account, address__in=asked)
     return sorted(found.values_list("address", flat=True))
 
 
 def note(account_id: int, reports: Iterable[DeliveryReport]) -> None:
-    """Put the addresses of reports on the list, in the transaction that stores the reports."""
+    """Put recipients on the list for proven bounces and complaints, in the transaction that saves the reports."""
     rows = []
     for each in reports:
         is_bounce = each.action == DeliveryReport.Action.FAILED and each.status_code in OF_THE_ADDRESS
         is_complaint = each.action == DeliveryReport.Action.COMPLAINT
-        # The recipient as we wrote to it: a report may name the address that it was forwarded to.
+        # Our recipient's address: the report may name the one that the mail was forwarded to.
         if each.is_proven and each.recipient is not None and (is_bounce or is_complaint):
             reason = Reason.BOUNCED if is_bounce else Reason.COMPLAINT
             given = Given(each.recipient.address, reason, each.reported_at, each.words)
@@ -93,7 +94,7 @@ def note(account_id: int, reports: Iterable[DeliveryReport]) -> None:
 
 
 def add(account: Account, given: Collection[Given], user_id: int | None) -> int:
-    """Put addresses on the list; how many are new. What is there keeps its reason and date."""
+    """Put addresses on the list and return how many are new. Addresses on the list keep their reason and date."""
     asked = {each.address.lower() for each in given}
     known = set(SuppressedAddress.objects.filter(account=account, address__in=asked).values_list("address", flat=True))
     rows = [_row(account.pk, each, user_id) for each in given if each.address.lower() not in known]
@@ -113,13 +114,15 @@ def _row(account_id: int, given: Given, user_id: int | None = None) -> Suppresse
 
 
 def by_hand(address: str, words: str) -> Given:
-    """Raises ValidationFailed for what is no address."""
+    """An entry that a person makes. Raises ValidationFailed if it is no address."""
     return Given(checked_spec(gettext("The address"), address.strip()), Reason.BY_HAND, timezone.now(), words)
 
 
 def read_csv(content: bytes) -> Iterator[tuple[str, Given]]:
-    """(the account's address, what is to be put on its list) of each line, as the export writes them. The first line
-    names the columns. Raises CannotImport, and then nothing was given."""
+    """Read a CSV file as the export writes it: (the account's address, the entry for its list) for each line.
+
+    Its first line names the columns. All lines are checked first: raises CannotImport.
+    """
     if len(content) > MOST_BYTES:
         raise CannotImport(gettext("The file is too large."))
     try:
@@ -132,7 +135,7 @@ def read_csv(content: bytes) -> Iterator[tuple[str, Given]]:
 
 
 def _read_line(number: int, line: dict[str, str | None]) -> tuple[str, Given]:
-    # An apostrophe before what a spreadsheet would take for a formula, as the export writes it.
+    # The export puts an apostrophe before text that a spreadsheet would evaluate as a formula.
     cells = {name: (line.get(name) or "").strip().removeprefix("'") for name in HEAD}
     try:
         since = datetime.fromisoformat(cells["since"]) if cells["since"] else timezone.now()
