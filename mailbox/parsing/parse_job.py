@@ -1,6 +1,6 @@
-"""All that a raw mail says by itself: its fields, its digests, its words for the index. Pure, and without Django.
+"""Computes from a raw message its parsed form, its digests and its words for the search index. Pure, without Django.
 
-It runs in a parser's process (mailbox.parsing.worker).
+It runs in a parser process (mailbox.parsing.worker).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _of_attachment = attrgetter(*(field.name for field in fields(ParsedAttachment)))
 
 @dataclass(frozen=True, slots=True)
 class ParseJob:
-    """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not.
+    """A message to read. `size`: RFC822.SIZE as the server states it, 0 when it states none.
 
-    `path`: the file that `raw` is mapped from, where it is one; a parser's process reads that instead of a copy.
-    `reader`: module and function, with a colon between, that the parser's process calls with the job. Both must be
-    importable without Django; the function returns something that can be pickled and is no str.
+    `path`: the file that `raw` is memory-mapped from, if any; the parser process maps it too instead of getting a copy.
+    `reader`: "MODULE:FUNCTION", which the parser process calls with the job. It must be importable without Django and
+    return an object that can be pickled and is not a str (a str means failure).
     """
 
     raw: bytes
@@ -44,7 +44,7 @@ class ParseResult:
     index_text: str
 
     def packed(self) -> tuple[Any, ...]:
-        """As plain tuples: pickled and read again in a third of the time that the dataclasses take."""
+        """The result as plain tuples: pickling and unpickling them takes a third of the time of the dataclasses."""
         attachments = [_of_attachment(attachment) for attachment in self.parsed.attachments]
         return (_of_message(self.parsed), attachments, self.digest, self.header_digest, self.index_text)
 
@@ -57,7 +57,10 @@ class ParseResult:
 
 
 def read(job: ParseJob) -> ParseResult:
-    """What mime.parse() raises, which is a bug of it, comes through."""
+    """Parse the message and compute its digests and index words.
+
+    mime.message.parse() should raise nothing; an exception of it is a bug and passes through.
+    """
     raw = job.raw
     parsed = mime_message.parse(raw)
     found = index_terms.words_of(
@@ -76,8 +79,8 @@ def read(job: ParseJob) -> ParseResult:
 
 
 def header_of(raw: bytes) -> bytes:
-    """The header with the empty line that ends it: what BODY[HEADER] answers (RFC 3501, 6.4.5)."""
+    """The header with the empty line that ends it, as BODY[HEADER] returns it (RFC 3501, 6.4.5)."""
     end = raw.find(b"\r\n\r\n")
     end = end + 4 if end >= 0 else len(raw)
-    bare = raw.find(b"\n\n", 0, end)  # not behind the first: line ends are many, so looking for two takes its time
+    bare = raw.find(b"\n\n", 0, end)  # searched up to the CRLF one only: a search of the whole body is slow
     return raw[: bare + 2] if bare >= 0 else raw[:end]

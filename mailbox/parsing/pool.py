@@ -1,9 +1,11 @@
-"""Mails are read in processes beside the worker, so that several cores work on one mailbox, and no mail can stop the
-worker: what a parser dies of is tried once more, alone, in a fresh one, and then given up in words.
+"""The parser processes of this worker: several cores parse one mailbox, and no message can stop the worker.
 
-A thread for each parser feeds it; the threads touch neither the database nor a server. Parsers are shared by all syncs
-of this worker (`running`). When the last of them ends, one parser stays for IDLE_SECONDS: to begin one takes as long as
-to read 500 mails, and most syncs bring a few.
+A message that kills its parser is read once more, alone, in a new parser; if it does so again, the result is a text
+that says why (GAVE_UP).
+
+Each parser has a thread that feeds it; the threads use neither the database nor a mail server. All syncs of this worker
+share the parsers (`running`). When the last sync ends, one parser stays for IDLE_SECONDS: starting one takes as long as
+parsing 500 messages, and most syncs bring only a few.
 """
 
 from __future__ import annotations
@@ -26,25 +28,25 @@ from mailbox.parsing.process import ParserLost, ParserPipe, Result
 from mailbox.parsing.worker import GAVE_UP
 
 logger = logging.getLogger(__name__)
-# Fewer and smaller mails than this are read by one parser: another takes as long to begin.
+# A smaller job than both of these is left to one parser, since starting another would take as long.
 WORTH_MAILS = 20
 WORTH_BYTES = 512 * 1024
-BATCH_BYTES = 4 * 1024 * 1024  # in one go to a parser
-IDLE_SECONDS = 120.0  # a parser without work ends: two ticks of the scheduler
+BATCH_BYTES = 4 * 1024 * 1024  # about so many bytes of messages are given to a parser at once
+IDLE_SECONDS = 120.0  # a parser without work ends after this time, two ticks of the scheduler
 
 
 class Pending:
-    """The results of some jobs, in their order, once they are there."""
+    """The results of submitted jobs, in the order of the jobs, when they are finished."""
 
     def __init__(self, parts: Sequence[Future[list[Result]]]) -> None:
         self._parts = parts
 
     def wait(self, seconds: float) -> bool:
-        """Whether all are there, or have failed, within this time."""
+        """Wait for at most so many seconds; return whether all jobs are finished or failed."""
         return not wait(self._parts, seconds).not_done
 
     def result(self) -> list[Result]:
-        """Wait for all; raises StorageError when no parser can be started."""
+        """Wait for all results. Raises StorageError when no parser can be started."""
         return [each for part in self._parts for each in part.result()]
 
 
@@ -56,12 +58,12 @@ class _Batch:
 
 @dataclass
 class _Parsers:
-    """The parsers of this worker: one at least, and one more for each core that no other worker's parser uses."""
+    """The parsers of this worker: at least one, and more while the host's cores are not all used by other parsers."""
 
     threads: list[threading.Thread] = field(default_factory=list)
     batches: queue.SimpleQueue[_Batch | None] = field(default_factory=queue.SimpleQueue)
     ended: queue.SimpleQueue[threading.Thread] = field(default_factory=queue.SimpleQueue)
-    slots: list[Slot] = field(default_factory=list)  # the cores they use, by host_slots
+    slots: list[Slot] = field(default_factory=list)  # one for each core in use: host_slots shares out the host's cores
 
     def submit(self, jobs: Sequence[ParseJob]) -> Pending:
         parts = []
@@ -83,17 +85,18 @@ class _Parsers:
             thread.start()
 
     def _feed(self) -> None:
-        """One parser's thread. It starts the parser too: the kernel kills a child with the thread that made it."""
+        """Run one parser's thread. It also starts the parser: PR_SET_PDEATHSIG kills a child when the thread that
+        started it ends."""
         parser = ParserPipe()
         try:
-            with contextlib.suppress(StorageError):  # who has mails for it is told
+            with contextlib.suppress(StorageError):  # _read_all starts it again and raises for the jobs' owner
                 parser.start()
             while (batch := self._next_batch()) is not None:
                 try:
                     batch.future.set_result(_read_all(parser, batch.jobs))
                 except BaseException as error:
                     batch.future.set_exception(error)
-                del batch  # its mails would stay in memory until the next comes
+                del batch  # else its messages would stay in memory until the next batch comes
         finally:
             parser.end()
             self.ended.put(threading.current_thread())
@@ -107,7 +110,7 @@ class _Parsers:
                     return None
 
     def shrink(self, left: int) -> None:
-        """End all but so many, and give the cores back. Call it when no batch is under way."""
+        """End all parsers but `left`, and release the slots. Call it when no batch is being read."""
         for _ in range(len(self.threads) - left):
             self.batches.put(None)
         while len(self.threads) > left:
@@ -119,7 +122,7 @@ class _Parsers:
 
 
 def _parts_of(jobs: Sequence[ParseJob], count: int) -> Iterator[list[ParseJob]]:
-    """Cut into about `count` parts of like size; none too large for one go."""
+    """Split the jobs into about `count` parts of similar size; a part ends at the latest when it has BATCH_BYTES."""
     share = min(sum(len(job.raw) for job in jobs) / count, BATCH_BYTES)
     part: list[ParseJob] = []
     total = 0
@@ -161,7 +164,7 @@ _parsers: _Parsers | None = None
 
 @contextlib.contextmanager
 def running() -> Iterator[None]:
-    """Keep parsers, once there are any, until the last that asked for this has left; one of them a little longer."""
+    """Keep the parsers that start meanwhile until the last user of this context has left; one of them stays longer."""
     global _users
     with _lock:
         _users += 1
@@ -175,7 +178,7 @@ def running() -> Iterator[None]:
 
 
 def prepare(count: int) -> None:
-    """So many mails are about to be fetched: parsers begin meanwhile. Call it within running()."""
+    """Start parsers while `count` messages are still being fetched. Call it within running()."""
     if count:
         with _lock:
             _begun(is_worth_more=count >= WORTH_MAILS)
@@ -190,7 +193,7 @@ def _begun(*, is_worth_more: bool) -> _Parsers:
 
 
 def read(jobs: Sequence[ParseJob]) -> Pending:
-    """Have these mails read; call it within running(). A result is what the job's reader returns, or in words (str)
+    """Submit the jobs; call it within running(). A result is the return value of the job's reader, or a str that says
     why there is none."""
     if not jobs:
         return Pending([])
@@ -201,14 +204,14 @@ def read(jobs: Sequence[ParseJob]) -> Pending:
 
 
 def read_one(job: ParseJob) -> Result:
-    """Have one mail read, and wait for it; raises StorageError when no parser can be started."""
+    """Read one message and wait for its result. Raises StorageError when no parser can be started."""
     with running():
         (result,) = read([job]).result()
     return result
 
 
 def _forget_idle(parsers: _Parsers) -> bool:
-    """Whether a parser that had no work may end: it is the last, and nobody is about to give it some."""
+    """Whether an idle parser may end: only when nobody is within running(). Forgets these parsers if so."""
     global _parsers
     with _lock:
         if _users or _parsers is not parsers:
@@ -219,7 +222,7 @@ def _forget_idle(parsers: _Parsers) -> bool:
 
 @atexit.register
 def close() -> None:
-    """End the parser that was kept, unless a sync is under way."""
+    """End the idle parser, unless a sync is running."""
     global _parsers
     with _lock:
         if _parsers is not None and not _users:
@@ -228,7 +231,7 @@ def close() -> None:
 
 
 def _forget_after_fork() -> None:
-    """A forked process has none of the threads, and may not speak with its parent's parsers."""
+    """Reset the state in a forked process: it has none of the threads and must not use its parent's parsers."""
     global _lock, _users, _parsers
     _lock, _users, _parsers = threading.Lock(), 0, None
 

@@ -1,4 +1,4 @@
-"""One parser's process, as its thread in the worker sees it: jobs in, results out, and its end."""
+"""One parser process, as used by its thread in `pool`: starts it, sends jobs, receives results, ends it."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from mailbox.errors import StorageError
 from mailbox.parsing.parse_job import ParseJob, ParseResult
 from mailbox.parsing.worker import LENGTH
 
-CPU_SECONDS = 20.0  # for one mail, and more for a large one: see mailbox.parsing.worker
-SPACE_BYTES = 512 * 1024 * 1024  # likewise, of address space, the interpreter's own among it
-SILENCE_SECONDS = 900.0  # a parser ends by its own clock of CPU time long before, unless it is stopped
-LARGE = 8 * 1024 * 1024  # a parser that has read such a mail keeps its memory: the next is read by a fresh one
+CPU_SECONDS = 20.0  # for one message, and more for a large one: see mailbox.parsing.worker
+SPACE_BYTES = 512 * 1024 * 1024  # likewise; address space, including the interpreter's own
+SILENCE_SECONDS = 900.0  # longest wait for a result; the CPU limit ends a parser long before, unless it is stopped
+LARGE = 8 * 1024 * 1024  # a message of this size leaves the parser with much memory, so the parser is replaced
 PIPE_BYTES = 1024 * 1024
 READ_BYTES = 64 * 1024
 ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "TMPDIR")  # no keys, no addresses of databases
-# A ParseResult, or what another reader (ParseJob.reader) returns; a str says why there is none.
+# A ParseResult, or the return value of another ParseJob.reader; a str says why there is none.
 Result = Any
 
 
 class ParserLost(Exception):
-    """The parser has died, of the first mail it has not answered."""
+    """The parser has died while reading the first message without a result."""
 
 
 class ParserPipe:
-    """A child that begins with the first job; after end(), or its death, the next job begins another."""
+    """A child process that is started with the first job; after end(), or its death, the next job starts another."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._come = bytearray()
 
     def start(self) -> None:
-        """Begin the child before there is a job; raises StorageError."""
+        """Start the child before there is a job. Raises StorageError."""
         if self._child is None:
             self._start()
 
     def read(self, jobs: Sequence[ParseJob]) -> Iterator[Result]:
-        """Yield a result for each. Raises ParserLost, and StorageError when no parser can be started."""
+        """Yield a result for each job. Raises ParserLost, and StorageError when no parser can be started."""
         child = self._child or self._start()
         try:
             self._send(child, jobs)
@@ -60,7 +60,7 @@ class ParserPipe:
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:
-            # From the project's own folder: `mailbox` is a module of the standard library too.
+            # Started in the project's folder, since the standard library has a module named `mailbox` too.
             child = self._child = subprocess.Popen(  # noqa: S603 - our own words
                 [sys.executable, "-m", "mailbox.parsing.worker", str(os.getpid())],
                 cwd=settings.BASE_DIR,
@@ -68,12 +68,13 @@ class ParserPipe:
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                # A Ctrl-C for the worker ends the worker, which ends this. No session of its own: the kernel would
-                # schedule that as another user's, whatever the worker's niceness.
+                # A process group of its own: Ctrl-C reaches the worker alone, which then ends the child. Not a session
+                # of its own: the kernel would schedule that like another user's, whatever the worker's niceness.
                 process_group=0,
             )
             assert child.stdin
-            with contextlib.suppress(OSError):  # a user's limit of pipe memory; a larger one means fewer switches
+            # A larger pipe means fewer context switches. OSError: the user's limit of pipe memory is reached.
+            with contextlib.suppress(OSError):
                 fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             self._receive(child)
         except (OSError, EOFError) as error:
@@ -112,7 +113,7 @@ class ParserPipe:
         return taken
 
     def end(self) -> None:
-        """Never raises, and leaves no child behind."""
+        """Kill the child and wait for its end. Raises nothing."""
         child, self._child = self._child, None
         self._come.clear()
         if child is None:

@@ -1,11 +1,10 @@
-"""A parser in a process of its own: `python -m mailbox.parsing.worker PARENT_PID`.
+"""The parser process: `python -m mailbox.parsing.worker PARENT_PID`. No Django, no secrets, no sockets.
 
-No Django, no secrets, no sockets.
+It reads batches from stdin: the length of a pickle; the pickle (the CPU seconds and bytes that a message may use, and
+the fields of each job); then the messages' bytes, one after the other. It writes the results to stdout in the same
+order, each as a length and a pickle; a first one only says that the process is ready.
 
-Orders come by stdin: the CPU seconds and bytes that a mail may take, a list of what is to be known of each mail, then
-their bytes, one after the other. Results go by stdout in the same order, each as its length and a pickle; the first
-says only that we are here. It ends with its input, is killed with its parent, and has an end to the time and memory of
-one mail.
+It ends at the end of its input, is killed with its parent, and limits CPU time and memory for each message.
 """
 
 from __future__ import annotations
@@ -30,18 +29,19 @@ from mailbox.parsing.parse_job import ParseJob, ParseResult
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LENGTH = struct.Struct("<Q")
 MB = 1024 * 1024
-# Beside the given CPU seconds and bytes, which a mail of any size may take.
+# A large message may use more than the given CPU seconds and bytes: so much in addition, by its size.
 BYTES_PER_BYTE = 16
-TWICE_AT = 20 * MB  # a mail of this size may take twice the time
+TWICE_AT = 20 * MB  # a message of this size may use twice the time
 GAVE_UP = "The parser used more time or memory for this message than any honest message needs."
 
 
 def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
-    """Read jobs, a list of them at a time, until there are no more."""
+    """Read batches of jobs and write their results until the input ends."""
     _say(results, "ready")
     while (head := jobs.read(LENGTH.size)) and len(head) == LENGTH.size:
         cpu_seconds, space, wanted = pickle.loads(jobs.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
-        # All of it before the first answer: two that both write and neither reads would wait for each other.
+        # The whole batch is read before the first result is written. Otherwise a deadlock is possible: both processes
+        # write into full pipes and neither reads.
         batch = [
             ParseJob(_mapped(path) if path else jobs.read(length), size, account, vendor, path, reader)
             for length, size, account, vendor, path, reader in wanted
@@ -52,7 +52,7 @@ def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
 
 
 def _mapped(path: str) -> bytes:
-    """A large mail's bytes, which its worker has in a file: read from there as they are looked at."""
+    """The bytes of a large message that lies in a file, memory-mapped, so that only the pages in use are read."""
     with Path(path).open("rb") as file:
         return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -70,10 +70,13 @@ def _reader(name: str) -> Callable[[ParseJob], object]:
 
 
 def _read(job: ParseJob, cpu_seconds: float, space: int) -> object:
-    """The reading, or in words why there is none. The kernel ends us (SIGPROF) when it takes too long: CPU seconds,
-    not seconds, since a busy machine makes no mail a hostile one."""
+    """The reader's result, or a str that says why there is none.
+
+    When it takes too long, SIGPROF ends this process. The limit is CPU time, not elapsed time, since on a busy machine
+    a harmless message takes long too.
+    """
     size = len(job.raw)
-    with contextlib.suppress(ValueError, OSError):  # a lower limit than ours is in force already
+    with contextlib.suppress(ValueError, OSError):  # a lower hard limit is in force already
         resource.setrlimit(resource.RLIMIT_AS, (space + BYTES_PER_BYTE * size, resource.RLIM_INFINITY))
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds * (1 + size / TWICE_AT))
     try:
@@ -87,13 +90,13 @@ def _read(job: ParseJob, cpu_seconds: float, space: int) -> object:
 
 
 def main(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets us go
-    with contextlib.suppress(OSError, AttributeError):  # not Linux: the end of our input must do
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: there the end of the input must suffice
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the request
+    if os.getppid() != parent:  # the parent died before prctl() was called
         return
     with os.fdopen(os.dup(1), "wb") as results, os.fdopen(os.dup(0), "rb") as jobs:
-        os.dup2(2, 1)  # what any library prints is no reading
+        os.dup2(2, 1)  # a library's print() must not get among the results
         with contextlib.suppress(BrokenPipeError):
             serve(jobs, results)
 
