@@ -1,4 +1,4 @@
-"""What an export is made of: mails page by page, wherever they are stored."""
+"""The mails of an export, page by page: the interface of their sources, and received mail as one of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, Protocol
 from mailbox.exports.manifest import Line, line
 from mailbox.models import Message, MessagePlace
 
-PAGE = 200  # mails a page: a piece is at most one
-Cursor = Any  # what JSON can keep
+PAGE = 200  # mails a page; a piece of the file has at most one page
+Cursor = Any  # a position in a source, as a JSON value
 
 
 @dataclass(frozen=True)
 class ExportedMail:
-    """`lines`: of the manifest, without where it lies in the file."""
+    """One mail of an export. `digest`, `size`: of its raw bytes. `lines`: its manifest lines, without the position in
+    the file, which is added when the mail is written."""
 
-    name: str  # in a zip
+    name: str  # of its file in a zip
     digest: str
     size: int
     sender: str
@@ -32,15 +33,17 @@ class MailSource(Protocol):
         """How many mails there are."""
 
     def page(self, after: Cursor) -> tuple[list[ExportedMail], list[Cursor]]:
-        """The next mails behind the cursor (None: the first ones), and the cursor behind each of them. No mails, and
-        one cursor: nothing is among what was looked at, more may come. Neither: the end."""
+        """The mails after the cursor (None: from the beginning), and for each of them the cursor after it.
+
+        ([], [cursor]): this page has no mail to export, go on from that cursor. ([], []): the end.
+        """
 
     def files(self) -> Sequence[tuple[str, bytes]]:
-        """What stands in a zip beside mails and manifest."""
+        """(name, content) of further files for a zip, beside the mails and the manifest."""
 
 
 def of_messages(rows: Sequence[Message]) -> list[ExportedMail]:
-    """Received mail with its places, by one query for all."""
+    """Received messages with their places, which are read by one query for all."""
     places: dict[int, list[MessagePlace]] = {row.pk: [] for row in rows}
     for place in MessagePlace.objects.present().filter(message__in=places).select_related("folder").order_by("pk"):
         places[place.message_id].append(place)

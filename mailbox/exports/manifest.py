@@ -1,4 +1,4 @@
-"""The manifest of an export: a line for each place of a mail that is in the file. Pure."""
+"""The manifest of an export, as CSV and JSON: one line for each place of each exported mail. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from mailbox.csv_text import lines_of
 
 Line = dict[str, Any]
-# `file`: its name in the zip. `offset`: where it begins in an mbox (its "From " line). Without either: the raw store
-# does not have its bytes.
+# `file`: the mail's name in a zip. `offset`: where its "From " line begins in an mbox, in bytes. A mail with neither is
+# missing: the raw store did not have its bytes.
 COLUMNS = (
     *("file", "offset", "account", "folder", "uidvalidity", "uid", "message_id"),
     *("sha256", "size", "internal_date", "complete"),

@@ -1,7 +1,7 @@
-"""One mail as it stands in an mbox file (RFC 4155), quoted as mboxrd. Pure.
+"""Writes one mail as an entry of an mbox file (RFC 4155), quoted as mboxrd. Pure.
 
-Nothing of the mail is changed but the quoting, not even its line ends: whoever takes one ">" off each line that begins
-with ">", more of them, and "From ", has the stored bytes again.
+A ">" is added to each line that begins with "From " or with any number of ">" and "From ". Nothing else is changed, not
+even line endings, so a reader that removes one ">" from each such line gets the stored bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ def entry(raw: bytes, sender: str, at: datetime) -> bytes:
 
 
 def separator(sender: str, at: datetime) -> bytes:
-    """`at`: in UTC, as asctime() writes it, in English wherever we are."""
+    """The "From " line: the sender, or NOBODY for an unusual address, and the time in UTC as asctime() writes it.
+
+    Not by strftime(), whose names of days and months depend on the locale.
+    """
     address = sender if re.fullmatch(r"[!-?A-~]+@[!-~]+", sender) else NOBODY
     utc = at.astimezone(UTC)
     when = f"{_DAYS[utc.weekday()]} {_MONTHS[utc.month - 1]} {utc.day:2} {utc:%H:%M:%S} {utc.year:04}"

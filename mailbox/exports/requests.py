@@ -1,4 +1,4 @@
-"""Asking for an export, and who may have it."""
+"""Starts, lists, reads and deletes exports, and checks who may do so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailbox.storage import raw_store
 
 
 def begin(selection: Selection, form: str, user: User, key: UUID, now: datetime) -> Export:
-    """Have workers make it; the same page sent twice is one export."""
+    """Create an export and queue its writing. `key`: of the form that was sent; sent twice, it makes one export."""
     values = {"form": form, "query": selection.query, "asked_at": now, "moved_at": now}
     with transaction.atomic():
         export, is_new = Export.objects.get_or_create(key=key, user=user, defaults=values)
@@ -29,30 +29,31 @@ def begin(selection: Selection, form: str, user: User, key: UUID, now: datetime)
 
 
 def queue_slice(export_id: int) -> None:
-    """Go on with it, once the present transaction has committed."""
+    """Queue the task that goes on with the export, once the current transaction has committed."""
     queue("mailbox.tasks.export_slice", export_id, group="export")
 
 
 def note(verb: str, export: Export, user: User | None) -> None:
-    """Into the activity. What was searched for stays out of it: it may name a person."""
+    """Write an audit entry. It does not contain the search query, which may name a person."""
     AuditEntry.objects.create(user=user, verb=verb, target=f"export:{export.pk}", detail=export.form)
 
 
 def seen_by(user: User) -> Q:
-    """One's own, and those of others for whoever administers all accounts; a person's for these alone."""
+    """The exports that the user may see: their own exports of searches; all exports for an administrator of all
+    accounts, also those of one person's data."""
     if has_role_everywhere(user, Role.ADMINISTRATOR):
         return Q()
     return Q(user=user, what=Export.What.SEARCH)
 
 
 def may_read(user: User, export: Export) -> bool:
-    """Whether all accounts whose mail is in it are still this person's to read."""
+    """Whether the user may still read all accounts whose mail is in the export."""
     accounts = set(export.accounts)
     return accounts_for(user).filter(pk__in=accounts).count() == len(accounts)
 
 
 def pieces(export: Export) -> Iterator[bytes]:
-    """The file. Raises RawMissing."""
+    """The bytes of the file, piece by piece. Raises RawMissing."""
     parts = ExportPart.objects.filter(export=export).exclude(raw_digest="").order_by("position")
     for digest in list(parts.values_list("raw_digest", flat=True)):
         yield raw_store.map_raw(digest)[0][:]

@@ -1,4 +1,4 @@
-"""Which mail of a search or of a list of messages is meant, as their address says it."""
+"""The mail of a search or of a list of messages, given by the query string of that page's URL."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ COUNTED = 5_000  # mails that a page counts before it says "more than"
 
 
 class SelectionInvalid(ValueError):
-    """str() is a sentence: the address asks for no mail that there can be."""
+    """The query string is no valid search or list; str() is a sentence that says so."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """All conditions hold together. `q`: as typed into the search box; `team`: one of TEAM_FILTERS."""
+    """Conditions that all must hold. `q`: as typed into the search box. `account`, `folder`: pks as text. `team`: one
+    of TEAM_FILTERS. "" means no condition."""
 
     q: str = ""
     account: str = ""
@@ -55,7 +56,7 @@ class Selection:
         return urlencode({name: value for name, value in given.items() if value})
 
     def accounts(self, user: User, role: str = Role.OPERATOR) -> AccountQuerySet:
-        """Those that it can be about: for which the user has this role and whose mail may be read."""
+        """The accounts that the selection covers: those with this role for the user and with reading switched on."""
         seen = accounts_for(user, role)
         if self.account:
             seen = seen.filter(pk=int(self.account))
@@ -65,7 +66,7 @@ class Selection:
         return seen.exclude(pk__in=off) if off else seen
 
     def page(self, user: User, before: ListPosition | None, limit: int, role: str = Role.OPERATOR) -> SearchPage:
-        """Newest first. Rows have the columns of a manifest."""
+        """Up to `limit` messages before the position, newest first, with the columns that a manifest needs."""
         accounts = Account.objects.filter(pk__in=list(self.accounts(user, role).values_list("pk", flat=True)))
         narrowed = self._narrowed(user)
         if self.q:
@@ -102,7 +103,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ExportEstimate:
-    """`is_more`: there are more than `number`, and `size` is that of as many."""
+    """How many mails an export would have and their bytes. `is_more`: there are more; these were counted so far."""
 
     number: int
     size: int
@@ -110,7 +111,7 @@ class ExportEstimate:
 
 
 def estimate(selection: Selection, user: User) -> ExportEstimate:
-    """What it would hold at this moment, counted up to COUNTED."""
+    """Count the mails that an export would have now; the count ends above COUNTED."""
     number = size = 0
     for rows in selection.walk(user):
         number, size = number + len(rows), size + sum(row.size for row in rows)
@@ -121,7 +122,8 @@ def estimate(selection: Selection, user: User) -> ExportEstimate:
 
 @dataclass(frozen=True)
 class SearchSource:
-    """Its mails, newest first; what comes in meanwhile is newer than where it stands, and left out."""
+    """The mails of a selection, newest first. Mail that arrives during the export is newer than the cursor, so it is
+    left out."""
 
     selection: Selection
     user: User

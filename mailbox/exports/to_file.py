@@ -1,4 +1,4 @@
-"""An export written straight into a file, in the foreground: for commands."""
+"""Writes an export directly into a file, in the foreground, for commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class Written:
 
 
 def write(source: MailSource, form: str, path: Path, now: datetime, *, query: str = "") -> Written:
-    """Whole or not at all: it gets its name at the end. Raises OSError."""
+    """Write the export to `path`. It is written as PATH.part and renamed at the end, so it is complete or not there.
+
+    Raises OSError.
+    """
     draft = path.with_name(f"{path.name}.part")
     lines: list[Line] = []
     entries: list[Entry] = []

@@ -1,7 +1,8 @@
-"""Writes an export piece by piece: read outside of any transaction, stored, then told in one short one.
+"""Writes an export piece by piece.
 
-So a worker may be killed at any instruction, or two may be at it: whoever finds that the export has moved on leaves.
-The bytes of a piece that no row came to refer to go with the raw store's sweep.
+A piece is read and stored outside of any transaction; then one short transaction saves its row and the new position.
+So a worker may be killed at any instruction, and two workers may write the same export: a worker that finds that the
+export has moved on stops. The raw store's sweep removes the bytes of a piece whose row was not saved.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from mailbox.models import Export, ExportPart
 from mailbox.storage import disk_budget, out_of_reach, raw_store
 
 logger = logging.getLogger(__name__)
-PIECE_BYTES = 16 * 1024 * 1024  # of mail: what a worker holds in memory, but for a single mail that is larger
+PIECE_BYTES = 16 * 1024 * 1024  # of mail in one piece, so in memory; a larger mail makes a piece alone
 SLICE_SECONDS = 20.0
-STALLED = timedelta(seconds=90)  # without a piece: its worker is gone
-OTHERS_TRY_FOR = timedelta(minutes=10)  # to reach the bytes that this host cannot
+STALLED = timedelta(seconds=90)  # after this time without a new piece the worker counts as gone
+OTHERS_TRY_FOR = timedelta(minutes=10)  # time for other hosts to read bytes that this host cannot
 KEPT = timedelta(days=7)
-MOST = 100_000  # mails: the directory of a zip is made in memory
+MOST = 100_000  # mails of an export: the central directory of a zip is made in memory
 NO_ROOM = gettext_noop(
     "The disk has no more room than PRX_EMAIL_DISK_RESERVE_MB leaves: it goes on by itself when there is."
 )
@@ -42,7 +43,7 @@ NOT_ALLOWED = gettext_noop("Whoever asked for it may no longer.")
 
 @dataclass
 class Piece:
-    """Some mails as bytes of the file. `after`: where the source goes on."""
+    """Some mails as bytes of the file. `after`: the source's cursor behind them. `missing`: how many had no bytes."""
 
     content: bytes = b""
     lines: list[manifest.Line] = field(default_factory=list)
@@ -56,8 +57,11 @@ class Piece:
 
 
 def next_piece(source: MailSource, form: str, after: Cursor, begin: int, *, waits: bool = False) -> Piece:
-    """The next mails as they stand in the file, of which `begin` bytes are there. `waits`: leave what is out of reach
-    for another host, or later; else it counts as missing."""
+    """Read the next mails and make a piece of them. `begin`: bytes of the file so far. `after`: the source's cursor.
+
+    `waits`: end the piece before a mail whose bytes this host cannot reach, so that another host may go on, or this
+    one later. Otherwise such a mail counts as missing.
+    """
     mails, cursors = source.page(after)
     found = Piece(after=after)
     if not mails:
@@ -118,7 +122,8 @@ def last_piece(
     entries: Iterator[zip_pieces.Entry],
     **about: Any,
 ) -> bytes:
-    """What ends the file: of a zip its manifest, what else the source has, and the directory; of an mbox nothing."""
+    """The bytes that end the file: of a zip the manifest, the source's other files and the central directory; of an
+    mbox none. `about`: the arguments of manifest.as_json."""
     if form != Export.Form.ZIP:
         return b""
     said = list(lines)
@@ -133,7 +138,7 @@ def run(
     seconds: float = SLICE_SECONDS,
     now: Callable[[], datetime] = timezone.now,
 ) -> None:
-    """Go on with it for so long: one piece at least."""
+    """Go on with the export for so many seconds, at least by one piece."""
     ends = time.monotonic() + seconds
     if export.total is None and not _counted(export, source, now()):
         return
@@ -162,12 +167,13 @@ def _counted(export: Export, source: MailSource, now: datetime) -> bool:
 
 
 def _others_try(export: Export, now: datetime) -> bool:
-    """The sweep takes up what stands still, on whichever host; what none of them has is missing in the end."""
+    """Whether other hosts still get a chance to read bytes that this one cannot: the sweep queues a stalled export
+    again, on any host. After OTHERS_TRY_FOR without a piece such mail counts as missing."""
     return export.moved_at > now - OTHERS_TRY_FOR
 
 
 def _store_piece(export: Export, piece: Piece, now: datetime) -> bool:
-    """Store the piece and move on; False when there is no room, or another worker is ahead."""
+    """Store the piece and its row; False when the disk has no room or another worker has moved the export on."""
     digest = _stored(export, piece.content)
     if digest is None:
         return False
@@ -181,7 +187,7 @@ def _store_piece(export: Export, piece: Piece, now: datetime) -> bool:
 
 
 def _stored(export: Export, content: bytes) -> str | None:
-    """Its digest, "" of nothing; None when the disk has no room."""
+    """Store the bytes and return their digest ("" for none); None when that failed, and the export waits."""
     if not content:
         return ""
     if disk_budget.is_spent(len(content)):
@@ -225,17 +231,17 @@ def _parts(export: Export, column: str) -> Iterator[list[Any]]:
 
 
 def lines_of(export: Export) -> Iterator[manifest.Line]:
-    """Its manifest."""
+    """The lines of the export's manifest, in order."""
     return (line for lines in _parts(export, "lines") for line in lines)
 
 
 def waits(export: Export, why: str) -> None:
-    """It stands still, and says why; a sweep takes it up again."""
+    """Store why the export cannot go on now; a sweep queues it again."""
     Export.objects.unfinished().filter(pk=export.pk).update(error=why)
 
 
 def fail(export: Export, why: str, now: datetime) -> None:
-    """There will be no such file."""
+    """End the export without a file, and store why."""
     Export.objects.unfinished().filter(pk=export.pk).update(
         error=why, finished_at=now, ends_at=now + KEPT, moved_at=now
     )
@@ -247,5 +253,5 @@ def stalled(what: str, now: datetime) -> list[int]:
 
 
 def remove_over(now: datetime) -> int:
-    """Rows whose time is over; their bytes go with the raw store's sweep."""
+    """Delete expired exports and return how many rows; the raw store's sweep removes their bytes."""
     return Export.objects.over(now).delete()[0]

@@ -1,7 +1,7 @@
-"""A zip file that is written piece by piece: each piece knows only where it begins. Pure.
+"""Writes a zip file piece by piece: a piece needs only the offset at which it begins. Pure.
 
-The last piece is the directory of all; so what is kept between two pieces is a line for each file, and a process that
-dies between them costs one piece.
+The last piece has the central directory. Between two pieces only one entry for each file is kept, and a process that
+dies loses one piece at most.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-FASTEST = 1  # mail is mostly base64, of which more work takes little more away
-_FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)  # what a zip can say
-Entry = list[Any]  # of the directory, as JSON keeps it
+FASTEST = 1  # mail is mostly base64, which higher levels make little smaller
+_FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)  # a zip's range
+Entry = list[Any]  # an entry of the central directory, as JSON values
 
 
 class _Piece(io.BytesIO):
-    """Bytes that lie at `begin` of a larger file, and say so when asked where they are."""
+    """A buffer that lies at offset `begin` of a larger file: tell() and seek() use offsets of that file."""
 
     def __init__(self, begin: int) -> None:
         super().__init__()
@@ -32,16 +32,16 @@ class _Piece(io.BytesIO):
 
 
 def piece(begin: int, files: Iterable[tuple[str, bytes, datetime]]) -> tuple[bytes, list[Entry]]:
-    """The bytes of these files (name, content, time), the first of which lies at `begin`, and their entries."""
+    """The bytes of these files (name, content, time), which begin at offset `begin`, and their directory entries."""
     target = _Piece(begin)
     archive = zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=FASTEST)
     for name, content, at in files:
         archive.writestr(_info(name, at), content, zipfile.ZIP_DEFLATED, FASTEST)
-    return target.getvalue(), [_entry(info) for info in archive.infolist()]  # not closed: that writes a directory
+    return target.getvalue(), [_entry(info) for info in archive.infolist()]  # close() would write a directory here
 
 
 def end(begin: int, entries: Iterable[Entry], files: Sequence[tuple[str, bytes]], at: datetime) -> bytes:
-    """The last piece: these files and the directory of everything."""
+    """The last piece: these files and the central directory of all files."""
     target = _Piece(begin)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=FASTEST) as archive:
         archive.infolist().extend(map(_of_entry, entries))
