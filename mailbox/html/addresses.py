@@ -1,4 +1,4 @@
-"""Addresses in a mail's HTML: what may be a link, and what relative ones stand on. Pure (RFC 3986)."""
+"""URLs in a mail's HTML: which may be links, and the base of relative ones. Pure (RFC 3986)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _BASE_TAG = re.compile(
 
 
 def safe_link(address: str, base: str = "") -> str | None:
-    """A web or mail address, without the spaces and control characters that browsers skip when they read it.
+    """The http, https or mailto URL that this link leads to, or None when it leads to anything else.
 
-    Relative ones by `base`, where the mail states one.
+    Spaces and control characters are removed, as browsers ignore them. Relative URLs are joined to `base`, where the
+    mail states one.
     """
     plain = STRIPPED.sub("", address[:4096])
     if plain.startswith("//"):
@@ -30,7 +31,7 @@ def safe_link(address: str, base: str = "") -> str | None:
 
 
 def base_address(html: str) -> str:
-    """What <base href> says relative addresses stand on, where that is a web address."""
+    """The URL in <base href>, which relative URLs are joined to; "" where there is none of http or https."""
     tag = _BASE_TAG.search(html[:_BASE_WITHIN])
     address = STRIPPED.sub("", tag[1] or tag[2] or tag[3] or "") if tag else ""
     return address if address[:4].lower() == "http" and _LINK.match(address) else ""
@@ -39,5 +40,5 @@ def base_address(html: str) -> str:
 def joined(base: str, address: str) -> str:
     try:
         return urljoin(base, address)
-    except ValueError:  # half of an IPv6 address
+    except ValueError:  # e.g. an IPv6 address without its closing bracket
         return ""

@@ -1,8 +1,8 @@
-"""Keeps text readable where the style sheet or picture behind it is not shown. Pure.
+"""Keeps text readable when the background that the mail meant for it is not shown. Pure.
 
-White text on a dark picture would be white on white. What a colour does not reach is seen from the markup alone, so
-every element's text and background are followed, and a text that is too near its background loses its colour, or is
-given one.
+Style sheets and background pictures are removed, so white text on a dark picture would become white on white. The text
+colour and background of every element are computed from the markup; a text without enough contrast loses its own
+colour or is given another.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _ALPHA = re.compile(
     r"(?:([01]?\.\d{1,9}|[01])|(\d{1,3})%)\s{0,9}+\)",
     re.I,
 )
-_BARE = re.compile(r"\A\s{0,9}([0-9a-f]{3}(?:[0-9a-f]{3})?)\s{0,9}\Z", re.I)  # as HTML's attributes have them, too
-_SEEN_THROUGH = 0.4  # opacity below which the colour behind is what is seen
-_NO_TEXT = 0.15  # and below which text is not
+_BARE = re.compile(r"\A\s{0,9}([0-9a-f]{3}(?:[0-9a-f]{3})?)\s{0,9}\Z", re.I)  # without "#", allowed in attributes
+_SEEN_THROUGH = 0.4  # opacity below which a background counts as transparent
+_NO_TEXT = 0.15  # opacity below which text counts as invisible
 _VOID = frozenset({"area", "br", "col", "hr", "img", "wbr"})
-_LEAST = 1.35  # contrast of text and background (WCAG 2.2, relative luminance): below, nothing can be read
+_LEAST = 1.35  # contrast of text and background (WCAG 2.2, contrast ratio) below which text is unreadable
 _TEXT, _PAGE = "#1c1e21", "#ffffff"
 _LIGHT_TEXT = "#ffffff"
-_OF_OUR_SHEET = {"a": "#0b57d0", "blockquote": "#4a5160"}  # that say no colour of their own: see sanitizer
-_LEAST_OF_OURS = 3.0  # contrast of what the mail has not coloured
-# CSS Color 4, 6.2, on a light page. Outlook writes "windowtext".
+_OF_OUR_SHEET = {"a": "#0b57d0", "blockquote": "#4a5160"}  # our own style sheet's colours: see sanitizer
+_LEAST_OF_OURS = 3.0  # least contrast of elements in these colours
+# System colours (CSS Color 4, 6.2) of a light page. Outlook writes "windowtext".
 _SYSTEM = {
     **dict.fromkeys(("canvas", "window", "field", "buttonhighlight"), "#ffffff"),
     **dict.fromkeys(("canvastext", "windowtext", "fieldtext", "buttontext", "infotext", "menutext"), "#000000"),
@@ -40,13 +40,13 @@ _NONE: Colour = (-1, -1, -1)
 
 
 def colour_of(value: str) -> Colour | None:
-    """The colour in a CSS value or an HTML attribute; None where it names none, or one that is seen through."""
+    """The colour in a CSS value or an HTML attribute; None where it names none, or a nearly transparent one."""
     colour, opacity = _read(value)
     return colour if opacity >= _SEEN_THROUGH else None
 
 
 def _read(value: str) -> tuple[Colour | None, float]:
-    """The colour, and its opacity."""
+    """(colour, opacity from 0 to 1) of a CSS value; the colour is None where it names none."""
     for word in _FUNCTION.findall(value[:300]):
         if word.lower() in ("inherit", "initial", "currentcolor"):
             return None, 1
@@ -65,13 +65,13 @@ def _read(value: str) -> tuple[Colour | None, float]:
 
 
 def _with_commas(function: str) -> str:
-    """`rgb(34 34 34)` as Pillow knows it (CSS Color 4 has blanks for the commas), without an opacity behind a slash."""
+    """`rgb(34 34 34)` (CSS Color 4) as `rgb(34,34,34)`, which Pillow reads. The opacity was cut off before."""
     name, _, values = function.rstrip(")").lower().replace("deg", "").partition("(")
     return f"{name}({','.join(values.replace(',', ' ').split())})"
 
 
 def readable(markup: str, body_style: str = "") -> str:
-    """Ammonia's HTML, with each text far enough from its background to be read. `body_style`: the page's own."""
+    """The markup (Ammonia's output) with enough contrast in each element. `body_style`: the style of the page."""
     if "color" not in markup and "background" not in markup and "color" not in body_style:
         return markup
     page = _declared(body_style)
@@ -96,7 +96,7 @@ def readable(markup: str, body_style: str = "") -> str:
 
 
 def readable_page(style: str) -> str:
-    """The style of the page itself, with a text colour where its background is too near ours."""
+    """The style of the page itself, with another text colour where the contrast is too low."""
     own = _declared(style)
     if own.get("color") == _NONE:
         return readable_page(_but_colour(style))
@@ -108,7 +108,10 @@ def readable_page(style: str) -> str:
 
 
 def _mended(name: str, attributes: str, text: Colour, background: Colour) -> tuple[str, Colour, Colour]:
-    """The attributes of an element within such a text and background, and those that it has."""
+    """The element's attributes, changed where necessary, and the text and background colours that result.
+
+    `text`, `background`: the colours inherited from the elements around it.
+    """
     style = _STYLE.search(attributes)
     own = {
         "background" if each == "bgcolor" else each: colour_of(_BARE.sub(r"#\1", value))
@@ -131,8 +134,11 @@ def _mended(name: str, attributes: str, text: Colour, background: Colour) -> tup
 
 
 def _uncoloured(name: str, attributes: str, text: Colour, background: Colour) -> tuple[str, Colour, Colour]:
-    """A link or a quote that has our sheet's colour: on a background of the mail's that is too near, that of the text
-    around it, else light or dark."""
+    """As _mended, for a link or quote without a colour of its own, which is shown in our style sheet's colour.
+
+    Where that has too little contrast with the mail's background, it gets the colour of the text around it or, if that
+    has too little too, a dark or light one.
+    """
     ours = _rgb(_OF_OUR_SHEET[name])
     if contrast(ours, background) >= _LEAST_OF_OURS:
         return attributes, ours, background
@@ -142,7 +148,7 @@ def _uncoloured(name: str, attributes: str, text: Colour, background: Colour) ->
 
 
 def _declared(style: str) -> dict[str, Colour | None]:
-    """`color` and `background`, where the style says them; _NONE for text that nobody sees."""
+    """The `color` and `background` that the style declares. `color` is _NONE for invisible text."""
     found: dict[str, Colour | None] = {}
     for declaration in style.split(";"):
         name, _, value = declaration.partition(":")
@@ -179,7 +185,7 @@ def _rgb(value: str) -> Colour:
 
 
 def contrast(one: Colour, other: Colour) -> float:
-    """WCAG 2.2's contrast ratio, 1 to 21."""
+    """The contrast ratio of WCAG 2.2, from 1 to 21."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 

@@ -1,12 +1,12 @@
-"""Inline style of mail: what may stay of it. Pure."""
+"""Filters the inline styles of mail: an allow-list of CSS properties and values. Pure."""
 
 from __future__ import annotations
 
 import re
 
 _SIDES = ("", "-top", "-right", "-bottom", "-left")
-# What arranges and colours text and tables. Left out: position, z-index, content, cursor, behavior, transforms,
-# animations, custom properties, anything that loads or covers.
+# Properties that arrange and colour text and tables. Left out: position, z-index, content, cursor, behavior,
+# transforms, animations, custom properties, and everything that can load a resource or cover other parts of the page.
 PROPERTIES = frozenset(
     {f"padding{side}" for side in _SIDES}
     | {f"margin{side}" for side in _SIDES}
@@ -63,7 +63,7 @@ PROPERTIES = frozenset(
 _COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.S)
 _FUNCTION = re.compile(r"(?<![a-z-])([a-z-]++)\s*+\(|\(", re.I)
 _FUNCTIONS = frozenset({"rgb", "rgba", "hsl", "hsla"})
-# No backslash: CSS escapes spell url( without its letters. No braces, angle brackets, semicolons, @.
+# No backslash, as CSS escapes can spell "url(" with other characters. No braces, angle brackets, semicolons, @.
 _VALUE = re.compile(r"[\w\s#%.,()'\"!+/*-]{1,300}")
 _PICTURE = re.compile(
     r"(?<![\w-])(?:url\(\s*+(?:\"[^\"]*+\"|'[^']*+'|[^()\"']*+)\s*+\)"
@@ -76,7 +76,7 @@ _MAX_STYLE = 10_000
 def safe_style(style: str) -> str:
     """The declarations that are allowed by property and by value, as a style attribute; "" when none is left."""
     kept = []
-    # A background's picture goes, which may hold semicolons; its colour stays.
+    # Background pictures are removed before the split, as their URLs may contain semicolons; the colour stays.
     for declaration in _PICTURE.sub(" ", _COMMENT.sub(" ", style[:_MAX_STYLE])).split(";"):
         name, colon, value = declaration.partition(":")
         name, value = name.strip().lower(), value.strip()

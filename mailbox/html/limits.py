@@ -1,7 +1,7 @@
-"""HTML that would cost its parser too much, rewritten flat before it is parsed. Pure.
+"""Rewrites HTML that would cost the parser too much into flat HTML, before it is parsed. Pure.
 
-An HTML5 parser walks its stack of open elements at every tag, and opens unclosed formatting elements again in every
-block: deep or unclosed markup costs the square of its length in time or memory. Mail of that shape is built to hurt.
+An HTML5 parser walks its stack of open elements at every tag and reopens unclosed formatting elements in every block,
+so deep or unclosed markup costs time or memory by the square of its length. Mail like this may be an attack.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from collections import Counter
 
 MAX_DEPTH = 150
-# Below this many tags the square is small; above, the markup is rewritten so that it cannot be.
+# Up to this many tags the quadratic cost is small; longer markup is rewritten.
 _HARMLESS_TAGS = 1000
-# Possessive: what does not close is given up at once, not tried again in every shorter way.
+# Possessive quantifiers: a tag that does not close fails at once, without backtracking.
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
 _VOID = frozenset({"br", "hr", "img", "wbr", "area", "col"})
 # The parser closes these by itself when the next one opens: old mails never close them.
@@ -21,9 +21,9 @@ _SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "tbody", "th
 
 
 def bounded(markup: str, known: frozenset[str], unshown: frozenset[str]) -> str:
-    """`markup` unchanged when it has few tags, else rewritten: only `known` tags, properly nested, not too deep.
+    """`markup` unchanged when it has few tags; else rewritten with `known` tags only, nested properly, to MAX_DEPTH.
 
-    `unshown` elements go with what they hold.
+    `unshown` elements are removed with their content.
     """
     if markup.count("<") <= _HARMLESS_TAGS:
         return markup
@@ -72,7 +72,10 @@ def _rewritten(markup: str, known: frozenset[str], unshown: frozenset[str]) -> s
 def _next_tag(
     markup: str, lowered: str, opening: int, unshown: frozenset[str]
 ) -> tuple[int, tuple[bool, str, str] | None]:
-    """Where to go on after what stands at `opening`, and the tag (closes, name, attributes) if it is one to keep."""
+    """Read the markup at `opening` (a "<"): the position to go on at, and the tag as (closes, name, attributes).
+
+    The tag is None for comments, declarations, `unshown` elements and a bare "<". A bare "<" leaves the position as is.
+    """
     if markup.startswith("<!--", opening):
         return _beyond(markup, "-->", opening + 2), None
     if markup.startswith(("<!", "<?"), opening):
@@ -99,5 +102,5 @@ def _text(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as it may stand in HTML, in an element or a quoted attribute."""
+    """The text escaped for HTML, for an element or a quoted attribute."""
     return html.escape(text, quote=True)

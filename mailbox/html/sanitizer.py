@@ -1,7 +1,7 @@
-"""Untrusted HTML -> a document that loads nothing, runs nothing and looks like the mail. Pure.
+"""Turns untrusted HTML into a document that looks like the mail, loads nothing and runs nothing. Pure.
 
-Three fences stand behind each other: Ammonia (nh3) lets only known tags and attributes through, the filters here let
-only known values through, and FRAME_CSP with its sandbox holds whatever both let slip.
+Three layers of defence: Ammonia (nh3) allows only known tags and attributes, the filters here allow only known values,
+and FRAME_CSP with its sandbox stops what both may have missed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ FRAME_CSP = (
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
-# For the hidden frame that static/js/frame.js measures: it has our origin for that, runs nothing and opens nothing.
+# For the hidden frame whose height static/js/frame.js measures. Measuring needs our origin, so this frame may open no
+# links; like the other it runs no scripts.
 MEASURED_CSP = FRAME_CSP.replace("sandbox allow-popups allow-popups-to-escape-sandbox;", "sandbox allow-same-origin;")
 
-MAX_HTML = 2_000_000  # characters; the rest is cut with a note
-MAX_TAGS = 25_000  # likewise: markup this dense takes a second
+MAX_HTML = 2_000_000  # characters; the rest is cut off, with a note
+MAX_TAGS = 25_000  # likewise; so many tags take a second
 MAX_IMAGE_BYTES = 5_000_000
 MAX_IMAGES_BYTES = 10_000_000  # of all images of a mail together
 
@@ -48,7 +49,7 @@ _UNSHOWN = """
     template textarea title video xml xmp
 """
 TAGS = frozenset((_BLOCKS + _INLINES).split())
-UNSHOWN = frozenset(_UNSHOWN.split())  # these go with all they hold; other unknown tags go and their text stays
+UNSHOWN = frozenset(_UNSHOWN.split())  # removed with their content; of other unknown tags the content stays
 _COMMON = {"align", "bgcolor", "dir", "height", "hidden", "lang", "style", "title", "valign", "width"}
 _ATTRIBUTES = {
     "*": _COMMON,
@@ -66,9 +67,9 @@ _ATTRIBUTES = {
     "ul": {"type"},
 }
 _PROSE = {"alt", "title", "summary", "abbr", "face", "href", "src", "style"}
-_PLAIN_VALUE = re.compile(r"[\w #%.,*+-]{0,100}")  # what bgcolor, width, align and their like may say
+_PLAIN_VALUE = re.compile(r"[\w #%.,*+-]{0,100}")  # allowed values of bgcolor, width, align and similar attributes
 
-# Shown in place of a remote image; the comment in the GIF keeps it apart from a mail's own spacer.
+# Shown in place of a remote image. The comment in the GIF makes it differ from any spacer image of a mail.
 PLACEHOLDER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH+B2Jsb2NrZWQAIfkEAQAAAAAsAAAAAAEAAQAAAgFEADs="
 _RASTER_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -96,9 +97,10 @@ img[src="{PLACEHOLDER}"][width="0"], img[src="{PLACEHOLDER}"][height="0"] {{ dis
 
 @dataclass(frozen=True)
 class SafeHtml:
-    """A complete HTML document for a URL of its own, and how many remote images it does not show.
+    """A complete HTML document, to be served at a URL of its own.
 
-    `remote_addresses` are those of all remote images, shown or not, each once and absolute.
+    `blocked_images`: how many remote images it does not show. `remote_addresses`: the absolute URLs of all remote
+    images, shown or not, each once.
     """
 
     html: str
@@ -109,10 +111,10 @@ class SafeHtml:
 def safe_html(
     html: str, inline: Mapping[str, tuple[str, bytes]], remote: Mapping[str, tuple[str, bytes]] | None = None
 ) -> SafeHtml:
-    """The mail's HTML made harmless, as a standalone document to be served with FRAME_CSP.
+    """The mail's HTML made safe, as a standalone document to be served with FRAME_CSP. The document loads nothing.
 
-    `inline` is mime.message.shown_images(); its raster images take the place of their cid: addresses, and those of
-    `remote` (address -> type and bytes, fetched before) that of their address. The document itself loads nothing.
+    `inline`: mime.message.shown_images(). `remote`: URL -> (content type, bytes) of remote images fetched before. The
+    raster images of both are embedded as data: URLs in place of their cid: or remote URLs.
     """
     html, note = _cut(html)
     background = readable_page(_body_background(html))
@@ -134,8 +136,8 @@ def safe_html(
             "data",
             "file",
             "c",
-        },  # the last two: of pictures that are attached
-        url_relative="pass_through",  # the filter sees them, and lets none through
+        },  # the last two: some mails name attached pictures by a path (file:///..., C:\...)
+        url_relative="pass_through",  # they reach _AttributeFilter, which decides
     )
     return SafeHtml(
         html=_document(readable(body, background) + note, background),
@@ -150,7 +152,7 @@ def _cut_note() -> str:
 
 
 def _cut(html: str) -> tuple[str, str]:
-    """As much of the markup as can be made safe within a second, and the note to set below it."""
+    """The markup cut at MAX_HTML and MAX_TAGS, so that sanitizing takes a second at most, and a note if it was cut."""
     shown = html[:MAX_HTML]
     if shown.count("<") > MAX_TAGS:
         shown = "<".join(shown.split("<", MAX_TAGS)[:-1])
@@ -158,7 +160,7 @@ def _cut(html: str) -> tuple[str, str]:
 
 
 def text_to_html(text: str) -> str:
-    """Plain text as a standalone document for the same frame: escaped, addresses linked, quotes in blockquotes."""
+    """Plain text as a standalone document for the same frame: escaped, with links, quoted lines as blockquotes."""
     shown = text[:MAX_HTML]
     pieces: list[str] = []
     depth = 0
@@ -219,7 +221,7 @@ _BODY_PROPERTIES = {"bgcolor": "background-color: ", "text": "color: ", "style":
 
 
 def _body_background(html: str) -> str:
-    """The page colour of a mail, which Ammonia drops with the body tag: white text on it would be lost."""
+    """The safe styles of the mail's body tag, as Ammonia removes the tag: white text on it would become unreadable."""
     tag = _BODY_TAG.search(html)
     if tag is None:
         return ""
@@ -233,11 +235,11 @@ def _body_background(html: str) -> str:
 
 @dataclass
 class _AttributeFilter:
-    """Called by Ammonia for each attribute that it lets through; None drops it."""
+    """Called by Ammonia for each attribute that it allows; returns the value to keep, or None to remove it."""
 
     inline: Mapping[str, tuple[str, bytes]]
     remote: Mapping[str, tuple[str, bytes]]
-    base: str = ""  # of the mail's relative addresses
+    base: str = ""  # base URL of the mail's relative URLs
     blocked_images: int = 0
     remote_addresses: dict[str, None] = field(default_factory=dict)
     image_bytes: int = 0
@@ -249,7 +251,7 @@ class _AttributeFilter:
         if name == "href":
             return safe_link(value, self.base)
         if name == "src":
-            if tag != "img":  # Ammonia asks about elements too that it drops afterwards
+            if tag != "img":  # Ammonia also calls this for elements that it removes afterwards
                 return None
             return self._source(STRIPPED.sub("", value) if len(value) < 10_000 else value.strip())
         if tag == "a" and name in ("target", "rel"):
@@ -263,10 +265,10 @@ class _AttributeFilter:
             return self._data_image(address)
         if not _REMOTE.match(address):
             if (shown := self._attached(unquote(address))) or not self.base or SCHEME.match(address):
-                return shown  # some senders leave out the cid: before the name of a picture
+                return shown  # some senders leave out "cid:" before the name of an attached picture
             address = joined(self.base, address)
         absolute = (f"https:{address}" if address[:1] in ("/", "\\") else address).replace("\\", "/")
-        if shown := self._once(absolute, self.inline):  # a part that has this Content-Location (RFC 2557)
+        if shown := self._once(absolute, self.inline):  # a MIME part with this Content-Location (RFC 2557)
             return shown
         self.remote_addresses[absolute] = None
         shown = self._once(absolute, self.remote)
@@ -275,7 +277,7 @@ class _AttributeFilter:
         return shown or PLACEHOLDER
 
     def _attached(self, name: str) -> str | None:
-        """A picture of the mail by its content id or file name: in brackets, with a path, or in other letters, too."""
+        """An attached picture by its Content-ID or file name, also in brackets, with a path, or in another case."""
         bare = name.strip("<>\"' ")
         file = re.split(r"[/\\]", bare.partition("?")[0])[-1]
         for each in dict.fromkeys((name, bare, file, file.partition("@")[0])):
@@ -289,7 +291,7 @@ class _AttributeFilter:
         return {name.lower(): name for name in reversed(list(self.inline))}
 
     def _once(self, name: str, images: Mapping[str, tuple[str, bytes]]) -> str | None:
-        """The image of this content id or address as data:, encoded once however often it is shown."""
+        """The image with this Content-ID or URL as a data: URL; encoded once, however often it is shown."""
         if name in self._shown:
             return self._shown[name]
         content_type, octets = images.get(name, ("", b""))
@@ -309,7 +311,7 @@ class _AttributeFilter:
         return self._as_data(stated[1].lower(), octets)
 
     def _as_data(self, content_type: str, octets: bytes) -> str | None:
-        """The image as a data: address when it is what it says and the mail's share of memory is not used up."""
+        """The image as a data: URL; None when its bytes do not fit its type, or a size limit is exceeded."""
         content_type = "image/jpeg" if content_type in ("image/jpg", "image/pjpeg") else content_type
         if not octets.startswith(_RASTER_SIGNATURES.get(content_type, ())):
             return None
