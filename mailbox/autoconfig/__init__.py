@@ -1,6 +1,5 @@
-"""Finds the mail servers of an address: known providers, the domain's autoconfiguration, DNS, usual names.
+"""Finds the mail servers of an e-mail address: built-in providers, the domain's autoconfiguration, DNS, usual names.
 
-Way in: `lookup.run` (by a worker, for a SettingsLookup row). The only package that knows dnspython.
-
-RFC 6186 and 8314 (SRV records), Mozilla's autoconfiguration format.
+Ways in: `lookup.ask` (creates a SettingsLookup row) and `lookup.run` (a worker does the look-up). This is the only
+package that imports dnspython. RFC 6186 and 8314 (SRV records); Mozilla's autoconfiguration format.
 """

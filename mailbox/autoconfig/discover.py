@@ -1,7 +1,7 @@
-"""An e-mail address -> the servers of its domain: asked of the domain itself, in the order of `SettingsSource`.
+"""Finds the mail servers of an e-mail address by asking its domain, in the order of `SettingsSource`.
 
-Whoever holds the domain is a stranger, so everything has a bound: https only, public addresses only, sizes, deadlines
-of each question and of the whole. Nobody is signed in to, and no secret is known here.
+The domain's answers are untrusted, so everything is limited: only https, only public addresses, limited sizes, a
+deadline for each request and for the whole look-up. No sign-in is made, and no secret is used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mailbox.safe_http import FetchRefused, Network
 MAX_DOCUMENT = 100_000
 HTTP_SECONDS = 6.0
 ALL_SECONDS = 40.0
-MAX_FLAWED = 4  # of one kind in one place: each may be a name that takes long to be not found
+MAX_FLAWED = 4  # unusable servers to check of one kind in one source, since a name that fails to resolve may take long
 WANTED = safe_http.OutgoingRequest(
     accept="text/xml, application/xml",
     user_agent="PRX-Email autoconfig",
@@ -46,7 +46,7 @@ WANTED = safe_http.OutgoingRequest(
 
 @dataclass(frozen=True)
 class NetworkAccess:
-    """How the outside is reached. Tests name their own network, resolver and ports."""
+    """The network, resolver, ports and clock to use. Tests pass their own."""
 
     network: Network = field(default_factory=lambda: Network(seconds=HTTP_SECONDS))
     dns: Dns = field(default_factory=Dns)
@@ -56,7 +56,10 @@ class NetworkAccess:
 
 
 def discover(email: str, reach: NetworkAccess | None = None) -> Discovery:
-    """Look until both servers are found, every source was asked, or the time is over. Raises nothing expected."""
+    """Ask the sources until both servers are found, all sources were asked, or the time is over.
+
+    Failures are steps of the result, not exceptions.
+    """
     reach = reach or NetworkAccess()
     domain = domain_of(email)
     if domain is None:
@@ -92,7 +95,8 @@ def _by_autoconfig(found: Discovery, email: str, domain: str, reach: NetworkAcce
 
 
 # --- SRV --------------------------------------------------------------------------------------------------------
-# RFC 8314 prefers implicit TLS. _imap names servers that begin in clear: only to say so when there is no other.
+# RFC 8314 prefers implicit TLS. Servers of _imap begin in clear and are never used; it is asked only when _imaps names
+# none, so that the result can say why the server is refused.
 _SERVICES = (
     ("imap", "_imaps._tcp", "tls"),
     ("imap", "_imap._tcp", "starttls"),
@@ -141,7 +145,8 @@ def _candidates(domain: str) -> Iterator[Candidate]:
 
 
 def _by_guess(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> None:
-    """All at once, as most names are not there and each wait would add up; the order decides among those that are."""
+    """Try the usual host names all at once, as most do not exist and the waits would add up. The first in the order of
+    _candidates that answers is used."""
     candidates = [each for each in _candidates(domain) if found.lacks(each.kind)]
     with ThreadPoolExecutor(len(candidates)) as pool:
         results = list(pool.map(lambda each: _answers(each, reach), candidates))
@@ -158,7 +163,7 @@ def _by_guess(found: Discovery, email: str, domain: str, reach: NetworkAccess) -
 
 
 def _answers(candidate: Candidate, reach: NetworkAccess) -> str:
-    """ "" when it is there, else why not."""
+    """ "" when the server answers as it should, else the reason."""
     try:
         probe(candidate, reach.network, reach.port_of)
     except FetchRefused as error:
@@ -166,11 +171,11 @@ def _answers(candidate: Candidate, reach: NetworkAccess) -> str:
     return ""
 
 
-# --- What is taken ----------------------------------------------------------------------------------------------
+# --- Choice among the named servers -----------------------------------------------------------------------------
 def take(
     found: Discovery, source: SettingsSource, where: str, servers: Sequence[ServerSettings], reach: NetworkAccess
 ) -> None:
-    """Keep the first server of each kind that our rules take; say of the others why not."""
+    """Keep the first usable server of each kind; where none is, add a step with the reason for each that was named."""
     if not servers:
         found.steps.append(LookupStep(source, where, LookupOutcome.NOTHING))
     for kind in ("imap", "smtp"):
@@ -192,7 +197,10 @@ def take(
 
 
 def _flaw_of_host(server: ServerSettings, network: Network) -> ServerRefusal | None:
-    """A stranger's document must not lead an administrator, and then our workers, into the network we stand in."""
+    """NOT_PUBLIC when the host does not resolve, or not only to public addresses; else None.
+
+    An untrusted document must not make workers connect to hosts of the site's own network.
+    """
     try:
         safe_http.chosen(server.host, server.port, network)
     except FetchRefused:

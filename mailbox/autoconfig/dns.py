@@ -1,4 +1,4 @@
-"""DNS for the look-up of settings: SRV (RFC 2782, 6186, 8314) and MX. The only user of dnspython."""
+"""DNS queries for the look-up of settings: SRV (RFC 2782, 6186, 8314) and MX. The only module with dnspython."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dns.rdtypes.IN.SRV import SRV
 
 from mailbox import network
 
-SECONDS = 4.0  # for one question, tries and all
+SECONDS = 4.0  # for one query, including retries
 MAX_ANSWERS = 20
 
 
 class DnsFailed(Exception):
-    """No answer, rather than the answer that there is nothing; str() is a sentence."""
+    """No usable answer came (other than the answer that there is no such record); str() is a sentence."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Target:
 
 
 class Dns:
-    """Questions to this machine's resolver. Tests name another one."""
+    """Queries this machine's resolver. Tests pass another one."""
 
     def __init__(self, resolver: dns.resolver.Resolver | None = None, seconds: float = SECONDS) -> None:
         self._given, self._seconds = resolver, seconds
@@ -39,14 +39,15 @@ class Dns:
         return self._given or dns.resolver.Resolver()
 
     def srv(self, name: str) -> list[Target]:
-        """Where the service is, the best first; [] also when it is said not to be there ("."); raises DnsFailed."""
+        """The service's targets, best first; [] also for the target ".", which means no such service. Raises
+        DnsFailed."""
         answers = (each for each in self._ask(name, "SRV") if isinstance(each, SRV))
         found = [each for each in answers if each.target != dns.name.root]
         found.sort(key=lambda each: (each.priority, -each.weight))
         return [Target(_text(each.target), int(each.port)) for each in found]
 
     def mx(self, domain: str) -> list[str]:
-        """The hosts that receive the domain's mail, the best first; raises DnsFailed."""
+        """The hosts that receive the domain's mail, best first. Raises DnsFailed."""
         answers = (each for each in self._ask(domain, "MX") if isinstance(each, MX))
         found = [each for each in answers if each.exchange != dns.name.root]
         return [_text(each.exchange) for each in sorted(found, key=lambda each: int(each.preference))]

@@ -1,4 +1,4 @@
-"""Look-ups of mail settings: asked for by a person, so often at most; done once by a worker; forgotten after a day."""
+"""Look-ups of mail settings: a person asks (with a limit), a worker does each once, and the rows go after a day."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from mailbox.autoconfig.discover import NetworkAccess
 
 logger = logging.getLogger(__name__)
-MOST, WITHIN = 20, timedelta(minutes=10)  # of one person
+MOST, WITHIN = 20, timedelta(minutes=10)  # each person may start MOST look-ups WITHIN this time
 SAME_WITHIN = timedelta(minutes=1)
 KEPT = timedelta(days=1)
 
 
 class TooManyLookups(Exception):
-    """This person has asked for as many as one may."""
+    """This person has started MOST look-ups within WITHIN."""
 
 
 def ask(user_id: int, email: str, *, now: datetime) -> tuple[SettingsLookup, bool]:
-    """Write down what is wanted; and whether a worker must be told. Raises TooManyLookups.
+    """Create the look-up's row. Returns it, and whether a worker must be queued. Raises TooManyLookups.
 
-    A second click finds the row of the first. A provider's own domain needs nobody to be asked.
+    A second click finds the row of the first. The domain of a built-in provider is answered at once, without a worker.
     """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user_id)  # two requests at once would each count one too few
+        User.objects.select_for_update().get(pk=user_id)  # else two concurrent requests would not count each other
         asked = SettingsLookup.objects.filter(asked_by=user_id)
         running = asked.filter(email=email, finished_at=None, asked_at__gt=now - SAME_WITHIN).first()
         if running is not None:
@@ -64,7 +64,7 @@ def _known(email: str) -> Discovery | None:
 
 
 def reach() -> NetworkAccess:
-    """The outside as these settings let it be reached."""
+    """The network access that the settings allow: private addresses only with LOOKUP_ALLOW_PRIVATE."""
     from mailbox.autoconfig.discover import HTTP_SECONDS, NetworkAccess
 
     allowed = (lambda _address: True) if settings.LOOKUP_ALLOW_PRIVATE else is_public
@@ -72,13 +72,13 @@ def reach() -> NetworkAccess:
 
 
 def run(pk: int, through: NetworkAccess | None = None) -> None:
-    """Do a look-up once and keep what came out. No transaction is open across a socket."""
+    """Do the look-up, once, and store its result. No transaction is open during network access."""
     row = SettingsLookup.objects.filter(pk=pk, started_at=None)
     email = row.values_list("email", flat=True).first()
     if email is None or not row.update(started_at=timezone.now()):
-        return  # forgotten, or the task came twice
+        return  # the row was deleted, or the task ran before
     try:
-        from mailbox.autoconfig import discover  # here: 7 MB of DNS that no other process needs
+        from mailbox.autoconfig import discover  # imported here: dnspython takes 7 MB, which few processes need
 
         found = discover.discover(email, through or reach())
     except Exception:

@@ -1,7 +1,7 @@
-"""Mozilla's autoconfiguration document (config-v1.1.xml) -> the servers it names. Pure; written by a stranger.
+"""Reads the servers from Mozilla's autoconfiguration document (config-v1.1.xml), which is untrusted. Pure.
 
-A document type is refused before anything of it is read: without one there are no entities to expand, nor anything
-outside to ask for. Its size is bounded by whoever fetched it.
+A document type declaration is refused: without one there are no entities to expand and no external resources to load.
+The caller limits the document's size.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _KINDS = {("incomingServer", "imap"): "imap", ("outgoingServer", "smtp"): "smtp"
 
 
 class ConfigInvalid(Exception):
-    """The document is none, or is meant to harm; str() says so in a sentence."""
+    """The document is not a valid configuration, or breaks a limit; str() is a sentence."""
 
 
 @dataclass
 class _ServerElement:
-    """A server while its elements are read."""
+    """A server element that is being read."""
 
     kind: str
     texts: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class _Reader:
 
 
 def read(document: bytes, email: str) -> list[ServerSettings]:
-    """The IMAP and SMTP servers in their order, whatever their security; raises NotUnderstood."""
+    """The IMAP and SMTP servers in the document's order, whatever their security. Raises ConfigInvalid."""
     reader = _Reader()
     parser = expat.ParserCreate()
     parser.buffer_text = True

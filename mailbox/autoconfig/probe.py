@@ -1,7 +1,7 @@
-"""Whether a mail server answers under a usual name: TLS with a certificate that is verified, and its greeting.
+"""Tests whether a mail server answers at a host name: TLS with a verified certificate, and its greeting.
 
-No user name, no secret, no question beyond what TLS needs (EHLO and STARTTLS on a submission port, RFC 3207). The host
-is judged and connected to as resolved, as in outside.py.
+It sends no user name, no secret, and only the commands that TLS needs (EHLO and STARTTLS on a submission port, RFC
+3207). The host is resolved once: the address that was checked is the one connected to, as in mailbox.safe_http.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from django.conf import settings
 from mailbox import safe_http
 from mailbox.safe_http import ConnectionDeadline, FetchRefused, Network
 
-SECONDS = 5.0  # for one server, whatever it does
+SECONDS = 5.0  # for the whole test of one server
 MAX_BYTES = 16_384
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A server that may be there; `security` is "tls" or "starttls"."""
+    """A server to test. `kind`: "imap" or "smtp"; `security`: "tls" or "starttls"."""
 
     kind: str
     host: str
@@ -32,7 +32,7 @@ class Candidate:
 
 
 class _LineReader:
-    """Reads lines from a connection; a server that sends without end is refused."""
+    """Reads lines from a connection; raises FetchRefused after MAX_BYTES or at the connection's end."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.unread, self.left = connection, b"", MAX_BYTES
@@ -50,7 +50,7 @@ class _LineReader:
         return line.decode("ascii", "replace").strip()
 
     def reply(self, code: str) -> list[str]:
-        """The lines of an SMTP reply; raises FetchRefused when it has another code."""
+        """The texts of an SMTP reply's lines. Raises FetchRefused when the reply has another code."""
         lines = [self.read()]
         while lines[-1][3:4] == "-":
             lines.append(self.read())
@@ -60,7 +60,8 @@ class _LineReader:
 
 
 def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int], seconds: float = SECONDS) -> None:
-    """Return when the server is there and its certificate is good for its name; raises FetchRefused with words."""
+    """Return when the server answers and its certificate is valid for its name; else raise FetchRefused, whose str()
+    is a sentence."""
     target = safe_http.chosen(candidate.host, port_of(candidate.port), network)
     watch, connection = ConnectionDeadline(seconds), None
     try:
@@ -100,7 +101,7 @@ def _until_starttls(connection: socket.socket) -> None:
         raise FetchRefused("The server does not offer STARTTLS.")
     connection.sendall(b"STARTTLS\r\n")
     line.reply("220")
-    if line.unread:  # in clear behind the 220: somebody else's (CVE-2011-0411)
+    if line.unread:  # text in clear after the 220 may have been injected by an attacker (CVE-2011-0411)
         raise FetchRefused("The server sent more than its answer to STARTTLS.")
 
 

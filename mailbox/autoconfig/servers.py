@@ -1,4 +1,4 @@
-"""What is found of a domain's mail servers, as plain data, and what is known of providers by heart. No I/O."""
+"""The result of a look-up of mail servers, as plain data, and the domains of built-in providers. No I/O."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ MAX_USER = 320
 
 
 class SettingsSource(StrEnum):
-    """Where settings were looked for, in the order in which they are believed."""
+    """Where settings are looked for, in this order: an earlier source is preferred."""
 
-    PRESET = "preset"  # the domain is a provider's own
+    PRESET = "preset"  # the domain is one of a built-in provider
     AUTOCONFIG = "autoconfig"  # Mozilla's autoconfiguration, published by the domain itself
     SRV = "srv"  # RFC 6186 and RFC 8314
-    MX = "mx"  # the domain's mail is received by a provider that is known
-    GUESS = "guess"  # a usual name, where a server with a good certificate answered
+    MX = "mx"  # a built-in provider receives the domain's mail
+    GUESS = "guess"  # a usual host name, where a server with a valid certificate answered
 
 
 class LookupOutcome(StrEnum):
     FOUND = "found"
     NOTHING = "nothing"
-    UNUSABLE = "unusable"  # a server is named, and our rules do not take it
-    FAILED = "failed"  # whoever was asked did not answer, or made no sense
+    UNUSABLE = "unusable"  # a server is named but refused (ServerRefusal)
+    FAILED = "failed"  # no answer, or none that could be read
     SKIPPED = "skipped"  # the time for the whole look-up was over
 
 
 class ServerRefusal(StrEnum):
-    """Why a server that is named is not taken."""
+    """Why a server that a source names is refused."""
 
-    PLAIN = "plain"  # it is offered without TLS
-    STARTTLS = "starttls"  # IMAP that begins in clear
+    PLAIN = "plain"  # without TLS
+    STARTTLS = "starttls"  # IMAP with STARTTLS: it begins in clear
     NOT_PUBLIC = "not_public"
-    NONSENSE = "nonsense"  # no host name, or no port
+    NONSENSE = "nonsense"  # no valid host name or port
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """A server that somebody names. `security`: "tls", "starttls" or "plain"; `auth`: "password" or "oauth"."""
+    """A server that a source names. `security`: "tls", "starttls" or "plain"; `auth`: "password" or "oauth"."""
 
     kind: str  # "imap" or "smtp"
     host: str
@@ -53,7 +53,7 @@ class ServerSettings:
     auth: str = "password"
 
     def flaw(self) -> ServerRefusal | None:
-        """Why an account cannot have it: IMAP is TLS from the first byte, SMTP is TLS or STARTTLS."""
+        """Why an account cannot use it, or None. IMAP must use implicit TLS, SMTP implicit TLS or STARTTLS."""
         if not self.host or len(self.host) > 253 or host_problem(self.host) or not 1 <= self.port <= 65535:
             return ServerRefusal.NONSENSE
         if self.security == "plain":
@@ -63,7 +63,7 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class LookupStep:
-    """One place that was asked. `where` names it; `said` are words of servers, or ours where no server spoke."""
+    """One query of a look-up. `where`: the name or URL that was asked; `said`: the server's words, or ours."""
 
     source: SettingsSource
     where: str
@@ -75,7 +75,7 @@ class LookupStep:
 
 @dataclass
 class Discovery:
-    """All that came out. A server is kept with the source that named it first; `preset` is a Preset's key or ""."""
+    """The result of a look-up. `sources`: the source of each server, by kind; `preset`: a Preset's key, or ""."""
 
     imap: ServerSettings | None = None
     smtp: ServerSettings | None = None
@@ -91,7 +91,7 @@ class Discovery:
         return (self.imap if kind == "imap" else self.smtp) is None
 
     def step_of(self, kind: str) -> LookupStep | None:
-        """Where the server that was taken comes from."""
+        """The step that found the server of this kind."""
         fits = (each for each in self.steps if each.outcome == LookupOutcome.FOUND and each.kind in ("", kind))
         return next((each for each in fits if each.source == self.sources.get(kind)), None)
 
@@ -111,7 +111,7 @@ def servers_of(preset: Preset, email: str) -> list[ServerSettings]:
 
 
 def of_preset(preset: Preset, email: str, source: SettingsSource, where: str) -> Discovery:
-    """Everything, from a provider that is known."""
+    """The complete result for a built-in provider."""
     found = Discovery(preset=preset.key)
     take_preset(found, preset, email, source, where)
     return found
@@ -125,7 +125,7 @@ def take_preset(found: Discovery, preset: Preset, email: str, source: SettingsSo
     found.steps.append(LookupStep(source, where, LookupOutcome.FOUND, preset.name))
 
 
-# A country's ending. Providers hold their name under these; what is not theirs is left out below.
+# Top-level domains of countries. Providers hold their name under these; names that are not theirs are excluded below.
 _COUNTRY = r"(?:com|[a-z]{2}|com?\.[a-z]{2})"
 _DOMAINS: tuple[tuple[str, str], ...] = (
     ("gmail", r"gmail\.com|googlemail\.com"),
@@ -134,11 +134,11 @@ _DOMAINS: tuple[tuple[str, str], ...] = (
         rf"(?:outlook|hotmail)\.{_COUNTRY}|live\.(?:com|co\.uk|com\.\w\w|at|be|ca|de|dk|fr|ie|it|nl|no|se)|msn\.com"
         r"|office365\.com|[a-z0-9-]+\.onmicrosoft\.com",
     ),
-    ("yahoo", rf"(?!yahoo\.co\.jp$)yahoo\.{_COUNTRY}|ymail\.com|rocketmail\.com"),  # Japan's is another company
+    ("yahoo", rf"(?!yahoo\.co\.jp$)yahoo\.{_COUNTRY}|ymail\.com|rocketmail\.com"),  # yahoo.co.jp is another company
     ("fastmail", rf"fastmail\.(?:{_COUNTRY}|net|org)"),
     ("protonmail", r"proton\.me|protonmail\.(?:com|ch)|pm\.me"),
 )
-# Who receives a domain's mail (its MX), by the end of that host's name.
+# Providers by the end of the MX host's name.
 _RECEIVERS = (
     ("gmail", ("google.com", "googlemail.com")),
     ("outlook", ("mail.protection.outlook.com", "olc.protection.outlook.com", "mx.microsoft")),
@@ -153,14 +153,14 @@ def _preset(key: str) -> Preset:
 
 
 def preset_of_domain(domain: str) -> Preset | None:
-    """The provider whose own domain this is."""
+    """The built-in provider that owns this domain, or None."""
     found = (key for key, pattern in _DOMAINS if re.fullmatch(pattern, domain.lower(), re.ASCII))
     key = next(found, None)
     return _preset(key) if key else None
 
 
 def preset_of_receiver(host: str) -> Preset | None:
-    """The provider that receives mail at this host."""
+    """The built-in provider that this MX host belongs to, or None."""
     name = host.lower().rstrip(".")
     for key, ends in _RECEIVERS:
         if any(name == end or name.endswith(f".{end}") for end in ends):
@@ -169,7 +169,7 @@ def preset_of_receiver(host: str) -> Preset | None:
 
 
 def domain_of(email: str) -> str | None:
-    """The domain as DNS has it (A-labels), or None when it is no name that could be looked up."""
+    """The domain in ASCII, with A-labels (RFC 5890), or None when it is no valid domain name."""
     _local, _, domain = email.rpartition("@")
     try:
         name = domain.rstrip(".").encode("idna").decode("ascii").lower()
@@ -185,22 +185,22 @@ def tidy_host(host: str) -> str:
 
 
 def tidy_user(user: str, email: str) -> str:
-    """The user name, or the address where what is named cannot be one."""
+    """The user name; the e-mail address where the given one is empty, too long or not printable."""
     user = user.strip()
     return user if 0 < len(user) <= MAX_USER and user.isprintable() else email
 
 
 def best(servers: Sequence[ServerSettings]) -> ServerSettings | None:
-    """The first that our rules take."""
+    """The first server without a flaw, or None."""
     return next((each for each in servers if each.flaw() is None), None)
 
 
-# --- As it is kept ----------------------------------------------------------------------------------------------
+# --- Stored form ------------------------------------------------------------------------------------------------
 MAX_TEXT = 400
 
 
 def to_json(found: Discovery) -> dict[str, Any]:
-    """For a column of a row: texts that strangers wrote are cut, and hold nothing a database refuses."""
+    """The result for a JSON column. Untrusted texts are cut, and characters that a database may refuse replaced."""
     return {
         "imap": _clean(asdict(found.imap)) if found.imap else None,
         "smtp": _clean(asdict(found.smtp)) if found.smtp else None,
