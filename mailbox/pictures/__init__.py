@@ -1,4 +1,5 @@
-"""Remote images of a mail, shown from our own copy, and previews of attachments.
+"""Remote images of a mail, shown from a copy on this site, and previews of attachments.
 
-Way in: `remote_images.fetch_images`, `previews.make`. Both run on a worker; the browser loads nothing from elsewhere.
+Ways in: `remote_images.ask` and `previews.ask` (for a page), `remote_images.fetch_images` and `previews.make` (on a
+worker). The browser loads nothing from other sites.
 """

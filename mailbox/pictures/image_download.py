@@ -1,6 +1,6 @@
-"""One remote image over HTTP, for a person who asked for it: what outside.get brings, if it is a raster image.
+"""Downloads one remote image that a person asked for, by mailbox.safe_http.
 
-The only place that follows an address from a mail. Nothing but a raster image of sane dimensions is accepted.
+No other module requests a URL from a mail. Only raster images within MAX_BYTES and MAX_PIXELS are accepted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mailbox.safe_http import OUTSIDE, Network, is_public
 from mailbox.safe_http import FetchRefused as ImageRefused
 
 __all__ = ["OUTSIDE", "FetchedImage", "ImageRefused", "Network", "checked_type", "fetch", "is_public"]
-USER_AGENT = "Mozilla/5.0 (compatible; PRX-Email image proxy)"  # the same for everyone: it tells nothing of the reader
+USER_AGENT = "Mozilla/5.0 (compatible; PRX-Email image proxy)"  # the same for all, so it says nothing about the reader
 MAX_BYTES = 2_000_000
 MAX_PIXELS = 25_000_000
 TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
@@ -31,19 +31,21 @@ class FetchedImage:
 
 
 def fetch(address: str, network: Network = OUTSIDE) -> FetchedImage:
-    """The image at an http or https address; raises ImageRefused. Takes at most `network.seconds` and a lookup."""
+    """Download the image at an http or https URL. Takes at most `network.seconds` and a DNS query. Raises
+    ImageRefused."""
     content = safe_http.get(address, WANTED, network)
     return FetchedImage(checked_type(content), content)
 
 
 def checked_type(content: bytes) -> str:
-    """The image's type by its bytes, whatever the server calls it; raises ImageRefused. Reads its head only."""
+    """The image's content type by its bytes, not by the server's header. Only its header is decoded. Raises
+    ImageRefused."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=tuple(TYPES)) as image:
                 width, height, kind = *image.size, image.format or ""
-    except Exception as error:  # Pillow raises nearly everything for a broken file
+    except Exception as error:  # Pillow raises many kinds of exceptions for a broken file
         raise ImageRefused(gettext_noop("This is no PNG, JPEG, GIF or WebP image.")) from error
     if width * height > MAX_PIXELS:
         raise ImageRefused(gettext_noop("The image has too many pixels."))

@@ -1,7 +1,7 @@
-"""Pictures of attachments: asked for by a page, made once by a worker in a process of its own, kept by content.
+"""Previews of attachments: a page asks for them, a worker makes each once, in a child process.
 
-Two attachments with the same bytes share a picture. What hostile files do, they do to that process: it has its own
-limits of memory, time and pixels, and all that comes of it is "no preview".
+They are stored by the attachment's digest, so attachments with the same bytes share one. The child process has limits
+of memory, time and pixels, so that a malicious file can only make itself have no preview.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ MAX_BYTES = 30_000_000  # of the attachment
 MAX_PICTURE_BYTES = 5_000_000
 SECONDS = 20
 KEPT = timedelta(days=30)
-CLAIM = timedelta(minutes=2)  # whoever claimed it longer ago was killed
+CLAIM = timedelta(minutes=2)  # after this time the worker that claimed a preview counts as killed
 TYPES = frozenset(
     {"application/pdf", "image/bmp", "image/gif", "image/jpeg", "image/jpg", "image/png", "image/tiff", "image/webp"}
 )
 
 
 class PreviewSource(Protocol):
-    """A row of attachments, received or written."""
+    """A row of a received attachment or of one to be sent."""
 
     digest: str
     position: int
@@ -50,7 +50,7 @@ class PreviewImages:
 
 
 class NoPreview(Exception):
-    """str() says why, in a sentence for the page."""
+    """There is no preview; str() is a sentence for the page that says why."""
 
 
 def plain_type(content_type: str) -> str:
@@ -62,14 +62,14 @@ def is_drawable(file: PreviewSource) -> bool:
 
 
 def known(files: Iterable[PreviewSource]) -> Mapping[str, Preview]:
-    """What is known of the pictures of these files, by digest; one query."""
+    """The Preview rows of these files, by digest. One query."""
     return Preview.objects.in_bulk([file.digest for file in files if is_drawable(file)])
 
 
 def ask(file: PreviewSource, source: str, *, now: datetime) -> bool:
-    """Write down that the picture is wanted; say whether a worker must be told. `source` is the mail's raw digest.
+    """Create the preview's row; return whether a task must be queued. `source`: the mail's raw digest.
 
-    A picture that was asked for long ago and never made is asked for again, by one of all who ask at once.
+    A preview that is still waiting after CLAIM is queued again; of several concurrent requests only one does that.
     """
     values = {"source": source, "position": file.position, "content_type": plain_type(file.content_type)}
     _, is_new = Preview.objects.get_or_create(digest=file.digest, defaults=values | {"asked_at": now})
@@ -80,7 +80,10 @@ def ask(file: PreviewSource, source: str, *, now: datetime) -> bool:
 
 
 def make(digest: str, *, now: datetime | None = None) -> None:
-    """Make the picture that is waiting, once. Every end of it is written down; a lost claim is nobody's harm."""
+    """Make the waiting preview, once, and store it or the reason why there is none.
+
+    If another worker took over the claim, this one's result is dropped.
+    """
     now = now or timezone.now()
     free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM)
     waiting = Preview.objects.filter(pk=digest, state=Preview.State.WAITING)
@@ -89,7 +92,7 @@ def make(digest: str, *, now: datetime | None = None) -> None:
     row = Preview.objects.get(pk=digest)
     try:
         pictures = draw(_content(row), row.content_type)
-    except raw_store.RawOutOfReach as missing:  # asked for again by the sweep, perhaps of another host
+    except raw_store.RawOutOfReach as missing:  # the sweep queues it again, perhaps for another host
         out_of_reach.note(missing.segment)
         waiting.filter(claimed_at=now).update(claimed_at=None)
         return
@@ -117,9 +120,9 @@ def _content(row: Preview) -> bytes:
 
 
 def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> PreviewImages:
-    """Draw it in a process of its own; raises NoPreview for whatever that process comes to."""
+    """Draw the file in a child process. Raises NoPreview however that process fails."""
     try:
-        # A list, no shell; the type is one of TYPES. No environment: the child is to know none of our secrets.
+        # A list of arguments, no shell; the type is one of TYPES. No inherited environment, which has secrets.
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "mailbox.pictures.render", content_type],
             input=content,
@@ -142,11 +145,11 @@ def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> Prev
 
 
 def picture(row: Preview, *, small: bool) -> bytes:
-    """The picture of a row that is ready (WebP); raises raw_store.RawMissing."""
+    """The small or large picture (WebP) of a row that is READY. Raises raw_store.RawMissing."""
     both = raw_store.open_raw(row.raw_digest)
     return both[: row.small_length] if small else both[row.small_length :]
 
 
 def forget_old(now: datetime) -> int:
-    """Remove pictures that were asked for long ago: they are made again when somebody looks."""
+    """Delete previews that were asked for before KEPT; they are made again on request. Returns how many rows."""
     return Preview.objects.filter(asked_at__lt=now - KEPT).delete()[0]

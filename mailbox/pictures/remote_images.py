@@ -1,6 +1,7 @@
-"""The remote images of a message that a person asked for: fetched once by a worker, kept a while, shown from here.
+"""Remote images of a message: when a person asks, a worker fetches them once; the site keeps and shows a copy.
 
-The sender learns that the mail was read (that is why somebody must ask), but not by whom, from where, or how often.
+The sender learns from the request that the mail was read, so a person must ask for it; but not who read it, from where
+or how often.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ MAX_IMAGES = 60  # of one message
 MAX_TOTAL_BYTES = 8_000_000
 MAX_TOTAL_SECONDS = 60.0
 KEPT = timedelta(days=7)
-CLAIM = timedelta(minutes=5)  # well above MAX_TOTAL_SECONDS: whoever claimed it longer ago was killed
+CLAIM = timedelta(minutes=5)  # well above MAX_TOTAL_SECONDS: after this time the worker counts as killed
 
 
 def addresses_of(message: Message) -> tuple[str, ...]:
-    """The addresses of the remote images that the message's HTML shows, each once, as the mail writes them."""
+    """The absolute URLs of the remote images in the message's HTML, each once."""
     return safe_html(message.body_html, {}).remote_addresses if message.body_html else ()
 
 
 def is_trusted(user: AbstractBaseUser | AnonymousUser, message: Message) -> bool:
-    """Whether this person wants to see the images of this sender always."""
+    """Whether the user has chosen to always see images of this sender."""
     address = message.sender_address
     return bool(address) and TrustedSender.objects.filter(user=user.pk, address=address).exists()
 
 
 def ask(message: Message, user_id: int | None, *, now: datetime) -> bool:
-    """Write down that the images are wanted; say whether a worker must be told: not when they are here or coming."""
+    """Note that the images are wanted; return whether a task must be queued: not if they are here or being fetched."""
     _, is_new = ImageFetch.objects.get_or_create(message=message, defaults={"asked_by_id": user_id, "asked_at": now})
     if is_new:
         return True
@@ -49,7 +50,7 @@ def ask(message: Message, user_id: int | None, *, now: datetime) -> bool:
 
 
 def fetched(message: Message) -> dict[str, tuple[str, bytes]]:
-    """Address -> (type, bytes) of what was fetched; what the raw store lost is left out."""
+    """URL -> (content type, bytes) of the fetched images. Images that the raw store cannot read are left out."""
     images = {}
     for row in RemoteImage.objects.filter(message=message).exclude(raw_digest="")[:MAX_IMAGES]:
         try:
@@ -62,7 +63,7 @@ def fetched(message: Message) -> dict[str, tuple[str, bytes]]:
 
 
 def fetch_images(message_pk: int, *, network: Network = image_download.OUTSIDE, now: datetime | None = None) -> int:
-    """Fetch what was asked for, once; return how many images came. No transaction is open across a socket."""
+    """Fetch the images that were asked for, once; return how many. No transaction is open during network access."""
     now = now or timezone.now()
     claim = ImageFetch.objects.filter(pk=message_pk, finished_at=None, claimed_at=None)
     if not claim.update(claimed_at=now):
@@ -77,7 +78,7 @@ def fetch_images(message_pk: int, *, network: Network = image_download.OUTSIDE, 
         row.raw_digest = "" if row.error else next(waiting)
     with transaction.atomic():
         if not ImageFetch.objects.filter(pk=message_pk, claimed_at=now).update(finished_at=timezone.now()):
-            return 0  # asked again meanwhile, or the message is gone
+            return 0  # another worker took over the claim, or the message was deleted
         raw_store.reference(digests, now)
         RemoteImage.objects.filter(message=message_pk).delete()
         RemoteImage.objects.bulk_create(rows)
@@ -114,7 +115,7 @@ def _digest(address: str) -> str:
 
 
 def failures(rows: Iterable[RemoteImage]) -> list[tuple[int, str]]:
-    """How often each reason stands among the rows, the most frequent first."""
+    """(number of rows, reason) for each reason of failure, the most frequent first."""
     counted: dict[str, int] = {}
     for row in rows:
         if row.error:
@@ -123,7 +124,8 @@ def failures(rows: Iterable[RemoteImage]) -> list[tuple[int, str]]:
 
 
 def forget_old(now: datetime) -> int:
-    """Remove what was fetched a while ago: it can be asked for again. The raw store's sweep takes the bytes."""
+    """Delete images that were asked for before KEPT; they can be fetched again. The raw store's sweep removes the
+    bytes."""
     old = ImageFetch.objects.filter(asked_at__lt=now - KEPT)
     RemoteImage.objects.filter(message__in=old.values("message")).delete()
     return old.delete()[0]

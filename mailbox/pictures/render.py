@@ -1,9 +1,10 @@
-"""Pictures of attachments, made in a process of its own that may be lost: `python -m mailbox.pictures.render TYPE`.
+"""Draws the preview of an attachment in a process of its own: `python -m mailbox.pictures.render TYPE`.
 
-The file is a stranger's and the decoders are C. So: nothing of ours in the environment, limits on memory, time, files
-and processes set before the first byte is read, and whatever happens here is "no preview" to whoever waits. Reads the
-file from standard input; writes eight bytes (the small picture's length) and the two pictures (WebP), or exits with 1
-and a sentence on standard error. Knows no Django: it starts in a tenth of a second.
+The file is untrusted and the decoders are written in C. So the environment has no secrets, limits of memory, time,
+files and processes are set before the first byte is read, and the parent takes every failure for "no preview".
+
+It reads the file from standard input and writes eight bytes (the small picture's length) and the two pictures (WebP),
+or exits with 1 and a sentence on standard error. It imports no Django, so it starts in a tenth of a second.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import struct
 import sys
 from typing import IO, TYPE_CHECKING
 
-if TYPE_CHECKING:  # loaded only where the limits hold already
+if TYPE_CHECKING:  # when the program runs, Pillow is imported only after the limits are set
     from PIL.Image import Image
 
-MAX_MEMORY = 1024 * 1024 * 1024  # of address space, the interpreter and its libraries among it
+MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space, including the interpreter and its libraries
 MAX_CPU_SECONDS = 15
 MAX_PIXELS = 50_000_000
 SMALL, LARGE = (320, 240), (1200, 1600)
@@ -30,11 +31,11 @@ PR_SET_PDEATHSIG = 1
 
 
 class NoPicture(Exception):
-    """str() says why, in a sentence for the page."""
+    """The file cannot be drawn; str() is a sentence for the page that says why."""
 
 
 def confine() -> None:
-    """Before the first byte of the file: what is exceeded from here on ends this process and no other."""
+    """Set the limits of this process, before the first byte of the file is read."""
     for limit, value in (
         (resource.RLIMIT_AS, MAX_MEMORY),
         (resource.RLIMIT_CPU, MAX_CPU_SECONDS),
@@ -42,7 +43,7 @@ def confine() -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),
     ):
-        with contextlib.suppress(ValueError, OSError):  # a hard limit that is lower already is as good
+        with contextlib.suppress(ValueError, OSError):  # a lower hard limit is in force already
             resource.setrlimit(limit, (value, value))
     with contextlib.suppress(OSError, AttributeError):  # Linux: die with the worker, also when it is killed
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -67,7 +68,7 @@ def _image(content: bytes) -> Image:
     with pillow.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
         if image.size[0] * image.size[1] > MAX_PIXELS:
             raise NoPicture("The image has too many pixels.")
-        image.draft("RGB", LARGE)  # JPEG: decoded at the size that is needed
+        image.draft("RGB", LARGE)  # a JPEG is decoded at about the size that is needed
         return _on_white(ImageOps.exif_transpose(image))
 
 
@@ -99,7 +100,7 @@ def _on_white(image: Image) -> Image:
 
 def _encoded(image: Image) -> bytes:
     output = io.BytesIO()
-    image.save(output, "WEBP", quality=QUALITY)  # anew from pixels: nothing of the file's own bytes goes on
+    image.save(output, "WEBP", quality=QUALITY)  # encoded from pixels, so none of the file's own bytes are passed on
     return output.getvalue()
 
 
