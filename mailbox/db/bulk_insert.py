@@ -1,6 +1,8 @@
-"""Many new rows at once in a fraction of bulk_create()'s time: a value goes from its object to the database as it is,
-but for the few kinds that a database wants said in its own way; and one statement writes many rows, since at each step
-of a statement the other threads of a worker get their turn."""
+"""Inserts many rows in a fraction of bulk_create()'s time.
+
+Values are passed to the database without the fields' conversions, except dates on SQLite and JSON. One statement writes
+many rows, since at each step of a statement the interpreter may switch to another thread of the worker.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from django.db import connection, models
 from django.db.models.base import ModelState
 from django.utils import timezone
 
-MAX_PARAMETERS = 15_000  # of a statement: SQLite takes 32,766, PostgreSQL 65,535
-# These are written as they are; a DateTimeField by the backend's own words, a JSONField likewise.
+MAX_PARAMETERS = 15_000  # of a statement; SQLite's limit is 32,766, PostgreSQL's 65,535
+# Values of these fields are passed unchanged; those of DateTimeField and JSONField are converted (see _rows).
 _PLAIN = (
     models.CharField,
     models.TextField,
@@ -42,7 +44,7 @@ def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], dict[str, Call
 
 
 def blank(model: type[M]) -> M:
-    """A new object with its defaults: Model() in a tenth of its time, without its signals."""
+    """A new object with the fields' defaults, as Model() makes it but in a tenth of the time. Sends no signals."""
     fixed, made = _defaults(model)
     new = model.__new__(model)
     new.__dict__.update(fixed)
@@ -64,14 +66,14 @@ def _fields(model: type[models.Model]) -> tuple[list[models.Field[Any, Any]], Ca
 def _date_for_sqlite(value: datetime | None) -> str | None:
     if value is None:
         return None
-    if value.tzinfo is UTC:  # nearly always; the rest as Django says it
+    if value.tzinfo is UTC:  # the usual case; Django converts the others
         return str(value)[:-6]
     said: str | None = connection.ops.adapt_datetimefield_value(value)
     return said
 
 
 def _rows(model: type[models.Model], objects: Sequence[models.Model]) -> list[list[Any]]:
-    """The values of each object, in the order of the columns."""
+    """The values of each object, in the order of the columns. Sets auto_now and auto_now_add fields."""
     fields, values_of = _fields(model)
     stamps = [field.attname for field in fields if getattr(field, "auto_now", False)]
     stamps += [field.attname for field in fields if getattr(field, "auto_now_add", False)]
@@ -99,15 +101,18 @@ def _statements(
 ) -> Iterator[tuple[str, list[Any]]]:
     columns = [connection.ops.quote_name(str(field.column)) for field in _fields(model)[0]]
     one = f"({', '.join(['%s'] * len(columns))})"
-    # Names of our own tables and columns only; values are parameters.
+    # The text contains only names of our own tables and columns; values are parameters.
     begin = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({', '.join(columns)}) VALUES "  # noqa: S608
     for part in parted:
         yield begin + ", ".join([one] * len(part)), [value for row in part for value in row]
 
 
 def parts(rows: Sequence[R]) -> Iterator[Sequence[R]]:
-    """Cut into parts of few sizes. A statement is kept for use again with the values it had last, by Python's sqlite3:
-    one for each number of rows, with the bodies of as many mails, would fill the memory."""
+    """Split the rows into parts of the sizes in PARTS only, so that there are few different statements.
+
+    Python's sqlite3 caches each statement with the values it was last run with: a statement for every number of rows,
+    each with as many message bodies, would fill the memory.
+    """
     start = 0
     for size in PARTS:
         while len(rows) - start >= size:
@@ -116,8 +121,10 @@ def parts(rows: Sequence[R]) -> Iterator[Sequence[R]]:
 
 
 def insert(objects: Sequence[models.Model]) -> None:
-    """Insert these objects, all of one model with an automatic primary key, which they get. As bulk_create() does,
-    but no signal and no check of a value; the database's own refusals come through."""
+    """Insert the objects, all of one model with an automatic primary key, and set their pk.
+
+    As bulk_create(), but values are not checked. Raises the database's own errors.
+    """
     if not objects:
         return
     model = type(objects[0])
@@ -126,7 +133,7 @@ def insert(objects: Sequence[models.Model]) -> None:
     with connection.cursor() as cursor:
         for statement, parameters in _statements(model, parts(_rows(model, objects))):
             cursor.execute(f"{statement} RETURNING {column}", parameters)
-            # Both databases number the rows in the order of the statement, whatever order they tell them in.
+            # Both databases number the rows in the order of the statement, but RETURNING may list them in another.
             pks += sorted(pk for (pk,) in cursor.fetchall())
     for each, pk in zip(objects, pks, strict=True):
         each.pk = pk
@@ -134,8 +141,10 @@ def insert(objects: Sequence[models.Model]) -> None:
 
 
 def insert_missing(objects: Sequence[models.Model]) -> int:
-    """Insert those whose unique values no row has yet, of one model; return how many. No primary key is set, and
-    rows are to be small: they go in one statement."""
+    """Insert the objects, all of one model, that break no unique constraint; return how many. Their pk is not set.
+
+    For small rows: up to MAX_PARAMETERS values go in one statement.
+    """
     if not objects:
         return 0
     model, count = type(objects[0]), 0
@@ -149,8 +158,11 @@ def insert_missing(objects: Sequence[models.Model]) -> int:
 
 
 def known(model: type[models.Model], column: str, values: Collection[Any], *, also: str = "", **same: Any) -> set[Any]:
-    """Which of these values some row has in this column. `same`: columns that must be equal; `also`: one more
-    condition, in SQL. An IN of the ORM takes longer to put together than the database to answer."""
+    """Which of these values the column has in some row. `same`: columns and the values they must have; `also`: one
+    more condition, in SQL.
+
+    Not by the ORM, which takes longer to build a large IN than the database to answer it.
+    """
     found: set[Any] = set()
     quote, ordered = connection.ops.quote_name, list(values)
     where = "".join(f"{quote(name)} = %s AND " for name in same) + (f"{also} AND " if also else "")

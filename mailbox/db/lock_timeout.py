@@ -1,4 +1,4 @@
-"""What waited in vain for another process: a locked row, or a statement over its time (PostgreSQL, see settings)."""
+"""Recognizes statements that failed because another process held a lock, or that ran into a time-out (PostgreSQL)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def is_locked_by_another(error: BaseException) -> bool:
 
 
 def in_words(error: DatabaseError | InterfaceError) -> str:
-    """What a person or a program is told of a statement that failed, of which nothing was written.
+    """A sentence for people and API clients about a statement that failed and wrote nothing.
 
-    The database's own words name hosts and statements: they belong into the log.
+    The database's own message is not shown, as it may name hosts and statements: it belongs in the log.
     """
     if is_locked_by_another(error):
         return gettext("Another process is busy with this at the moment. Nothing was changed: try again.")
