@@ -1,11 +1,12 @@
-"""Whether all mail of the chosen folders is here, as the server has it: compared each night, folder by folder.
+"""Checks each night, folder by folder, whether all mail of the synced folders is stored as the server has it.
 
-compare     what the server states of some UIDs against what is stored of them. Pure
-sample      some whole messages fetched anew, and their digests compared; a damaged copy is stored again
-walk        an account: in parts of some seconds, on one connection, under the lease of its sync
-signature   the report, signed (Ed25519)
+compare     compares the server's UIDs and sizes with the stored ones. Pure
+sample      fetches some messages again and compares their digests; stores a damaged copy again
+walk        compares an account, a few seconds at a time, on one connection, under the lease of its sync
+signature   signs the report (Ed25519)
 schedule    when each account is compared
+words       a report as text
 
-Way in: `walk.go_on(account_pk)`. Nothing is changed on the server. What is missing is fetched by the next sync, which
-is told to compare all UIDs (mailbox.sync.flags_and_expunges).
+Way in: `walk.go_on(account_pk)`. Nothing is changed on the server. Missing messages are fetched by the next sync, which
+is made to compare all UIDs (mailbox.sync.flags_and_expunges).
 """

@@ -1,7 +1,8 @@
-"""Compares what a server states of UIDs with what is stored of them. Pure.
+"""Compares the UIDs and sizes that a server states with the stored ones. Pure.
 
-A difference is what no sync explains. What the next sync brings or hides (mail that came since, mail that was
-expunged since) and what is left out on purpose (put aside, removed by a rule) is counted by itself.
+Only a deviation that syncs do not explain counts as a difference. Counted apart are mail that the next sync will fetch
+or hide (it arrived or was expunged since the last), and mail that is left out on purpose (quarantined, or removed by a
+retention rule).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ MOST_NAMED = 100  # findings of a folder that are named; all are counted
 
 @dataclass(frozen=True)
 class StoredUid:
-    """What is stored of one UID. `is_shown`: False for mail that is hidden as expunged. `is_whole`: False where only
-    the header of a too large message is here."""
+    """The stored message of one UID. `is_shown`: False when it is hidden as expunged. `is_whole`: False when only the
+    header is stored, since the message is too large."""
 
     uid: int
     size: int
@@ -26,7 +27,8 @@ class StoredUid:
 
 @dataclass(frozen=True)
 class StoredRange:
-    """What is here of a range of UIDs, and of which stretch of the folder a sync has fetched all (low > high: none)."""
+    """What is stored of a range of UIDs. `fetched_low` to `fetched_high`: the stretch of the folder that syncs have
+    fetched completely (low > high: none)."""
 
     places: Mapping[int, StoredUid]
     let_go: frozenset[int] = frozenset()
@@ -35,18 +37,19 @@ class StoredRange:
     fetched_high: int = 0
 
 
-# What a finding is called. The last two are not synced yet; the others are differences.
+# The kinds of findings. The last two are only not synced yet; the others are differences.
 MISSING, HIDDEN, SIZE = "missing", "hidden", "size"
 DAMAGED, LOST, OTHER_BYTES = "damaged", "lost", "other_bytes"
 WAITING, EXPUNGED = "waiting", "expunged"
 DIFFERENCES = frozenset({MISSING, HIDDEN, SIZE, DAMAGED, LOST, OTHER_BYTES})
-# What mends it: the next sync fetches or hides it; it was stored again; what was fetched first is kept; a backup.
+# The remedies: the next sync fetches the message, or hides it; it was stored again; the copy that was fetched first is
+# kept; it must be restored from a backup.
 FETCH, HIDE, STORED, KEPT, RESTORE = "fetch", "hide", "stored", "kept", "restore"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`stored_size`, `stated_size`: bytes, where these differ."""
+    """One deviation. `what`, `remedy`: constants above. `stored_size`, `stated_size`: bytes, where the two differ."""
 
     uid: int
     what: str
@@ -57,12 +60,14 @@ class Finding:
 
 @dataclass
 class FolderLine:
-    """One folder of a report. `stored` of `on_server` messages are here; of the others `let_go` were removed by a rule
-    and `quarantined` put aside, of `header_only` the rest was too large to be fetched, `waiting` are not fetched yet,
-    and what is left differs. `expunged`: here, and no longer on the server.
+    """One folder of a report.
 
-    Of a comparison under way: `next_uid` is where it goes on (0 at its end), and `unlisted` the number of messages that
-    the server's SEARCH left out so far and its FETCH knows.
+    Of the `on_server` messages, `stored` are stored completely, `header_only` only with their header (too large),
+    `let_go` were removed by a retention rule, `quarantined` could not be stored or parsed, and `waiting` are not
+    fetched yet; the rest differ. `expunged`: stored and shown, but no longer on the server.
+
+    While the comparison runs, `next_uid` is the UID it goes on from (0 at its end). `unlisted`: messages that the
+    server's SEARCH left out so far but its FETCH returned.
     """
 
     folder: str
@@ -98,7 +103,7 @@ class FolderLine:
                 self.findings.append(asdict(each))
 
     def _make_room(self) -> None:
-        """A difference is named before what is only not synced yet."""
+        """When MOST_NAMED findings are named, drop one that is no difference, so that the new difference is named."""
         if len(self.findings) >= MOST_NAMED:
             of_no_account = (at for at, each in enumerate(self.findings) if each["what"] not in DIFFERENCES)
             if (at := next(of_no_account, None)) is not None:
@@ -106,8 +111,10 @@ class FolderLine:
 
 
 def compare(line: FolderLine, sizes: Mapping[int, int], held: StoredRange) -> list[Finding]:
-    """Count these UIDs into the line and return what is to be named. `sizes`: RFC822.SIZE of all that the server has
-    of the range, 0 where it states none."""
+    """Compare one range of UIDs: add the counts and findings to the line, and return the findings.
+
+    `sizes`: RFC822.SIZE of all messages that the server has in the range, 0 where it states none.
+    """
     found: list[Finding] = []
     line.on_server += len(sizes)
     for uid in sorted(sizes):

@@ -1,7 +1,7 @@
-"""Some messages of a folder fetched anew, and their digests compared with what is stored.
+"""Fetches some messages of a folder again and compares their digests with the stored ones.
 
-Each comparison takes the next UIDs, so that after some nights all were read. A stored copy whose bytes are lost or
-changed is stored again when the server still has the same bytes.
+Each comparison takes the UIDs after those of the last one, so after some nights all were read. A stored copy whose
+bytes are lost or changed is stored again if the server still has the same bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MOST_BYTES = 64 * 1024 * 1024  # of one folder's sample
 
 @dataclass(frozen=True)
 class Sampled:
-    """`number`: of messages that the server gave. `reached`: the UID behind which the next sample begins, 0 for the
-    folder's first."""
+    """The result of one sample. `number`: messages that the server returned. `reached`: the next sample begins after
+    this UID; 0: at the folder's first."""
 
     number: int
     reached: int
@@ -35,7 +35,10 @@ class Sampled:
 
 
 def read_sample(imap: ImapSession, folder: Folder, uidvalidity: int, after: int) -> Sampled:
-    """Compare the next messages of the open folder. Those over 16 MiB are left out: they take minutes."""
+    """Compare the next messages of the selected folder, those after the UID `after`.
+
+    Messages over PIECES_FROM_BYTES are left out, as they take minutes.
+    """
     rows, reached = _next(folder, uidvalidity, after)
     if not rows:
         return Sampled(0, 0, [])
@@ -49,7 +52,7 @@ def read_sample(imap: ImapSession, folder: Folder, uidvalidity: int, after: int)
             found[uid] = _compared(uid, fetched.raw, digests[uid])
         return {}
 
-    rows_around(compare_some, list(metas))  # one that the server refuses keeps it from no other
+    rows_around(compare_some, list(metas))  # goes on around a message whose FETCH the server refuses
     number = len(found)
     for uid in metas.keys() - found.keys():
         found[uid] = [Finding(uid, DAMAGED, RESTORE)] if _is_sound(digests[uid]) is False else []
@@ -57,7 +60,7 @@ def read_sample(imap: ImapSession, folder: Folder, uidvalidity: int, after: int)
 
 
 def _next(folder: Folder, uidvalidity: int, after: int) -> tuple[list[tuple[int, int, str]], int]:
-    """(UID, size, digest) of those whose turn it is, and where the next turn begins."""
+    """(UID, size, digest) of the messages of this sample, and `reached` (see Sampled)."""
     whole = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity, is_complete=True)
     wanted = settings.COMPLETENESS_SAMPLE
     rows = list(whole.filter(uid__gt=after).order_by("uid").values_list("uid", "size", "raw_digest")[:wanted])
@@ -86,8 +89,11 @@ def _compared(uid: int, raw: bytes, digest: str) -> list[Finding]:
 
 
 def _is_sound(digest: str) -> bool | None:
-    """None: its file is not to be had here and now, which is no damage. Another host may have it, or the store answers
-    later; an incident of its own says so."""
+    """Whether the stored bytes have this digest. None: the file cannot be read on this host at the moment.
+
+    That is no damage: another host may have the file, or the store may answer later. An incident of its own tells of
+    it.
+    """
     try:
         raw_store.prove(digest)
     except raw_store.RawOutOfReach as missing:

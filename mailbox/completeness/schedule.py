@@ -1,4 +1,4 @@
-"""When each account is compared: each night from the hour on that a setting says, one account after another."""
+"""When each account is compared: each night from COMPLETENESS_HOUR on, one account after another."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from django.utils import timezone
 from mailbox.clocks import LONGEST_WAIT, SLACK, is_over
 from mailbox.models import Account, Completeness
 
-UNDER_WAY = timedelta(minutes=10)  # longer than any part takes: whoever is silent for so long is dead
+UNDER_WAY = timedelta(minutes=10)  # longer than any part takes: after this time its worker counts as dead
 
 
 def next_night(now: datetime) -> datetime:
-    """The next time at which it is that hour, by the site's clock."""
+    """The next time at which it is COMPLETENESS_HOUR in the site's time zone."""
     local = timezone.localtime(now)
     night = local.replace(hour=settings.COMPLETENESS_HOUR, minute=0, second=0, microsecond=0)
     return night if night > local else night + LONGEST_WAIT
 
 
 def next_account(now: datetime) -> int | None:
-    """The key of the account whose turn it is; None while it is nobody's. One that is new waits for the night."""
+    """The pk of the account to compare now, or None. A new account waits for the next night."""
     fetched = Account.objects.syncing().filter(sends_site_mail=False)
     new = fetched.filter(completeness=None).values_list("pk", flat=True)
     rows = [Completeness(account_id=pk, next_at=next_night(now)) for pk in new]
@@ -35,5 +35,5 @@ def next_account(now: datetime) -> int | None:
 
 
 def ask_now(account_id: int, now: datetime) -> None:
-    """Have it compared at once, as a person asked: from the beginning, unless it is under way."""
+    """Make the account due now, as a person asked. A comparison that is under way goes on, else a new one begins."""
     Completeness.objects.update_or_create(account_id=account_id, defaults={"next_at": now})

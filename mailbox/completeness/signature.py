@@ -1,7 +1,7 @@
-"""The signature of a report: Ed25519 (RFC 8032), by a key made from PRX_EMAIL_ENCRYPTION_KEYS by HKDF (RFC 5869).
+"""Signs reports: Ed25519 (RFC 8032), by a key derived from PRX_EMAIL_ENCRYPTION_KEYS by HKDF (RFC 5869).
 
-So a report can be handed on, and whoever has the public key can verify it without any secret. The first encryption key
-signs; after a rotation, reports that a former key signed are still known while that key is in the list.
+Anybody with the public key can verify a report without a secret. The first encryption key signs; after a rotation,
+reports signed by a former key are still accepted while that key is in the list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PURPOSE = b"prx-email: signature of reports of completeness"
 
 
 def canonical(report: Mapping[str, Any]) -> bytes:
-    """The bytes that are signed: JSON in ASCII, keys sorted, no spaces."""
+    """The bytes that are signed: JSON in ASCII, with sorted keys and no spaces."""
     return json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
@@ -36,8 +36,10 @@ def sign(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def fault_of(document: object, public_key: str | None = None) -> str:
-    """Why this document is not to be believed; "" when it is as it was signed. `public_key`: by whom it must be signed,
-    in base64; without it, by one of this installation's keys."""
+    """Why this document's signature is not valid, as a sentence; "" when it is valid.
+
+    `public_key`: the key that must have signed it, in base64; None: any key of this installation.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("report"), dict):
         return "It is no signed report."
     wanted = public_keys() if public_key is None else [public_key]
@@ -52,7 +54,7 @@ def fault_of(document: object, public_key: str | None = None) -> str:
 
 
 def public_keys() -> list[str]:
-    """Of this installation, in base64; the first is that of new reports."""
+    """The public keys of this installation, in base64; the first one's private key signs new reports."""
     return [_public_text(_private(key)) for key in settings.ENCRYPTION_KEYS]
 
 

@@ -1,7 +1,7 @@
-"""Compare an account's chosen folders with its server, in parts of some seconds on one connection.
+"""Compares an account's chosen folders with its server, for some seconds at a time.
 
-The lease of the account's sync is held meanwhile, so that no sync moves what is compared; between two parts a sync
-has its turn.
+One call (`go_on`) uses one connection and holds the lease of the account's sync, so that no sync changes the rows that
+are compared. Between two calls a sync can run.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ RETRY_AFTER = timedelta(hours=1)
 
 
 def go_on(account_id: int, *, clock: Clock = timezone.now, seconds: float = 40.0, wait_seconds: float = 5.0) -> bool:
-    """Begin the comparison, or go on with it for so long; returns whether it is at its end.
+    """Begin the comparison, or go on with it, for about so many seconds; return whether it is complete.
 
-    Raises what keeps it from the server (a MailError), after it is written down; Account.DoesNotExist.
+    Raises a MailError when the server cannot be used, after storing it in the row; Account.DoesNotExist.
     """
     account = Account.objects.with_transports().get(pk=account_id)
     row, _ = Completeness.objects.get_or_create(account=account)
@@ -53,8 +53,10 @@ def go_on(account_id: int, *, clock: Clock = timezone.now, seconds: float = 40.0
 
 
 def _begin(row: Completeness, now: datetime) -> None:
-    """Also says to other workers that it is under way: they look again when this one must have ended. The row is read
-    again: while this worker waited for the lease, another may have gone on, or come to the end."""
+    """Mark the comparison as under way, so that other workers leave it alone until UNDER_WAY has passed.
+
+    The row is read again first: while this worker waited for the lease, another may have gone on or finished.
+    """
     row.refresh_from_db()
     if row.started_at is None:
         row.started_at, row.progress = now, {}
@@ -88,8 +90,10 @@ class _Walk:
     ends: float  # of time.monotonic()
 
     def all_folders(self) -> bool:
-        """Each that is not done yet, as far as there is time. Each part is written down, so that nothing is done again
-        after this process died."""
+        """Compare the folders that are not done until the time is over; return whether all are done.
+
+        Each part is saved, so that it is not repeated if this process dies.
+        """
         chosen = list(Folder.objects.chosen().filter(account=self.session.account).order_by("name"))
         for gone in self.row.progress.keys() - {str(folder.pk) for folder in chosen}:
             del self.row.progress[gone]
@@ -100,7 +104,7 @@ class _Walk:
                     self._store_line(folder, line)
                     if self._time_is_over() and (not line.is_done or folder != chosen[-1]):
                         return False
-            except ProviderError as error:  # this folder's alone: the others go on
+            except ProviderError as error:  # it concerns this folder only
                 line.error, line.next_uid, line.at = str(error)[:500], 0, self.session.clock().isoformat()
                 self._store_line(folder, line)
         return True
@@ -123,7 +127,7 @@ class _Walk:
             return
         imap = self.session.imap
         status = imap.examine(folder.name)
-        if line.uidvalidity not in (None, status.uidvalidity):  # renumbered between two parts: from the beginning
+        if line.uidvalidity not in (None, status.uidvalidity):  # UIDVALIDITY changed between two parts: begin again
             line.begin_anew()
         line.uidvalidity = status.uidvalidity
         state = SyncState.objects.filter(folder=folder).first()
@@ -153,7 +157,7 @@ class _Walk:
         return read.findings
 
     def _ask_sync(self, folder: Folder, uidvalidity: int, found: Sequence[compare.Finding]) -> None:
-        """Have the next sync compare all UIDs, and fetch what is missing; and fetch again what has changed."""
+        """Have the next sync compare all UIDs, so that it fetches missing messages, and fetch changed ones again."""
         again = [each.uid for each in found if each.what in (compare.SIZE, compare.LOST)]
         is_missing = any(each.what in (compare.MISSING, compare.HIDDEN) for each in found)
         if not again and not is_missing:
@@ -168,8 +172,11 @@ class _Walk:
 
 
 def sizes_of(imap: ImapSession, uids: Sequence[int]) -> dict[int, int]:
-    """RFC822.SIZE of these UIDs, 0 where the server states none. What FETCH says nothing of is there all the same when
-    SEARCH finds it again: else a message that a server leaves out would be missing here without a word."""
+    """UID -> RFC822.SIZE; 0 where the server states none.
+
+    A UID that FETCH leaves out counts as present when a second SEARCH finds it again. Otherwise a message that the
+    server's FETCH leaves out could be missing here without being reported.
+    """
     sizes = {meta.uid: meta.size for meta in imap.fetch_meta_around(uids)}
     if left_out := set(uids) - sizes.keys():
         sizes |= dict.fromkeys(left_out.intersection(imap.search_uids(min(left_out), max(left_out))), 0)
@@ -177,7 +184,8 @@ def sizes_of(imap: ImapSession, uids: Sequence[int]) -> dict[int, int]:
 
 
 def _unlisted(imap: ImapSession, line: FolderLine, sizes: Mapping[int, int], held: StoredRange) -> dict[int, int]:
-    """Of what SEARCH leaves out and is here: what FETCH knows is there, as syncs see it (flags_and_expunges)."""
+    """Stored messages that SEARCH left out and FETCH returns, as UID -> 0. They count as present on the server, as they
+    do for syncs (flags_and_expunges)."""
     doubtful = sorted(uid for uid, place in held.places.items() if place.is_shown and uid not in sizes)
     known = imap.fetch_known_uids(doubtful)
     line.unlisted += len(known)
@@ -185,14 +193,17 @@ def _unlisted(imap: ImapSession, line: FolderLine, sizes: Mapping[int, int], hel
 
 
 def _what_is_not_listed(number: int) -> str:
-    """`number`: how many fewer UIDs the server gave than it says that the folder has messages."""
+    """A sentence for the report; "" where there is nothing to say.
+
+    `number`: EXISTS minus the number of UIDs that the server gave.
+    """
     if number <= 0:
         return ""
     return f"The server states {number:,} more messages than it gives UIDs of: whether these are here is not known."
 
 
 def held_of(folder: Folder, state: SyncState | None, uidvalidity: int, low: int, high: int) -> StoredRange:
-    """What is here of these UIDs."""
+    """What is stored of the UIDs from `low` to `high`, both included."""
     where: dict[str, Any] = {"folder": folder, "uidvalidity": uidvalidity, "uid__gte": low, "uid__lte": high}
     rows = MessagePlace.objects.filter(**where).values_list("uid", "size", "gone_at", "is_complete")
     fetched_low, fetched_high = 1, 0

@@ -1,4 +1,4 @@
-"""A report in words: for its page, the command line and alerts."""
+"""Reports as text, for their page, the command line and alerts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class FindingWords:
 
 @dataclass(frozen=True)
 class LineWords:
-    """`count`: "12,340 of 12,340". `besides`: what of the rest is no difference. `tone`: as pages colour it."""
+    """One folder of a report as text. `count`: as "12,340 of 12,340". `besides`: messages that are left out and count
+    as no difference. `tone`: the colour on pages."""
 
     folder: str
     at: datetime | None
@@ -60,7 +61,7 @@ class LineWords:
 
 
 def lines_of(row: Completeness | None) -> list[LineWords]:
-    """Of the last finished comparison; empty while there is none."""
+    """The folders of the last finished comparison; empty while there is none."""
     return lines_of_document(row.document if row else None)
 
 
@@ -109,7 +110,7 @@ def _finding(finding: Mapping[str, Any]) -> FindingWords:
 
 
 def sentence(line: LineWords) -> str:
-    """As `INBOX: 12,340 of 12,340 at 03:12; 0 differ`, the time in the site's zone."""
+    """One folder as `INBOX: 12,340 of 12,340 at 03:12; 0 differ`, with the time in the site's zone."""
     if line.error:
         return f"{line.folder}: {line.error}"
     at = f" at {timezone.localtime(line.at):%H:%M}" if line.at else ""
@@ -118,19 +119,19 @@ def sentence(line: LineWords) -> str:
 
 
 def in_short(report: Mapping[str, Any]) -> str:
-    """In English: of a whole report."""
+    """A whole report as one sentence, in English."""
     said = f"{report.get('account')}, {report.get('finished_at')}: {report.get('differ')} differ"
     besides = (("not_compared", "could not be compared"), ("not_chosen", "not chosen to be fetched"))
     return said + "".join(f"; folders {words}: {report[name]}" for name, words in besides if report.get(name)) + "."
 
 
 def is_in_order(row: Completeness) -> bool:
-    """Whether nothing differs, and no folder could not be compared. An account that waits for its first night is."""
+    """Whether nothing differs and all folders were compared. True for an account before its first comparison."""
     return not (row.error or row.differing or row.document.get("report", {}).get("not_compared"))
 
 
 def of_incident(row: Completeness) -> str:
-    """What differs, with the first that does."""
+    """How many messages differ, and the first of them, for an incident."""
     number = ngettext(
         "%(number)s message differs from the server's.", "%(number)s messages differ from the server's.", row.differing
     ) % {"number": _number(row.differing)}
