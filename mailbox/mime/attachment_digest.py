@@ -1,4 +1,4 @@
-"""Size and digest of a large attachment, decoded piece by piece: it is never in memory as a whole. Pure."""
+"""Size and digest of a large attachment, decoded piece by piece so that it is never whole in memory. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 @dataclass(frozen=True)
 class Measure:
-    """Of the decoded bytes; `head` is their beginning."""
+    """Size and digest of decoded bytes, and the first of them."""
 
     size: int
     digest: str  # SHA-256, hex
@@ -24,7 +24,10 @@ class Measure:
 
 
 def measure(encoding: str, encoded: memoryview) -> Measure | None:
-    """None when it is small, or has to be decoded as a whole: another encoding, or base64 with anything odd in it."""
+    """Measure an attachment without decoding it as a whole.
+
+    Returns None if it is small, or can only be decoded as a whole: quoted-printable, uuencode or damaged base64.
+    """
     if len(encoded) <= LARGE or encoding in ("quoted-printable", "x-uuencode"):
         return None
     size, digest, head = 0, hashlib.sha256(), b""
@@ -40,7 +43,7 @@ def measure(encoding: str, encoded: memoryview) -> Measure | None:
 
 
 def pieces(encoding: str, encoded: memoryview) -> Iterator[bytes | memoryview]:
-    """The decoded bytes of what measure() could measure, a megabyte at a time; else raises binascii.Error."""
+    """The decoded bytes, a megabyte at a time. Raises binascii.Error for base64 that measure() refuses."""
     return _base64(encoded) if encoding == "base64" else _as_is(encoded)
 
 
@@ -50,7 +53,7 @@ def _as_is(content: memoryview) -> Iterator[memoryview]:
 
 
 def _base64(encoded: memoryview) -> Iterator[bytes]:
-    """Raises binascii.Error for all but letters in lines, with padding at the very end."""
+    """Decode strict base64: its alphabet, white space, and padding at the very end. Raises binascii.Error for more."""
     rest = b""
     for start in range(0, len(encoded), _PIECE):
         letters = rest + bytes(encoded[start : start + _PIECE]).translate(None, delete=_SPACE)

@@ -1,8 +1,8 @@
-"""Base64 (RFC 2045 section 6.8) as far as it can be read. Pure, linear for any bytes.
+"""Decodes base64 (RFC 2045 section 6.8), also where it is damaged. Pure, linear in time for any bytes.
 
-Met beside the RFC's own form: padding within, no padding, the alphabet for URLs (RFC 4648 section 5), marks of quoting
-before each line, letters that do not belong in it, a footer in plain text behind it (lists and scanners append one),
-and content that is not base64 at all.
+Real mails have padding inside, no padding, the URL-safe alphabet (RFC 4648 section 5), quote marks before each line,
+invalid characters, a plain-text footer behind the code (mailing lists and virus scanners append one), or content that
+is not base64 at all.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _NOT_OF_URLS = re.compile(rb"[^A-Za-z0-9_\r\n=-]")
 _OF_URLS = bytes.maketrans(b"-_", b"+/")
 _DRAWN_LINE = re.compile(rb"^[-_=]{2,}+[ \t]*+\r?$", re.M)
 _BLOCK = re.compile(rb"[^=]++")
-_MOST_BLOCKS = 1_000_000  # each costs time; a line of 76 letters is one at most
+_MOST_BLOCKS = 1_000_000  # each costs time; a line of 76 characters has at most one
 _LOOKED_AT = 2_000  # bytes
 _WORD = re.compile(rb"[^\W\d_]{2}")
-_LEAST_CODE = 16  # letters without padding that tell a word from code
-_MOST_JUNK = 1 / 12  # of what is looked at: a sentence has more blanks
+_LEAST_CODE = 16  # characters from which a run without padding counts as base64 and not as a word
+_MOST_JUNK = 1 / 12  # share of invalid characters up to which content counts as base64; sentences have more spaces
 
 
 def decode(octets: bytes | memoryview) -> tuple[bytes, bool]:
-    """The bytes it says, and whether it was sound. What is not base64 is given back as it is."""
+    """The decoded bytes, and whether the base64 was valid. Content that is not base64 is returned unchanged."""
     given = bytes(octets)
     padding = given.find(b"=")
     if padding < 0 or _ENDS.match(given, padding):
@@ -37,7 +37,8 @@ def decode(octets: bytes | memoryview) -> tuple[bytes, bool]:
         except binascii.Error:
             pass
         else:
-            # a2b_base64 passes over what is no letter. Counting takes as long as decoding, and lines are mostly alike.
+            # a2b_base64 ignores invalid characters, so the length is checked. Counting the characters takes as long as
+            # decoding, so the length is first computed on the assumption of equal lines.
             if _is_all_of_even_lines(decoded, given) or _is_all(decoded, given):
                 return decoded, True
     end = _end_of_code(given)
@@ -47,7 +48,7 @@ def decode(octets: bytes | memoryview) -> tuple[bytes, bool]:
 
 
 def footer_of(octets: bytes | memoryview) -> bytes:
-    """The plain text that stands behind base64, b"" where there is none."""
+    """The plain-text footer behind base64, or b""."""
     given = bytes(octets)
     end = _end_of_code(given)
     footer = b"" if end is None else given[end:].strip()
@@ -55,7 +56,7 @@ def footer_of(octets: bytes | memoryview) -> bytes:
 
 
 def is_base64(octets: bytes) -> bool:
-    """Whether all of it is base64, and more than a word."""
+    """Whether all of it is base64, and long enough not to be a word."""
     letters = _letters_in(octets)
     if letters < _LEAST_CODE or (letters + octets.count(b"=")) % 4:
         return False
@@ -63,7 +64,7 @@ def is_base64(octets: bytes) -> bool:
 
 
 def _is_all_of_even_lines(decoded: bytes, given: bytes) -> bool:
-    """Whether this is what the letters say, if there is nothing else in it than lines as long as the first."""
+    """Whether `decoded` has the length that `given` implies, if all lines are as long as the first."""
     code = given.rstrip()
     width = code.find(b"\n") + 1
     ends = (len(code) // width) * (2 if code[width - 2 : width - 1] == b"\r" else 1) if width else 0
@@ -78,12 +79,12 @@ def _is_all(decoded: bytes, given: bytes) -> bool:
 
 
 def _letters_in(given: bytes) -> int:
-    """As many as there are if nothing else is in it than what belongs there."""
+    """The number of base64 characters, if there are no others than white space, NUL and padding besides."""
     return len(given) - sum(map(given.count, (b"\n", b"\r", b"=", b" ", b"\t", b"\0")))
 
 
 def _end_of_code(given: bytes) -> int | None:
-    """Where the code ends and a footer begins, its length where there is no footer; None of what is not base64."""
+    """The position at which the base64 ends and a footer begins; the length without a footer; None if not base64."""
     if (b"-" in given or b"_" in given) and not _NOT_OF_URLS.search(given.strip()) and not _DRAWN_LINE.search(given):
         return len(given)
     lines = _CODE_LINES.match(given)
@@ -95,12 +96,13 @@ def _end_of_code(given: bytes) -> int | None:
     if has_code and _LONG_CODE_LINE.search(given, end) is None and _is_mostly_junk(given[end : end + _LOOKED_AT]):
         return _without_words(given, end)
     if has_code or not _is_mostly_junk(given):
-        return len(given)  # letters that do not belong there, within the code
+        return len(given)  # base64 with invalid characters inside
     return None
 
 
 def _without_words(given: bytes, end: int) -> int:
-    """`end` or the last empty line before it: a footer may begin with a line of one word, which looks like code."""
+    """The last empty line shortly before `end`, else `end`: the first line of a footer may be one word, which looks
+    like base64."""
     blanks = list(_BLANK_LINE.finditer(given, max(0, end - _LOOKED_AT), end))
     blank = blanks[-1] if blanks else None
     if blank is None or not given[: blank.start()].strip() or _LONG_CODE_LINE.search(given, blank.end(), end):
@@ -116,7 +118,8 @@ def _is_mostly_junk(given: bytes) -> bool:
 
 
 def decode_damaged(code: bytes) -> bytes:
-    """All that its letters say, block by block up to its padding: some encoders pad each line or block."""
+    """Decode ignoring invalid characters. Each run up to a padding is decoded alone, as some encoders pad each line or
+    block."""
     if (b"-" in code or b"_" in code) and b"+" not in code and b"/" not in code:
         code = code.translate(_OF_URLS)
     found = bytearray()
@@ -128,7 +131,7 @@ def decode_damaged(code: bytes) -> bytes:
 
 
 def _of_letters(octets: bytes) -> bytes:
-    """What the letters among these say, with the padding that they lack."""
+    """Decode the base64 characters among these, adding the missing padding."""
     letters = octets.translate(None, delete=_JUNK)
     if len(letters) % 4 == 1:
         letters = letters[:-1]

@@ -1,7 +1,7 @@
-"""Which parts of a message are its body, and which are attachments. Pure.
+"""Decides which parts of a message are its body and which are attachments. Pure.
 
-The algorithm of RFC 8621 section 4.1.4 (`textBody`, `htmlBody`): parts are shown in their order, and an HTML part
-stands for a text only within one multipart/alternative (RFC 2046 sections 5.1.3 and 5.1.4).
+The algorithm of RFC 8621 section 4.1.4 (`textBody`, `htmlBody`): body parts are displayed in their order, and an HTML
+part replaces a text part only within the same multipart/alternative (RFC 2046 sections 5.1.3 and 5.1.4).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from mailbox.mime import charsets, parameters
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.part import XHTML, Part
 
-# Characters of all parts' headers that are read with care. Behind them only the first of each field is: a message of
-# thousands of parts with thousands of parameters each must not cost minutes.
+# Characters of all parts' headers that are read in full. Beyond them each MIME field is cut to _SHORT_HEADER, so that a
+# message of thousands of parts with thousands of parameters each does not take minutes.
 MAX_HEADERS = 4_000_000
 _SHORT_HEADER = 256
 MAX_BODY_PARTS = 200  # of each body; further ones are attachments
@@ -25,9 +25,9 @@ _OTHER_NAMES = (
     *(("content-disposition", "file"), ("content-type", "file")),
 )
 _TEXTS = ("text/plain", "text/html")
-# Other ways to say the same, for programs that are no mail clients, and RFC 1896: neither body nor attachment.
+# Alternatives for AMP and watches, and enriched text (RFC 1896). In an alternative: neither body nor attachment.
 _UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext")
-# Texts that are files even where nothing says so.
+# Text types that are files even without a file name or a disposition.
 _TEXT_FILES = (
     "text/calendar",
     "text/csv",
@@ -42,33 +42,33 @@ _TEXT_FILES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Which part is what.
+    """The role of each part.
 
-    `text` and `html` are what is shown in turn, to a reader of plain text and to one of HTML: each holds also what has
-    no other form, so a text part stands in `html` too, and a picture between two texts in both.
+    `text` and `html` are the body's parts in order, for display as plain text and as HTML. A part without an
+    alternative in the other form is in both: so `html` may contain text parts, and both an image between two texts.
     """
 
     text: tuple[Part, ...]
     html: tuple[Part, ...]
     attachments: tuple[Part, ...]
-    is_broken: bool  # the structure hides sections that can only be found in the raw text
+    is_broken: bool  # a part's structure cannot be read; its sections can only be searched for in the raw bytes
     defects: tuple[str, ...] = ()
-    charset: str = ""  # that the body says it is in, "" when it says none
+    charset: str = ""  # stated by the body; "" for none, or US-ASCII
 
 
 def layout_of(root: Part) -> Layout:
-    """The body and the attachments of a message, each in the order in which they stand."""
+    """The body's parts and the attachments of a message, each in their order in it."""
     reader = _Reader(root)
     reader.parts([root], "mixed", in_alternative=False, into=(reader.text, reader.html))
     text, html = _without_blanks(reader.text), _without_blanks(reader.html)
     attachments = reader.attachments
     if not any(part.content_type in _TEXTS for part in (*text, *html)):
-        # Some senders give even the body a file name, or a type of text that is none of the two.
+        # Some senders give the body a file name, or a text type other than plain and HTML.
         found = next((part for part in (*attachments, *reader.unread) if _may_stand_for_body(part)), None)
         if found is not None:
             text, html = [found], [found]
             attachments = [part for part in attachments if part is not found]
-            if found.content_type in _UNREAD_ALTERNATIVES:  # its words are between tags, as those of HTML
+            if found.content_type in _UNREAD_ALTERNATIVES:  # its text is between tags, as in HTML
                 found.is_now("text/html")
     charset = _charset_of(root, (*text, *html))
     for part in attachments:
@@ -84,7 +84,7 @@ class _Reader:
     text: list[Part] = field(default_factory=list)
     html: list[Part] = field(default_factory=list)
     attachments: list[Part] = field(default_factory=list)
-    unread: list[Part] = field(default_factory=list)  # other ways to say the same
+    unread: list[Part] = field(default_factory=list)  # _UNREAD_ALTERNATIVES and empty multiparts
     defects: list[str] = field(default_factory=list)
     is_broken: bool = False
     leaves: int = 0
@@ -99,8 +99,11 @@ class _Reader:
         into: tuple[list[Part] | None, list[Part] | None],
         start: str = "",
     ) -> None:
-        """Sort these parts of one multipart. `into`: the text and the HTML body, None for one that has this already.
-        `start`: the content id of a related group's root."""
+        """Sort the parts of one multipart.
+
+        into: the lists for the text and the HTML body; None for a body that another alternative already serves.
+        start: content id of the root of a multipart/related (RFC 2387); "" when not stated.
+        """
         text, html = into
         text_before, html_before = len(text or ()), len(html or ())
         first = _root_of_related(parts, start) if subtype == "related" else 0
@@ -123,7 +126,7 @@ class _Reader:
                     chosen.append(part)
             else:
                 if in_alternative and part.content_type in _TEXTS:
-                    # The RFC's own words lose a text behind an HTML part here: it has been given up in both.
+                    # By the RFC's algorithm a text part behind an HTML part would be in neither body here.
                     if part.content_type == "text/plain":
                         html = html if text is None else None
                     else:
@@ -131,7 +134,7 @@ class _Reader:
                 for body in (text, html):
                     if body is not None:
                         body.append(part)
-                if part.content_type not in _TEXTS:  # a picture is listed too, wherever it is shown
+                if part.content_type not in _TEXTS:  # an image in the body is listed as an attachment, too
                     self.attachments.append(part)
         if subtype == "alternative" and text is not None and html is not None:
             if len(text) == text_before:
@@ -186,8 +189,10 @@ def _charset_of(root: Part, body: Sequence[Part]) -> str:
 
 
 def _root_of_related(parts: Sequence[Part], start: str) -> int:
-    """RFC 2387 section 3.2: the part that is named, else the first, unless it cannot be what is read and an HTML part
-    or a multipart can."""
+    """Index of the root of a multipart/related (RFC 2387 section 3.2): the part that `start` names, else the first.
+
+    If the first is neither text nor a multipart, the first HTML part or multipart is the root instead.
+    """
     for place, part in enumerate(parts if start else ()):
         if content_id_of(part) == start and (part.content_type in _TEXTS or part.says_multipart):
             return place
@@ -196,17 +201,17 @@ def _root_of_related(parts: Sequence[Part], start: str) -> int:
 
 
 def _without_blanks(parts: list[Part]) -> list[Part]:
-    """Apple Mail closes with an empty part after each attachment: nothing that anyone wrote."""
+    """Leave out blank parts, if there is more than one part: Apple Mail adds an empty one after each attachment."""
     return [part for part in parts if not _is_blank(part)] if len(parts) > 1 else parts
 
 
 def _is_unread(part: Part) -> bool:
-    """Whether it says what other parts say; with a name it is a file beside them."""
+    """Whether the part is an alternative that is never displayed. With a file name it is an attachment instead."""
     return part.content_type in _UNREAD_ALTERNATIVES and disposition(part) != "attachment" and not stated_filename(part)
 
 
 def disposition(part: Part) -> str:
-    """RFC 2183: "attachment", "inline" or another word, lower case; "" when none is stated."""
+    """The disposition type (RFC 2183): "attachment", "inline" or another word, lower case; "" when none is stated."""
     stated = part.get("content-disposition")
     stated = charsets.decode_words(stated) if stated.startswith("=?") else stated
     stated = stated.split(";")[0].strip(' \t\r\n"').lower()
@@ -227,7 +232,11 @@ def _is_blank(part: Part) -> bool:
 
 
 def stated_filename(part: Part) -> str:
-    """RFC 2183 section 2.3, and the older `name` of the type; each in the other's field and as `file`, too."""
+    """The file name that the part states, or "".
+
+    From `filename` of Content-Disposition (RFC 2183 section 2.3), else the older `name` of Content-Type, else from
+    these parameters in the other field, or named `file`, as some senders write them.
+    """
     stated = part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
     stated = stated or next(filter(None, (part.parameter(*where) for where in _OTHER_NAMES)), "")
     return stated or next(filter(None, map(_filename_in, part.others("content-disposition"))), "")
@@ -238,6 +247,6 @@ def _filename_in(field: str) -> str:
 
 
 def content_id_of(part: Part) -> str:
-    """RFC 2392: without its angle brackets, "" when there is none."""
+    """The Content-ID (RFC 2392) without angle brackets; "" when there is none."""
     stated = charsets.unfold(part.get("content-id"))
     return stated.removeprefix("<").removesuffix(">").strip()[:998]

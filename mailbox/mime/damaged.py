@@ -1,13 +1,13 @@
-"""The boundary of a damaged multipart, or what it is instead. Pure, and linear in time for any bytes."""
+"""Guesses the boundary of a damaged multipart, or the type of its content. Pure, linear in time for any bytes."""
 
 from __future__ import annotations
 
 import re
 
 MAX_BOUNDARY = 200  # characters; RFC 2046 section 5.1.1 allows 70
-_LOOKED_AT = 1_000_000  # bytes in which the first boundary must stand
+_LOOKED_AT = 1_000_000  # bytes in which a boundary is searched for
 _HEADER_LOOKED_AT = 2_000
-_MOST_CLOSES = 20  # lines that may close a multipart, each looked for from the beginning
+_MOST_CLOSES = 20  # closing lines that are tried, each with a search from the beginning
 
 _BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)", re.I | re.M)
 _CLOSE = re.compile(rb"^--([^\s-][^\r\n]{0,198}?)--[ \t]*+$", re.M)
@@ -23,9 +23,9 @@ _HTML = re.compile(rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head
 
 
 def boundary_in(raw: bytes, start: int, end: int) -> str:
-    """The boundary that the lines of this content have, "" when it has none.
+    """The boundary found in this content, or "".
 
-    A boundary begins a part that names its type, or a line of it closes the multipart.
+    It is a "--" line above a Content-* field, else a closing "--...--" line whose opening line is above it.
     """
     content = raw[start : min(end, start + _LOOKED_AT)].replace(b"\r\n", b"\n")
     found = _BEGIN.search(content)
@@ -40,7 +40,8 @@ def boundary_in(raw: bytes, start: int, end: int) -> str:
 
 
 def octets_of(boundary: str) -> bytes:
-    """A boundary as its lines have it; letters outside of ASCII are forbidden, and any charset's when they come."""
+    """The boundary's bytes. Characters outside of ASCII are forbidden in it; where they occur their charset is
+    unknown, so they pass through unchanged."""
     return boundary.encode("utf-8", "surrogateescape" if _ODD_OCTETS.search(boundary) else "replace")
 
 
@@ -49,7 +50,10 @@ def _letters_of(boundary: bytes) -> str:
 
 
 def unstated_boundary(raw: bytes, start: int, end: int) -> str:
-    """The boundary of parts that are the whole content of what says to have none; "" of a text that may quote some."""
+    """The boundary of parts that fill the content of a message that states no multipart, or "".
+
+    The content must begin with the boundary and contain its closing line; otherwise it may be a text that quotes parts.
+    """
     found = _UNSTATED.match(raw, start, end)
     if found is None:
         return ""
@@ -59,23 +63,26 @@ def unstated_boundary(raw: bytes, start: int, end: int) -> str:
 
 
 def fields_in_content(raw: bytes, start: int, end: int) -> int | None:
-    """Where the MIME fields begin that an empty line has cut from their header."""
+    """The position of MIME fields that an empty line separates from their header; None without any."""
     found = _FIELDS.match(raw, start, end)
     return found.end() if found else None
 
 
 def begins_part(raw: bytes, position: int, end: int) -> bool:
-    """Whether the header of a part stands here."""
+    """Whether a Content-* field, thus the header of a part, begins at this position."""
     return _FIELD.match(raw, position, end) is not None
 
 
 def begins_encoded(raw: bytes, start: int, end: int, boundary: str) -> bool:
-    """Whether the header of the first part is quoted-printable: its boundary, of letters alone, looks the same so."""
+    """Whether the first part's header is quoted-printable, so the multipart is encoded as a whole.
+
+    The boundary line cannot show it: a boundary of letters alone is the same when encoded.
+    """
     at = raw.find(b"--" + octets_of(boundary), start, end)
     header = raw[at : min(end, at + _HEADER_LOOKED_AT)].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     return at >= 0 and b"=3D" in header.partition(b"\n")[2]
 
 
 def type_of_text(raw: bytes, start: int, end: int) -> str:
-    """The media type of text that names none: HTML when it begins as HTML does."""
+    """The media type of text that states none: text/html when it begins with a tag of HTML, else text/plain."""
     return "text/html" if _HTML.match(raw, start, end) else "text/plain"

@@ -1,7 +1,7 @@
-"""The Date field (RFC 5322 sections 3.3 and 4.3) and the other forms it comes in. Pure.
+"""Parses the Date field (RFC 5322 sections 3.3 and 4.3), also in the other forms that senders write. Pure.
 
-A date is read only where its words allow one reading: a wrong one sorts and threads a mail wrongly without a word.
-mail-parser reads the plain form, into which the others are put.
+An ambiguous date is not read: a wrong date would silently sort and thread a mail wrongly. Other forms are first
+rewritten into RFC 5322's, which mail-parser parses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FULL_MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
     *("november", "december", "sept"),
 )
-# As programs write them in German, French, Spanish, Italian, Portuguese and Dutch: none means two months.
+# Months in German, French, Spanish, Italian, Portuguese and Dutch. No name stands for two different months.
 _OTHER_NAMES = (
     "januar jänner janv janvier ene enero gen gennaio janeiro januari",
     "februar fév févr février febrero febbraio fev fevereiro februari",
@@ -34,7 +34,8 @@ _OTHER_NAMES = (
     "dez dezember déc décembre dic diciembre dicembre dezembro",
 )
 _OTHER_MONTHS = {name: month for month, names in enumerate(_OTHER_NAMES, 1) for name in names.split()}
-# Zones of one meaning, in minutes. Not here, and so no date: BST, IST, CST outside America, AST, SST ...
+# Zones with one meaning, in minutes (CST is always America's). Ambiguous ones such as BST, IST, AST and SST are left
+# out, so a date with one of them is not read.
 _ZONES = {
     **{"ut": 0, "utc": 0, "gmt": 0, "z": 0, "wet": 0},
     **{"est": -300, "edt": -240, "cst": -360, "cdt": -300, "mst": -420, "mdt": -360, "pst": -480, "pdt": -420},
@@ -42,7 +43,7 @@ _ZONES = {
     **{"msk": 180, "jst": 540, "kst": 540, "hkt": 480, "aest": 600, "aedt": 660, "acst": 570, "awst": 480},
     **{"nzst": 720, "nzdt": 780, "hst": -600, "akst": -540, "akdt": -480, "sast": 120, "wib": 420},
 }
-_USUAL = re.compile(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}")  # nothing is to be taken away
+_USUAL = re.compile(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}")  # needs no clean-up
 _COMMENT = re.compile(r"\([^()]*+\)?")
 _TIME = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?(?: ?([ap])\.?m\.?)?(?![\d:])", re.I)
 _DAY_FIRST = re.compile(
@@ -61,7 +62,8 @@ _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z
 
 
 def read(stated: str) -> datetime | None:
-    """The moment, aware, or None where no one moment is meant. A date without a zone is in UTC (section 3.3, -0000)."""
+    """The date as an aware datetime; None if it is invalid or ambiguous. Without a zone it is read as UTC (section
+    3.3, -0000)."""
     line = stated if _USUAL.fullmatch(stated) else " ".join(_COMMENT.sub(" ", _plain(stated)).split()).rstrip(" ;,.")
     line = line[weekday.end() :] if (weekday := _WEEKDAY.match(line)) else line
     day = _day(line)
@@ -93,13 +95,14 @@ def read(stated: str) -> datetime | None:
 
 
 def _plain(stated: str) -> str:
-    """Without what scripts and gateways put around and in a date: its field's name, quotes, controls, odd dashes."""
+    """The date without the field's name, quotes, control characters and unusual dashes, which scripts and gateways
+    add."""
     text = charsets.decode_words(stated) if "=?" in stated else stated
     return _AROUND.sub("", text.translate(_DASHES)).replace("+-", "-").replace("--", "-")
 
 
 def _day(line: str) -> tuple[int, int, int, str] | None:
-    """Year, month, day, and what is said beside them."""
+    """Year, month, day, and the rest of the line."""
     line = _BASIC_ISO.sub(r"\1-\2-\3 \4:\5:\6", line, count=1)
     if (found := _ISO.match(line)) and 1 <= int(found[3]) <= 12:
         return int(found[1]), int(found[3]), int(found[4]), line[found.end() :]
@@ -118,7 +121,7 @@ def _without(line: str, found: re.Match[str]) -> str:
 
 
 def _month(word: str) -> int:
-    """1 to 12; 0 for what is no name of a month."""
+    """The month's number, 1 to 12; 0 for other words."""
     word = word.lower()
     if word in _MONTHS or word in _FULL_MONTHS:
         return _MONTHS.index(word[:3]) + 1
@@ -126,7 +129,8 @@ def _month(word: str) -> int:
 
 
 def _full_year(digits: str) -> int:
-    """RFC 5322 section 4.3: two digits from 00 to 49 are this century's, three are years since 1900."""
+    """The year with four digits (RFC 5322 section 4.3): 00 to 49 are 2000 to 2049; other years of two or three digits
+    count from 1900."""
     year = int(digits)
     if len(digits) == 4:
         return year
@@ -134,7 +138,7 @@ def _full_year(digits: str) -> int:
 
 
 def _minutes(zone: str) -> int | None:
-    """East of UTC; None for a zone that is unknown or means several."""
+    """The zone's offset in minutes east of UTC; None for an unknown or ambiguous zone."""
     if not zone:
         return 0
     if zone.lower() in _ZONES:

@@ -1,4 +1,4 @@
-"""What an attachment is called when it is shown and saved. Pure."""
+"""The file names under which attachments are displayed and saved. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mimetypes import MimeTypes
 from mailbox.mime import charsets
 
 MAX_FILENAME_BYTES = 255  # NAME_MAX of every common file system
-_MAX_STATED = 1000  # characters looked at; behind them only the end, for the extension
+_MAX_STATED = 1000  # characters that are read of a longer name, besides its last _TAIL with the extension
 _TAIL = 50
 
 _EXTENSIONS = {
@@ -67,20 +67,22 @@ _CUSTOMARY = {
     "application/pgp-signature": "signature.asc",
     "text/calendar": "invite.ics",
 }
-_KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
-# Control and format characters: the latter reverse a name ("cod.exe" shown as "exe.doc") or hide in it.
+_KNOWN_TYPES = MimeTypes(filenames=())  # without the machine's list, so that names are the same on every machine
+# Control and format characters. The latter can reverse the displayed name ("cod.exe" as "exe.doc") or are invisible.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def safe_filename(stated: str, content_type: str, position: int) -> str:
-    """A name for one folder of any system: no separators, no control characters, 1 to 255 bytes of UTF-8.
+    """A file name that is valid on any system: no separators, no control characters, 1 to 255 bytes of UTF-8.
 
-    `stated` is what the mail says, "" when nothing; `position` counts from 0 and tells nameless parts apart.
+    stated: the name in the mail, "" for none. position: index of the attachment, used in the name of a part without
+    one.
     """
     if len(stated) > _MAX_STATED:
         stated = stated[:_MAX_STATED] + stated[-_TAIL:]
     name = charsets.storable(_INVISIBLE.sub("", re.sub(r"[\r\n\t]+ *", " ", stated)))
-    name = re.split(r"[/\\]", name)[-1].strip().rstrip(". ")  # Windows drops these, and shows another extension
+    # Windows drops dots and spaces at the end, so the extension would be another.
+    name = re.split(r"[/\\]", name)[-1].strip().rstrip(". ")
     name = re.sub(r'[:*?"<>|]', "_", name) if name.strip(". ") else ""
     if not name:
         return _CUSTOMARY.get(content_type) or f"attachment-{position + 1}{_extension(content_type)}"
@@ -93,7 +95,7 @@ def _extension(content_type: str) -> str:
 
 
 def message_filename(subject: str, position: int) -> str:
-    """What a forwarded message is called: its subject, with .eml."""
+    """The file name of an attached message: its subject with .eml."""
     subject = re.sub(r"[/\\]+", "-", subject).strip(" .")
     return safe_filename(f"{subject}.eml" if subject else "", "message/rfc822", position)
 

@@ -1,4 +1,4 @@
-"""The header block of a raw message: where it ends, and how to read past what is no header field in it. Pure."""
+"""Finds the header block of a raw message, and removes lines that are not header fields. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 
 from mailbox.mime.charsets.self_declared import wide_codec
 
-# What the standard library's parser takes for a line of the header; at the first other line it ends the header.
-# ("From  : x" it takes for an mbox separator.) Possessive and without overlap: linear for any bytes.
+# The lines that the standard library's parser accepts in a header; the first other line ends the header for it.
+# (It reads "From  : x" as an mbox separator.) Possessive, with alternatives that do not overlap: linear for any bytes.
 _SOUND = re.compile(rb"(?:(?:From (?![ \t]*:)|[\x21-\x39\x3b-\x7e]*+:|[ \t])[^\r\n]*+(?:\r\n|\r|\n|\Z))*+")
 _LINE = re.compile(rb"[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:")  # RFC 5322 section 4.5: old mail has spaces before the colon
 _NAMES = re.compile(rb"^([\x21-\x39\x3b-\x7e]++)[ \t]*+:", re.M)
-# A junk line is skipped only for one of these, not yet seen, below it; else it is where a body begins.
+# A line that is no field is skipped only if one of these fields follows that is not above it. Otherwise the body begins
+# there.
 _TELLING = frozenset(
     b"from to cc subject date message-id mime-version content-type received delivered-to return-path reply-to".split()
 )
@@ -20,14 +21,14 @@ _LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xc2\xa0|[\0-\x20])*+")
 _ABOVE = frozenset((b"\xef", b"\xc2", *(bytes((code,)) for code in range(33))))
 _DOUBLED_END = re.compile(rb"(?<!\r)\r\r++\n")
 _FIRST_LINE = 2_000  # bytes in which the first line must end
-_MAX_REPAIRED = 1_000_000  # bytes of header looked at behind the first junk line
+_MAX_REPAIRED = 1_000_000  # longest header in bytes, from the first line that is no field, that is repaired
 
 
 def readable(raw: bytes) -> tuple[bytes, bool]:
-    """The message with the lines taken out of its header that are no part of one, and whether there were any.
+    """The message without those lines of its header that are no fields, and whether there were any.
 
-    The standard library takes such a line for the first of the body, and From and Subject below it are lost; mail
-    clients skip it. The body's bytes stay as they are. A mail that only lacks the blank line above its body stays too.
+    For the standard library the body begins at such a line, and From and Subject below it are lost; mail clients skip
+    it. The body's bytes are not changed, nor is a message that merely lacks the blank line above its body.
     """
     sound = _SOUND.match(raw)
     start = sound.end() if sound else 0
@@ -59,16 +60,16 @@ def _tells_more(above: bytes, below: bytes) -> bool:
 
 
 def end_of(raw: bytes, start: int, end: int) -> int:
-    """Where the header that goes on at `start` ends: at the first line that is no part of one, or at `end`."""
+    """The end of the header of which more lines follow at `start`: at the first line that is no field, or `end`."""
     sound = _SOUND.match(raw, start, end)
     return sound.end() if sound else start
 
 
 def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
-    """The message from its first field on, line ends mended, and the defects that this was.
+    """The message from its first field on, with valid line ends, and the names of the defects repaired.
 
-    Met: a byte order mark, empty lines, blanks or controls above the header; lines that end in CR CR LF; a message that
-    is UTF-16 as a whole. Gateways and scripts make them.
+    Gateways and scripts write a byte order mark, empty lines, spaces or control characters above the header, lines that
+    end in CR CR LF, and whole messages in UTF-16.
     """
     defects: list[str] = []
     wide = wide_codec(bytes(raw[:_FIRST_LINE]))

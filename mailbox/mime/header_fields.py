@@ -1,8 +1,8 @@
-"""The header of a message as text: lines, addresses, the date. Pure.
+"""Reads header fields as text, as addresses and as a date. Pure.
 
-mail-parser reads the Date (`dates`). Addresses are read by `addresses`: mail-parser's reader is quadratic, recurses
-into brackets and drops what has no domain and what a semicolon separates. Its MailParser object walks all parts and
-reads every Received header, which costs more than all the rest of a parse.
+mail-parser is used for dates alone (`dates`). Its address parser takes quadratic time, recurses into brackets, and
+drops addresses without a domain or separated by semicolons. Its MailParser object reads all parts and every Received
+header, which takes longer than the rest of a parse together.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mailbox.mime import addresses, charsets, dates
 from mailbox.mime.addresses import Mailbox
 from mailbox.mime.tree import MAX_HEADER, Part
 
-MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a list's id: every list shows them; the raw message has the rest
+MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a List-ID, as lists of messages load them; the raw message has all
 _MAX_ADDRESSES = 20_000  # of one field
 _MOST = re.compile(rf"(?:[^,;]*+[,;]){{{_MAX_ADDRESSES}}}")
-_MAX_REMEMBERED = 300  # characters: the same few senders and recipients come again and again
+_MAX_REMEMBERED = 300  # characters of a field that is cached, as the same senders and recipients recur
 
 
 class Fields:
-    """The fields of a header by name, lower case. Reading them notes what is wrong in `defects`."""
+    """The fields of a header by name, lower case. Its methods append defects that they meet to `defects`."""
 
     def __init__(self, root: Part, defects: list[str], charset: str = "") -> None:
-        """`charset`: of the body, in which 8-bit text is read that is no UTF-8."""
+        """charset: the body's, by which 8-bit text is decoded that is not UTF-8."""
         self._charset = charset
         self._values: dict[str, list[str]] = {}
         for name, value in root.fields:
@@ -34,7 +34,7 @@ class Fields:
         self._defects = defects
 
     def values(self, name: str) -> Sequence[str]:
-        """All fields of a name, 8-bit text repaired, folds and encoded words as they are."""
+        """The values of all fields of this name, with 8-bit text decoded; folds and encoded words are kept."""
         return [self._text(value) for value in self._values.get(name, ())]
 
     def _text(self, value: str) -> str:
@@ -44,18 +44,18 @@ class Fields:
         return charsets.header_text(value, self._charset)
 
     def line(self, name: str) -> str:
-        """The first field of this name that says anything as one line of text, "" when there is none."""
+        """The first non-empty field of this name as one line, encoded words decoded; "" when there is none."""
         return charsets.unfold(charsets.decode_words(self._first(name)))
 
     def undecoded_line(self, name: str) -> str:
-        """The same with encoded words left as they are."""
+        """Like line(), but with encoded words left as they are."""
         return charsets.unfold(self._first(name))
 
     def _first(self, name: str) -> str:
         return next((self._text(value) for value in self._values.get(name, ()) if value.strip()), "")
 
     def addresses(self, name: str) -> tuple[Mailbox, ...]:
-        """Each mailbox in all fields of this name."""
+        """The addresses in all fields of this name."""
         joined = ", ".join(value for value in self.values(name) if value.strip())
         if len(joined) > MAX_HEADER:
             self._defects.append("AddressHeaderTooLong")
@@ -69,14 +69,15 @@ class Fields:
         return found
 
     def shown(self, name: str) -> str:
-        """All addresses of a field, comma-separated; its text as written when no address could be read in it."""
+        """All addresses of a field for display, comma-separated; the field's text when no address can be read in it."""
         found = self.addresses(name) if name in self._values else ()
         if found:
             return charsets.storable(addresses.shown(found))
         return charsets.unfold(charsets.decode_words(", ".join(self.values(name))[:MAX_HEADER]))
 
     def sender(self) -> tuple[str, str]:
-        """The first From address, as shown and as a bare address, lower case; of a mail without one, that of Sender."""
+        """The first address of From, else of Sender: for display, and as a bare address in lower case ("" for
+        none)."""
         name = "from" if self._first("from") else "sender"
         found = self.addresses(name)
         first = next((each for each in found if each.has_domain), next(iter(found), None))

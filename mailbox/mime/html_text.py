@@ -1,4 +1,4 @@
-"""The words of an HTML body, for its snippet and the search index. Pure, and linear in time for any markup."""
+"""Extracts the text of an HTML body for snippets, search and quotes. Pure, linear in time for any markup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNSHOWN = frozenset(
         *("applet", "audio", "canvas", "iframe", "noembed", "noframes", "video", "xml", "xmp"),
     )
 )
-# No space stands between words on account of these.
+# Elements that do not separate words.
 _INLINE = frozenset(
     (
         *("b", "i", "u", "em", "strong", "span", "font", "a", "small", "big", "code", "mark", "s", "strike", "del"),
@@ -22,7 +22,7 @@ _INLINE = frozenset(
         *("bdo", "bdi", "blink", "time", "wbr", "ruby"),
     )
 )
-# These begin a line of their own.
+# Elements that begin a new line.
 _BLOCKS = frozenset(
     (
         *("address", "article", "aside", "blockquote", "br", "center", "dd", "div", "dl", "dt", "figure", "footer"),
@@ -30,8 +30,8 @@ _BLOCKS = frozenset(
         *("section", "table", "tbody", "tfoot", "thead", "tr", "ul"),
     )
 )
-_MAX_TAGS = 20_000  # looked at before the words are together; real mails have some hundreds
-# A comment, a tag or a declaration; one that is never closed reaches to the end. Without overlap, so linear.
+_MAX_TAGS = 20_000  # read at most; real mails have some hundreds before the wanted text is complete
+# A comment, a tag or a declaration; an unclosed one extends to the end. The alternatives do not overlap: linear time.
 _MARKUP = re.compile(
     r"<(?:!--(?:-?>|(?s:.*?)(?:--!?>|\Z))"
     r"|(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)(?:>|\Z)"
@@ -39,9 +39,9 @@ _MARKUP = re.compile(
 )
 _NO_SIZE = r"(?:0|\.0)(?![0.]*+[1-9])"
 _HIDDEN = re.compile(rf"\bdisplay\s*+:\s*+none\b|\shidden(?=[\s=]|\Z)|(?<!-)\bopacity\s*+:\s*+{_NO_SIZE}", re.I)
-_CUT = re.compile(r"\boverflow\s*+:\s*+hidden\b", re.I)  # what is beyond a height of none
+_CUT = re.compile(r"\boverflow\s*+:\s*+hidden\b", re.I)  # hides the content only together with a height of 0
 _NO_HEIGHT = re.compile(rf"(?<!line-)(?<!min-)height\s*+:\s*+{_NO_SIZE}", re.I)
-# What is within may have another size: mails laid out with MJML have all of their text within cells of the size 0.
+# Elements inside may override these: mails made with MJML have all their text inside cells with font-size 0.
 _HIDDEN_BY_ITSELF = re.compile(rf"(?<![\w-])visibility\s*+:\s*+hidden\b|(?<!-)\bfont-size\s*+:\s*+{_NO_SIZE}", re.I)
 _SHOWN_WITHIN = re.compile(rf"\bvisibility\s*+:\s*+visible\b|\bfont-size\s*+:\s*+(?!{_NO_SIZE})|\bsize\s*+=", re.I)
 _MAY_HIDE = frozenset(
@@ -54,7 +54,7 @@ _CLOSING = {name: re.compile(rf"</{name}\b[^>]*+(?:>|\Z)", re.IGNORECASE) for na
 
 
 class _Invisible(dict[int, str | None]):
-    """For str.translate: nothing in place of format characters, but of the joiner that makes one emoji of two."""
+    """Table for str.translate that removes format characters (Cf), except the zero-width joiner of emoji."""
 
     def __missing__(self, code: int) -> str | None:
         letter = chr(code)
@@ -64,21 +64,23 @@ class _Invisible(dict[int, str | None]):
 
 
 _INVISIBLE = _Invisible()
-_LINE_END = "\x1e"  # a control character that no text keeps: the line ends of markup are spaces
+_LINE_END = "\x1e"  # stands for a line break while text is collected, as line ends in the markup are mere spaces
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def html_words(markup: str, limit: int) -> str:
-    """The first `limit` characters of an HTML body's text, whitespace collapsed."""
-    text = html.unescape("".join(_pieces(markup, limit * 8)))  # entities, spaces and padding shrink what is collected
+    """The first `limit` characters of an HTML body's text, with white space collapsed."""
+    text = html.unescape("".join(_pieces(markup, limit * 8)))  # more than needed, as entities and spaces shrink it
     if not text.isascii():
         text = text.translate(_INVISIBLE)
     return charsets.storable(" ".join(text.split())[:limit])
 
 
 def html_lines(markup: str, limit: int) -> str:
-    """The first `limit` characters of an HTML body's text in the lines that its blocks make, without empty pairs, and
-    without what it does not show: a reply quotes what was read."""
+    """The first `limit` characters of an HTML body's visible text, one line per block element, for display and quotes.
+
+    Elements hidden by style are left out, and consecutive empty lines become one.
+    """
     text = html.unescape("".join(_pieces(markup, limit * 8, lines=True)))
     if not text.isascii():
         text = text.translate(_INVISIBLE)
@@ -87,7 +89,8 @@ def html_lines(markup: str, limit: int) -> str:
 
 
 class _Hidden:
-    """Where an element begins and ends that is not shown; one that never ends hides nothing."""
+    """Tracks an element that is hidden by style, and removes its text when it ends. If it never ends, nothing is
+    removed."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -111,8 +114,10 @@ class _Hidden:
 
 
 def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
-    """The text between the tags, from the beginning until there is enough; with `lines`, _LINE_END where blocks begin
-    and end, and only what is shown."""
+    """The text between tags, from the beginning until `wanted` characters are collected.
+
+    lines: put _LINE_END where block elements begin and end, and leave out elements that are hidden by style.
+    """
     pieces: list[str] = []
     unclosed: set[str] = set()
     hidden = _Hidden()
@@ -134,7 +139,7 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
         name = (found[2] or "").lower()
         if lines:
             hidden.follow(found, name, pieces)
-        if not name or name in _INLINE:  # a comment, too, stands between no words
+        if not name or name in _INLINE:  # a comment does not separate words either
             continue
         pieces.append(_LINE_END if lines and name in _BLOCKS else " ")
         if name in _UNSHOWN and not found[1] and name not in unclosed:
@@ -143,5 +148,5 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
                 position = closing.end()
                 tags = _MARKUP.finditer(markup, position)
             else:
-                unclosed.add(name)  # to look for it once more at each would take forever
+                unclosed.add(name)  # searching again at each such tag would take quadratic time
     return pieces

@@ -1,7 +1,7 @@
-"""Raw message -> ParsedMessage. Pure.
+"""Parses a raw message into a ParsedMessage, and decodes its attachments. Pure.
 
-mail-parser reads the addresses and the Date (`header_fields`). The parts come from `tree`: mail-parser's own
-attachments are decoded lossily, are named at random and leave out message/rfc822.
+The parts come from `tree` and not from mail-parser, which decodes attachments lossily, names them at random and leaves
+out message/rfc822.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mailbox.mime.files.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 
-PARSER_VERSION = 11  # raise it when the same bytes would give other rows: a sweep may then parse again
+PARSER_VERSION = 11  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
 
 MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
-MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
+MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column's length
 SNIPPET_CHARACTERS = readable_text.SNIPPET_CHARACTERS
-MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages that is searched
+MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages, which is kept for search
 _MAX_ATTACHED_MESSAGES = 20
 _MAX_ATTACHED_DEPTH = 3
 _MAX_ATTACHED_BYTES = 4_000_000
@@ -35,20 +35,21 @@ _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 
 
 @dataclass(frozen=True)
 class ParsedAttachment:
-    """A part that is not the shown body. `size` and `digest` (SHA-256, hex) are of its decoded bytes."""
+    """A part that is not the displayed body. `size` and `digest` (SHA-256, hex) are of its decoded bytes."""
 
-    position: int  # what attachment_bytes takes
+    position: int  # its index, for attachment_bytes()
     filename: str
     content_type: str
     size: int
     content_id: str  # without angle brackets, "" when there is none
-    is_inline: bool  # shown in the HTML body by its content id
+    is_inline: bool  # an image that the HTML body can display by its content id
     digest: str
 
 
 @dataclass(frozen=True)
 class ParsedMessage:
-    """What the tables keep of a message; text that any database can hold, "" where the header is absent."""
+    """The fields of a message that are stored in the tables. Text is storable in any database; "" for an absent
+    header."""
 
     message_id: str
     subject: str
@@ -60,11 +61,11 @@ class ParsedMessage:
     reply_to: str
     in_reply_to: str
     references_header: str
-    thread_index: str  # of Outlook: what all mails of a conversation share of it, see message_ids.thread_root
+    thread_index: str  # the part of Outlook's Thread-Index that a conversation shares: message_ids.thread_root
     date: datetime | None
     body_text: str
     body_html: str
-    attached_text: str  # of messages attached to it (message/rfc822): searched, not shown
+    attached_text: str  # of attached messages (message/rfc822); for search, not displayed
     snippet: str
     attachments: tuple[ParsedAttachment, ...]
     defects: tuple[str, ...]
@@ -73,7 +74,7 @@ class ParsedMessage:
 
 @charsets.detecting_seldom()
 def parse(raw: bytes) -> ParsedMessage:
-    """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
+    """Parse a message, whole or its header alone. Raises for no input; damage is listed in `defects`."""
     return _parsed(raw, depth=0)
 
 
@@ -111,8 +112,8 @@ def _parsed(raw: bytes, depth: int) -> ParsedMessage:
 def attachment_bytes(raw: bytes, position: int, digest: str = "") -> bytes:
     """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError.
 
-    `digest`: SHA-256, hex, of the bytes that are meant. A row may have been written by an older parser, which counted
-    otherwise: where other bytes lie at the position, the attachment that has these is taken.
+    digest: SHA-256, hex, of the expected bytes. The position may stem from an older parser, which counted attachments
+    differently. If the part at the position has another digest, the attachment with this digest is returned instead.
     """
     return _attachment(raw, position, digest).octets()[0]
 
@@ -124,14 +125,14 @@ def _attachment(raw: bytes, position: int, digest: str) -> Part:
     if digest:
         others = (part for part in attachments if part not in there)
         meant = next((part for part in (*there, *others) if _measured(part)[0].digest == digest), None)
-        there = (meant,) if meant else there  # none: this parser decodes the part otherwise, and better
+        there = (meant,) if meant else there  # no match: this parser decodes the part differently from the older one
     if not there:
         raise IndexError(f"The message has {len(attachments)} attachments; there is none at position {position}.")
     return there[0]
 
 
 def _measured(part: Part) -> tuple[attachment_digest.Measure, bool]:
-    """Size, digest and beginning of a part's decoded bytes, and whether its transfer encoding was sound."""
+    """Size, digest and first bytes of a part's decoded content, and whether its transfer encoding was valid."""
     measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
     if measured is not None:
         return measured, True
@@ -141,14 +142,15 @@ def _measured(part: Part) -> tuple[attachment_digest.Measure, bool]:
 
 @dataclass(frozen=True)
 class AttachmentBytes:
-    """The decoded bytes of an attachment, `size` in all. A large one comes piece by piece and is never held whole."""
+    """The decoded bytes of an attachment, `size` in all. A large base64 one is decoded piece by piece."""
 
     size: int
     pieces: Iterable[bytes | memoryview]
 
 
 def attachment_content(raw: bytes, position: int, digest: str = "") -> AttachmentBytes:
-    """As attachment_bytes(), for whoever passes them on; `raw` may be a mapped file. Raises IndexError."""
+    """Like attachment_bytes(), but as pieces, for streaming. raw: may also be a memory-mapped file. Raises
+    IndexError."""
     part = _attachment(raw, position, digest)
     measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
     if measured is None:
@@ -159,9 +161,9 @@ def attachment_content(raw: bytes, position: int, digest: str = "") -> Attachmen
 
 @charsets.detecting_seldom()
 def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
-    """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins.
+    """The image parts with a content id: id without brackets -> (content type, bytes). The first of an id wins.
 
-    `largest`: bytes; what is surely larger is left out, undecoded.
+    largest: bytes; parts that are certainly larger are left out without decoding them.
     """
     images: dict[str, tuple[str, bytes]] = {}
     for _position, part in _images(raw, largest):
@@ -173,9 +175,9 @@ def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str
 
 @charsets.detecting_seldom()
 def shown_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
-    """The images of a message by each name that an HTML body may have for them -> (content type, bytes).
+    """The images of a message, by each name by which an HTML body may refer to them -> (content type, bytes).
 
-    Beside content ids their Content-Location (RFC 2557), their file name and readable_text.picture_id().
+    The names are the content id, Content-Location (RFC 2557), the file name and readable_text.picture_id().
     """
     images: dict[str, tuple[str, bytes]] = {}
     for position, part in _images(raw, largest):
@@ -193,13 +195,13 @@ def shown_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str,
 
 def _images(raw: bytes, largest: int | None) -> Iterator[tuple[int, Part]]:
     for position, part in enumerate(opened(layout_of(mime_tree.read_tree(raw))).attachments):
-        if largest is None or len(part.encoded) <= 3 * largest:  # no encoding takes more than three for one
+        if largest is None or len(part.encoded) <= 3 * largest:  # no encoding is more than three times as long
             yield position, part
 
 
 @charsets.detecting_seldom()
 def header_lines(raw: bytes) -> list[tuple[str, str]]:
-    """Every header field in its order, unfolded, encoded words decoded, for the reader's eye."""
+    """All header fields in their order, unfolded and with encoded words decoded, for display."""
     root = mime_tree.read_headers(raw)
     charset = root.parameter("content-type", "charset")
     return [
@@ -229,7 +231,10 @@ def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachmen
 
 
 def _image_type(part: Part) -> str:
-    """The type of an image, "" of what is none. Some senders call the images of their HTML just bytes."""
+    """The media type of an image; "" for other parts.
+
+    Some senders label the images of their HTML application/octet-stream; these are recognised by their first bytes.
+    """
     if part.content_type.startswith("image/"):
         return part.content_type if _TYPE.fullmatch(part.content_type) else ""
     if part.content_type != "application/octet-stream" or not content_id_of(part):
@@ -249,7 +254,7 @@ def _filename(part: Part, head: bytes, position: int) -> str:
 
 
 def _bodies(raw: bytes, layout: Layout, defects: list[str]) -> tuple[str, str]:
-    """The message as text and as HTML; "" for a form that it does not have."""
+    """The body as text and as HTML; "" for a form that the message lacks."""
     read: dict[int, str] = {}
     for part in (*layout.text, *layout.html):
         if id(part) not in read:
@@ -270,7 +275,7 @@ def _section(raw: bytes, subtype: bytes, defects: list[str]) -> str:
 
 
 def _attached_text(layout: Layout, depth: int) -> str:
-    """What attached messages say: their subject, correspondents, file names and text, those within them included."""
+    """Subject, sender, recipients, file names and text of attached messages, and of messages attached to those."""
     if depth >= _MAX_ATTACHED_DEPTH:
         return ""
     found: list[str] = []

@@ -1,7 +1,8 @@
-"""Message-IDs in a field's text, in every form they come in, and Outlook's Thread-Index. Pure.
+"""Reads Message-IDs in a field's text, and Outlook's Thread-Index. Pure.
 
-RFC 5322, 3.6.4: msg-ids between angle brackets, with comments and folds between them. Met as well: no brackets, two of
-each, a fold or blank inside, commas between, encoded words around (RFC 2047), a closing bracket cut off.
+RFC 5322, 3.6.4: msg-ids in angle brackets, with comments and folds between them. Real mails also have ids without
+brackets, with doubled brackets, with a fold or space inside, separated by commas, within encoded words (RFC 2047), or
+without the closing bracket.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _BRACKETED = re.compile(r"<([^<>]{1,1996})(?:>|(?=<))")
 _SPACE = re.compile(r"\s++")
 _SEPARATOR = re.compile(r"[\s,;]++")
 _SCHEME = re.compile(r"\A(?:mailto|mid):", re.I)
-_THREAD_ROOT = 22  # octets: a reserved one, five of a time, a GUID (MS-OXOMSG, 2.2.1.3); each answer adds five
+_THREAD_ROOT = 22  # octets: one reserved, five of the time, 16 of a GUID (MS-OXOMSG, 2.2.1.3); a reply appends five
 _AROUND_INDEX = re.compile(r"[\s<>\"']++")
-# As Outlook and others write them in their languages.
+# Prefixes of replies and forwards, as mail programs write them in each language.
 _ANSWERS = (
     "re|fw|fwd|aw|wg|sv|vs|vb|tr|rv|res|enc|ref|réf|rif|r|i|ant|antw|antwort|odp|pd|vá|továbbítás|ynt|ilt|i̇lt|bls|trs|doorst|"
     "vl|atb|att|σχετ|πρθ|απ|на|отв|ответ|пересл|відп|תשובה|השב|הועבר|رد|إعادة توجيه|"
@@ -35,8 +36,10 @@ _ANSWER = re.compile(
 
 
 def read(text: str) -> list[str]:
-    """The ids in it, without brackets, in their order. Words without brackets are ids only where none has any, and they
-    hold an @."""
+    """The ids in the text, without brackets, in their order.
+
+    Words without brackets count as ids only if the text has no id in brackets, and only if they contain an @.
+    """
     if "=?" in text:
         text = charsets.decode_words(text)
     if "&lt;" in text:
@@ -52,7 +55,7 @@ def read(text: str) -> list[str]:
 
 
 def _apart(between: str) -> list[str]:
-    """The id between two brackets without its folds; several, where each word is one."""
+    """The id between two brackets, without white space; several ids if each word in it is one."""
     words = [word for word in _SEPARATOR.split(between) if word]
     if len(words) > 1 and all("@" in word[1:-1] for word in words):
         return words
@@ -60,13 +63,13 @@ def _apart(between: str) -> list[str]:
 
 
 def bare(message_id: str) -> str:
-    """A stored Message-ID as others refer to it: the first id in it, else all of it without brackets."""
+    """A stored Message-ID as In-Reply-To and References write it: its first id, else all of it without brackets."""
     return next(iter(read(message_id)), message_id.strip().removeprefix("<").removesuffix(">"))
 
 
 def thread_root(thread_index: str) -> str:
-    """The part of a Thread-Index that all answers share, as hexadecimal digits; "" for what is no such field."""
-    letters = _AROUND_INDEX.sub("", thread_index[:4096])  # folded, and in quotes or brackets, by some gateways
+    """The part of a Thread-Index that all replies share, in hexadecimal; "" for an invalid field."""
+    letters = _AROUND_INDEX.sub("", thread_index[:4096])  # some gateways fold it or add quotes or brackets
     try:
         octets = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -75,7 +78,7 @@ def thread_root(thread_index: str) -> str:
 
 
 def topic(subject: str) -> str:
-    """The subject without the marks of answers, forwarding, lists and gateways before it, for comparing."""
+    """The subject without prefixes such as "Re:", "Fwd:" and "[list]", for comparison."""
     start = 0
     while found := _ANSWER.match(subject, start):
         start = found.end()

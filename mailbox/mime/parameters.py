@@ -1,7 +1,7 @@
-"""Parameters of MIME header fields (RFC 2045 section 5.1, RFC 2231), as senders write them. Pure.
+"""Parses parameters of MIME header fields (RFC 2045 section 5.1, RFC 2231), also malformed ones. Pure.
 
-The standard library's reader is quadratic in the length of a field, and raises on `filename*=` beside `filename*0*=`.
-This one is linear and raises nothing.
+The standard library's parser takes time quadratic in the length of a field, and raises on `filename*=` beside
+`filename*0*=`. This one is linear and raises nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mailbox.mime.charsets.labels import codec_for
 
 MAX_PARAMETERS = 64  # of one field; the rest is not read
 
-_MAX_REMEMBERED = 100  # characters: "text/plain; charset=utf-8" comes with every mail
+_MAX_REMEMBERED = 100  # characters of a field that is cached, as "text/plain; charset=utf-8" is in every mail
 
-# From one semicolon to the next that is not within quotes; a quote that is never closed goes to the end.
+# From one semicolon to the next that is not in quotes. A quoted string without its closing quote extends to the end.
 _PARAMETER = re.compile(
     r';((?:(?<==)=\?[^?\s;"]{1,60}\?[bBqQ]\?[^?\s"]*+\?=|[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S
 )
-# Parameters that are looked for also where no semicolon stands before them, or a comma.
+# Parameters that are also recognised after white space or a comma, where the semicolon is missing.
 _KNOWN = "boundary|charset|delsp|filename|format|name|protocol|smime-type|start|type"
 _LOOSE = re.compile(
     rf"(?:^|[\s,;])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
@@ -34,23 +34,24 @@ _QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,]|\Z)', re.S)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
 _FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
-_COLON = re.compile(rf"\A\s*+({_KNOWN})\s*+:", re.I)  # for the equals sign
+_COLON = re.compile(rf"\A\s*+({_KNOWN})\s*+:", re.I)  # a colon in place of the equals sign
 _FILE_NAMES = ("filename", "name", "file")
 _AROUND = {'"': '"', "'": "'", "`": "`", "<": ">", "“": "”", "„": "“", "‘": "’", "«": "»"}  # noqa: RUF001
 _MOST_AROUND = 3
 _URL_ESCAPES = re.compile(r"%[C-Fc-f][0-9A-Fa-f]%[89ABab][0-9A-Fa-f]")
-_EXTENDED = re.compile(r"([A-Za-z0-9_-]{2,40})'[A-Za-z-]{0,20}'[^\s']+")  # RFC 2231's form under a plain name
-# Comments where they cannot belong to a value: a file may be called "a (1).pdf", without quotes.
+_EXTENDED = re.compile(r"([A-Za-z0-9_-]{2,40})'[A-Za-z-]{0,20}'[^\s']+")  # RFC 2231's value in a parameter without *
+# Comments are removed only before a value: a file name without quotes may be "a (1).pdf".
 _COMMENT_BEFORE = re.compile(r"\A\s*+\([^()\"]*+\)")
 
 
 def parameters(field: str) -> Mapping[str, str]:
-    """Name, lower case -> value, unquoted and decoded. The first of a name wins, RFC 2231 forms before plain."""
+    """Parameter name in lower case -> value, unquoted and decoded. The first of a name wins; RFC 2231 forms precede
+    plain ones."""
     return _remembered(field) if len(field) <= _MAX_REMEMBERED else _read(field)
 
 
 def is_malformed(field: str) -> bool:
-    """Whether a parameter of this field had to be looked for: no semicolon stands before it, or a colon within it."""
+    """Whether a parameter of this field lacks the semicolon before it, or has a colon for the equals sign."""
     return any(part.strip() != found.strip() or _COLON.match(found) for part, found in _parts(field))
 
 
@@ -82,7 +83,7 @@ def _plain_value(name: str, value: str) -> str:
 
 
 def _unquoted_url(name: str) -> str:
-    """A name that was written as in an address of the web: its escapes are UTF-8, above ASCII."""
+    """A file name without percent-encoding, if this encodes characters above ASCII in UTF-8; else unchanged."""
     if not _URL_ESCAPES.search(name):
         return name
     octets = unquote_to_bytes(name)
@@ -105,7 +106,8 @@ def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:
 
 
 def _parts(field: str) -> Iterator[tuple[str, str]]:
-    """What stands between semicolons, and `name=value` as it is meant: twice where one semicolon is missing."""
+    """Pairs: the text between two semicolons, and a parameter `name=value` in it. Two pairs if a semicolon is
+    missing."""
     unfolded = _FOLD.sub("", field) if "\n" in field or "\r" in field else field  # RFC 5322 section 2.2.3
     first = unfolded.partition(";")[0]
     if "=" in first:
@@ -117,7 +119,7 @@ def _parts(field: str) -> Iterator[tuple[str, str]]:
 
 
 def _apart(part: str) -> Iterator[str]:
-    """The parameters between two semicolons: one, or several where a semicolon was forgotten."""
+    """The parameters in the text between two semicolons: one, or several if a semicolon is missing."""
     if part.count("=") < 2:
         yield part
         return
@@ -135,12 +137,12 @@ def _unquoted(value: str, name: str) -> str:
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1].replace("\\\\", "\\").replace('\\"', '"')
     else:
-        value = value.removeprefix('"')  # quotes that are never closed
+        value = value.removeprefix('"')  # a quote without its closing one
     return _bare_name(value) if name in _FILE_NAMES else value
 
 
 def _bare_name(value: str) -> str:
-    """A file's name without the brackets and quotes of many kinds that senders put around it."""
+    """A file name without the brackets and quotes that senders put around it."""
     for _ in range(_MOST_AROUND):
         value = value.strip().removeprefix("\\").removesuffix("\\")
         if len(value) < 3 or _AROUND.get(value[0]) != value[-1]:
@@ -150,19 +152,22 @@ def _bare_name(value: str) -> str:
 
 
 def _around_quotes(value: str) -> str:
-    """A quoted value without the comments before and behind it."""
+    """A quoted value without comments before and after it."""
     value = _COMMENT_BEFORE.sub("", value, count=1).strip() if value[0] == "(" else value
     quoted = _QUOTED.match(value)
     return quoted[0] if quoted and _COMMENT_BEFORE.match(value[quoted.end() :]) else value
 
 
 def _decoded(pieces: list[tuple[str, bool]]) -> str:
-    """RFC 2231 pieces, in order: charset and language stand in the first one that is encoded."""
+    """Join and decode the pieces of a parameter (RFC 2231), given in order as (value, is percent-encoded).
+
+    The first piece states the charset and the language.
+    """
     if not any(is_encoded for _value, is_encoded in pieces):
         return charsets.decode_words("".join(value for value, _ in pieces))
     charset, values = _without_charset(pieces)
     octets = b"".join(
-        unquote_to_bytes("".join(value for value, _ in run))  # some cut within an escape
+        unquote_to_bytes("".join(value for value, _ in run))  # joined first, as some senders split inside an escape
         if is_encoded
         else "".join(value for value, _ in run).encode("utf-8", "surrogatepass")
         for is_encoded, run in groupby(values, key=itemgetter(1))
@@ -171,10 +176,10 @@ def _decoded(pieces: list[tuple[str, bool]]) -> str:
 
 
 def _without_charset(pieces: list[tuple[str, bool]]) -> tuple[str, list[tuple[str, bool]]]:
-    """The charset, and the pieces without it: it stands in the first, of some programs in each."""
+    """The charset, and the pieces without it. It is in the first piece; some programs repeat it in each."""
     value, is_encoded = pieces[0]
     stated = value.split("'", 2)
-    if is_encoded and len(stated) == 2 and codec_for(stated[0]):  # without a place for the language
+    if is_encoded and len(stated) == 2 and codec_for(stated[0]):  # charset'value, without the language
         stated.insert(1, "")
     if not is_encoded or len(stated) != 3:
         return "", pieces

@@ -1,6 +1,6 @@
-"""One part of a message: where its content lies in the message's bytes, its header fields and what they say. Pure.
+"""One MIME part: the range of its content in the message's bytes, and its header fields. Pure.
 
-RFC 2045 (MIME fields), RFC 2046 (media types). Nothing is copied or decoded but header fields, until it is asked for.
+RFC 2045 (MIME fields), RFC 2046 (media types). Content is copied and decoded only on request.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import islice
 from mailbox.mime import charsets, parameters
 from mailbox.mime import transfer_encoding as mime_transfer_encoding
 
-# A multipart deeper than this stays one opaque part: each level reads all of its content once more.
+# A multipart deeper than this stays one opaque part, as each level scans all of its content once more.
 MAX_DEPTH = 100
 # A MIME header longer than this is cut.
 MAX_MIME_HEADER = 4096
@@ -24,16 +24,17 @@ _MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf"
 _MEANT_BY_SUBTYPE = {"plain": "text/plain", "mixed": "multipart/mixed", "alternative": "multipart/alternative"}
 _MEANT_BY_SUBTYPE |= {"related": "multipart/related"} | _MEANT_BY_ONE_WORD
 _JOINED_TYPE = re.compile(r"(text|multipart|application|image)[-._](?=[a-z])")  # text-html, multipart.mixed
-# What browsers and mailers call HTML beside its name; text/x-amp-html and text/watch-html are other things.
+# Other names that browsers and mail programs use for text/html; text/x-amp-html and text/watch-html are not among them.
 _HTML_TYPE = re.compile(r"(?:text|x-text|application)/(?:x-|vnd\.)?+x?+html?+\d?+(?:\+[a-z]+)?+|html/(?:text|plain)")
 _MULTIPART_TYPE = re.compile(r"(?:x-)?+multi-?+parts?+/")
-XHTML = "application/xhtml+xml"  # also what a file is: read as HTML where it is the body
+XHTML = "application/xhtml+xml"  # treated as HTML only where it is the body; otherwise it is a file
 _USUAL_TYPES = frozenset(("text/plain", "text/html", "multipart/mixed", "multipart/alternative", "multipart/related"))
 _COMMENT = re.compile(r"\([^()]*+\)")
 
 
 class Part:
-    """A MIME part. message/* and too deep multiparts are leaves, so that an attached message keeps its exact bytes."""
+    """A MIME part. message/* parts are leaves, so that an attached message keeps its exact bytes; so are multiparts
+    that are nested too deep."""
 
     __slots__ = (
         "_content_type",
@@ -63,15 +64,15 @@ class Part:
         self.defects: list[str] = []
         self.longest_header = MAX_MIME_HEADER
         self.header_charset = ""
-        self.inherited_encoding = ""  # of the multipart around it, where this part states none and looks like it
+        self.inherited_encoding = ""  # transfer encoding of its multipart, see inherit_encoding()
         self._first: dict[str, str] | None = None
-        self._read: dict[str, str] = {}  # the fields of 8-bit text
+        self._read: dict[str, str] = {}  # decoded values of fields that contain 8-bit text
         self._content_type: str | None = None
         self._parameters: dict[str, Mapping[str, str]] = {}
 
     @classmethod
     def of(cls, octets: bytes, content_type: str, *, filename: str = "", content_id: str = "") -> Part:
-        """A part that stands in no message by itself; its text, when it is one, is UTF-8."""
+        """Make a part that is not in the message's own tree, as from a container. Text in it is read as UTF-8."""
         part = cls(octets, 1, "text/plain")
         part.end = len(octets)
         part.fields = [("Content-Type", content_type), ("Content-ID", content_id)]
@@ -81,7 +82,7 @@ class Part:
         return part
 
     def get(self, name: str, otherwise: str = "") -> str:
-        """The first field of this name (lower case) that says anything, 8-bit text repaired, folds kept."""
+        """The first non-empty field of this name (lower case), with 8-bit text decoded and folds kept."""
         if self._first is None:
             self._first = {field.lower(): value for field, value in reversed(self.fields) if value}
         value = self._first.get(name)
@@ -95,12 +96,12 @@ class Part:
         return self._read[name]
 
     def forget_fields(self) -> None:
-        """What was read of the header so far: fields have been added."""
+        """Clear the caches of header values, after fields were added."""
         self._first = self._content_type = None
         self._parameters, self._read = {}, {}
 
     def read_headers_in(self, charset: str) -> None:
-        """Read 8-bit text of this header that is no UTF-8 in `charset`, which the message's body is written in."""
+        """Decode 8-bit text in this header that is not UTF-8 by `charset`, the charset of the message's body."""
         if charset and not all(charsets.is_utf8(value) for _, value in self.fields):
             self.header_charset = charset
             self._parameters, self._read = {}, {}
@@ -108,7 +109,11 @@ class Part:
 
     @property
     def content_type(self) -> str:
-        """Type and subtype, lower case; text/plain when absent or malformed (RFC 2045 section 5.2)."""
+        """Type and subtype, lower case; text/plain when absent (RFC 2045 section 5.2).
+
+        A malformed field is read as the type that it most likely means; a type/subtype that cannot be read is
+        application/octet-stream.
+        """
         if self._content_type is None:
             stated = self.get("content-type", self.default_type).partition(";")[0].strip().lower()
             if stated not in _USUAL_TYPES:
@@ -125,21 +130,22 @@ class Part:
 
     @property
     def is_opaque(self) -> bool:
-        """A leaf that should have been a container: too deep."""
+        """Whether this is a multipart that was kept as a leaf because it is nested too deep."""
         return self.depth >= MAX_DEPTH and self.says_multipart
 
     @property
     def is_unreadable_multipart(self) -> bool:
-        """Says multipart, but its boundary is absent or never found."""
+        """Whether the type is multipart, but the boundary is absent or was not found in the content."""
         return self.children is None and self.says_multipart
 
     @property
     def is_empty_multipart(self) -> bool:
-        """Says multipart and holds nothing but its closing boundary."""
+        """Whether this is a multipart that contains nothing but its closing boundary."""
         return self.is_unreadable_multipart and not self._raw[self.start : self.end].strip()
 
     def parameter(self, header: str, name: str) -> str:
-        """A parameter of a MIME header (both lower case), RFC 2231 and stray RFC 2047 encodings decoded, or ""."""
+        """A parameter of a MIME header (both names lower case), or "". RFC 2231 is decoded, and RFC 2047 where it is
+        used against the standard."""
         if header not in self._parameters:
             field = self.get(header)
             if field.startswith("=?"):  # all of it is one encoded word, which RFC 2047 section 5 forbids
@@ -150,12 +156,12 @@ class Part:
         return self._parameters[header].get(name, "")
 
     def others(self, name: str) -> Iterator[str]:
-        """The further fields of this name (lower case): a mail should have one."""
+        """The second to fourth fields of this name (lower case), where a part should have only one."""
         found = (value for field, value in self.fields if field.lower() == name)
         return islice(found, 1, _MOST_OTHERS)
 
     def octets(self) -> tuple[bytes, bool]:
-        """The part's content with its transfer encoding undone, and whether that encoding was sound."""
+        """The content without its transfer encoding, and whether that encoding was valid."""
         if self.children is not None:
             return b"", True
         return mime_transfer_encoding.undone(self.transfer_encoding, self.encoded)
@@ -166,7 +172,8 @@ class Part:
         return mime_transfer_encoding.encoding_of(stated) if stated else self.inherited_encoding
 
     def inherit_encoding(self, encoding: str) -> None:
-        """Take the encoding of the multipart around this part for its own, if it states none and looks like it."""
+        """Use the transfer encoding that the multipart states, if this part states none and its content looks like
+        it."""
         if (
             encoding in mime_transfer_encoding.ENCODINGS
             and self.children is None
@@ -178,34 +185,34 @@ class Part:
 
     @property
     def encoded(self) -> memoryview:
-        """The content as it stands in the message."""
+        """The content as it is in the message, not decoded."""
         return memoryview(self._raw)[self.start : self.end]
 
     def holds(self, mark: bytes) -> bool:
-        """Whether these bytes stand in the content as it is in the message."""
+        """Whether the content, not decoded, contains these bytes."""
         return self._raw.find(mark, self.start, self.end) >= 0
 
     def set_content(self, octets: bytes, content_type: str = "") -> None:
-        """Take these decoded bytes for the content, and another type where one is given."""
+        """Replace the content by these decoded bytes, and the type by `content_type` if given."""
         self._raw, self.start, self.end = octets, 0, len(octets)
         self.fields = [(name, value) for name, value in self.fields if name.lower() != "content-transfer-encoding"]
         self._first = None
         self._content_type = content_type or self._content_type
 
     def with_content(self, octets: bytes) -> Part:
-        """The same part with these bytes for its content, decoded."""
+        """A copy of this part with these decoded bytes as its content."""
         other = Part(self._raw, self.depth, self.default_type)
         other.fields, other.header_charset, other._content_type = self.fields, self.header_charset, self.content_type
         other.set_content(octets)
         return other
 
     def is_now(self, content_type: str) -> None:
-        """Read the part as one of this type, whatever it says."""
+        """Treat the part as this type, whatever its header states."""
         self._content_type = content_type
 
 
 def _meant_type(stated: str) -> str:
-    """The media type that a field means which may not be written as RFC 2045 section 5.1 says; "" of no type."""
+    """The media type that a field means, also when it breaks RFC 2045 section 5.1; "" when none is recognised."""
     if _PLAIN_TYPE.fullmatch(stated) and not stated.endswith("."):
         return _known_type(stated)
     plain = _JOINED_TYPE.sub(r"\1/", _COMMENT.sub("", charsets.decode_words(stated).lower()).lstrip(" \t\"'"), count=1)
@@ -217,7 +224,7 @@ def _meant_type(stated: str) -> str:
 
 
 def _known_type(stated: str) -> str:
-    """A well-formed type by the name that the rest of the reader knows it by."""
+    """A well-formed type under the name that the rest of the parser uses: text/html and multipart/... for variants."""
     if _HTML_TYPE.fullmatch(stated) and stated != XHTML:
         return "text/html"
     return _MULTIPART_TYPE.sub("multipart/", stated, count=1)

@@ -1,4 +1,4 @@
-"""The text of one text part: transfer encoding, charset and flowed lines undone. Pure, raises nothing."""
+"""Decodes the text of one text part: transfer encoding, charset and format=flowed. Pure, raises nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_CHARACTERS = 2_000_000
 
 
 def text_of(part: Part, defects: list[str]) -> str:
-    """A text part's text: transfer encoding, charset, flowed lines undone; line ends are \\n."""
+    """The part's text, decoded, with line ends \\n, cut after MAX_CHARACTERS. Appends names of defects to `defects`."""
     octets, is_sound = part.octets()
     if not is_sound:
         defects.append("TransferEncodingDefect")
@@ -38,7 +38,7 @@ def text_of(part: Part, defects: list[str]) -> str:
 
 
 def _footer(part: Part, *, is_html: bool) -> str:
-    """What a list or a scanner has written behind a text in base64, as plain text."""
+    """The plain-text footer that a mailing list or scanner appended behind base64, as HTML if the part is HTML."""
     octets = transfer_encoding.footer_behind(part.transfer_encoding, part.encoded)
     footer = charsets.decode_text(octets[:MAX_CHARACTERS])[0].replace("\r\n", "\n")
     if not footer:
@@ -47,9 +47,9 @@ def _footer(part: Part, *, is_html: bool) -> str:
 
 
 def _unwrap_flowed(text: str, *, delete_space: bool) -> str:
-    """format=flowed text (RFC 3676) with its soft line breaks taken out, quote marks kept as ">" and a space."""
-    shown = io.StringIO(newline="\n")  # a list of millions of short lines takes fifty times their room
-    open_depth: int | None = None  # quote depth of the paragraph the last line may still go on
+    """Join the soft line breaks of format=flowed text (RFC 3676). Quote marks become one ">" per level and a space."""
+    shown = io.StringIO(newline="\n")  # a list of millions of short lines would take fifty times the memory
+    open_depth: int | None = None  # quote depth of the paragraph that the next line may continue; None: it has ended
     for count, line in enumerate(io.StringIO(text, newline="\n")):
         line = line.removesuffix("\n")
         content = line.lstrip(">")

@@ -1,7 +1,7 @@
-"""What a person reads of a message: one answer for the page, the search index, the snippet and the reply. Pure.
+"""The body of a message as plain text, the same for page, search index, snippet and reply. Pure.
 
-`readable` is what is read as text (shown, quoted), `searched` what is found: that, the words that only the HTML has,
-and the text of messages attached to it.
+`readable` is the text to display and to quote. `searched` is the text to index: the body's text, words that only the
+HTML has, and the text of attached messages.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mailbox.mime.tree import Part
 SNIPPET_CHARACTERS = 120
 SEARCHED_HTML_CHARACTERS = 200_000
 QUOTED_CHARACTERS = 200_000
-_PICTURE = "attachment."  # in place of a content id, where a picture has none: with its position
+_PICTURE = "attachment."  # with the position behind it: stands for the content id of an image without one
 
 
 class Body(Protocol):
-    """A stored message has it, and one that has just been parsed."""
+    """The bodies of a stored message or of a ParsedMessage."""
 
     @property
     def body_text(self) -> str: ...
@@ -35,12 +35,12 @@ class SearchedBody(Body, Protocol):
 
 
 def readable(mail: Body, limit: int = QUOTED_CHARACTERS) -> str:
-    """The body as text, for a person and for a quote: its text, or the words of its HTML in their lines."""
+    """The body as text, for display and quotes: its plain text, else the text of its HTML with line breaks."""
     return mail.body_text[:limit] if mail.body_text.strip() else html_text.html_lines(mail.body_html, limit)
 
 
 def searched(mail: SearchedBody) -> str:
-    """All text of a message by which it is found: its body, words that stand in its HTML only, attached messages."""
+    """The text to index: the body's text, words that only its HTML has, and the text of attached messages."""
     text = mail.body_text
     words = html_text.html_words(mail.body_html, SEARCHED_HTML_CHARACTERS) if mail.body_html else ""
     if words and text.strip():
@@ -52,8 +52,8 @@ def searched(mail: SearchedBody) -> str:
 
 
 def snippet(body_text: str, body_html: str) -> str:
-    """The beginning of what is read, in one line."""
-    for share in (2, 40):  # nearly always the first is enough
+    """The beginning of the body's text, in one line."""
+    for share in (2, 40):  # the first is enough, unless the text begins with much white space
         collapsed = " ".join(body_text[: SNIPPET_CHARACTERS * share].split())
         if len(collapsed) > SNIPPET_CHARACTERS:
             break
@@ -61,10 +61,10 @@ def snippet(body_text: str, body_html: str) -> str:
 
 
 def joined_text(pieces: Iterable[tuple[Part, str]]) -> str:
-    """One text of the text parts, in their order; an HTML part among them by its words. HTML alone is no text."""
+    """The text body: the text parts joined in their order, with HTML parts as text. "" if all of them are HTML."""
     found = [(part, text) for part, text in pieces if part.content_type.startswith("text/")]
     if len(found) == 1 and found[0][0].content_type != "text/html":
-        return found[0][1]  # as it is, to the last blank line
+        return found[0][1]  # unchanged, with its blank lines at the end
     if all(part.content_type == "text/html" for part, _ in found):
         return ""
     texts = [
@@ -75,7 +75,8 @@ def joined_text(pieces: Iterable[tuple[Part, str]]) -> str:
 
 
 def joined_html(pieces: Sequence[tuple[Part, str]], attachments: Sequence[Part]) -> str:
-    """One HTML body of the parts, in their order; "" when plain text says it all: no HTML, no picture between texts."""
+    """The HTML body: the parts joined in their order. "" when it would add nothing to the text body: without HTML and
+    without an image between texts."""
     kinds = [part.content_type for part, _ in pieces]
     if "text/html" not in kinds and not _has_picture_between(kinds):
         return ""
@@ -86,13 +87,13 @@ def joined_html(pieces: Sequence[tuple[Part, str]], attachments: Sequence[Part])
     positions = {
         id(part): position
         for position, part in enumerate(attachments)
-        if not (content_id_of(part) and f"cid:{content_id_of(part)}" in stated)  # shown where the HTML says
+        if not (content_id_of(part) and f"cid:{content_id_of(part)}" in stated)  # the HTML displays it itself
     }
     return "\n".join(filter(None, (_as_html(part, text, positions) for part, text in pieces)))
 
 
 def _has_picture_between(kinds: Sequence[str]) -> bool:
-    """Whether a text stands behind a picture: below the text, the list of attachments shows it as well."""
+    """Whether a text follows an image. An image below all text needs no HTML body: the attachments display it."""
     pictures = [place for place, kind in enumerate(kinds) if kind.startswith("image/")]
     return bool(pictures) and any(kind.startswith("text/") for kind in kinds[pictures[0] :])
 
@@ -110,5 +111,5 @@ def _as_html(part: Part, text: str, positions: dict[int, int]) -> str:
 
 
 def picture_id(position: int) -> str:
-    """What stands for the content id of a picture without one, at this position of the attachments."""
+    """The substitute for a content id, for an image at this position of the attachments."""
     return f"{_PICTURE}{position}"

@@ -1,4 +1,4 @@
-"""Transfer encodings undone (RFC 2045 section 6), as far as hostile or broken content allows. Pure."""
+"""Decodes transfer encodings (RFC 2045 section 6), also of hostile or damaged content. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED = re.compile(r"(base.?64|\bb(?:64)?\b)|(quoted.{0,3}print|\bqp?\b)|(uue|x
 _COMMENT = re.compile(r"\([^()]*+\)")
 _DRAWN = re.compile(rb"={2,}+(?![0-9A-Fa-f]{2})|={1,}+(?==[0-9A-Fa-f]{2})")
 _PADDED_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
-_BREAK_BY_CR = re.compile(rb"=\r(?!\n)")  # the standard library would drop what follows, up to the next LF
+_BREAK_BY_CR = re.compile(rb"=\r(?!\n)")  # at it, a2b_qp would drop all bytes up to the next LF
 _ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
 _HEX_ESCAPE = re.compile(rb"=[0-9A-Fa-f]{2}")
 _NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
@@ -22,7 +22,8 @@ _MAX_UU_LINES = 2_000_000  # 90 MB; each line costs time, also an empty one
 
 
 def encoding_of(field: str) -> str:
-    """The encoding that a Content-Transfer-Encoding names, lower case; quotes, comments and odd dashes around it."""
+    """The encoding that a Content-Transfer-Encoding field names, lower case, without quotes, comments and variants of
+    spelling such as "base-64"."""
     plain = field.strip().lower()
     if plain in _PLAIN:
         return plain
@@ -34,12 +35,15 @@ def encoding_of(field: str) -> str:
 
 
 def is_plain(field: str) -> bool:
-    """Whether the field names an encoding of RFC 2045 section 6.1, and nothing beside it."""
+    """Whether the field is exactly an encoding's name of RFC 2045 section 6.1."""
     return field.strip().lower() in _PLAIN
 
 
 def undone(encoding: str, encoded: memoryview) -> tuple[bytes, bool]:
-    """The content without its transfer encoding (lower case), and whether that was sound. Unknown ones stay as is."""
+    """Decode content by its transfer encoding (lower case); also returns whether that was valid.
+
+    Content in an unknown encoding is returned unchanged.
+    """
     if encoding == "base64":
         octets, is_sound = base64_content.decode(encoded)
         if not is_sound and _is_other_than_stated(encoded):
@@ -53,31 +57,33 @@ def undone(encoding: str, encoded: memoryview) -> tuple[bytes, bool]:
 
 
 def footer_behind(encoding: str, encoded: memoryview) -> bytes:
-    """The plain text that a list or a scanner has written behind an encoded one; b"" where there is none."""
+    """The plain-text footer that a mailing list or scanner appended behind encoded content, or b""."""
     if encoding != "base64" or _is_other_than_stated(encoded):
         return b""
     return base64_content.footer_of(encoded)
 
 
 def _is_other_than_stated(encoded: memoryview) -> bool:
-    """Whether what calls itself base64 is quoted-printable."""
+    """Whether content that is labelled base64 is in fact quoted-printable."""
     return _HEX_ESCAPE.search(encoded) is not None and is_quoted_printable(bytes(encoded))
 
 
 def is_quoted_printable(octets: bytes) -> bool:
-    """Whether it has escapes of RFC 2045 section 6.7, and each of its signs begins one."""
+    """Whether the bytes contain escapes of RFC 2045 section 6.7, and every "=" begins one."""
     return _ESCAPE.search(octets) is not None and _NO_ESCAPE.search(octets) is None
 
 
 def inherited(encoding: str, octets: bytes) -> str:
-    """The encoding that a multipart states for all its parts, which RFC 2045 section 6.4 forbids, if the content of a
-    part that states none looks like it; else ""."""
+    """The multipart's `encoding`, if `octets`, the content of a part that states none, look like it; else "".
+
+    RFC 2045 section 6.4 forbids such an encoding on a multipart, but some senders mean it for all parts.
+    """
     is_so = {"base64": base64_content.is_base64, "quoted-printable": is_quoted_printable}.get(encoding)
     return encoding if is_so and is_so(octets) else ""
 
 
 def _decode_quoted_printable(encoded: memoryview) -> tuple[bytes, bool]:
-    """RFC 2045 section 6.7. Signs that escape nothing stay: a line of them is a line that someone drew."""
+    """Decode by RFC 2045 section 6.7. "=" signs that begin no escape are kept, as in a line drawn of them."""
     given = bytes(encoded)
     if given.count(b"=\r") != given.count(b"=\r\n"):
         given = _BREAK_BY_CR.sub(b"=\n", given)
@@ -112,7 +118,7 @@ def _uudecoded(encoded: bytes) -> tuple[bytes, bool]:
 
 
 def _uu_line(line: bytes) -> bytes | None:
-    # Encoders pad lines with more than the count says: https://bugs.python.org/issue1467619
+    # Some encoders pad a line beyond its stated length: https://bugs.python.org/issue1467619
     for candidate in (line, line[: (((line[0] - 32) & 63) * 4 + 5) // 3]):
         try:
             return binascii.a2b_uu(candidate)

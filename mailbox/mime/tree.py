@@ -1,8 +1,8 @@
-"""A raw message as a tree of parts that point into its bytes; bounded against hostile structure. Pure.
+"""Parses a raw message into a tree of parts that refer to ranges of its bytes. Limits bound hostile structures. Pure.
 
-Structure and defects are those of the standard library's parser (RFC 2045, 2046 and 5322, and its reading of what
-breaks them), which costs five times the time, and many times the memory where lines are short. Where structure is
-damaged, more is found than that parser does, and a defect of its own says so: see tree_reader.
+Structure and names of defects are those of the standard library's parser (RFC 2045, 2046 and 5322), which takes five
+times the time, and many times the memory if lines are short. In damaged messages it finds more than that parser, and
+notes defects with names of its own: see tree_reader.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ += ["read_tree"]
 
 
 def read_tree(raw: bytes) -> Part:
-    """The message as parts. Raises nothing that any bytes could cause."""
+    """Parse the message into its root part. Raises for no input."""
     raw, defects = header_block.begun_at_header(raw)
     root = Reader(raw).part(0, len(raw), 0, "text/plain")
     if "MissingHeaderBodySeparatorDefect" in root.defects:
@@ -34,7 +34,7 @@ def read_tree(raw: bytes) -> Part:
 
 
 def read_headers(raw: bytes) -> Part:
-    """The header only."""
+    """A root part with the header's fields alone: the content is not read."""
     raw, _ = header_block.begun_at_header(raw)
     root = Part(raw, 0, "text/plain")
     Reader(raw).header(root, 0, len(raw))
@@ -47,7 +47,7 @@ def read_headers(raw: bytes) -> Part:
 
 
 def leaves(root: Part) -> Iterator[Part]:
-    """The parts that hold content, in order. Without recursion."""
+    """The parts with content of their own, in order. Not recursive, as the tree may be deep."""
     waiting = [root]
     while waiting:
         part = waiting.pop()
@@ -58,7 +58,7 @@ def leaves(root: Part) -> Iterator[Part]:
 
 
 def defects(root: Part) -> Iterator[str]:
-    """The names of what is wrong with the structure, in the words of the standard library's parser."""
+    """The names of the structure's defects, those of the standard library's parser where it has one."""
     waiting = [root]
     while waiting:
         part = waiting.pop()
@@ -67,7 +67,7 @@ def defects(root: Part) -> Iterator[str]:
 
 
 def raw_section(raw: bytes, subtype: bytes) -> Part | None:
-    """The first section that says `Content-Type: text/<subtype>`, where the structure around it cannot be read.
+    """The first section with `Content-Type: text/<subtype>`, for messages whose structure cannot be read, or None.
 
     It begins with its own header lines and ends at the next line that looks like a boundary.
     """

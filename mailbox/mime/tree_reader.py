@@ -1,8 +1,8 @@
-"""Reads the structure of a message: header fields, boundary lines, and what stands for damaged ones. Pure.
+"""Reads the structure of a message: header fields and the parts between boundary lines. Pure.
 
-RFC 5322 section 2.2 (fields), RFC 2046 section 5.1 (multipart). A message that breaks them is read as the standard
-library's parser does, and further: a multipart that is encoded as a whole (RFC 2045 section 6.4 forbids it), one whose
-boundary is missing or another, one with the boundary of the multipart around it, and one without any parts.
+RFC 5322 section 2.2 (fields), RFC 2046 section 5.1 (multipart). Damaged messages are read as the standard library's
+parser reads them. Beyond that, it reads a multipart that is transfer-encoded as a whole (forbidden by RFC 2045 section
+6.4), one with a missing or a wrong boundary, one with the boundary of its parent, and one without parts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from mailbox.mime import damaged, header_block
 from mailbox.mime.part import MAX_DEPTH, Part
 
 MAX_PARTS = 10_000  # leaves that are listed
-_MAX_TREE = 2 * MAX_PARTS  # and with the multiparts they lie in
-# Lines that begin as a boundary does; each costs time, and real mails have some more than parts.
+_MAX_TREE = 2 * MAX_PARTS  # leaves and multiparts
+# Lines that begin like a boundary. Each costs time; in real mails there are only a few more than parts.
 _MAX_LOOKS = 300_000
 MAX_FIELDS = 20_000  # of one header
 _MAX_FIELDS_IN_ALL = 200_000
 MAX_HEADER = 200_000  # bytes of any field; the raw message has the rest
 
-# One field with its folded lines; what else the standard library takes for a line of a header. Without overlap.
+# A field with its folded lines, and other lines that the standard library accepts in a header. The two do not overlap.
 _FIELD = re.compile(
     rb"([\x21-\x39\x3b-\x7e]++):([^\r\n]*+(?:(?:\r\n|\r|\n)[ \t][^\r\n]*+)*+)(?:\r\n|\r|\n|\Z)",
 )
@@ -30,12 +30,12 @@ _LINE_END = re.compile(rb"\r\n|\r|\n|\Z")
 _BEHIND_BOUNDARY = re.compile(rb"(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
 _RICH = ("text/html", "multipart/related")
 _LINE_ENDS = (10, 13)
-_SURE_MARK = 10  # letters that do not stand in a sentence by chance
+_SURE_MARK = 10  # length from which a boundary hardly occurs in text by chance
 
 
 @dataclass
 class _Budget:
-    """What reading one message may still cost."""
+    """The work that may still be spent on one message."""
 
     fields_left: int = _MAX_FIELDS_IN_ALL
     parts_left: int = _MAX_TREE
@@ -44,15 +44,18 @@ class _Budget:
 
 
 class Reader:
-    """Reads the parts in these bytes."""
+    """Reads the parts in `raw`: a message, or the decoded content of a multipart that is encoded as a whole."""
 
     def __init__(self, raw: bytes, budget: _Budget | None = None) -> None:
         self.raw = raw
         self.budget = budget or _Budget()
-        self.encoding = ""  # that the multiparts state which are being read
+        self.encoding = ""  # transfer encoding stated by the multiparts around the current part
 
     def part(self, start: int, end: int, depth: int, default_type: str, around: tuple[str, int] = ("", 0)) -> Part:
-        """`around`: the boundary of the multipart that this one lies in, and where that one ends."""
+        """Read the part in raw[start:end], with all parts in it.
+
+        around: boundary and end of the multipart that contains this part; ("", 0) outside of one.
+        """
         part = Part(self.raw, depth, default_type)
         self.budget.parts_left -= 1
         part.start, part.end = self.header(part, start, end), end
@@ -62,7 +65,7 @@ class Reader:
             self._read_cut_fields(part)
         if part.says_multipart and part.children is None and depth < MAX_DEPTH:
             if around[0] and part.parameter("content-type", "boundary").rstrip() == around[0]:
-                part.end = around[1]  # the boundary lines that follow are its own, up to the first that closes
+                part.end = around[1]  # the following boundary lines belong to this part, up to the first closing one
                 part.defects.append("BoundaryOfParentDefect")
             self._divide(part)
         if depth and not part.says_multipart:
@@ -72,7 +75,7 @@ class Reader:
         return part
 
     def header(self, part: Part, start: int, end: int) -> int:
-        """Read the header fields, and return where the content begins."""
+        """Read the header fields into `part`, and return the position at which the content begins."""
         raw, position = self.raw, start
         last = min(MAX_FIELDS, self.budget.fields_left)
         for count in range(last + 1):
@@ -86,7 +89,7 @@ class Reader:
                     part.defects.append(_odd_defect(odd[1]))
                 continue
             position = field.end()
-            # Of a part, nothing but these is ever asked for.
+            # Of parts below the root, only Content-* fields are used.
             if part.depth == 0 or field[1][:8].lower() == b"content-":
                 first, behind = field.span(2)
                 if behind - first > MAX_HEADER:
@@ -104,7 +107,8 @@ class Reader:
         return position
 
     def _mend_root(self, part: Part) -> None:
-        """Find MIME fields that an empty line has cut from the header, and parts that no field tells of."""
+        """Repair the root: find MIME fields below an empty line in the header, and parts whose boundary no field
+        states."""
         if not part.get("content-type"):
             self._read_cut_fields(part)
         if part.content_type == "text/plain":
@@ -116,7 +120,7 @@ class Reader:
                 part.defects.append("BoundaryGuessedDefect")
 
     def _read_cut_fields(self, part: Part) -> None:
-        """Read the MIME fields that an empty line has cut from their header."""
+        """Read MIME fields that an empty line separates from their header."""
         fields = damaged.fields_in_content(self.raw, part.start, part.end)
         if fields is not None:
             part.start = self.header(part, fields, part.end)
@@ -124,7 +128,7 @@ class Reader:
             part.defects.append("SplitHeaderDefect")
 
     def _divide(self, part: Part) -> None:
-        """Find the parts between a multipart's boundaries, or what else is in it."""
+        """Read a multipart's parts by its boundary; without any, _repair() it."""
         boundary = part.parameter("content-type", "boundary").rstrip()
         encoding = part.transfer_encoding or "8bit"
         if not boundary:
@@ -140,7 +144,8 @@ class Reader:
             self._repair(part, boundary, encoding)
 
     def _repair(self, part: Part, boundary: str, encoding: str) -> None:
-        """Read a multipart in which its boundary does not stand: encoded as a whole, another boundary, or no parts."""
+        """Read a multipart whose boundary was not found: it is encoded as a whole, uses another boundary, or has no
+        parts."""
         inside = self
         if encoding in ("base64", "quoted-printable") and self.budget.decodings_left > 0:
             part.set_content(part.octets()[0])
@@ -157,7 +162,7 @@ class Reader:
         part.defects.append("MultipartWithoutPartsDefect")
 
     def _split(self, part: Part, boundary: str) -> bool:
-        """Read the parts between the lines of this boundary; False when there are none."""
+        """Read the parts between the lines of this boundary. Returns False when there are none."""
         around, self.encoding = self.encoding, part.transfer_encoding or self.encoding
         try:
             return self._split_at(part, boundary)
@@ -172,13 +177,13 @@ class Reader:
             at, behind, is_closed = line
             if begun == -1 and damaged.begins_part(
                 self.raw, part.start, at
-            ):  # the line above the first part is missing
+            ):  # the boundary line above the first part is missing
                 part.defects.append("BoundaryGuessedDefect")
                 begun = part.start
             if begun >= 0 and at > begun:
                 children = children or []
                 children.append(self.part(begun, at, part.depth + 1, default_type, (boundary, part.end)))
-                if children[-1].end > at:  # it has taken this boundary for its own
+                if children[-1].end > at:  # the child has the same boundary and has read this line as its own
                     lines.position, begun, is_closed = children[-1].end, -2, False
                     continue
             if self.budget.parts_left <= 0:
@@ -210,14 +215,14 @@ class Reader:
 
 
 class _BoundaryLines:
-    """The lines of one boundary in a multipart, one after the other."""
+    """Finds the boundary lines of one multipart, in order."""
 
     def __init__(self, reader: Reader, mark: bytes, part: Part) -> None:
         self._reader, self._mark, self._part = reader, mark, part
         self.position = part.start
 
     def following(self) -> tuple[int, int, bool] | None:
-        """Where the next one begins and ends, and whether it closes the multipart; None when there is no more."""
+        """Begin and end of the next line, and whether it closes the multipart; None when there is no further one."""
         reader, part = self._reader, self._part
         while reader.budget.looks_left > 0 and (at := reader.raw.find(self._mark, self.position, part.end)) >= 0:
             self.position = at + len(self._mark)
@@ -235,9 +240,9 @@ class _BoundaryLines:
         return None
 
     def _is_meant(self, at: int, found: re.Match[bytes]) -> bool:
-        """Whether a boundary that stands behind text, in its line, is meant for one: some scripts forget the line end.
+        """Whether a boundary that follows text in the same line is a boundary: some scripts forget the line end.
 
-        The line may be the boundary of another multipart, which ends alike.
+        It is not if the line itself begins with "--": then it is the line of a longer boundary with the same end.
         """
         raw, part = self._reader.raw, self._part
         line = max(raw.rfind(b"\n", max(part.start, at - 1000), at) + 1, part.start)
@@ -247,7 +252,10 @@ class _BoundaryLines:
         return is_close or (found[1] is None and damaged.begins_part(raw, found.end(), part.end))
 
     def go_on_behind(self, behind: int) -> bool:
-        """Whether more parts stand behind a line that closes: a multipart within this one has the same boundary."""
+        """Whether more parts follow a closing line, which then closed an inner multipart with the same boundary.
+
+        If so, `position` is moved to the next line above a part.
+        """
         reader, part = self._reader, self._part
         if "BoundaryOfParentDefect" in part.defects or reader.raw.find(self._mark, behind, part.end) < 0:
             return False

@@ -1,4 +1,4 @@
-"""What one item of an address list says: its mailboxes, and what stands beside them. Pure."""
+"""Reads the mailboxes in one item of an address list. Pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BETWEEN = re.compile(r"[,;] ?")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A display name, decoded, or "", and an address: local@domain, or what stands in its place ("root")."""
+    """A decoded display name, or "", and an address: local@domain, or other text in its place ("root")."""
 
     name: str
     address: str
 
     def __str__(self) -> str:
-        """As a person reads it, and as read() takes it back."""
+        """For display; lists.read() can parse it again."""
         if not self.name or not self.address:
             return self.address or self.name
         if not _NEEDS_QUOTES.search(self.name) and self.name == self.name.strip():
@@ -38,7 +38,10 @@ class Mailbox:
 
 
 def same(address: str) -> str:
-    """For finding doubles: no provider makes two mailboxes of a difference in case or of a domain's spelling."""
+    """A key for finding duplicates: the address in lower case, its domain in ASCII.
+
+    No provider has two mailboxes whose addresses differ only in case or in the spelling of the domain.
+    """
     try:
         return canonical(address).lower()
     except AddressError:
@@ -47,7 +50,7 @@ def same(address: str) -> str:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Words and quoted strings that stand together: `"ann b"@x`, `ann @ x`."""
+    """Adjacent words and quoted strings that form one address or word: `"ann b"@x`, `ann @ x`."""
 
     tokens: list[AddressToken]
     pieces: list[str]
@@ -66,7 +69,7 @@ def _is_bare(token: AddressToken) -> bool:
 
 
 def chunks_of(tokens: Sequence[AddressToken]) -> list[_Chunk]:
-    """The words of an item without its comments, those of one address together."""
+    """The words of an item without its comments; the words of one address form one chunk."""
     chunks: list[_Chunk] = []
     is_apart = True
     for token in tokens:
@@ -84,8 +87,10 @@ def chunks_of(tokens: Sequence[AddressToken]) -> list[_Chunk]:
 
 
 def mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
-    """What a received item says: mostly one mailbox, none of an empty one, and several where a whole list has quotes
-    around it."""
+    """The mailboxes of an item: mostly one, none for an empty item, several if quotes enclose a whole list.
+
+    is_decoded: encoded words were decoded before, so what looks like one is plain text.
+    """
     found = _mailboxes_of(item, is_decoded)
     if len(found) == 1 and _is_list(found[0]):
         return [each for inner in scan(found[0].address) for each in _mailboxes_of(inner, is_decoded)]
@@ -112,7 +117,8 @@ def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
 
 
 def _meant_angles(tokens: Sequence[AddressToken]) -> Sequence[AddressToken]:
-    """`<Ann> ann@example.com`, `Ann <Sales> <ann@example.com>`: of several, those are addresses that have an @."""
+    """Decide which tokens are the address: in `<Ann> ann@example.com` and `Ann <Sales> <ann@example.com>`, those with
+    an @. Brackets without an @ become words."""
     has_at = [token for token in tokens if token.kind in (Kind.ANGLE, Kind.WORD) and "@" in token.text]
     if not has_at or all(token.kind is not Kind.ANGLE or "@" in token.text for token in tokens):
         return tokens
@@ -125,7 +131,7 @@ def _meant_angles(tokens: Sequence[AddressToken]) -> Sequence[AddressToken]:
 
 
 def _with_angles(tokens: Sequence[AddressToken], comments: Sequence[AddressToken], is_decoded: bool) -> list[Mailbox]:
-    """The addresses between brackets, each with the words before it; those behind the last are of its name, too."""
+    """The addresses in brackets, each named by the words before it. Words behind the last belong to its name, too."""
     found: list[Mailbox] = []
     words: list[AddressToken] = []
     for token in tokens:
@@ -155,7 +161,7 @@ def _is_address_of(name: str, addresses: Sequence[str]) -> bool:
 
 
 def cleaned(text: str, is_decoded: bool = True, *, is_uri: bool = False) -> str:
-    """An address without what stands around and in it: comments, a route (RFC 5322 section 4.4), `mailto:`, quotes."""
+    """An address without comments, route (RFC 5322 section 4.4), `mailto:`, quotes and outer invisible characters."""
     text = without_outer_invisible(text)
     if not is_decoded and "=?" in text:
         text = charsets.decode_words(text)
@@ -173,7 +179,7 @@ def cleaned(text: str, is_decoded: bool = True, *, is_uri: bool = False) -> str:
 
 
 def _without_odd_ends(text: str) -> str:
-    """An address without a bracket whose other is not there, the dot of a sentence, and the name of a group."""
+    """An address without an unmatched bracket, the full stop of a sentence, or the name of a group."""
     text = text.rstrip(">").removesuffix(".")
     text = text.removesuffix("]") if "[" not in text else text
     local, _, domain = text.rpartition("@")
@@ -186,11 +192,11 @@ def _without_quotes(text: str) -> str:
 
 
 def _name(tokens: Sequence[AddressToken], is_decoded: bool) -> str:
-    """The display name as one line. Encoded words are decoded also within quotes, as mail clients do."""
+    """The display name as one line. Encoded words are also decoded within quotes, as mail clients do."""
     words = (unescaped(token.text) if token.kind is Kind.WORD else token.text for token in tokens)
     text = "".join(f" {word}" if token.gap else word for token, word in zip(tokens, words, strict=True))
     text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
-    if text.count('"') == 1:  # of a quote that was never closed
+    if text.count('"') == 1:  # an unclosed quote
         text = text.removeprefix('"').removesuffix('"')
     return without_outer_invisible(re.sub(r"[ \t]++", " ", text))
 

@@ -1,4 +1,4 @@
-"""Reads address lists item by item: `read` what was received, `read_typed` what a person typed. Pure."""
+"""Parses address lists: `read` for fields of received mail, `read_typed` for text that a person typed. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mailbox.mime.addresses.items import Mailbox, chunks_of, cleaned, mailboxes_
 from mailbox.mime.addresses.scanner import Item, Kind, scan
 from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
-# `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as most mail has them: the scanner,
-# which reads all else, reads no more in these, at ten times the time (a test compares them).
+# `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as in most mail. The scanner gives
+# the same result for these (a test compares them), but takes ten times as long.
 _ATOM = r"[A-Za-z0-9_-]++"
 _ATOMS = rf"{_ATOM}(?:\.{_ATOM})*+"
 _BLANKS = r"[ \t\r\n]*+"
@@ -23,17 +23,20 @@ _PLAIN = re.compile(
 _WIDE_SIGNS = "＠；，、＜＞"  # noqa: RUF001 (as Chinese and Japanese keyboards write them)
 _WIDE = str.maketrans(_WIDE_SIGNS + "\u3000\u2028\u2029", "@;,,<> \n\n")
 _BULLET = re.compile(r"^[ \t]*+(?:[-*•‣◦·–—]|\d{1,3}[.)])[ \t]++", re.M)  # noqa: RUF001
-# "Ann (ann@example.com)", "Ann [mailto:ann@example.com]": as some programs copy an address.
+# "Ann (ann@example.com)", "Ann [mailto:ann@example.com]": how some programs copy an address to the clipboard.
 _COPIED = re.compile(
     r"[(\[](?:mailto:)?([^\s()\[\]<>,;:@\"]{1,64}@[^\s()\[\]<>,;:@\"]{1,255})[)\]](?=\s*+(?:[,;\r\n]|\Z))", re.I
 )
-_SHOWN_PIECE = 100  # characters of an item that a Problem quotes
+_SHOWN_PIECE = 100  # characters of an item that an AddressProblem quotes
 
 
 @dataclass(frozen=True, slots=True)
 class AddressProblem:
-    """Why an item is no address. `kind`: that of AddressError, or no_address, words (text
-    beside the address), brackets (one without its other) or line_break (within quotes or brackets)."""
+    """Why an item cannot be sent to.
+
+    kind: that of AddressError, or no_address, words (text beside the address), brackets (an unmatched one), or
+    line_break (within quotes or brackets).
+    """
 
     kind: str
     text: str  # the item as typed, cut
@@ -50,9 +53,9 @@ class Typed:
 
 
 def read(text: str, *, is_decoded: bool = False) -> list[Mailbox]:
-    """The mailboxes of one or more address fields (joined by commas), unfolded or not, encoded words and all.
+    """Parse one address field, or several joined by commas; folds and encoded words may be in it.
 
-    `is_decoded`: it was read before and shown(); what looks like an encoded word is none.
+    is_decoded: the text is the result of shown(), so what looks like an encoded word is plain text.
     """
     found = _read_plain(text)
     if found:
@@ -66,19 +69,19 @@ def read(text: str, *, is_decoded: bool = False) -> list[Mailbox]:
         found = again if any(each.has_domain for each in again) else found
     if not text.isascii() and any(letter in each.address for each in found for letter in _WIDE_SIGNS):
         plain = text.translate(_WIDE)
-        return read(plain, is_decoded=is_decoded) if plain != text else found  # else they stand in an encoded word
+        return read(plain, is_decoded=is_decoded) if plain != text else found  # equal: they are in an encoded word
     return found
 
 
 def _without_entities(text: str) -> str:
-    """Brackets as HTML and some shells write them."""
+    """Replace brackets that are written as HTML entities or with a backslash."""
     if "&lt;" in text and "<" not in text:
         text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
     return text.replace("\\<", "<").replace("\\>", ">") if "\\<" in text else text
 
 
 def _read_plain(text: str) -> list[Mailbox]:
-    """The mailboxes of a list of plain ones; none when there is anything else in it."""
+    """The mailboxes of a list in which all match _PLAIN; otherwise an empty list."""
     found = []
     for piece in text.split(","):
         plain = _PLAIN.fullmatch(piece)
@@ -89,7 +92,7 @@ def _read_plain(text: str) -> list[Mailbox]:
 
 
 def read_typed(text: str) -> list[Typed]:
-    """Each item of a list as a person typed or pasted it, in its order; empty ones are passed over."""
+    """Parse a list that a person typed or pasted, item by item in its order. Empty items are skipped."""
     found: list[Typed] = []
     text = _BULLET.sub("", _without_entities(text.translate(_WIDE)))
     text = text if "<" in text else _COPIED.sub(r"<\1>", text)
@@ -100,7 +103,7 @@ def read_typed(text: str) -> list[Typed]:
 
 
 def shown(mailboxes: Iterable[Mailbox]) -> str:
-    """A list with commas between."""
+    """The mailboxes as text, separated by commas."""
     return ", ".join(str(each) for each in mailboxes)
 
 
@@ -108,12 +111,12 @@ def shown(mailboxes: Iterable[Mailbox]) -> str:
 
 
 def _joined(items: Sequence[Item], *, is_typed: bool) -> list[Item]:
-    """`Last, First <a@x>` is one: a name alone, and behind a comma another with its address.
+    """Join `Last, First <a@x>` into one item: a name alone, followed by a comma and a name with an address.
 
-    Of received mail, a word in small letters is a local recipient instead; so is each of several names in a row.
+    In received mail a single lower-case word is a local recipient instead. Several names in a row are not joined.
     """
     found: list[Item] = []
-    names = 0  # items just before that have no address
+    names = 0  # items without an address directly before this one
     for item in items:
         before = found[-1] if found else None
         is_name = bool(item.tokens) and not item.has_at and not item.has_angle
@@ -153,7 +156,7 @@ def _typed(text: str, item: Item) -> list[Typed]:
 
 
 def _has_address_beside(item: Item) -> bool:
-    """`ann@x Bob <bob@y>`, with no comma between: a bare address that is not the one between the brackets."""
+    """Whether a bare address stands beside another one in brackets, as in `ann@x Bob <bob@y>` without a comma."""
     angles = {same(cleaned(token.text)) for token in item.tokens if token.kind is Kind.ANGLE}
     words = (token.text for token in item.tokens if token.kind is Kind.WORD)
     return any("@" in word[1:-1] and same(cleaned(word)) not in angles for word in words) and any(
@@ -162,7 +165,7 @@ def _has_address_beside(item: Item) -> bool:
 
 
 def _has_words_beside(item: Item) -> bool:
-    """Whether it cannot be told if words are a name or a part of the address; a tab between them tells."""
+    """Whether words beside the address may be a name or a part of it. They are a name if a tab separates them."""
     chunks = chunks_of(item.tokens)
     if all(chunk.is_address for chunk in chunks):
         return False

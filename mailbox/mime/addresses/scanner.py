@@ -1,6 +1,6 @@
-"""Cuts an address list (RFC 5322 section 3.4 and 4.4, and what people write instead) into its items. Pure.
+"""Splits an address list (RFC 5322 sections 3.4 and 4.4, and common deviations) into items of tokens. Pure.
 
-One pass from left to right, without recursion and without looking back: time grows with the length of the text alone.
+One pass from left to right, without recursion and without backtracking, so that time is linear in the text's length.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from enum import Enum, auto
 _SPACE = re.compile(r"[ \t\r\n]++")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?\r\n]*+\?=")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.S)
-# Letters of an atom, dots and "@" among them; a domain literal may hold colons (RFC 5321 section 4.1.3).
+# Characters of an atom, including dots and "@"; a domain literal may contain colons (RFC 5321 section 4.1.3).
 _WORD = re.compile(r'(?:[^ \t\r\n,;:<>()"\\@]|@(?:\[[^\[\]()<>\s,;"]{0,64}+\])?+|\\.)++', re.S)
 _ANGLE = re.compile(r'<([^<>"]*+(?:"(?:[^"\\]|\\.){0,320}+"[^<>"]*+)*+)>', re.S)
 _OPEN_ANGLE = re.compile(r"<([^<>,;]*+)")
 _ESCAPE = re.compile(r"\\(.)", re.S)
-# A quote that was never closed ends at the next one, behind somebody else's address.
+# The end of a "quoted string" that began with an unclosed quote and contains another item's address.
 _SWALLOWED = re.compile(r"<[^<>\s@]{1,256}@[^<>\s@]{1,256}>[ \t]{0,9}[,;][ \t\r\n]{0,9}\Z")
 _LABEL = re.compile(r"(?:to|cc|from|sender|reply-to|an|von|e-?mail|mail|para|de|à)", re.I)
 _SCHEME = re.compile(r"(?:mailto|smtp)\Z", re.I)
@@ -28,28 +28,28 @@ class Kind(Enum):
     WORD = auto()
     QUOTED = auto()
     COMMENT = auto()
-    ANGLE = auto()  # what stands between < and >
+    ANGLE = auto()  # the text between < and >
 
 
 @dataclass(frozen=True, slots=True)
 class AddressToken:
     kind: Kind
-    text: str  # without quotes, brackets and escapes; of WORD as written
+    text: str  # without quotes, brackets and escapes; a WORD is unchanged
     gap: str = ""  # the white space before it
 
 
 @dataclass(slots=True)
 class Item:
-    """What stands between two separators."""
+    """The tokens between two separators."""
 
     tokens: list[AddressToken] = field(default_factory=list)
     start: int = 0
     end: int = 0
-    separator: str = ""  # that follows: "," or ";" or a line's end, "" at the end of the text
+    separator: str = ""  # the one that follows: ",", ";" or "\n"; "" at the end of the text
     has_angle: bool = False
     has_at: bool = False  # outside of comments
     is_open: bool = False  # its "<" has no ">"
-    is_uri: bool = False  # RFC 6068: a "?" ends the address
+    is_uri: bool = False  # it began with "mailto:", so a "?" ends the address (RFC 6068)
 
     def add(self, token: AddressToken) -> None:
         self.tokens.append(token)
@@ -68,7 +68,7 @@ class _Scanner:
         self.lines_separate = lines_separate
         self.comments = _comments(text)
         self.last_semicolon = text.rfind(";")
-        self.quotes_end_at = len(text)  # from here on no quote is closed
+        self.quotes_end_at = len(text)  # from here on, no quote has a closing one
         self.item = Item()
         self.gap = ""
         self.is_first = True
@@ -101,13 +101,13 @@ class _Scanner:
         if letter == '"' and (quoted := self._quoted(at)):
             return self._add(Kind.QUOTED, unescaped(quoted[1]), quoted.end()), None
         word = _ENCODED_WORD.match(self.text, at) or _WORD.match(self.text, at)
-        end = word.end() if word else at + 1  # a bracket or a quote without its other
+        end = word.end() if word else at + 1  # an unmatched bracket or quote
         return self._add(Kind.WORD, self.text[at:end], end), None
 
     def _is_line_end(self, space: re.Match[str]) -> bool:
         if not self.lines_separate or not ("\n" in space[0] or "\r" in space[0]):
             return False
-        return self.text[space.end() : space.end() + 1] != "<"  # a name, and its address on the next line
+        return self.text[space.end() : space.end() + 1] != "<"  # else the address of the name before is on this line
 
     def _ended(self, end: int, behind: int, separator: str) -> tuple[int, Item]:
         done = self.item
@@ -131,7 +131,7 @@ class _Scanner:
 
     def _angle(self, at: int) -> int:
         if self.text[at] == ">" or self.text[at + 1 : at + 2] == "<":
-            return at + 1  # doubled
+            return at + 1  # a doubled bracket
         angle = _ANGLE.match(self.text, at)
         if angle is None:
             self.item.is_open = True
@@ -140,13 +140,16 @@ class _Scanner:
         return self._add(Kind.ANGLE, angle[1], angle.end())
 
     def _colon(self, at: int) -> int:
-        """The end of a group's name (RFC 5322 section 3.4), of "mailto:", or of the label in a pasted "To: ..."."""
+        """Handle a colon: it ends a group's name (RFC 5322 section 3.4), "mailto:", or the label of a pasted "To: ".
+
+        Any other colon is part of a word.
+        """
         tokens = self.item.tokens
         if tokens and tokens[-1].kind is Kind.WORD and _SCHEME.search(tokens[-1].text):
             gap = tokens.pop().gap
             self.gap = gap or self.gap
             self.item.is_uri = True
-        elif self.text.startswith("//", at + 1):  # of a web page
+        elif self.text.startswith("//", at + 1):  # the URL of a web page
             self._add(Kind.WORD, ":", at + 1)
         elif tokens and not self.item.has_at and (at < self.last_semicolon or self._is_label()):
             tokens.clear()
@@ -157,7 +160,7 @@ class _Scanner:
         return at + 1
 
     def _is_label(self) -> bool:
-        """Whether a pasted "To: " stands here; behind the first item only by a name that a field has."""
+        """Whether the words before a colon are a label such as "To". After the first item only names of _LABEL are."""
         tokens = self.item.tokens
         return self.lines_separate and (
             self.is_first or (len(tokens) == 1 and _LABEL.fullmatch(tokens[0].text) is not None)
@@ -165,13 +168,13 @@ class _Scanner:
 
 
 def _comments(text: str) -> dict[int, int]:
-    """Where each outermost comment begins -> where it ends. A bracket that is never closed is a letter."""
+    """Position of each outermost comment -> its end. An unclosed "(" is an ordinary character."""
     found, open_at = _balanced(text, len(text))
     return found if open_at is None else _balanced(text, open_at)[0]
 
 
 def _balanced(text: str, end: int) -> tuple[dict[int, int], int | None]:
-    """The comments that begin before `end`, and where one begins that is never closed."""
+    """The comments that begin before `end`, and the position of an unclosed one, else None."""
     if "(" not in text:
         return {}, None
     found: dict[int, int] = {}
@@ -196,5 +199,5 @@ def _balanced(text: str, end: int) -> tuple[dict[int, int], int | None]:
 
 
 def scan(text: str, *, lines_separate: bool = False) -> Iterator[Item]:
-    """The items of a list, empty ones among them. `lines_separate`: each line is one more, as in what people paste."""
+    """Split a list into items, including empty ones. lines_separate: line ends are separators, as in pasted text."""
     return _Scanner(text, lines_separate).items()

@@ -1,6 +1,6 @@
-"""One address for the envelope: checked, and in the one form that SMTP takes. Pure.
+"""Checks one address for the SMTP envelope, and writes it in canonical form. Pure.
 
-RFC 5321 section 4.1.2 (Local-part, Domain, address literals), RFC 6531 (letters that are not ASCII), RFC 5890 to 5893
+RFC 5321 section 4.1.2 (Local-part, Domain, address literals), RFC 6531 (characters above ASCII), RFC 5890 to 5893
 (IDNA 2008, by the package idna, with the mapping of UTS 46 for capital letters and full-width dots).
 """
 
@@ -15,13 +15,13 @@ import idna
 MAX_OCTETS = 254  # RFC 5321 section 4.5.3.1.3: a path of 256 with its brackets. Local parts above 64 octets exist.
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"
 _DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
-_DOTTED = re.compile(rf"[{_ATEXT}.]++")  # with dots where RFC 5321 wants quotes: docomo gave such addresses away
+_DOTTED = re.compile(rf"[{_ATEXT}.]++")  # dots where RFC 5321 requires quotes, as in addresses that docomo assigned
 _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])++)"')
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
 _LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{3,64})\]", re.I)
 _ESCAPE = re.compile(r"\\(.)")
-_BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")  # shown as nothing, though Unicode calls them letters
-_JOINERS = frozenset("\u200c\u200d")  # between letters of Persian and Indian scripts they are spelling (RFC 5892, A)
+_BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")  # displayed as nothing, though of a visible category
+_JOINERS = frozenset("\u200c\u200d")  # part of the spelling in Persian and Indian scripts (RFC 5892, appendix A)
 
 
 class AddressError(ValueError):
@@ -37,7 +37,7 @@ class AddressError(ValueError):
 
 
 def is_invisible(letter: str) -> bool:
-    """Whether a character shows nothing: format characters, no-break and other odd spaces, controls, fillers."""
+    """Whether a character is displayed as nothing: format and control characters, special spaces, fillers."""
     if letter.isascii():
         return not letter.isprintable()
     return (
@@ -48,7 +48,7 @@ def is_invisible(letter: str) -> bool:
 
 
 def without_outer_invisible(text: str) -> str:
-    """The text without white space and invisible characters at its ends; they come with what people paste."""
+    """The text without white space and invisible characters at its ends, which pasted text often has."""
     start, end = 0, len(text)
     while start < end and (text[start].isspace() or is_invisible(text[start])):
         start += 1
@@ -58,7 +58,7 @@ def without_outer_invisible(text: str) -> str:
 
 
 def canonical(address: str) -> str:
-    """The addr-spec as the envelope and the header take it: its domain in ASCII, its local part quoted where it must.
+    """The addr-spec for envelope and header: its domain in ASCII, its local part quoted only if needed.
 
     Raises AddressError.
     """
@@ -66,7 +66,7 @@ def canonical(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         raise AddressError("no_at")
-    domain = domain.removesuffix(".")  # of a sentence's end, or of the root
+    domain = domain.removesuffix(".")  # the end of a sentence, or the DNS root
     if not local or not domain:
         raise AddressError("no_domain" if local else "no_local")
     _refuse_invisible(local)
@@ -107,7 +107,7 @@ def _literal(domain: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """A domain's A-labels (RFC 5890 section 2.3.2.1). Raises AddressError, also for what IDNA 2008 does not allow."""
+    """The domain in A-labels (RFC 5890 section 2.3.2.1). Raises AddressError, also for names that IDNA 2008 forbids."""
     try:
         name = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError, IndexError):
@@ -121,7 +121,8 @@ def ascii_domain(domain: str) -> str:
 
 
 def _is_punycode(label: str) -> bool:
-    """Whether letters stand for an A-label (RFC 3492), also those that only the older IDNA allowed, as signs."""
+    """Whether an A-label without its "xn--" is valid Punycode (RFC 3492). Characters that only IDNA 2003 allowed, such
+    as symbols, are valid here."""
     try:
         letters = label.encode("ascii").decode("punycode")
         return not letters.isascii() and letters.encode("punycode").decode("ascii").lower() == label.lower()
@@ -130,7 +131,7 @@ def _is_punycode(label: str) -> bool:
 
 
 def other_spelling(domain: str) -> str:
-    """The A-labels of a domain in letters, or the letters of one in A-labels; "" where there is no other spelling."""
+    """A domain's other form: A-labels for one in Unicode, Unicode for one in A-labels; "" if there is none."""
     try:
         if not domain.isascii():
             return ascii_domain(domain)

@@ -1,10 +1,10 @@
-"""Bytes to text as mail means it: charsets and encoded words. Pure, bounded, raises nothing.
+"""Decodes the bytes of mail to text: charsets and encoded words. Pure, bounded, raises nothing.
 
-- `decoding`: octets by their label, else as UTF-8, else by their look; what a database can hold; one line of a field;
+- `decoding`: bytes by the stated charset, else as UTF-8, else by detection; text that a database can store; unfolding;
 - `encoded_words` (RFC 2047);
-- `labels`: a charset's name as senders write it, and its codec;
-- `self_declared`: text that says by itself how it is written;
-- `detection`: the likeliest charset of text that says nothing; `japanese`: what Python's codecs refuse.
+- `labels`: from a charset's name, as senders write it, to its codec;
+- `self_declared`: charsets that are recognised by byte order marks, NULs or escapes;
+- `detection`: the most likely charset of other text; `japanese`: charsets that Python's codecs read incompletely.
 """
 
 from mailbox.mime.charsets.decoding import (

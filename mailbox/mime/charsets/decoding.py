@@ -1,4 +1,4 @@
-"""Bytes to text as mail means it: by the label, else by UTF-8, else by the look of the letters. Pure."""
+"""Decodes bytes to text: by their label (the stated charset), else as UTF-8, else by detection. Pure."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from mailbox.mime.charsets import detection, labels, self_declared
 from mailbox.mime.charsets.japanese import decode_euc_jp, decode_iso_2022_jp
 from mailbox.mime.charsets.labels import codec_for
 
-_ASCII_AND_MORE = {"utf-8", "cp1252"}  # sets in which ASCII is itself
+_ASCII_AND_MORE = {"utf-8", "cp1252"}  # supersets of ASCII that most mail uses
 _LOOKED_AT = 4_000  # bytes
 _HTML_HEAD = 16_000  # bytes, style sheets among them
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 MAX_DETECTIONS = 100  # of one message
-# What was looked at -> the codec it looks like, of the message that is being read.
+# Bytes -> detected codec, for the message that is being parsed.
 _detections: ContextVar[dict[bytes, str | None] | None] = ContextVar("detections", default=None)
-_WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32"}  # of two or four octets a letter
-# How many octets that only UTF-8 needs must be there before text under another label is taken for UTF-8: two letters of
-# these may look like one of UTF-8 by chance. A single one in the others is two letters that no word has side by side.
+_WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32"}  # two or four octets per character
+# Text with another label that is valid UTF-8 is read as UTF-8. In these codecs two characters may look like one of
+# UTF-8 by chance, so the octets must outnumber the characters by at least _LEAST_UTF8. In other codecs one such
+# sequence is enough, as it would be two characters that no word has side by side.
 _BY_CHANCE = {"gb18030", "big5hkscs", "cp949", "cp932", labels.EUC_JP, "euc_tw", "johab", "cp874", "cp1256"}
 _LEAST_UTF8 = 4
 
-_SURROGATE = re.compile("[\ud800-\udfff]")  # utf-7 writes them
+_SURROGATE = re.compile("[\ud800-\udfff]")  # the utf-7 codec returns them
 _TRUE_LETTER = re.compile("[^\x00-\x7f\ufffd]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
-# These write letters backwards, also those behind them: no language needs them, names are forged with them.
+# These reverse the direction of all text behind them. No language needs them; they serve to forge names.
 _OVERRIDES = re.compile("[\u202d\u202e]")
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)[ \t]*+")
 _META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
 
 
 def storable(text: str) -> str:
-    """The text with what a database cannot hold, NUL and lone surrogates, as U+FFFD."""
+    """The text with U+FFFD for NUL and lone surrogates, which databases refuse."""
     if text.isascii():
         return text.replace("\0", "\ufffd")
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
-    """The text in `octets`, and whether its label (a charset) told the truth; an absent label is no lie.
+    """Decode text; also returns whether its label (the stated charset) was right. A missing label counts as right.
 
-    The label is tried first, then UTF-8, which is hardly ever right by chance, then the label again if it reads most of
-    it: one broken character must not turn a Chinese mail to noise. Then what its letters look like; then windows-1252.
+    Tried in this order: the label strictly; UTF-8, which is hardly ever valid by chance; the label with replacements,
+    if it reads nearly all, so that one damaged character does not make a Chinese mail unreadable; UTF-8 with
+    replacements, if it reads most; detection; windows-1252.
     """
     if wide := self_declared.wide_codec(octets):
         return decoded(octets, wide, "replace") or "", True
@@ -62,7 +64,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         if text is not None:
             return text, truthful
         truthful = not label
-        if codec_name == labels.ISO_2022_JP and self_declared.JIS_ESCAPE.search(octets):  # all of it is ASCII to others
+        # All its bytes are ASCII, so that UTF-8 below would accept them.
+        if codec_name == labels.ISO_2022_JP and self_declared.JIS_ESCAPE.search(octets):
             return decode_iso_2022_jp(octets), False
     text = decoded(octets, "utf-8", "strict")
     if text is not None:
@@ -78,7 +81,7 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
 
 
 def _utf8_under(codec: str | None, octets: bytes) -> str | None:
-    """The text of UTF-8 that bears another label, a common lie; None of what is hardly UTF-8."""
+    """The text, if the octets are UTF-8 although labelled otherwise, as is common; else None."""
     if octets.isascii() and codec not in _WIDE:
         return None
     text = None if codec in _WIDE and b"\0" in octets[:_LOOKED_AT] else decoded(octets, "utf-8", "strict")
@@ -98,7 +101,7 @@ def decoded(octets: bytes, codec: str, errors: str) -> str | None:
 
 
 def _cesu(octets: bytes) -> str | None:
-    """UTF-8 with letters in halves (CESU-8), as Java, Oracle and MySQL write what lies above U+FFFF."""
+    """Decode CESU-8: UTF-8 with surrogate pairs for characters above U+FFFF, as Java, Oracle and MySQL write it."""
     try:
         halves = octets.decode("utf-8", "surrogatepass")
         return halves.encode("utf-16", "surrogatepass").decode("utf-16")
@@ -108,8 +111,11 @@ def _cesu(octets: bytes) -> str | None:
 
 @contextmanager
 def detecting_seldom() -> Iterator[None]:
-    """At most MAX_DETECTIONS within, what lies deeper included: each takes a millisecond or more, and a hostile message
-    has thousands of names in no charset. Behind them 8-bit text of no charset is read as Latin."""
+    """Limit charset detections inside the block to MAX_DETECTIONS, nested blocks included.
+
+    Each takes a millisecond or more, and a hostile message may have thousands of names without a charset. Beyond the
+    limit such text is read as windows-1252.
+    """
     if _detections.get() is not None:
         yield
         return
@@ -121,7 +127,7 @@ def detecting_seldom() -> Iterator[None]:
 
 
 def detected(octets: bytes) -> str | None:
-    """8-bit text that names no charset, or a wrong one, by the look of its letters; None when that tells nothing."""
+    """Decode 8-bit text without a charset, or with a wrong one, by detection; None if none is likely."""
     start = _ABOVE_ASCII.search(octets)
     head = octets[max(0, start.start() - 1) :][: detection.LOOKED_AT] if start else b""
     known = _detections.get()
@@ -135,16 +141,17 @@ def detected(octets: bytes) -> str | None:
 
 
 def html_charset(octets: bytes) -> str:
-    """The charset an HTML body states in its own head, or "". Where this can be read, UTF-16 is no truth."""
+    """The charset that an HTML body states in its own head, or "". A stated UTF-16 is wrong, since the statement could
+    be read as ASCII: it is returned as utf-8."""
     found = _META_CHARSET.search(octets[:_HTML_HEAD])
     stated = found[1].decode("ascii") if found else ""
     return "utf-8" if codec_for(stated) in _WIDE else stated
 
 
 def header_text(value: str, label: str = "") -> str:
-    """A raw header value (8-bit as surrogate escapes, as the email package keeps it) as text, folds kept.
+    """Decode a raw header value (8-bit bytes as surrogate escapes, as in the email package); folds are kept.
 
-    8-bit text is UTF-8 (RFC 6532), else in `label`, the charset of the message's body, else what it looks like.
+    8-bit text is read as UTF-8 (RFC 6532), else by `label`, the charset of the message's body, else by detection.
     """
     if is_plain_ascii(value):
         return value
@@ -157,12 +164,12 @@ def header_text(value: str, label: str = "") -> str:
 
 
 def is_plain_ascii(value: str) -> bool:
-    """Whether a raw header value stands for itself: ASCII without the escapes of ISO 2022."""
+    """Whether a raw header value needs no decoding: ASCII without escapes of ISO 2022."""
     return value.isascii() and "\x1b$" not in value
 
 
 def is_utf8(value: str) -> bool:
-    """Whether a raw header value is ASCII or UTF-8, and so needs no guess."""
+    """Whether a raw header value is ASCII or UTF-8, so that its charset need not be guessed."""
     if value.isascii():
         return is_plain_ascii(value)
     try:
@@ -173,7 +180,7 @@ def is_utf8(value: str) -> bool:
 
 
 def unfold(value: str) -> str:
-    """One line: RFC 5322 folds and what else is a control character become one space, NUL U+FFFD."""
+    """The value as one line: folds (RFC 5322) and other control characters become one space, NUL becomes U+FFFD."""
     if value.isascii() and value.isprintable():
         return value.strip()
     return storable(_OVERRIDES.sub("", _CONTROLS.sub(" ", _FOLD.sub(" ", value))).strip())

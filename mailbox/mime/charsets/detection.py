@@ -1,7 +1,7 @@
-"""Which charset 8-bit text is in that names none, or a wrong one, by the look of its letters. Pure, and bounded.
+"""Detects the charset of 8-bit text that states none, or a wrong one, by letter frequencies. Pure, and bounded.
 
-For each charset: how likely would its languages write these letters? Every reading of the same octets is such a sum, so
-the likeliest is taken. General detectors need a paragraph; a subject or a file's name has five letters.
+For each charset the octets are decoded, and the log-likelihood of the letters in the charset's languages is summed up;
+the highest sum wins. General detectors need a paragraph, but a subject or a file name may have five letters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import log
 
 LOOKED_AT = 1_500  # octets
 
-# Letters by how often they are written, the most frequent first.
+# Letters in the order of their frequency, the most frequent first.
 _RUSSIAN = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъ"
 _UKRAINIAN = "оаинвіерсткдмлупяьзбгйчхжшюцєїщфґ"
 _GREEK = "αοιετσνηυρπκμλςωγδχθφβξζψάέήίόύώ"
@@ -75,11 +75,11 @@ _WIDE_SIGNS = "，。、：；！？（）「」『』《》“”・～－／�
 
 _NO_LETTER = -14.0  # natural logarithms, as all that follow
 _SIGN = -7.5
-_CAPITAL = 0.12  # of letters, outside of headings
+_CAPITAL = 0.12  # share of capital letters, outside of headings
 _WITHIN_ASCII = -3.0  # a letter of another script beside one of ASCII
-_CAPITAL_WITHIN = -6.0
-_SIDE_BY_SIDE = -3.2  # letters above ASCII, in a Latin script
-_CUT = -7.0  # the last character has no end
+_CAPITAL_WITHIN = -6.0  # a capital directly behind a small letter
+_SIDE_BY_SIDE = -3.2  # two adjacent letters above ASCII, in a Latin script
+_CUT = -7.0  # the last character is incomplete
 
 _BESIDE_ASCII = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?=[A-Za-z])")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
@@ -88,20 +88,20 @@ _RUN = re.compile(r"[^\x00-\x7f]{2,}")
 
 @dataclass(frozen=True)
 class _Model:
-    """How likely letters are in the languages of a charset; `prior`: how likely the charset is."""
+    """Log-likelihood of letters in the languages of a charset. prior: log-likelihood of the charset itself."""
 
     codec: str
     letters: Mapping[str, float]
     prior: float = 0.0
-    others: Callable[[bytes], float] | None = None  # of what is no frequent letter, by its octets
+    others: Callable[[bytes], float] | None = None  # log-likelihood of a letter not in `letters`, by its octets
     is_latin: bool = False
 
 
 def likeliest(octets: bytes) -> str | None:
-    """The codec whose languages would most likely write this; None where that cannot be told."""
+    """The most likely codec; None if there are fewer than two octets above ASCII."""
     head = octets[:LOOKED_AT]
     if len(_ABOVE_ASCII.findall(head)) < 2:
-        return None  # one letter tells nothing
+        return None  # one letter is too little evidence
     scores = [(score, model.codec) for model in _models() if (score := _score(head, model)) is not None]
     return max(scores)[1] if scores else None
 
@@ -132,7 +132,10 @@ def _of_letter(letter: str, model: _Model) -> float:
 
 
 def _read(octets: bytes, model: _Model) -> tuple[str | None, float]:
-    """The text, and what it costs that its last character may be cut. One odd octet is no proof against Latin."""
+    """The decoded text, or None if it is invalid, and the penalty for an incomplete last character.
+
+    A Latin charset is not excluded by an invalid octet.
+    """
     if model.is_latin:
         return octets.decode(model.codec, "replace"), 0.0
     for cut in (0, 1):
@@ -144,7 +147,7 @@ def _read(octets: bytes, model: _Model) -> tuple[str | None, float]:
 
 
 def _without_capitals(text: str) -> tuple[str, float]:
-    """A heading in small letters, and what it costs to be one."""
+    """The text, in lower case if it is a heading in capitals, and the penalty for being one."""
     capitals = sum(letter.isupper() for letter in text if letter >= "\x80")
     small = sum(letter.islower() for letter in text if letter >= "\x80")
     return (text.lower(), -5 - 0.3 * capitals) if capitals > max(3, 2 * small) else (text, 0.0)
@@ -185,7 +188,7 @@ def _models() -> tuple[_Model, ...]:
 
 
 def _shares(letters: str, mass: float, flat: float) -> dict[str, float]:
-    """Zipf's law: the share of a letter falls with its rank."""
+    """Letter -> its share of `mass`, which falls with its rank by Zipf's law. A larger `flat` evens the shares out."""
     weights = [1 / (rank + flat) for rank in range(len(letters))]
     return {letter: mass * weight / sum(weights) for letter, weight in zip(letters, weights, strict=True)}
 
@@ -206,7 +209,7 @@ def _frequent(*classes: tuple[str, float, float]) -> dict[str, float]:
     return found
 
 
-# Rarer letters, by the part of its table that each stands in: the standards have the more frequent ones first.
+# Log-likelihood of rarer letters by their level in the charset's table: the standards list the frequent ones first.
 
 
 def _of_gb2312(letter: bytes) -> float:

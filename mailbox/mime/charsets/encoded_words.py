@@ -1,4 +1,4 @@
-"""Encoded words of header fields (RFC 2047) as text. Pure, and linear for any text."""
+"""Decodes encoded words in header fields (RFC 2047). Pure, linear in time for any text."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mailbox.mime import base64_content
 from mailbox.mime.charsets.decoding import decode_text, decoded, storable
 from mailbox.mime.charsets.labels import codec_for
 
-# The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
+# A word may contain spaces, although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\? ?([^?\s]{1,60}) ?\? ?([bBqQ]) ?\?((?:[^?=]|=(?!\? ?[^\s=])|\?(?!=))*+)\?=")
 _CUT_WORD = re.compile(
     r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]*+)\??\Z"
-)  # some programs cut a long name, its word's end with it
+)  # some programs truncate a long name, including the end of its encoded word
 _FOLD_IN_ESCAPE = re.compile(rb"(=[0-9A-Fa-f]?)\r?\n[ \t]+(?=[0-9A-Fa-f])")
 _FOLD_IN_WORD = re.compile(rb"\r?\n[ \t]*|\r")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
 
 
 def decode_words(value: str) -> str:
-    """RFC 2047 encoded words decoded wherever they stand, also where the RFC forbids them, as mail clients do.
+    """Decode encoded words (RFC 2047) in a field's text, also in places where the RFC forbids them, as mail clients do.
 
-    Adjacent words of one charset are joined before decoding: senders split characters between them.
+    Adjacent words of one charset are joined before decoding, as some senders split a character between two words.
     """
     if "=?" not in value:
         return value
@@ -65,7 +65,7 @@ def _words_text(encoded: list[tuple[str, str]], charset: str) -> str:
 
 
 def _words_octets(encoded: list[tuple[str, str]], codec: str) -> bytes:
-    """The octets of adjacent words of one charset. Some senders cut within an escape or a group of base64."""
+    """The octets of adjacent words of one charset. Some senders split inside an escape or a base64 group."""
     found: list[bytes] = []
     for encoding, run in groupby(encoded, key=itemgetter(0)):
         texts = [text.encode("utf-8", "surrogateescape") for _, text in run]

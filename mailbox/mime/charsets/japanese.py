@@ -1,7 +1,7 @@
-"""ISO-2022-JP (RFC 1468) and EUC-JP with the rows of NEC and IBM, as browsers read them (PHP's cp50221). Pure.
+"""Decodes ISO-2022-JP (RFC 1468) and EUC-JP with NEC and IBM characters, as browsers do (PHP's cp50221). Pure.
 
-Python's own codecs refuse the NEC and IBM characters that Japanese mail is full of (㈱, ①, 髙), and after one refusal
-read what follows as other letters. Each character is looked up in windows-31j, which has them all, by itself.
+Python's codecs refuse these characters, which Japanese mail often has (㈱, ①, 髙), and misread the text behind one.
+Here each character is converted by windows-31j, which has them all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PAIRS = re.compile(rb"(?:[\x21-\x7e]{2})+|[\x00-\x20\x7f-\xff]+|.", re.S)
 
 
 def decode_iso_2022_jp(octets: bytes) -> str:
-    """Raises nothing: what is no character is U+FFFD."""
+    """Decode ISO-2022-JP, with U+FFFD for invalid bytes."""
     pieces: list[str] = []
     mode, position = b"(B", 0
     for escape in _ESCAPE.finditer(octets):
@@ -27,7 +27,7 @@ def decode_iso_2022_jp(octets: bytes) -> str:
 
 
 def decode_euc_jp(octets: bytes) -> str:
-    """Raises nothing: what is no character is U+FFFD."""
+    """Decode EUC-JP, with U+FFFD for invalid bytes."""
     pieces: list[str] = []
     for found in _EUC.findall(octets):
         if found.isascii():
@@ -59,12 +59,12 @@ def _in_mode(mode: bytes, octets: bytes) -> str:
 
 
 def _outside(octets: bytes) -> str:
-    """Line ends and spaces within a run of characters; a half of one."""
+    """Decode bytes between two-byte characters: line ends and spaces are kept, half a character is U+FFFD."""
     return "".join(chr(each) if each <= 0x20 else "\ufffd" for each in octets)
 
 
 def _kanji(pairs: bytes) -> str:
-    """JIS X 0208 pairs, 0x21 to 0x7E each, by way of Shift_JIS."""
+    """Decode pairs of JIS X 0208 (bytes 0x21 to 0x7E) by converting them to Shift_JIS."""
     shifted = bytearray()
     for first, second in zip(pairs[::2], pairs[1::2], strict=True):
         row, cell = first - 0x21, second - 0x21
@@ -72,7 +72,7 @@ def _kanji(pairs: bytes) -> str:
         shifted.append(cell + 0x9F if row & 1 else cell + 0x40 + (cell >= 63))
     try:
         return shifted.decode("cp932")
-    except UnicodeDecodeError:  # pair by pair: the decoder goes on within a pair that it does not know
+    except UnicodeDecodeError:  # pair by pair, as the decoder would resume inside an unknown pair
         return "".join(_letter(bytes(shifted[at : at + 2])) for at in range(0, len(shifted), 2))
 
 

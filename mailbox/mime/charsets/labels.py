@@ -1,7 +1,7 @@
-"""Names of charsets as senders write them -> the Python codec to read them with. Pure.
+"""Maps charset names, as senders write them, to Python codecs. Pure.
 
-The labels are those of the WHATWG Encoding Standard ("Names and labels"), with the larger set where the standard says
-so (a mail labelled ISO-8859-1 is read as windows-1252), and the spellings of Python, Java, PHP, .NET and iconv.
+The labels are those of the WHATWG Encoding Standard ("Names and labels"), which replaces some charsets by a superset
+(ISO-8859-1 is read as windows-1252), and the spellings of Python, Java, PHP, .NET and iconv.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import codecs
 import re
 from functools import lru_cache
 
-ISO_2022_JP = "iso-2022-jp"  # read by japanese.py, as are these two
+ISO_2022_JP = "iso-2022-jp"  # this and EUC_JP are decoded by japanese.py
 EUC_JP = "euc-jp"
 JAPANESE = (ISO_2022_JP, EUC_JP)
 
-# Codec -> labels of it, without punctuation and a leading "x", "cs" or "windows": see _key.
+# Codec -> its labels without punctuation and a leading "x", "cs" or "windows", as codec_for() looks them up.
 _LABELS = {
     "utf-8": "utf8 unicode11utf8 unicode20utf8 utf8mb3 utf8mb4 utf8mac utf8bom default unknown8bit unknown 8bit 7bit "
     "binary 65001 cp65001 usascii ascii ansi_x341968 iso646us 646 us 20127 isoir6",
@@ -67,17 +67,17 @@ _LABELS = {
     EUC_JP: "eucjp eucjpms eucjpwin eucpkdfmtjapanese 51932 20932 ujis eucjisx0213 eucjis2004 eucjplinux eucjpopen",
 }
 _CODECS = {label.replace("_", ""): codec for codec, labels in _LABELS.items() for label in labels.split()}
-# Text codecs of Python's own that no mail is written in, some of them slow or escaping: treated as unknown.
+# Text codecs of Python that mail does not use, some of them slow, or expanding escapes: treated as unknown.
 _NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos"}
 _AROUND = " \t\r\n\v\f\0\"'<>()[]=:"
-_BEHIND = re.compile(r"[;,(\"'*]|//")  # a language (RFC 2231 section 5), what iconv is told ("//IGNORE"), and words
+_BEHIND = re.compile(r"[;,(\"'*]|//")  # begins a language (RFC 2231 section 5), an option of iconv ("//IGNORE"), etc.
 _PREFIX = re.compile(r"(?:x|cs|windows|win|cp|ibm|ansi|codepage|mswin|dos|oem|pc|ccsid)+(?=\d|[a-z]{2})")
 _PAGE = re.compile(r"(?:x|cs|windows|win|cp|ibm|ansi|codepage|mswin|ms|dos|oem|pc|ccsid)*0*(\d{3,5})")
 
 
 @lru_cache(maxsize=500)
 def codec_for(label: str) -> str | None:
-    """The codec to read mail with that calls itself `label`, or None when there is no such charset."""
+    """The codec for text with this charset label; None for an unknown charset."""
     stated = label.strip(_AROUND).lower().removeprefix("charset").strip(_AROUND)
     name = _BEHIND.split(stated, maxsplit=1)[0].strip()
     if " " in name:  # "windows 1252"; "utf-8 and more"

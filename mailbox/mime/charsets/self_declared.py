@@ -1,4 +1,4 @@
-"""Text that says by itself which charset it is in: byte order marks, NULs beside letters, escapes of ISO 2022. Pure."""
+"""Recognises charsets by byte order marks, NULs beside letters, or escapes of ISO 2022. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BOMS = (
 
 
 def escaped_codec(octets: bytes) -> str:
-    """The codec of text that switches letters by escapes (ISO 2022), with no label that says so; "" of other text."""
+    """The codec of text that contains escapes of ISO 2022, whatever its label; "" for other text."""
     if b"\x1b" not in octets:
         return ""
     if JIS_ESCAPE.search(octets):
@@ -26,7 +26,7 @@ def escaped_codec(octets: bytes) -> str:
 
 
 def wide_codec(octets: bytes) -> str:
-    """The codec of text that begins with a byte order mark, or has a NUL beside each letter; "" of other text."""
+    """The codec of text that begins with a byte order mark, or has NULs beside each letter; "" for other text."""
     if octets[:1] in b"\xef\xff\xfe\0":
         for mark, codec in _BOMS:
             if octets.startswith(mark):

@@ -1,5 +1,5 @@
-"""Formats of files within mail: what holds other files is opened, and an invitation is read. Pure, bounded.
+"""File formats in mail: opens containers of other files, and reads invitations. Pure, bounded.
 
-Way in: `containers.opened` (all that is opened, as parts), over `tnef` (winmail.dat), `smime` (signed-data),
-`embedded_files` (uuencode and BinHex within a text) and `binhex`; `icalendar.read` (invitations).
+Start with `containers.opened`, which adds the contents of containers as parts, by `tnef` (winmail.dat), `smime`
+(signed-data), `embedded_files` (files within a text: uuencode, `binhex`, `yenc`). `icalendar.read` reads invitations.
 """

@@ -1,4 +1,4 @@
-"""BinHex 4.0 (RFC 1741): a Macintosh file as text. Pure, and linear for any bytes."""
+"""Decodes BinHex 4.0 (RFC 1741), a Macintosh file as text. Pure, linear in time for any bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TO_BASE64 = bytes.maketrans(_LETTERS, _BASE64)
 _REPEAT = b"\x90"
 _REPEATED = re.compile(rb"\x90(.)", re.S)
 _AFTER_NAME = struct.Struct(">x4s4sHLL")  # version, type, creator, flags, lengths of the data and the resource fork
-MAX_BYTES = 64_000_000  # decoded: a repeat writes 255 for two
+MAX_BYTES = 64_000_000  # decoded; the limit is needed as two bytes of a run can stand for 255
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BinHexFile:
 
 
 def read(code: bytes) -> BinHexFile | None:
-    """What stands between two colons; None when that is no such file, whole and with its checksum."""
+    """Decode the code between two colons. None unless it is a complete file with a correct checksum."""
     content = _repeated(_octets(code.strip(b" \t\r\n").strip(b":")))
     if content is None or not content or not 1 <= content[0] <= 63:
         return None
@@ -40,7 +40,7 @@ def read(code: bytes) -> BinHexFile | None:
 
 
 def _octets(code: bytes) -> bytes:
-    """Six bits a letter, as base64 has them, of another alphabet."""
+    """Decode the characters, each of six bits as in base64 but with another alphabet; b"" if any is invalid."""
     letters = code.translate(None, delete=b" \t\r\n")
     if letters.translate(None, delete=_LETTERS):
         return b""
@@ -49,7 +49,7 @@ def _octets(code: bytes) -> bytes:
 
 
 def _repeated(packed: bytes) -> bytes | None:
-    """Undo the run-length code: a byte, 0x90 and how often it stands there; 0x90 and 0 for 0x90 itself."""
+    """Expand the run-length code: a byte, 0x90 and a count; 0x90 and 0 is 0x90 itself. None above MAX_BYTES."""
     pieces: list[bytes] = []
     total = position = 0
     last = b""

@@ -1,6 +1,6 @@
-"""Parts that hold other parts: files of a winmail.dat, a signed S/MIME message, files written into a text. Pure.
+"""Opens containers: the files of a winmail.dat, a signed S/MIME message, files embedded in a text. Pure.
 
-What is found stands behind the parts that the message itself has, so that their positions stay.
+Their parts are appended to the message's own, so that the positions of those do not change.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from mailbox.mime.files import embedded_files, smime, tnef
 from mailbox.mime.tree import Part
 
 _MAX_OPENED = 10  # of one message
-_MAX_BYTES = 64_000_000  # a larger one stays closed: its files would all be in memory at once
+_MAX_BYTES = 64_000_000  # a larger one is not opened, as all its files would be in memory at once
 
 
 def opened(layout: Layout) -> Layout:
-    """The layout with what its containers hold."""
+    """The layout with the parts of its containers added."""
     return _with_embedded_files(_with_signed(_with_winmail(layout)))
 
 
 def _with_signed(layout: Layout) -> Layout:
-    """Opaque S/MIME (RFC 8551 section 3.5.2): the message within is read as if it stood here; the signature is not
-    verified, and its signer is named as stated."""
+    """Add the parts of a message within opaque S/MIME (RFC 8551 section 3.5.2), as if they were this message's own.
+
+    The signature is not verified; each signer is named in a defect, as stated in the certificate.
+    """
     found = layout
     for part in [each for each in layout.attachments if _may_be_signed(each)][:_MAX_OPENED]:
         if len(part.encoded) > smime.MAX_BYTES:
@@ -45,13 +47,14 @@ def _with_signed(layout: Layout) -> Layout:
 
 
 def _may_be_signed(part: Part) -> bool:
-    """By its type, or by its file's name where it is called just bytes (RFC 8551 section 3.2.1)."""
+    """Whether the part may be S/MIME by its type, or as application/octet-stream by its extension .p7m (RFC 8551
+    section 3.2.1)."""
     is_bytes = part.content_type == "application/octet-stream"
     return part.content_type in smime.TYPES or (is_bytes and stated_filename(part).lower().endswith(".p7m"))
 
 
 def _with_embedded_files(layout: Layout) -> Layout:
-    """Files that are written into a text, by uuencode or BinHex 4.0: before MIME, mail had no other way."""
+    """Move files embedded in plain text (uuencode, BinHex 4.0, yEnc) from the text to the attachments."""
     files: list[Part] = []
     cut: dict[int, Part] = {}
     for part in layout.text:
@@ -74,7 +77,7 @@ def _with_embedded_files(layout: Layout) -> Layout:
 
 
 def _with_winmail(layout: Layout) -> Layout:
-    """MS-OXTNEF. Its text is the body where the message has no other."""
+    """Add the files of winmail.dat (MS-OXTNEF); its text becomes the body if the message has no other."""
     wrapped = [part for part in layout.attachments if part.content_type in tnef.TYPES][:_MAX_OPENED]
     if not wrapped:
         return layout

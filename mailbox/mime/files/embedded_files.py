@@ -1,5 +1,7 @@
-"""Files that stand in a plain text: uuencoded (POSIX), in BinHex 4.0 (RFC 1741), or in yEnc. Pure, and linear for any
-bytes."""
+"""Extracts files embedded in plain text by uuencode (POSIX), BinHex 4.0 (RFC 1741) or yEnc.
+
+Pure, linear in time for any bytes.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=]{2,100}[ \t]*+\r?\n")
 _UU_LINES = re.compile(rb"(?:[\x21-\x60][\x20-\x60]{4,90}[ \t]*+(?:\r?\n|\Z))*+`?+(?:\r?\n|\Z)?+")
 _BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/=]{2,100}[ \t]*+(?:\r?\n|\Z))*+")
 _HQX = re.compile(rb"^[^\r\n]{0,80}BinHex 4[^\r\n]{0,80}\r?\n\s{0,20}(:[^:\x00-\x08\x80-\xff]++:)[ \t]*+\r?\n?", re.M)
-_KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
+_KNOWN_TYPES = MimeTypes(filenames=())  # without the machine's list, so that types are the same on every machine
 
 
 @dataclass(frozen=True)
 class EmbeddedFile:
-    """One file, decoded; damaged BinHex stays as it is, for the program that opens it."""
+    """One file, decoded. Damaged BinHex is kept encoded, so that a tool for it may try."""
 
     filename: str
     content_type: str
@@ -35,7 +37,7 @@ class EmbeddedFile:
 
 
 def apart(text: bytes, charset: str = "") -> tuple[bytes, list[EmbeddedFile]]:
-    """The text without the files that are written into it, and the files. `charset`: of text and names."""
+    """The text without embedded files, and the files. charset: of the text and of the file names."""
     kept: list[bytes] = []
     files: list[EmbeddedFile] = []
     position = search_from = 0
@@ -72,7 +74,8 @@ def _type_of(filename: str) -> str:
 
 
 def _end_of(text: bytes, begin: re.Match[bytes]) -> tuple[int, int]:
-    """Where the code ends, and where the line behind it: of a mail that was cut, with its last line of code."""
+    """The end of the code, and the end of the line that closes it. Both are the end of the last line of code if the
+    closing line is missing, as in a truncated mail."""
     is_base64 = begin[0].startswith(b"begin-base64")
     if end := (_BASE64_END if is_base64 else _END).search(text, begin.end()):
         return end.start(), end.end()
@@ -88,7 +91,7 @@ def _decoded(text: bytes, begin: re.Match[bytes], end: tuple[int, int]) -> tuple
 
 
 def _is_code(text: bytes, begin: re.Match[bytes]) -> bool:
-    """Whether the first line is code, with the length that it states: a sentence may begin with these words, too."""
+    """Whether the first line is code of the length that it states, as a sentence may also look like a "begin" line."""
     if begin[0].startswith(b"begin-base64"):
         return _BASE64_LINE.match(text, begin.end()) is not None
     line = _UU_LINE.match(text, begin.end())
@@ -96,6 +99,6 @@ def _is_code(text: bytes, begin: re.Match[bytes]) -> bool:
         return False
     code = line[0].rstrip(b"\r\n")
     stated = ((code[0] - 32) & 63) if code else 0
-    if stated == 0:  # an empty file; or a sentence, before a line of blanks
+    if stated == 0:  # an empty file, if "end" follows; else a sentence above a blank line
         return _END.match(text, line.end()) is not None
     return len(code) - 1 >= (stated * 8 + 5) // 6

@@ -1,7 +1,7 @@
-"""Reads invitations: the fields of an iCalendar part (RFC 5545) that tell what, when and where. Pure.
+"""Reads invitations: title, times, place and people of an iCalendar part (RFC 5545). Pure.
 
-Raises nothing for any bytes. A time stays in the time zone that the invitation states: so no time zone database is
-needed, and Windows' names of zones are no problem. The words for a page are in mailbox.views.reading.invitation_words.
+Raises nothing for any bytes. Times are not converted but keep the time zone that the invitation states, so that no time
+zone database is needed and Windows' zone names do no harm. mailbox.views.reading.invitation_words writes the sentences.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DURATION = re.compile(r"\+?P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?
 
 @dataclass(frozen=True)
 class Recurrence:
-    """A recurrence rule (RFC 5545, 3.3.10), as far as short words can tell it. `frequency`: as stated, upper case."""
+    """The parts of a recurrence rule (RFC 5545, 3.3.10) that are displayed. frequency: as stated, upper case."""
 
     frequency: str
     interval: int = 1
@@ -95,7 +95,7 @@ def read(octets: bytes) -> list[CalendarEvent]:
                 found.append(_event(event, method))
         elif name == "METHOD" and len(path) == 1:
             method = each.value.strip().upper()
-        elif path and path[-1] in ("VEVENT", "VTODO"):  # not of an alarm inside
+        elif path and path[-1] in ("VEVENT", "VTODO"):  # not the properties of an alarm inside
             kept = event.setdefault(name, [])
             if len(kept) < _MAX_ATTENDEES:
                 kept.append(each)
@@ -136,7 +136,7 @@ def _event(event: dict[str, list[_Property]], method: str) -> CalendarEvent:
 
 
 def _text(value: str) -> str:
-    """Escapes undone (section 3.3.11), on one line."""
+    """A TEXT value (section 3.3.11) without escapes, on one line."""
     plain = _ESCAPE.sub(lambda found: " " if found[1] in "nN" else found[1], value[: _MAX_TEXT * 4])
     return " ".join(charsets.unfold(plain).split())[:_MAX_TEXT]
 
@@ -179,7 +179,7 @@ def _start(event: dict[str, list[_Property]]) -> tuple[date | datetime | None, s
 
 
 def _end(event: dict[str, list[_Property]], start: date | datetime | None) -> date | datetime | None:
-    """The end by DTEND or DURATION; None for one that is not after the start, or of another kind (a day, UTC)."""
+    """The end by DTEND or DURATION. None if it is not after the start, or not of its kind (date, UTC or local)."""
     end = _time(event["DTEND"][0].value) if "DTEND" in event else None
     if end is None and start is not None and "DURATION" in event:
         end = _later(start, event["DURATION"][0].value)
@@ -191,7 +191,7 @@ def _end(event: dict[str, list[_Property]], start: date | datetime | None) -> da
 
 
 def _time(value: str) -> date | datetime | None:
-    """A date, or a time: aware when it is UTC, else naive, in the zone that TZID names. None for no valid one."""
+    """A date or a datetime: aware if it is UTC, else naive, in the zone that TZID names. None if invalid."""
     found = _TIME.match(value.strip())
     if found is None:
         return None

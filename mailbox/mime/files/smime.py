@@ -1,6 +1,6 @@
-"""What an opaque S/MIME message says, and who signed it by its own word (RFC 8551, RFC 5652 section 5). Pure.
+"""Reads the message in opaque signed S/MIME, and its signers as stated (RFC 8551, RFC 5652 section 5). Pure.
 
-Nothing is verified: no certificate is trusted and no digest compared. Encrypted messages stay closed.
+Nothing is verified: neither certificates nor digests. Encrypted messages are not opened.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ TYPES = ("application/pkcs7-mime", "application/x-pkcs7-mime", "application/pkcs
 MAX_BYTES = 20_000_000  # of the part, encoded
 MAX_SIGNERS = 5
 MAX_NAME = 200  # characters
-_MAX_INDEFINITE = 20  # BER lengths left open within each other, of which each costs a pass over what it holds
+_MAX_INDEFINITE = 20  # nested BER items of indefinite length; each costs another pass over its content
 
 
 @dataclass(frozen=True)
 class Signed:
-    """A signed message: its bytes, and the names that stand in the certificates of its signers."""
+    """A signed message: its bytes, and the signers' names as in their certificates."""
 
     content: bytes
     signers: tuple[str, ...]
 
 
 def read(octets: bytes) -> Signed | None:
-    """The message within signed-data, None when there is none: encrypted, detached, damaged."""
+    """The message within signed-data. None if it is encrypted, the signature is detached, or the data is damaged."""
     if octets[:1] != b"\x30" or octets[:200].count(b"\x80") > _MAX_INDEFINITE:
         return None
-    from asn1crypto import cms  # seldom needed, and slow to import
+    from asn1crypto import cms  # imported here as it is rarely needed and slow to import
 
     try:
         outer = cms.ContentInfo.load(octets)
@@ -43,7 +43,7 @@ def read(octets: bytes) -> Signed | None:
 
 
 def _signers(signed: Any) -> list[str]:
-    """Names by the certificates that the signatures point to; the bare serial number of one that is not there."""
+    """The names in the certificates that the signatures refer to; "" for a missing or unreadable certificate."""
     certificates = [each.chosen for each in signed["certificates"] if each.name == "certificate"][:50]
     names = []
     for info in list(signed["signer_infos"])[:MAX_SIGNERS]:

@@ -1,7 +1,8 @@
-"""What Outlook wraps into a winmail.dat: files and bodies in Microsoft's TNEF format. Pure.
+"""Reads files and bodies in Outlook's winmail.dat, which is in Microsoft's TNEF format. Pure.
 
-[MS-OXTNEF] is the format, [MS-OXCMSG] section 2.2.2 has the numbers of properties. Raises nothing for any bytes, and
-reads each a bounded number of times; the one library that reads TNEF copies the rest of a file for each attribute.
+[MS-OXTNEF] defines the format, [MS-OXCMSG] section 2.2.2 the numbers of properties. Raises nothing for any bytes, and
+reads each a bounded number of times. No library is used, since the existing one copies the rest of the file for each
+attribute.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MAX_PROPERTIES = 20_000  # of the whole file
 _MAX_DEPTH = 3  # of messages attached to messages
 
 _SIGNATURE = b"\x78\x9f\x3e\x22"
-_ATTRIBUTE = struct.Struct("<BHHI")  # level, name, type, length; a checksum of two bytes stands behind the content
+_ATTRIBUTE = struct.Struct("<BHHI")  # level, name, type, length; a checksum of two bytes follows the content
 _OF_ATTACHMENT = 2
 # Attributes ([MS-OXTNEF] section 2.1.3.2)
 _SUBJECT, _BODY, _DATA, _TITLE = 0x8004, 0x800C, 0x800F, 0x8010
@@ -33,23 +34,23 @@ _FIXED = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 0xA: 4, 0xB: 4, 0x14: 8, 0x40: 8, 
 _OBJECT, _UNICODE, _VARIABLE = 0x0D, 0x1F, (0x0D, 0x1E, 0x1F, 0x102)
 _ATTACHED_MESSAGE = bytes.fromhex("0703020000000000c000000000000046")  # IID_IMessage
 
-_KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
+_KNOWN_TYPES = MimeTypes(filenames=())  # without the machine's list, so that types are the same on every machine
 
 
 @dataclass(frozen=True)
 class TnefFile:
-    """One file in it."""
+    """One file in a winmail.dat."""
 
     filename: str = ""
     content_type: str = ""
     content_id: str = ""
     octets: bytes = b""
-    inside: tuple[TnefFile, ...] = ()  # what it is to be listed as instead: the pieces of an attached message
+    inside: tuple[TnefFile, ...] = ()  # for an attached message: its text and files, listed in place of this file
 
 
 @dataclass
 class Tnef:
-    """What a winmail.dat holds. Not sound: cut off or damaged, or more than is read."""
+    """The contents of a winmail.dat. is_sound: False if it is truncated, damaged, or exceeds a limit."""
 
     files: list[TnefFile] = field(default_factory=list)
     subject: str = ""
@@ -59,7 +60,7 @@ class Tnef:
 
 
 def read(octets: bytes) -> Tnef:
-    """The files and bodies of a winmail.dat, those of messages attached in it included."""
+    """Read the files and bodies of a winmail.dat, and the files of messages attached in it."""
     reader = _Reader(octets)
     found = Tnef()
     reader.message(found, 0, len(octets), 0)
@@ -74,7 +75,7 @@ def _typed(file: TnefFile) -> TnefFile:
 
 
 class _Broken(Exception):
-    """Nothing behind this can be read."""
+    """The data is damaged or exceeds a limit; nothing after this point is read."""
 
 
 class _Reader:
@@ -85,7 +86,7 @@ class _Reader:
         self.properties_left = _MAX_PROPERTIES
 
     def message(self, found: Tnef, start: int, end: int, depth: int) -> None:
-        """Read attribute after attribute into `found`; what was read stays there when the rest is broken."""
+        """Read the attributes into `found`. If the data is damaged, those before the damage are kept."""
         try:
             for level, name, first, last in self._attributes(start, end):
                 if level != _OF_ATTACHMENT:
@@ -100,7 +101,7 @@ class _Reader:
             found.is_sound = False
 
     def _attributes(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """Level, name, and where the content lies."""
+        """Yield each attribute: level, name, begin and end of its content."""
         if self.octets[start : start + len(_SIGNATURE)] != _SIGNATURE:
             raise _Broken
         position = start + len(_SIGNATURE) + 2  # a key of two bytes
@@ -162,7 +163,7 @@ class _Reader:
         return file
 
     def _attached_message(self, file: TnefFile, start: int, end: int, depth: int) -> tuple[TnefFile, ...]:
-        """A message attached to this one: its text as a file under its subject, and its files."""
+        """A message attached to this one, as files: its text, named by its subject, and its own files."""
         inner = Tnef()
         self.message(inner, start, end, depth + 1)
         text, extension, content_type = inner.body_text, ".txt", "text/plain"
@@ -173,7 +174,7 @@ class _Reader:
         return (*body, *(piece for each in inner.files for piece in each.inside or (each,)))
 
     def _properties(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """Number, type, and where the (first) value lies."""
+        """Yield each property: number, type, begin and end of its (first) value."""
         count = struct.unpack_from("<I", self.octets, start)[0]
         position = start + 4
         for _ in range(count):
@@ -182,7 +183,7 @@ class _Reader:
                 raise _Broken
             kind, number = struct.unpack_from("<HH", self.octets, position)
             position += 4
-            if number >= 0x8000:  # a named one: who named it, and a number or a text for a name
+            if number >= 0x8000:  # a named property: a GUID follows, and a number or a text as its name
                 is_text, length = struct.unpack_from("<II", self.octets, position + 16)
                 position += 24 + (_padded(length) if is_text else 0)
             base = kind & 0xFFF
@@ -196,7 +197,7 @@ class _Reader:
                     yield number, base, first, last
 
     def _value(self, base: int, position: int, end: int) -> tuple[int, int, int]:
-        """Where a value begins and ends, and where the next one begins."""
+        """Begin and end of a value, and the begin of the next one."""
         self.properties_left -= 1
         size = _FIXED.get(base)
         if size is None and base in _VARIABLE:
@@ -220,7 +221,7 @@ def _padded(length: int) -> int:
 
 
 def _label(code_page: int) -> str:
-    """A Windows code page as a charset."""
+    """The charset of a Windows code page."""
     return {65001: "utf-8", 20127: "us-ascii", 28591: "iso-8859-1", 50220: "iso-2022-jp"}.get(
         code_page, f"cp{code_page}"
     )

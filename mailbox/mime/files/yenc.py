@@ -1,6 +1,6 @@
-"""yEnc (http://www.yenc.org/yenc-draft.1.3.txt): a file in a text of eight bits, as news readers write it.
+"""Extracts files in yEnc (http://www.yenc.org/yenc-draft.1.3.txt), an 8-bit encoding that news readers use.
 
-Pure, and linear for any bytes.
+Pure, linear in time for any bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _UNESCAPED = {bytes((code,)): bytes(((code - 64) % 256,)) for code in range(256)
 
 
 def apart(text: bytes, most: int) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The text without the files that are written into it, and name and bytes of each. One that has no end is none."""
+    """The text without its embedded files, and name and bytes of each, at most `most`. A file without its =yend line
+    stays in the text."""
     kept: list[bytes] = []
     files: list[tuple[bytes, bytes]] = []
     position = 0
