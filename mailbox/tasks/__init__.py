@@ -1,7 +1,7 @@
-"""django-q2's entry points of the mailbox: ids only, and each may run twice or be killed at any instruction.
+"""The functions of the mailbox that django-q2 calls. Their arguments are ids, numbers and times, never content.
 
-Queues and Schedule rows store a task as a dotted path. That path is `mailbox.tasks.NAME` for all of them, wherever
-the function lies, so a function may move between these modules while tasks wait.
+Each may run twice or be killed at any instruction. Queues and Schedule rows store a task as a dotted path:
+`mailbox.tasks.NAME`, whichever of these modules has the function, so it may move between them while tasks wait.
 """
 
 from mailbox.tasks.autoconfig import look_up

@@ -1,4 +1,4 @@
-"""django-q2's entry point for looking up mail settings. It may run twice, or be killed at any instruction."""
+"""The task that looks up mail settings. It may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mailbox.queueing import queue
 
 
 def queue_lookup(pk: int) -> None:
-    """Have a worker do the look-up, once the present transaction has committed."""
+    """Queue the look-up, once the current transaction has committed."""
     queue("mailbox.tasks.look_up", pk, group="lookup")
 
 

@@ -1,4 +1,4 @@
-"""django-q2's entry points of the comparison with servers. Each may run twice, or be killed any time."""
+"""The tasks that compare stored mail with servers. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ SLICE_SECONDS = 40.0
 
 
 def queue_comparison(account_id: int) -> None:
-    """Compare the account's folders, once the present transaction has committed. The row remembers it."""
+    """Queue the account's comparison, once the current transaction has committed. The account is also made due, so that
+    compare_due does it if the task is lost."""
     schedule.ask_now(account_id, timezone.now())
     queue("mailbox.tasks.compare_account", account_id, group="completeness")
 
 
 def compare_due() -> None:
-    """Each few minutes: compare the account whose turn it is, and leave the next one to the next task. One at a time,
-    so that the nights' work never holds more than one worker."""
+    """Every few minutes: go on with one due account for a while, and queue this task again for the rest.
+
+    One account at a time, so that the nightly comparisons never occupy more than one worker.
+    """
     now = timezone.now()
     if may_fetch() and (account_id := schedule.next_account(now)) is not None:
         _go_on(account_id)
@@ -33,13 +36,13 @@ def compare_due() -> None:
 
 
 def compare_account(account_id: int) -> None:
-    """As a person asked."""
+    """Compare one account, as a person asked: for a while, then this task is queued again for the rest."""
     if may_fetch() and Account.objects.syncing().filter(pk=account_id).exists() and not _go_on(account_id):
         queue("mailbox.tasks.compare_account", account_id, group="completeness")
 
 
 def _go_on(account_id: int) -> bool:
-    """Whether nothing is left to do now."""
+    """Go on with the account's comparison; return whether there is nothing more to do now."""
     try:
         return walk.go_on(account_id, seconds=SLICE_SECONDS)
     except Account.DoesNotExist:

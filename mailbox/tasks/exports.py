@@ -1,4 +1,4 @@
-"""django-q2's entry points for exports of messages. Each may run twice, or be killed any time."""
+"""The tasks that write exports of messages. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbox.models import Export
 
 
 def export_slice(export_id: int) -> None:
-    """Go on with it for a while, and leave the rest to the next task."""
+    """Go on with the export for a while, and queue this task again for the rest."""
     export = Export.objects.unfinished().select_related("user").filter(pk=export_id, what=Export.What.SEARCH).first()
     if export is None:
         return
@@ -23,13 +23,13 @@ def export_slice(export_id: int) -> None:
     except (FeatureOff, SelectionInvalid) as refused:
         writing.fail(export, str(refused), timezone.now())
         return
-    # What waits (error) is taken up by the sweep, once a minute.
+    # An export that cannot go on now has an error; the sweep queues it again, once a minute.
     if Export.objects.unfinished().filter(pk=export_id, error="").exists():
         requests.queue_slice(export_id)
 
 
 def export_sweep() -> dict[str, int]:
-    """Each minute: queue exports again whose worker is gone, and delete those that have expired."""
+    """Every minute: queue exports again that have made no progress lately, and delete expired ones."""
     now = timezone.now()
     left = writing.stalled(Export.What.SEARCH, now)
     for export_id in left:

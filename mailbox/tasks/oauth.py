@@ -1,4 +1,4 @@
-"""django-q2's entry points of OAuth. Each may run twice, or be killed at any instruction."""
+"""The tasks of OAuth. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbox.tasks import sync as sync_tasks
 
 
 def queue_finish(pk: int) -> None:
-    """Have a worker exchange the code of a sign-in, once the present transaction has committed."""
+    """Queue the exchange of a sign-in's code for tokens, once the current transaction has committed."""
     queue("mailbox.tasks.oauth_finish", pk, group="oauth")
 
 
@@ -23,7 +23,7 @@ def oauth_finish(pk: int) -> None:
 
 
 def queue_discovery(app_id: int) -> None:
-    """Have a worker read a provider's discovery document."""
+    """Queue the reading of a provider's discovery document."""
     queue("mailbox.tasks.oauth_discover", app_id, group="oauth")
 
 
@@ -34,7 +34,8 @@ def oauth_discover(app_id: int) -> None:
 
 
 def oauth_keep() -> None:
-    """Use refresh tokens before they lapse, take up what was not queued, and let go of what is over."""
+    """Finish sign-ins whose task was lost, use refresh tokens before they expire, delete unused grants and old
+    sign-ins."""
     if not network.is_off():
         for pk in sign_in.waiting():
             oauth_finish(pk)

@@ -1,4 +1,4 @@
-"""django-q2's entry points for pictures and for what is kept where. Each may run twice, or be killed any time."""
+"""The tasks of remote images, previews and storage figures. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mailbox.queueing import queue
 from mailbox.storage import table_sizes
 from mailbox.storage import usage as storage_usage
 
-LINKED_A_DAY = 200_000  # messages from before there were conversations; `manage.py conversations` links all at once
+LINKED_A_DAY = 200_000  # messages without a conversation, linked a day; `manage.py conversations` links all at once
 
 
 def queue_image_fetch(message_id: int) -> None:
-    """Fetch the remote images that were asked for, once the present transaction has committed."""
+    """Queue the fetch of a message's remote images, once the current transaction has committed."""
     queue("mailbox.tasks.fetch_images", message_id, group="pictures")
 
 
 def queue_preview(digest: str) -> None:
-    """Make the picture that was asked for, once the present transaction has committed."""
+    """Queue the making of a preview, once the current transaction has committed."""
     queue("mailbox.tasks.make_preview", digest, group="pictures")
 
 
@@ -35,13 +35,13 @@ def make_preview(digest: str) -> None:
 
 
 def count_storage() -> None:
-    """Hourly: how much is kept of each account's received mail, on disk, and in each table."""
+    """Every hour: measure how much of each account's received mail is stored, on disk and in each table."""
     storage_usage.count(timezone.now())
     table_sizes.measure(timezone.now())
 
 
 def tidy() -> None:
-    """Daily: let go of pictures that nobody looked at lately; link what was stored without its conversation."""
+    """Daily: delete remote images and previews that were asked for long ago; link messages without a conversation."""
     deletions.if_two_looks_agree("pictures", _forget_pictures)
     conversations.link_missing(LINKED_A_DAY)
 

@@ -1,4 +1,4 @@
-"""django-q2's entry points for mail that is stored. Each may run twice, or be killed any time."""
+"""The tasks that parse stored mail again. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mailbox.messages import reparse
 from mailbox.models import Reparse
 from mailbox.queueing import queue
 
-SLICE_SECONDS = 40  # of reading before the next task: far below every time-out, and no worker is held for long
-STALLED = timedelta(seconds=90)  # a batch takes seconds; whoever read it was killed
+SLICE_SECONDS = 40  # for one task: far below every time-out, and no worker is occupied for long
+STALLED = timedelta(seconds=90)  # a batch takes seconds: after this time without one the worker counts as killed
 
 
 def queue_reparse(round_id: int) -> None:
-    """Read stored mail again, once the present transaction has committed."""
+    """Queue a round that parses stored mail again, once the current transaction has committed."""
     queue("mailbox.tasks.reparse_slice", round_id, group="reparse")
 
 
 def reparse_slice(round_id: int) -> None:
-    """Go on with a round for a while, and leave the rest to the next task."""
+    """Go on with a round for a while, and queue this task again for the rest."""
     round_ = Reparse.objects.unfinished().select_related("account").filter(pk=round_id).first()
     if round_ is None:
         return
@@ -30,6 +30,6 @@ def reparse_slice(round_id: int) -> None:
 
 
 def reparse_stalled() -> None:
-    """Each minute: go on with rounds that nobody has moved on for a while."""
+    """Every minute: go on with rounds that have made no progress lately."""
     for pk in Reparse.objects.unfinished().filter(moved_at__lt=timezone.now() - STALLED).values_list("pk", flat=True):
         reparse_slice(pk)

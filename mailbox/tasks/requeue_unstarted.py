@@ -1,7 +1,7 @@
-"""What a page asked of a worker and none has begun: a broker that lost its queue has forgotten the task, not the row.
+"""Queues tasks again that a page asked for and no worker has begun: a broker may lose its queue, but the row is kept.
 
-Each kind of task that a page queues is found again by a sweep. Those of mail are found by the sweeps of sync and
-outbox; the rest is here. A task that comes twice does no harm.
+Every kind of task that a page queues has a sweep that queues it again. Those of sync and outbox have their own; the
+others are here. A task that runs twice does no harm.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mailbox.oauth import sign_in
 from mailbox.pictures import previews, remote_images
 from mailbox.tasks import autoconfig, oauth, pictures, sync
 
-BEGUN_WITHIN = timedelta(seconds=45)  # a worker takes a task within a second or two
-ASKED_WITHIN = timedelta(hours=1)  # nobody waits any more for what was asked before
+BEGUN_WITHIN = timedelta(seconds=45)  # usually a worker begins a task within a second or two
+ASKED_WITHIN = timedelta(hours=1)  # nobody waits any longer for older requests
 AT_ONCE = 100  # of each kind
 
 
 def take_up_forgotten() -> None:
-    """Each minute: queue again what was asked for and not begun."""
+    """Every minute: queue tasks again that were asked for and not begun."""
     now = timezone.now()
     _of_accounts(now)
     _of_pictures(now)
@@ -53,8 +53,11 @@ def _of_accounts(now: datetime) -> None:
 
 
 def _never_listed(now: datetime) -> list[int]:
-    """Accounts whose folders are to be chosen and could not be listed: the server was away, or the password was wrong
-    and has been mended. No sync asks for them, as no folder of theirs is chosen."""
+    """The pks of accounts without a chosen folder whose folders were never listed.
+
+    The server was unreachable, or the password was wrong and has been corrected since. No sync lists their folders, as
+    they have no chosen folder.
+    """
     accounts = Account.objects.syncing().filter(folders_listed_at=None, listing_asked_at=None)
     accounts = accounts.filter(is_over("imap__next_allowed_at", now), imap__needs_sign_in_since=None)
     known = Folder.objects.filter(account=OuterRef("pk"))

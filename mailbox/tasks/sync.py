@@ -1,4 +1,4 @@
-"""django-q2's entry points of the mailbox, ids only. Every one may run twice, or be killed at any instruction."""
+"""The tasks of sync, heartbeats and daily removal. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -52,38 +52,41 @@ COUNTERS_KEPT = timedelta(days=400)
 TICK = timedelta(seconds=60)
 BEAT_SECONDS = 25.0
 _said_alive_at = float("-inf")
-CLICK_BUDGET_SECONDS = 120  # a person waits for it; what is left comes with the next ticks
-CLICK_WAIT_SECONDS = 60
-PUSH_WAIT_SECONDS = 1  # the other sync may be signing out
+CLICK_BUDGET_SECONDS = 120  # for a sync that a person waits for; the next ticks fetch the rest
+CLICK_WAIT_SECONDS = 60  # longest wait for the account's lease
+PUSH_WAIT_SECONDS = 1  # likewise; another sync may be signing out at this moment
 
 
 def queue_sync(account_id: int, user_id: int | None) -> None:
-    """Sync the chosen folders of an account, as a person asked, once the present transaction has committed. The row
-    remembers it until a worker begins."""
+    """Queue a sync of the account's chosen folders that a person asked for, once the current transaction has committed.
+
+    `sync_asked_at` is set until a worker begins, so that a lost task is queued again (requeue_unstarted).
+    """
     Account.objects.filter(pk=account_id).update(sync_asked_at=timezone.now())
     queue("mailbox.tasks.sync_account", account_id, user_id, group="sync")
 
 
 def queue_pushed_sync(account_id: int) -> None:
-    """Sync the folders of the account of which its server said that something changed."""
+    """Queue a sync of the folders that the account's server reported changes of (IDLE)."""
     queue("mailbox.tasks.sync_pushed", account_id, group="sync")
 
 
 def queue_folder_listing(account_id: int) -> None:
-    """Ask for the account's folders, once the present transaction has committed: a worker may be faster than it."""
+    """Queue the listing of the account's folders, once the current transaction has committed."""
     Account.objects.filter(pk=account_id).update(listing_asked_at=timezone.now())
     queue("mailbox.tasks.list_folders", account_id, group="sync")
 
 
 def may_fetch() -> bool:
-    """Whether anything may be fetched, and can be kept here. What is not stays on its server."""
+    """Whether the network is on, the raw store works and the disk has room. Mail that is not fetched stays on its
+    server."""
     return not network.is_off() and store_check.is_usable() and not disk_budget.is_spent()
 
 
 def sync_tick(is_extra: bool = False) -> None:
-    """Each minute: share what is due out to as many workers of all hosts as may sync at once, and take the first share.
+    """Every minute: queue shares of a round for as many workers of all hosts as may sync at once; run the first share.
 
-    `is_extra`: between two minutes, for what nobody has tried for as long.
+    `is_extra`: a round between two ticks, of accounts that were not tried within the last minute.
     """
     now = timezone.now()
     since = now - TICK if is_extra else now
@@ -99,11 +102,11 @@ def sync_tick(is_extra: bool = False) -> None:
 
 
 def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> None:
-    """Sync slices of the accounts that were not tried since the tick, one after another, until all were or the next
-    tick is due (`until`): so tasks never pile up, however much mail waits. Times are in ISO 8601.
+    """Sync accounts that were not tried since `since`, slice by slice, until all were tried or it is `until`.
 
-    All shares are of the same accounts and begin at different places of the queue: of a worker that dies, or a task
-    that the broker lost, the others take what is left.
+    `since`, `until`: ISO 8601; `until` is the next tick, so tasks never pile up, however much mail waits. All shares
+    serve the same accounts and begin at different positions of the queue: if a worker dies or the broker loses a task,
+    the other shares sync its accounts.
     """
     run = SyncRun.objects.filter(pk=run_pk).first()
     if run is None:
@@ -116,13 +119,15 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
 
 
 def _connections_of(share: int, of_a_cluster: int) -> int:
-    """How many a share may have at once, so that those of a cluster have SYNC_MAX_CONCURRENCY together. A host may get
-    more shares than its part: that it has no more connections than those is for its slots to see to."""
+    """How many connections a share may use, so that the shares of a cluster have SYNC_MAX_CONCURRENCY together.
+
+    A host may get more shares than that; the host's slots (take_slots) limit its connections then.
+    """
     return int(settings.SYNC_MAX_CONCURRENCY + share % of_a_cluster) // of_a_cluster
 
 
 def _shares_of_a_cluster() -> int:
-    """Leave one worker free for tasks that a person waits for."""
+    """How many shares a cluster may run at once: one worker stays free for tasks that a person waits for."""
     return max(min(int(Conf.WORKERS) - 1, settings.SYNC_MAX_CONCURRENCY), 1)
 
 
@@ -137,8 +142,10 @@ def sync_account(account_id: int, user_id: int | None) -> None:
 
 
 def sync_pushed(account_id: int) -> None:
-    """Look at once at INBOX and whatever else has news. A sync of the account that runs at this moment looks at INBOX
-    instead, and the next tick at the others: see SyncState.news_at."""
+    """Sync INBOX and the folders with reported changes (SyncState.news_at) at once.
+
+    If a sync of the account is running, that one syncs INBOX again, and the next tick the other folders.
+    """
     chosen = runner.jobs_of(account_id)
     news = SyncState.objects.filter(account_id=account_id, news_at__isnull=False)
     names = {"INBOX", *news.values_list("folder__name", flat=True)}
@@ -152,7 +159,7 @@ def sync_pushed(account_id: int) -> None:
 
 
 def list_folders(account_id: int) -> None:
-    """Ask the server for the account's folders. A refusal is on the transport, where the page shows it."""
+    """Ask the server for the account's folders. A failed sign-in is stored in the transport, and shown on its page."""
     if network.is_off():
         return
     Account.objects.filter(pk=account_id).update(listing_asked_at=None)
@@ -165,7 +172,7 @@ def list_folders(account_id: int) -> None:
 
 
 def beat() -> None:
-    """Each half minute, on whichever cluster takes the task."""
+    """Every half minute, on any cluster: write this cluster's heartbeat, and take over from dead processes."""
     now = timezone.now()
     say_alive(now)
     _take_over_from_dead_processes(now)
@@ -173,14 +180,17 @@ def beat() -> None:
 
 @receiver(pre_execute)
 def _before_a_task(**_: Any) -> None:
-    """Clusters that share a queue take each other's heartbeats: each also says that it lives before its other tasks."""
+    """Write the heartbeat before other tasks too: clusters share a queue, so one may take the `beat` of another."""
     if time.monotonic() - _said_alive_at > BEAT_SECONDS:
-        with suppress(Exception):  # the task itself meets the same trouble, where it is recorded
+        with suppress(Exception):  # the task will fail for the same reason, and is recorded then
             say_alive(timezone.now())
 
 
 def say_alive(now: datetime) -> None:
-    """Say that this cluster's workers take tasks, and what they cannot reach. A worker's parent is its cluster."""
+    """Write this cluster's heartbeat: that its workers take tasks, and whether broker, disk and raw store work.
+
+    A worker's parent process is its cluster.
+    """
     global _said_alive_at
     _said_alive_at = time.monotonic()
     who: dict[str, Any] = {"host": presence.this_host(), "cluster_pid": os.getppid()}
@@ -200,16 +210,17 @@ def say_alive(now: datetime) -> None:
 
 
 def _take_over_from_dead_processes(now: datetime) -> None:
-    """Sync at once, and not with the next minute, the accounts of a worker that died (a lease whose end has come is one
-    that nobody renews), and all accounts when the process that listened for news fell silent.
+    """Queue a round at once, not at the next tick, when a worker has died or a push process has fallen silent.
 
-    With a lease of half a minute, and this each half minute, nothing waits for either longer than a minute.
+    An expired lease that is still there belongs to a worker that died, since a living one renews or releases it. Leases
+    last for half a minute and this runs every half minute, so no account waits longer than a minute.
     """
     report.end_abandoned(now)
     lapsed = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now)
     accounts = set(lapsed.values_list("account_id", flat=True))
     if accounts and (listened_to := accounts & PushHeartbeat.connected(now)):
-        # Their sync may have taken note of news and not fetched it, and such accounts are looked at seldom.
+        # The dead worker may have cleared news_at without having fetched the change, and accounts with push are synced
+        # less often.
         SyncState.objects.filter(account_id__in=listened_to, news_at=None).update(news_at=now)
     lapsed.delete()
     if accounts or PushHeartbeat.fell_silent(now):
@@ -217,7 +228,7 @@ def _take_over_from_dead_processes(now: datetime) -> None:
 
 
 def sweep_raw() -> None:
-    """Daily: remove raw messages that no row refers to, and large ones half fetched that nobody went on with."""
+    """Daily: remove raw messages that no row refers to, and partial files of large messages that were abandoned."""
     deletions.if_two_looks_agree("raw store", _sweep_raw)
 
 
@@ -234,11 +245,11 @@ def remove_expunged() -> None:
 
 
 def prune() -> None:
-    """Daily: remove old reports, look-ups, heartbeats, counters, ended sessions, and django-q2's failures, which it
-    never removes.
+    """Daily: remove old run reports, look-ups, heartbeats, counters and expired sessions, and django-q2's failures,
+    which it never removes itself.
 
-    Also the search words of messages that were deleted with their account, and the statistics that an ANALYZE left in
-    SQLite (see mailbox.db.sqlite_statistics).
+    Also the search words of messages that were deleted with their account, and statistics of SQLite's planner (see
+    mailbox.db.sqlite_statistics).
     """
     sweep_words(50_000)
     deletions.if_two_looks_agree("reports", _prune)
