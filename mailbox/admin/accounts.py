@@ -28,7 +28,7 @@ from mailbox.tasks import sync as sync_tasks
 
 
 class AccountAdmin(ModelAdmin):
-    """Adding and deleting go through the site's own pages: they know of secrets and of mail that still waits."""
+    """Adding and deleting an account lead to the site's own pages, which handle its secrets and its unsent mail."""
 
     form = AccountAdminForm
     list_display = ("email", "display_name", "imap", "smtp", "sync_enabled", "send_enabled", "push_enabled", "state")
@@ -94,7 +94,7 @@ class AccountAdmin(ModelAdmin):
                 announce_change(obj.pk)
 
     def _operated(self, request: HttpRequest, queryset: QuerySet[Account]) -> list[Account]:
-        """Those of the selected that the user may operate; says how many were not."""
+        """The selected accounts that the user may operate; a message tells how many others were skipped."""
         allowed = permissions.accounts_for(request.user, Role.OPERATOR)
         rows = list(queryset.filter(pk__in=allowed.values("pk")))
         if skipped := queryset.count() - len(rows):
@@ -136,7 +136,7 @@ class AccountAdmin(ModelAdmin):
             self.message_user(request, TOO_OLD, messages.WARNING)
             return
         for account in self._operated(request, queryset):
-            # A pause that was made since the list was shown is lifted by nobody who has not seen it.
+            # Resume only a pause that was made before the list was shown: this person has not seen a later one.
             state = {"sending_paused_at": None} if paused else {"sending_paused_at__lte": seen}
             row = Account.objects.filter(pk=account.pk, **state)
             if row.update(sending_paused_at=timezone.now() if paused else None):

@@ -1,4 +1,4 @@
-"""The admin's form of a transport: a new secret may be set, the stored one is never shown."""
+"""The admin's forms of accounts and transports: a new secret may be set, the stored one is never shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ else:
 
 
 class AccountAdminForm(OfAccount):
-    """An extra CA decides who may pose as the servers: whoever changes it types the secrets again, as on the site."""
+    """A change of the extra CA certificate needs the secrets typed again, as on the site's own pages.
+
+    The owner of that CA could pose as the account's servers and receive the stored secrets.
+    """
 
     imap_password = SecretField(label=_("IMAP password"), help_text=_("Only when the extra CA certificate changes."))
     imap_oauth_token = SecretField(label=_("IMAP OAuth token"))
@@ -66,7 +69,7 @@ class TransportForm(ModelForm):
         return cleaned
 
     def full_clean(self) -> None:
-        """All constraints: ModelForm leaves out those on columns without a field, and the secrets' are such."""
+        """Validate all constraints, also those of columns without a form field (the secrets), which ModelForm skips."""
         super().full_clean()
         if not self.is_bound or self.errors:
             return

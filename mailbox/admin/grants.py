@@ -1,4 +1,4 @@
-"""Admin of the roles that people have for some accounts."""
+"""Admin of the roles that people have for single accounts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbox.admin.read_only import ModelAdmin, audit
 
 
 class AuditedAdmin(ModelAdmin):
-    """Who gave whom which right stands in the activity too, not only in the admin's own history."""
+    """Also writes an audit entry for each change of rights, beside the admin's own history."""
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         audit(request, "grant_rights", getattr(obj, "account", None), _target(obj), str(obj)[:200])

@@ -1,4 +1,4 @@
-"""Admin of what the site keeps beside mail: pictures, indexes, people's choices, rounds, heartbeats. Only looked at."""
+"""Read-only admin of the other tables: pictures, indexes, people's settings, rounds, heartbeats."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PreviewAdmin(ReadOnlyAdmin):
 
 
 class RawAdmin(ReadOnlyAdmin):
-    """Where the bytes lie, never the bytes: a message's page serves them to who may read it."""
+    """Where a raw message's bytes lie, not the bytes: the message's page serves them, to people who may read it."""
 
     list_display = ("digest", "segment", "offset", "length", "stored_at")
     search_fields = ("=digest", "=segment")
@@ -90,7 +90,7 @@ TABLES: dict[type[Model], ReadOnlyTable | type[ReadOnlyAdmin]] = {
         filters=(UNFINISHED, "purpose", OfAccount),
         search=("message__subject", "error"),
     ),
-    # The words themselves stand in tables that are each database's own.
+    # The indexed words are in tables that differ between SQLite and PostgreSQL and have no model.
     MessageSearch: ReadOnlyTable(
         ("message", "sort_key", "version"), filters=("version",), search=("message__subject", "=message__pk")
     ),

@@ -1,4 +1,4 @@
-"""What keeps the admin's lists quick over millions of rows: none is counted whole, and no filter looks through one."""
+"""Keeps the admin's lists fast with millions of rows: no count and no filter reads a whole table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 else:
     BasePaginator = Paginator
 
-COUNTED_AT_MOST = 10_000  # 200 pages; whoever looks further back narrows the list by a filter
-LOOKED_AT = 2_000
+COUNTED_AT_MOST = 10_000  # rows, 200 pages; a filter leads to older ones
+LOOKED_AT = 2_000  # newest rows whose values a filter offers
 
 
 class AtLeast(int):
-    """A count that was ended: it says so wherever it is shown."""
+    """A count that was cut off; shown as "10,000+"."""
 
     def __str__(self) -> str:
         return f"{int(self):,}+"
@@ -34,7 +34,7 @@ class EndingPaginator(BasePaginator):
 
 
 class RecentValues(admin.AllValuesFieldListFilter):
-    """Offers the values of the newest rows: those of all would be looked for in the whole table."""
+    """A filter that offers the values of the newest LOOKED_AT rows, as all values would need the whole table read."""
 
     def __init__(self, field: Any, request: Any, params: Any, model: Any, model_admin: Any, field_path: str) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)

@@ -1,4 +1,4 @@
-"""Admin of OAuth: only looked at; secrets have pages of their own, where they are typed and never shown."""
+"""Read-only admin of OAuth's tables. Secrets are typed on pages of their own and never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of admins that are only looked at, and the one loop that registers most of them."""
+"""Base classes of read-only admins, and `register_tables`, which registers most of the tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ else:
 
 
 class ValueFilter(RecentValues):
-    """With a word for the empty text, whose link would have none."""
+    """Shows "(none)" for the empty value, whose link would have no text."""
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         for choice in super().choices(changelist):
@@ -32,7 +32,7 @@ class ValueFilter(RecentValues):
 
 
 class ReadOnlyInline(TabularInline):
-    """Rows of another table that belong to the one shown; nothing of them is changed here."""
+    """Read-only rows of a related table."""
 
     template = "admin/readonly_inline.html"
     extra = 0
@@ -47,7 +47,7 @@ class ReadOnlyInline(TabularInline):
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """What only workers write: looked at, never edited, and not counted in full, as it may be millions of rows."""
+    """A read-only admin, for tables that only workers write. Rows are not counted in full, as there may be millions."""
 
     is_harmless = True  # see PrxAdminSite.register
     show_full_result_count = False
@@ -72,8 +72,8 @@ def audit(request: HttpRequest, verb: str, account: Account | None, target: str,
 
 @dataclass(frozen=True)
 class ReadOnlyTable:
-    """A read-only admin of nothing but options: `columns` and `filters` of its list, the fields that `search` looks
-    into, and of one row's page the fields that are `hidden`, or the `only` ones that are shown."""
+    """The options of a read-only admin. `columns`, `filters`, `search`: of the list. `hidden`: fields that a row's page
+    leaves out; `only`: the only fields that it shows."""
 
     columns: Sequence[str]
     filters: Sequence[Any] = ()

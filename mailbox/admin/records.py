@@ -1,4 +1,4 @@
-"""Admin of what workers write: looked at, searched, filtered, and not edited."""
+"""Admin of the tables that workers write: searched and filtered, not edited (except whether a folder is synced)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the list was made that an action of the admin was chosen on: rows that changed since are left alone."""
+"""Tells an action of the admin when its list was rendered, so that it leaves rows alone that have changed since."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _sealed_now() -> str:
 
 
 class ShownAtForm(ActionForm):
-    """The admin's form of actions, with the time at which its list was made."""
+    """The admin's action form, with a signed field for the time at which the list was rendered."""
 
     shown_at = forms.CharField(widget=forms.HiddenInput, required=False, initial=_sealed_now)
 
 
 def shown_at(request: HttpRequest) -> datetime | None:
-    """None when the list was made more than a day ago, or its time is missing."""
+    """When the list of this action was rendered; None if before AT_MOST_AGO, or if the time is missing or forged."""
     try:
         return datetime.fromisoformat(signing.loads(request.POST.get("shown_at", ""), salt=_SALT, max_age=AT_MOST_AGO))
     except signing.BadSignature:
