@@ -1,4 +1,4 @@
-"""What the project's commands share: how they refuse what they were given."""
+"""The base class of the project's commands: how they report errors, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from mailbox.models import Account
 
 
 class RefusingCommand(BaseCommand):
-    """Every refusal is a sentence and exit status 1, and with --json an object: also an option argparse cannot read,
-    for which it would leave with 2, bytes that are no UTF-8, which Python hands over as lone surrogates, and a database
-    or a disk that is away. A CommandError stays one without --json.
+    """Reports every refusal as a sentence and exit status 1; with --json, as a JSON object.
+
+    This includes options that argparse cannot read (its exit status would be 2), arguments that are no UTF-8 (Python
+    passes them as lone surrogates), and an unreachable database or disk. Without --json a CommandError is raised as
+    usual.
     """
 
     _called_from_command_line: bool
-    # Given empty, as a shell does with a variable that is not set, these would mean all instead of one.
+    # Options that must not be empty: a shell passes "" for an unset variable, which would select all instead of one.
     NARROWING = ("account", "email", "filter", "folder", "network", "status")
 
     def refuse(self, message: str, *, as_json: bool, code: str = "Validation") -> NoReturn:
-        """State a failure that nothing came of, and leave with status 1."""
+        """Write the message (with --json, an object too) and exit with status 1. For failures that changed nothing."""
         if as_json:
             answer = {"ok": False, "data": None, "error": {"code": code, "message": message}}
             self.stdout.write(json.dumps(answer, ensure_ascii=False))
@@ -36,13 +38,13 @@ class RefusingCommand(BaseCommand):
         sys.exit(1)
 
     def fail(self, message: str, *, as_json: bool, code: str) -> NoReturn:
-        """As refuse(), where a caller in Python wants a CommandError."""
+        """As refuse(), but raises CommandError without --json, for callers in Python."""
         if not as_json:
             raise CommandError(message)
         self.refuse(message, as_json=True, code=code)
 
     def find_account(self, email: str, *, as_json: bool) -> Account:
-        """The account of this address; leaves with status 1 when there is none."""
+        """The account with this address. Exits with status 1 when there is none."""
         account = Account.objects.filter(email__iexact=email.strip()).first()
         if account is None:
             self.refuse(f"There is no account {email}: add it with add_account.", as_json=as_json)
@@ -50,7 +52,7 @@ class RefusingCommand(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        if self._called_from_command_line:  # else Django raises CommandError, which a caller in Python wants
+        if self._called_from_command_line:  # otherwise Django raises CommandError, for callers in Python
             for each in (parser, *_parts_of(parser)):
                 each.error = self._misunderstood  # type: ignore[method-assign]
         return parser
@@ -83,13 +85,13 @@ class RefusingCommand(BaseCommand):
             self.refuse(words, as_json=bool(options.get("json")), code="Storage")
 
     def refuse_together(self, what: str, options: dict[str, Any], names: Sequence[str]) -> None:
-        """Refuse options that were given and that `what` would ignore; each is None, False or [] where it was not."""
+        """Refuse these options if they were given, as `what` would ignore them. None, False and [] mean not given."""
         if given := [name for name in names if options[name] not in (None, False, [])]:
             self.refuse(f"--{given[0].replace('_', '-')} does not go with {what}.", as_json=bool(options.get("json")))
 
 
 def _parts_of(parser: CommandParser) -> Iterator[CommandParser]:
-    """Those of its subcommands: "edit" of accounts reads its options itself."""
+    """The parsers of its subcommands, which report errors themselves."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.values()

@@ -1,4 +1,4 @@
-"""How commands that list messages print them: one line a message, or one JSON object."""
+"""The base class of commands that list rows: one line for each, or one JSON object."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class ListingCommand(RefusingCommand):
             self.refuse(f"--limit is {MIN_LIMIT} to {MAX_LIMIT}, not {limit}.", as_json=as_json)
 
     def print_data(self, data: Any, *, wrong: str = "", code: str = "Validation") -> None:
-        """`wrong`: for what the command ends with status 1 although it has data to tell."""
+        """Print {"ok", "data", "error"} as JSON. `wrong`: the error's message, when the command has data and yet ends
+        with status 1."""
         error = {"code": code, "message": wrong} if wrong else None
         answer = {"ok": not wrong, "data": data, "error": error}
         self.stdout.write(json.dumps(answer, default=lambda value: value.isoformat(), ensure_ascii=False))
 
     def say_written(self, path: Path, written: Written, *, as_json: bool) -> None:
-        """Of a file with exported mail; leaves with status 1 where bytes of it are missing."""
+        """Report an export file that was written. Exits with status 1 when stored bytes of some mail were missing."""
         lacks = f"{written.missing} messages are not in it: their stored bytes are missing." if written.missing else ""
         if as_json:
             said = {"mails": written.mails, "missing": written.missing, "bytes": written.size}

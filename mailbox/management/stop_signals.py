@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as something a command waits for."""
+"""Lets a command's main loop wait for SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import FrameType
 
 
 class StopSignals:
-    """From now on both signals only note that a stop is asked for; before, they end the process as by default.
+    """Once created, both signals only note that a stop is requested; until then they end the process as by default.
 
     The kernel sends SIGTERM more than once when a parent with threads dies (once for each thread that inherits the
-    child), and people press Ctrl-C twice. A handler that takes a lock, as `Event.set` does, then waits for itself for
-    ever. `SimpleQueue.put` may be interrupted by itself.
+    child), and people press Ctrl-C twice. If a second signal interrupts a handler that holds a lock, as `Event.set`
+    does, the handler waits for itself for ever. `SimpleQueue.put` is reentrant.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class StopSignals:
         self._asked.put(number)
 
     def wait(self, seconds: float) -> bool:
-        """True as soon as a stop is asked for, also when that was before; False after `seconds` without."""
+        """Wait for up to `seconds`; True as soon as a stop is requested, or if it was before, else False."""
         try:
             number = self._asked.get(timeout=seconds)
         except queue.Empty:
@@ -33,7 +33,7 @@ class StopSignals:
         return True
 
     def ignore(self) -> None:
-        """The process ends anyway: Python puts the default handlers back before it is through with its own end, and one
-        more signal would then be the exit status."""
+        """Ignore both signals from now on, as the process ends anyway. Python restores the default handlers before it
+        has ended completely, and another signal would then become the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""manage.py add_account EMAIL ...: make an account from the command line, its secret from the environment."""
+"""manage.py add_account EMAIL ...: add an account from the command line; its secret is read from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py completeness: the last comparison of each account with its server, and whether a report is genuine."""
+"""manage.py completeness: show the last comparison of each account with its server; verify a signed report."""
 
 from __future__ import annotations
 

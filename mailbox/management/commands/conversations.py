@@ -1,4 +1,4 @@
-"""Link messages that were stored before there were conversations. New mail is linked as it is stored."""
+"""manage.py conversations: link messages that an older version stored without conversations. New mail has links."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""manage.py export_messages FILE: the messages of a search as an mbox, or a zip of .eml files with a manifest."""
+"""manage.py export_messages FILE: write the messages of a search as an mbox or zip of .eml files, with a manifest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Command(ListingCommand):
         form = path.suffix.lower().removeprefix(".")
         if form not in Export.Form.values:
             self.refuse("The file's name ends in .zip or .mbox, which says its form.", as_json=as_json)
-        # Whoever may run commands may read the database: all accounts are theirs.
+        # A person who may run commands may read the database, so all accounts are included.
         selection = self._selection(options, as_json=as_json)
         source = SearchSource(selection, User(is_superuser=True))
         try:

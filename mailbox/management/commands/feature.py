@@ -1,4 +1,4 @@
-"""manage.py feature: the feature flags, shown and set."""
+"""manage.py feature: show and set the feature flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py folders EMAIL: an account's folders, how far each is fetched, and which are."""
+"""manage.py folders EMAIL: list an account's folders and their state of sync; choose which are synced."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Command(ListingCommand):
             self.stdout.write(f"{state:<7} {each['stored']:>8}  {each['name']}  {when} {each['error']}".rstrip())
 
     def _choose(self, account: Account, wanted: dict[str, bool], *, as_json: bool) -> None:
-        """All or nothing: a name that is not there changes nothing."""
+        """Set which folders are synced; refuse and change nothing when one of the names does not exist."""
         folders = Folder.objects.filter(account=account, gone_at=None, selectable=True)
         unknown = sorted(wanted.keys() - set(folders.values_list("name", flat=True)))
         if unknown:

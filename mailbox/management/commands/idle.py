@@ -1,4 +1,4 @@
-"""manage.py idle: hold a connection to each inbox, and have it synced as soon as its server tells of a change."""
+"""manage.py idle: keep a connection to each inbox (IMAP IDLE) and queue a sync when its server reports a change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mailbox.tasks import sync as sync_tasks
 
 class Command(BaseCommand):
     help = "Listen for new mail (IMAP IDLE) until SIGTERM. The processes of all hosts divide the accounts."
-    # Not those of pages: they import every page, 50 MB of them.
+    # Not the checks of URLs and pages, which import all pages (50 MB).
     requires_system_checks = ("environment", Tags.security)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         self.stdout.write("Listening for new mail; SIGTERM stops.")
         self.stdout.flush()
         listener.run()
-        # Threads that are signing in at this moment would be waited for, or be in the way of the interpreter's end.
+        # os._exit, as a normal exit would wait for threads that are signing in, or fail while they still run.
         self.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

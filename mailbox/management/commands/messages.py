@@ -1,4 +1,4 @@
-"""manage.py messages: list received mail. (`gather_texts` gathers the texts for translators.)"""
+"""manage.py messages: list received mail. (The texts for translators are collected by `gather_texts`.)"""
 
 from __future__ import annotations
 

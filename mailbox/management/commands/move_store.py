@@ -1,4 +1,4 @@
-"""manage.py move_store: move stored mail from the raw store that is also read into the present one, while all runs."""
+"""manage.py move_store: move stored mail from PRX_EMAIL_RAW_ALSO_READ into the raw store, while the site runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailbox.storage import moving
 from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.two_stores import TwoStores
 
-EACH = 100  # segments between two lines
+EACH = 100  # segments between two lines of progress
 
 
 class Command(RefusingCommand):

@@ -14,7 +14,7 @@ from mailbox.models import Message
 from mailbox.search.index import empty_index, index_messages, sweep_words
 from mailbox.search.tokenizer import VERSION
 
-BATCH = 200  # messages a transaction: well below 250 ms each
+BATCH = 200  # messages in one transaction, which takes well below 250 ms
 PROGRESS_SECONDS = 5.0
 
 
@@ -26,11 +26,14 @@ def waiting_pks(after: int = 0) -> list[int]:
 
 
 def reindex_batches() -> Iterator[int]:
-    """Index all that wait, a batch a transaction; yields the size of each. Interrupt it and begin again at will."""
+    """Index all messages without an up-to-date index row, one transaction a batch; yield the size of each batch.
+
+    It may be interrupted and started again.
+    """
     last = 0
     while pks := waiting_pks(last):
         with transaction.atomic():
-            # Locked against a sync that changes one now (PostgreSQL; SQLite has one writer anyway).
+            # Locks the rows against a sync that changes them (PostgreSQL; SQLite has one writer anyway).
             index_messages(list(Message.objects.filter(pk__in=pks).select_for_update()))
         last = pks[-1]
         yield len(pks)

@@ -1,7 +1,7 @@
-"""manage.py reload_auth EMAIL: take the access tokens that stand in the environment now.
+"""manage.py reload_auth EMAIL: store the access tokens that the environment has now.
 
-PRX_EMAIL_IMAP_OAUTH_TOKEN and PRX_EMAIL_SMTP_OAUTH_TOKEN, each with ..._OAUTH_EXPIRES_AT (Unix seconds) if it is known;
-each may be read from a file by the same name with _FILE.
+The variables are PRX_EMAIL_IMAP_OAUTH_TOKEN and PRX_EMAIL_SMTP_OAUTH_TOKEN, each with ..._OAUTH_EXPIRES_AT (Unix
+seconds) if that is known. A variable of the same name with _FILE names a file to read the value from instead.
 """
 
 from __future__ import annotations
@@ -52,6 +52,6 @@ class Command(RefusingCommand):
 
 
 def said(name: str) -> str:
-    """The variable, or the content of the file that NAME_FILE points to; "" when neither is set. Raises OSError."""
+    """The content of the file that NAME_FILE names, else the variable; "" when neither is set. Raises OSError."""
     path = os.environ.get(f"{name}_FILE")
     return (Path(path).read_text(encoding="utf-8") if path else os.environ.get(name, "")).strip()

@@ -1,4 +1,4 @@
-"""manage.py reparse [--account EMAIL] [--all]: read stored mail again, in the foreground."""
+"""manage.py reparse [--account EMAIL] [--all]: parse stored mail again from its raw bytes, in the foreground."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """manage.py rotate_keys: encrypt every stored secret again with the first of PRX_EMAIL_ENCRYPTION_KEYS.
 
-It may be stopped at any instant and run again: each secret is one UPDATE, and those that are under the first key
-already are passed over.
+It may be stopped at any time and run again: each secret is one UPDATE, and secrets that are encrypted with the first
+key already are skipped.
 """
 
 from typing import Any

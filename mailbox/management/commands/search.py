@@ -1,4 +1,4 @@
-"""manage.py search QUERY: the page's search, with its operators."""
+"""manage.py search QUERY: search received mail as the page does, with the same operators."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Command(ListingCommand):
         if options["account"]:
             account = self.find_account(options["account"], as_json=as_json)
             among = Account.objects.filter(pk=account.pk)
-        # Whoever may run commands may read the database: all accounts are theirs.
+        # A person who may run commands may read the database, so all accounts are included.
         try:
             found = search(User(is_superuser=True), options["query"], limit=limit, among=among)
         except features.FeatureOff as error:

@@ -1,4 +1,4 @@
-"""manage.py set_secret EMAIL ...: a new password or access token from a vault, without a page."""
+"""manage.py set_secret EMAIL ...: store a new password or access token, read from an environment variable."""
 
 from __future__ import annotations
 

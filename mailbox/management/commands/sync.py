@@ -1,4 +1,4 @@
-"""manage.py sync [EMAIL]: fetch mail in the foreground, by the same claim and code as the workers."""
+"""manage.py sync [EMAIL]: fetch mail in the foreground, with the same leases and code as the workers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, jobs_of, run_syn
 from mailbox.storage import disk_budget
 from mailbox.sync.folders import canonical
 
-WAIT_SECONDS = 120.0  # for a worker that syncs the same account at this moment
+WAIT_SECONDS = 120.0  # longest wait for a worker that is syncing the same account
 
 
 class Command(RefusingCommand):
     help = "Fetch mail now: of one account or of all, a folder or the chosen ones."
-    requires_system_checks = ()  # they import every page, which takes longer than a short sync
+    requires_system_checks = ()  # the checks import all pages, which takes longer than a short sync
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", nargs="?", help="default: every account that is switched on")
