@@ -1,4 +1,4 @@
-"""What a person types: a mail to send. Refusals are sentences at the field."""
+"""The form of a mail to send. Each error is a sentence at its field."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from outbox.models import AttachmentPolicy
 
 NO_STORE = compose_attachments.AttachmentStore(
     enabled=False, root=Path()
-)  # a browser attaches what it uploads, never a path
+)  # a browser attaches uploads only, never files by path
 
 
 class SeveralFilesInput(forms.ClearableFileInput):
@@ -37,7 +37,7 @@ class SeveralFilesInput(forms.ClearableFileInput):
 
 
 class SeveralFilesField(forms.FileField):
-    """Any number of files; cleans to a list."""
+    """A field for any number of files; its cleaned value is a list."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(widget=SeveralFilesInput(), **kwargs)
@@ -49,9 +49,10 @@ class SeveralFilesField(forms.FileField):
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """A file that somebody wanted to attach and the policy keeps here. The mail does not go until it is left out.
+    """A file that the attachment policy refuses. The mail is not sent until the writer leaves the file out.
 
-    `value` is its value in the form: of an upload, whose bytes are gone, "name<tab>reason", else its offered key.
+    `value` is its value in the form: "name<tab>reason" for an upload, whose bytes are not kept, else the key under
+    which the file was offered.
     """
 
     value: str
@@ -73,13 +74,13 @@ class RefusedFile:
 
 
 class SenderField(forms.ChoiceField):
-    """One of the senders that are offered; cleans to it."""
+    """A choice among the offered senders; its cleaned value is a SenderIdentity."""
 
     def offer(self, offered: Sequence[SenderIdentity]) -> None:
         self._offered = {each.form_value: each for each in offered}
         self.choices = [(value, _written(each)) for value, each in self._offered.items()]
         signatures = {value: each.signature.replace("\r\n", "\n").rstrip() for value, each in self._offered.items()}
-        if len(offered) > 1 and any(signatures.values()):  # for the script that signs for another sender
+        if len(offered) > 1 and any(signatures.values()):  # for the script that changes the signature with the sender
             self.widget.attrs["data-signatures"] = json.dumps(signatures)
 
     def sender(self, value: str) -> SenderIdentity | None:
@@ -90,9 +91,9 @@ class SenderField(forms.ChoiceField):
 
 
 class ComposeForm(forms.Form):
-    """A mail to be queued. outbox.api checks everything again; here are the sentences for what is left out."""
+    """A mail to be queued. outbox.api checks everything again; this form shows the errors at their fields."""
 
-    # Made with the page: the same page sent twice, by a double click or a reload, is one mail.
+    # Made with the page, so that a form sent twice, by a double click or a reload, makes one mail.
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput, required=False)
     account = SenderField(
         label=_("From"),
@@ -119,12 +120,12 @@ class ComposeForm(forms.Form):
         label=_("Text"),
         widget=forms.Textarea(attrs={"rows": 14, "dir": "auto"}),
         strip=False,
-        required=False,  # a mail may be without a text, once its writer was asked
+        required=False,  # a mail may have no text, if its writer confirms that
     )
     text_format = forms.ChoiceField(
         label=_("Format"), choices=[("", _("Plain text")), ("markdown", _("Markdown"))], required=False
     )
-    # Of a mail that is written again: a browser cannot choose files by itself.
+    # Files of a draft, or of the mail that is written again or forwarded; a page cannot put them into a file field.
     kept = forms.MultipleChoiceField(
         label=_("Attached already"), required=False, widget=forms.CheckboxSelectMultiple, choices=[]
     )
@@ -169,7 +170,7 @@ class ComposeForm(forms.Form):
         self.fields["account"].offer(senders)  # type: ignore[attr-defined]
         self.fields["idempotency_key"].initial = uuid.uuid4
         self.fields["attachments"].help_text = policy_words(policy)
-        # The browser says so before it sends megabytes; the server decides.
+        # For the script that refuses a file before megabytes are uploaded; the server checks again.
         self.fields["attachments"].widget.attrs |= {
             "data-largest": policy.max_size_bytes,
             "data-types": " ".join(policy.allowed_content_types),
@@ -180,7 +181,7 @@ class ComposeForm(forms.Form):
             del self.fields["failure_mode"]
 
     def _offer(self, carried: Sequence[CarriedAttachment]) -> None:
-        """The files of a mail that is written again or passed on, as far as the policy lets them out."""
+        """Offer the files that this mail may take over; those that the policy refuses go to `refused`."""
         self.left_out: set[str] = set()
         self._carried = {file.key: file for file in carried if not file.refusal}
         kept_here = [file for file in carried if file.refusal]
@@ -261,14 +262,14 @@ class ComposeForm(forms.Form):
 
 def _written(sender: SenderIdentity) -> str:
     shown = f"{sender.name} <{sender.address}>" if sender.name else sender.address
-    if get_language_bidi():  # an option holds no <bdi>
+    if get_language_bidi():  # HTML allows no <bdi> in an <option>
         shown = f"\N{LEFT-TO-RIGHT ISOLATE}{shown}\N{POP DIRECTIONAL ISOLATE}"
     words = gettext("%(sender)s, by %(account)s")
     return words % {"sender": shown, "account": sender.account.email} if sender.alias else shown
 
 
 def read_upload(file: UploadedFile[bytes], current: AttachmentPolicy) -> AttachmentInput:
-    """Raises OutboxError. The size is checked before the bytes are read into memory."""
+    """Read an uploaded file and check it; its size is checked before it is read into memory. Raises OutboxError."""
     if (file.size or 0) > current.max_size_bytes:
         raise ValidationFailed(compose_attachments.TOO_LARGE)
     given = AttachmentInput(filename=file.name or "", content_type=file.content_type or "", content=file.read())

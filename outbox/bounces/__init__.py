@@ -1,6 +1,6 @@
-"""Reads delivery reports and ties them to the row and the recipient they are about.
+"""Reads delivery reports and complaints, and finds the outbox row and the recipient of each.
 
-Way in: `matching.read_message`; the sweep over what was missed: `matching.catch_up`.
+Way in: `matching.read_message`; `matching.catch_up` is the sweep for messages that were missed.
 
-RFC 3464 (DSN), 3462 (multipart/report), and the forms of servers that write neither.
+RFC 3464 (DSN), 3462 (multipart/report), 5965 (complaints), and the free text of servers that use none of these.
 """

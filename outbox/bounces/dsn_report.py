@@ -1,8 +1,8 @@
-"""A report that came by mail -> whom it is about and what it says. Pure: bytes in, a ParsedReport or None out.
+"""Reads a received mail as a delivery report or complaint. Pure: bytes in, a ParsedReport or None out.
 
-RFC 3464 (message/delivery-status), RFC 6533 (message/global-delivery-status), RFC 5965 (message/feedback-report: a
-complaint), and reports that say it in a text only: see free_text. An automatic answer (RFC 3834), a vacation notice and
-a read receipt are none of these. It runs in a parser's process, so nothing here imports Django.
+RFC 3464 (message/delivery-status), RFC 6533 (message/global-delivery-status), RFC 5965 (message/feedback-report), and
+reports that are only text (see free_text). Automatic replies (RFC 3834), vacation notices and read receipts are no
+reports. It runs in a parser process, so nothing here imports Django.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from outbox.bounces.report import (
     status_code,
 )
 
-READER = f"{__name__}:read_job"  # for a parser's process
-MAX_BYTES = 2 * 1024 * 1024  # the reports come first; what is cut off is the end of the returned mail
+READER = f"{__name__}:read_job"  # the function that a parser process calls
+MAX_BYTES = 2 * 1024 * 1024  # the report comes first, so only the end of the returned mail is cut off
 MAX_PARTS = 50
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
-_STATUS_TYPES = (*STATUS_TYPES, "text/delivery-status", "application/delivery-status")  # gateways' names for it
+_STATUS_TYPES = (*STATUS_TYPES, "text/delivery-status", "application/delivery-status")  # some gateways use these
 FEEDBACK_TYPE = "message/feedback-report"
 HEADER_TYPES = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 MAIL_TYPES = ("message/rfc822", "message/global")
-# RFC 5965, 7.3 and RFC 6430. Others say that a mail is wanted (not-spam), or tell of signatures (auth-failure).
+# Feedback types that are complaints (RFC 5965 7.3, RFC 6430). Not not-spam (the mail is wanted) and auth-failure (a
+# report on its signatures).
 _COMPLAINTS = ("abuse", "fraud", "virus", "opt-out", "other", "miscategorized")
-# A type before an address (RFC 3464, 2.1.2), also with a blank or a colon in it.
+# The address type before an address (RFC 3464 2.1.2), also with a blank or a colon in it.
 _ADDRESS_TYPE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]{0,20} ?;|rfc ?822 ?:)", re.I)
 _ESCAPED = re.compile(r"\\x\{(10[0-9A-Fa-f]{4}|[0-9A-Fa-f]{2,5})\}")  # RFC 6533, 3: utf-8-addr-xtext
 _FAILED_BY_OTHER_WORDS = (
@@ -52,7 +53,7 @@ _SPACED_COLON = re.compile(rb"^([A-Za-z][A-Za-z-]{1,40}+)[ \t]++:", re.M)
 _ACTION_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*+")
 _ANY_TYPES = ("application/octet-stream", "text/plain")
 _MAX_FIELD = 1000  # characters
-_MAX_LOOKED_AT = 100_000  # octets of a part that may be the returned mail under another type
+_MAX_LOOKED_AT = 100_000  # octets of a part with another media type that may be the returned mail
 _GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
@@ -61,7 +62,7 @@ def read_job(job: ParseJob) -> ParsedReport | None:
 
 
 def read(raw: bytes) -> ParsedReport | None:
-    """Read a mail as a report. Raises nothing that any bytes could cause."""
+    """Read a mail as a report; returns None if it is none. No bytes make it raise."""
     root = tree.read_tree(raw[:MAX_BYTES])
     parts = list(islice(tree.leaves(root), MAX_PARTS))
     stamps = _stamps(parts)
@@ -73,7 +74,7 @@ def _first(parts: Sequence[Part], types: Sequence[str]) -> Part | None:
 
 
 def _groups(part: Part) -> Iterator[Part]:
-    """The groups of fields that such a part consists of, also in base64, which RFC 3464, 2.1 forbids."""
+    """The groups of fields of a delivery-status part; decodes base64 too, although RFC 3464 2.1 forbids it."""
     content = part.octets()[0].strip(b"\r\n")
     for group in islice(_GROUP_END.split(content), MAX_RECIPIENTS + 1):
         if group.strip():
@@ -96,7 +97,7 @@ def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
 
 
 def _is_named_status(part: Part) -> bool:
-    """Whether a part is such a report by its file's name: some hand it on as just bytes."""
+    """Whether a part is a delivery-status part by its file name: some servers send it as octet-stream or text."""
     name = stated_filename(part).lower()
     return part.content_type in _ANY_TYPES and name.startswith(("delivery-status", "delivery_status"))
 
@@ -112,7 +113,7 @@ def _recipient(group: Part) -> RecipientReport | None:
 
 
 def _address(field: str) -> str:
-    """Also as a path, with a name or a comment beside it, or between quotation marks, as Domino and others write it."""
+    """The address of a recipient field. Domino and others also write a path, a name, a comment or quotation marks."""
     text = _ADDRESS_TYPE.sub("", " ".join(field.split()), count=1).strip(" ;")
     text = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), text)[:_MAX_FIELD]
     found = (each.address for each in addresses.read(text) if each.has_domain)
@@ -120,8 +121,10 @@ def _address(field: str) -> str:
 
 
 def _action(stated: str, status: str) -> str:
-    """One of ACTIONS: RFC 3464, 2.3.3 allows a comment beside the word, as in `failed (bad mailbox)`. Where there is
-    no word, or one that nobody knows, the class of the status says it."""
+    """The Action field as one of ACTIONS, or "". RFC 3464 2.3.3 allows a comment, as in `failed (bad mailbox)`.
+
+    If the word is missing or unknown, the class of the status code decides.
+    """
     found = _ACTION_WORD.search(_COMMENT.sub("", stated.lower()))
     action = found[0] if found else ""
     if action in ACTIONS:
@@ -134,14 +137,17 @@ def _action(stated: str, status: str) -> str:
 
 
 def _typed(value: str) -> str:
-    """ "rfc822; ann@example.com" -> "ann@example.com" (RFC 3464, 2.1.2: a type, a semicolon, the value)."""
+    """The value of a typed field: "rfc822; ann@example.com" -> "ann@example.com" (RFC 3464 2.1.2)."""
     text = " ".join(value.split())
     kind, separator, rest = text.partition(";")
     return rest.strip() if separator and " " not in kind.strip() else text
 
 
 def _feedback(parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
-    """A complaint (RFC 5965). Providers that hide who complains leave Original-Rcpt-To out: then it is the only one."""
+    """Read a complaint (RFC 5965). Some providers hide the recipient: they leave Original-Rcpt-To out.
+
+    Then the report applies to the mail's recipient if it had only one (`is_in_free_text`).
+    """
     part = _first(parts, (FEEDBACK_TYPE,))
     if part is None:
         return None
@@ -157,7 +163,10 @@ def _feedback(parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
 
 
 def _stamps(parts: Sequence[Part]) -> Stamps:
-    """From the header of the mail that is reported on, returned whole or alone, or handed on as just bytes."""
+    """The Message-ID and X-PRX-Attempt of the returned mail.
+
+    The report contains the whole mail or its header, as a part of its own, as a file of another type or within text.
+    """
     returned = _first(parts, (*HEADER_TYPES, *MAIL_TYPES))
     if returned is None:
         files = (part for part in parts if part.content_type in _ANY_TYPES and stated_filename(part))

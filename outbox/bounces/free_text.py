@@ -1,8 +1,8 @@
-"""Reports that servers write for people: qmail, Exim, Exchange, Domino, and those that return the mail and hardly more.
+"""Reads delivery reports that are only text, as qmail, Exim, Exchange, Domino and others write. Pure.
 
-Pure. Such a text is no format (qmail's QSBMF and Exim's X-Failed-Recipients are); it changes with version and language.
-So it is taken for a report only if a mail system wrote it, it returns what we put into the mail, and it says that
-something failed; the addresses that it names are compared with the mail's recipients by whoever knows them.
+Such text has no format (except qmail's QSBMF and Exim's X-Failed-Recipients) and changes with version and language. So
+a mail is a report only if a mail system sent it, it returns our Message-ID or X-PRX-Attempt, and it says that
+something failed or is delayed. `matching` compares the addresses that it names with the mail's recipients.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mailbox.mime.part import Part
 from outbox.bounces.report import MAX_ADDRESS, MAX_RECIPIENTS, ParsedReport, RecipientReport, Stamps, clean, status_code
 
 MAX_TEXT = 500_000  # characters; a text-only report ends with the returned mail, whose header comes first
-MAX_LINES = 20  # behind an address, that are said of it
-# Local parts that mail systems write from; the servers' own names for it, and Exchange's hidden mailbox.
+MAX_LINES = 20  # lines after an address that are kept as the words about it
+# How the sender addresses of mail systems begin, Exchange's hidden mailbox among them.
 SENDERS = (
     *("mailer-daemon", "mailer_daemon", "mailerdaemon", "maildaemon", "mail-daemon", "mail.daemon", "smtp-daemon"),
     *("daemon", "postmaster", "bounce", "microsoftexchange", "mdaemon", "mailadmin", "mail-admin", "administrator"),
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(
     r"@[^\s<>\"'():;,\[\]@：；，（）「」。、]{1,255})"  # noqa: RUF001
 )
 _WORD = re.compile(r"\w")
-# Where the returned mail begins, in a report that has no parts (qmail, Exim, Exchange, Domino, sendmail 8.6).
+# The line where the returned mail begins, in a report without MIME parts (qmail, Exim, Exchange, Domino, sendmail 8.6).
 _COPY = re.compile(
     r"^(?:-{2,} ?(?:(?:Below this line|Enclosed|This) is a copy|Returned (?:Message|mail)|Unsent message)"
     r"|Original message headers|Return-Path:|Received: )",
@@ -63,7 +63,10 @@ _DELAYED = re.compile(
 
 
 def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
-    """`stamps`: of a mail that was returned as a part; else they are looked for in the text."""
+    """Read a report from its text; returns None if it is none.
+
+    stamps: those of a mail that was returned as a part; if they are empty, they are searched for in the text.
+    """
     failed = root.get("x-failed-recipients")
     if not failed and not _is_of_mail_system(root):
         return None
@@ -79,7 +82,7 @@ def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> ParsedReport | No
 
 
 def _is_of_mail_system(root: Part) -> bool:
-    """By its sender, or by the null reverse-path, which is that of notifications (RFC 5321, 4.5.5)."""
+    """Whether a mail system sent it, by its sender or by the null reverse-path of notifications (RFC 5321 4.5.5)."""
     if "".join(root.get("return-path").split()) == "<>" and not _is_automatic_answer(root):
         return True
     for each in addresses.read(root.get("from"))[:1]:
@@ -88,12 +91,15 @@ def _is_of_mail_system(root: Part) -> bool:
 
 
 def _is_automatic_answer(root: Part) -> bool:
-    """A vacation notice says so, and has a null reverse-path too (RFC 3834, 4 and 5); a report is sent by a system."""
+    """Whether it is an automatic reply, such as a vacation notice, by its header (RFC 3834 5).
+
+    Such a reply may have a null reverse-path too (RFC 3834 4).
+    """
     return root.get("auto-submitted").lower().startswith("auto-replied") or any(map(root.get, _ANSWER_FIELDS))
 
 
 def texts(parts: Sequence[Part]) -> Iterator[str]:
-    """What is written for people. HTML only where nothing else is: it says the same."""
+    """The text parts, decoded. HTML parts only if there is no plain text, as they say the same."""
     plain = [part for part in parts if part.content_type == "text/plain"]
     for part in plain or [part for part in parts if part.content_type == "text/html"]:
         text, _ = charsets.decode_text(part.octets()[0][: 2 * MAX_TEXT], part.parameter("content-type", "charset"))
@@ -108,7 +114,7 @@ def stamps_in(text: str) -> Stamps:
 
 
 def _recipients(said: str, failed: str) -> tuple[RecipientReport, ...]:
-    # Exim's own list: all of them failed.
+    # Exim's X-Failed-Recipients: all of these failed.
     stated = [clean(each.address, MAX_ADDRESS) for each in addresses.read(failed)[:MAX_RECIPIENTS]]
     has_failed = _FAILED.search(said) is not None
     action = "delayed" if _DELAYED.search(said) and not stated else "failed" if has_failed or stated else ""
@@ -124,7 +130,7 @@ def _recipients(said: str, failed: str) -> tuple[RecipientReport, ...]:
 
 
 def _said_of_each(said: str) -> dict[str, str]:
-    """Of each address that a line names first: that line and those below it, up to the next such line."""
+    """The words about each address: the first line that names it and the lines after it, up to the next address."""
     found: dict[str, list[str]] = {}
     lines = list[str]()
     for line in said.split("\n"):

@@ -1,5 +1,8 @@
-"""Delivery reports that arrive by sync are tied to the mail and recipient they are about. They inform; how the mail's
-sending stands is what the sending server said, and no mail that anybody can write changes it."""
+"""Finds the outbox row and the recipients of each received delivery report and stores DeliveryReport rows.
+
+A report never changes the status of the outbox row: only the replies of the server that accepted or refused the mail
+do, as anybody can write a mail that looks like a report.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,17 @@ from outbox.smtp.xtext import from_xtext
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 2000  # messages a step of the sweep
-# Keys are handed out before their rows are committed: only behind this is nothing missed.
+# A primary key is assigned before its row is committed, so the cursor stays behind younger rows, or it would miss some.
 SETTLED_AFTER = timedelta(minutes=5)
 MOST_OF_A_MAIL = 200  # reports kept of one mail: a flood of forged ones is no more than that
 _OURS = re.compile(r"<outbox-(\d{1,18})-\d+@[^<>\s]+>")
 
 
 def candidates(pks: Sequence[int]) -> list[int]:
-    """Which of these messages may be reports, by the tables: a part for programs or a returned mail, or a mail system
-    as sender, or none."""
+    """The pks of those messages that may be reports, by their rows alone.
+
+    They have a part of a report's media type or a returned mail, or their sender is a mail system or empty.
+    """
     attached = bulk_insert.known(Attachment, "message_id", pks)
     types = (*dsn_report.STATUS_TYPES, dsn_report.FEEDBACK_TYPE, *dsn_report.MAIL_TYPES, *dsn_report.HEADER_TYPES)
     with_part = Attachment.objects.filter(message_id__in=attached, content_type__in=types)
@@ -49,10 +54,10 @@ def candidates(pks: Sequence[int]) -> list[int]:
 
 
 def read_message(pk: int, now: datetime | None = None) -> int:
-    """Tie one received message to the mail it reports on; returns how many reports are new. Twice does no harm.
+    """Read one received message as a report and store its rows; returns how many are new. May be called twice.
 
-    A parser's process reads it. The try is noted before: a message that cannot be read is passed over from then on, and
-    stands in quarantine.
+    A parser process reads it. The attempt is saved before (LaterReading), so a message that cannot be read is not
+    tried for ever: it is skipped later and shown in quarantine.
     """
     now = now or timezone.now()
     columns = ("account_id", "raw_digest", "received_at", "size")
@@ -83,7 +88,7 @@ def read_message(pk: int, now: datetime | None = None) -> int:
 
 
 def _put_off(message: Message) -> int:
-    """The trouble is ours, not the message's: the sweep reads it again, however often that takes."""
+    """Do not count this attempt, as our disk or database failed, not the message; the sweep reads it again."""
     _note(message).update(attempts=0)
     return 0
 
@@ -93,7 +98,7 @@ def _note(message: Message) -> QuerySet[LaterReading]:
 
 
 class Unreadable(Exception):
-    """The parser gave the message up, in these words."""
+    """The parser processes could not read the message. str() is their reason."""
 
 
 def _tie(message: Message) -> int:
@@ -108,13 +113,13 @@ def _tie(message: Message) -> int:
 
 
 def _attempt_of(report: ParsedReport, account_id: int) -> tuple[DeliveryAttempt, bool] | None:
-    """(the attempt, whether the report proves it). Only what this account handed to a server is reported on."""
+    """The attempt that a report is about, of this account and with DATA begun, and whether the report is proven."""
     sent = DeliveryAttempt.objects.select_related("outbox").filter(outbox__account_id=account_id, data_at__isnull=False)
-    if report.stamps.prx_attempt:  # a wrong one is no report of ours, whatever its Message-ID claims
+    if report.stamps.prx_attempt:  # if it is wrong, the report is not about our mail, whatever its Message-ID claims
         attempt = sent.filter(prx_attempt=report.stamps.prx_attempt).first()
         return (attempt, True) if attempt else None
-    # Nothing of the mail was returned, or its header was cut: what we gave the server for this, the same mark. One that
-    # is not ours may be a gateway's own, and says nothing.
+    # If the header was not returned: the ENVID that we gave the server is the same mark. An unknown one is ignored, as
+    # it may be a gateway's own.
     if report.envelope_id and (attempt := sent.filter(prx_attempt=report.envelope_id).first()):
         return attempt, True
     match = _OURS.search(report.stamps.message_id)
@@ -144,9 +149,9 @@ def _store(report: ParsedReport, row: OutboxMessage, message: Message, *, is_pro
         for each, recipient, address in _recipients(report, known)[: max(room, 0)]
     ]
     with transaction.atomic():
-        DeliveryReport.objects.bulk_create(rows, ignore_conflicts=True)  # the task ran twice, or the sweep was first
+        DeliveryReport.objects.bulk_create(rows, ignore_conflicts=True)  # the task or the sweep may have stored them
         new = row.reports.filter(message=message).count() - before
-        # Not again when it is read twice: somebody may have taken the address off the list since.
+        # Only for new rows: a person may have taken the address off the list since the first reading.
         if new and len(known) == 1:
             suppression.note(row.account_id, rows)
     if new:
@@ -159,11 +164,13 @@ def _store(report: ParsedReport, row: OutboxMessage, message: Message, *, is_pro
 def _recipients(
     report: ParsedReport, known: dict[str, OutboxRecipient]
 ) -> list[tuple[RecipientReport, OutboxRecipient | None, str]]:
-    """Who each part of the report is about, and under which address. Of those that a text for people names, the mail's
-    recipients; the only recipient, when it names none of them."""
+    """(part of the report, the row's recipient or None, address) for each recipient of the report.
+
+    Of the addresses in free text only the mail's recipients count; if there are none, the mail's only recipient.
+    """
     found = []
     for each in report.recipients:
-        # Original-Recipient is what we gave as ORCPT: some servers return it as it stood there.
+        # Original-Recipient is our ORCPT parameter; some servers return it xtext-encoded (RFC 3461), as we sent it.
         given = from_xtext(each.address)
         recipient = known.get(each.address.lower()) or known.get(given.lower()) or known.get(each.final.lower())
         if recipient is not None or not report.is_in_free_text:
@@ -175,8 +182,10 @@ def _recipients(
 
 
 def catch_up(now: datetime, steps: int = 5) -> int:
-    """The sweep: look through what was stored since the cursor, in order, and what a worker that died had begun;
-    returns how many reports are new."""
+    """The sweep: read the candidates among messages stored since the cursor, and those that a dead worker left.
+
+    steps: at most so many windows of AT_ONCE messages. Returns how many reports are new.
+    """
     begun = LaterReading.objects.filter(purpose=LaterReading.Purpose.REPORT)
     left = begun.left(now).order_by("begun_at")[:AT_ONCE]
     new = sum(read_message(note.message_id, now) for note in left)
@@ -188,7 +197,7 @@ def catch_up(now: datetime, steps: int = 5) -> int:
             new += sum(read_message(pk, now) for pk in candidates([pk for pk, _ in window]))
         settled = _settled(window, now - SETTLED_AFTER)
         if settled is not None:
-            # Never back: a slower sweep may end after a faster one.
+            # The cursor never goes back: a slow sweep may end after a later one.
             ReportCursor.objects.filter(pk=1, message_id__lt=settled).update(message_id=settled)
             begun.filter(message_id__lte=settled, error="").exclude(finished_at=None).delete()
         if settled is None or len(window) < AT_ONCE:
@@ -197,7 +206,7 @@ def catch_up(now: datetime, steps: int = 5) -> int:
 
 
 def _settled(window: list[tuple[int, datetime]], before: datetime) -> int | None:
-    """The last key up to which every message was stored before then."""
+    """The pk of the last message before the first one stored at or after `before`; None if there is none."""
     last = None
     for pk, created_at in window:
         if created_at >= before:
@@ -207,9 +216,9 @@ def _settled(window: list[tuple[int, datetime]], before: datetime) -> int | None
 
 
 def acknowledge(row: OutboxMessage, *, user: User, last_shown: int, now: datetime | None = None) -> int:
-    """A person has taken note of the bounces and complaints about this mail; returns how many they were.
+    """Save that a person has seen the bounces and complaints about a mail; returns how many.
 
-    `last_shown`: the key of the newest report on their page. What came later nobody has seen.
+    last_shown: pk of the newest report on their page. Later reports stay unacknowledged.
     """
     now = now or timezone.now()
     with transaction.atomic():

@@ -7,7 +7,7 @@ import re
 from django.utils.translation import gettext, gettext_noop
 
 _STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
-# RFC 3463, 3.2 to 3.8, and the registry of enhanced status codes: those that are met.
+# The codes of RFC 3463 3.2 to 3.8, and of the IANA registry, that occur in practice.
 _WORDS = {
     "1.0": gettext_noop("Something is wrong with the address."),
     "1.1": gettext_noop("There is no such mailbox."),
@@ -50,7 +50,7 @@ _BY_SUBJECT = {
 
 
 def status_words(code: str) -> str:
-    """An enhanced status code (RFC 3463) as a sentence, "" for one that says nothing."""
+    """An enhanced status code (RFC 3463) as a sentence; "" for a success, an unknown code or no code."""
     match = _STATUS.fullmatch(code)
     if not match or match[1] == "2":
         return ""

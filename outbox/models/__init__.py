@@ -1,4 +1,4 @@
-"""The tables of what goes out: the outbox, its recipients, attachments and attempts, and the rules they obey."""
+"""The tables of outgoing mail: the outbox with recipients, attachments and attempts, drafts, reports and policies."""
 
 from outbox.models.attempts import DeliveryAttempt
 from outbox.models.drafts import AddressCursor, Draft, DraftFile, KnownAddress

@@ -1,4 +1,4 @@
-"""Every try to deliver a row: who, when, how far it came, what the server said."""
+"""Attempts to deliver outbox rows: the worker, the times, the phase reached, the server's replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outbox.models.messages import OutboxMessage
 
 class DeliveryAttempt(models.Model):
     class Phase(models.TextChoices):
-        """The last phase reached. "dot" is committed before the end of the mail is sent."""
+        """The last phase reached. DOT is committed before the end of the mail (CRLF.CRLF, RFC 5321 4.1.1.4) is sent."""
 
         CLAIM = "claim", _("claimed")
         CONNECT = "connect", _("connect")
@@ -40,7 +40,7 @@ class DeliveryAttempt(models.Model):
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     failure_mode = models.CharField(max_length=10, blank=True)  # a drill: "network" or "provider"
     message_id = models.CharField(max_length=998)
-    prx_attempt = models.CharField(max_length=32)  # the X-PRX-Attempt of this try
+    prx_attempt = models.CharField(max_length=32)  # the value of the header field X-PRX-Attempt: a secret mark
     phase = models.CharField(max_length=8, choices=Phase, default=Phase.CLAIM)
     outcome = models.CharField(max_length=9, choices=Outcome, blank=True, default="")
     reply_code = models.PositiveIntegerField(null=True)
@@ -54,7 +54,7 @@ class DeliveryAttempt(models.Model):
         db_table = "delivery_attempts"
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["outbox", "number"], name="attempt_number_unique")]
-        # A delivery report may name the attempt by nothing else: some servers write a Message-ID of their own.
+        # Some servers replace the Message-ID, so a delivery report may name the attempt by prx_attempt alone.
         indexes = [
             models.Index(fields=["prx_attempt"], name="attempt_by_stamp"),
             models.Index(fields=["outbox"], name="attempt_drill", condition=models.Q(failure_mode__gt="")),

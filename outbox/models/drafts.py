@@ -1,4 +1,4 @@
-"""Mail that somebody has begun to write, and the addresses that complete what they type."""
+"""Drafts with their files, and the addresses for completion."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from outbox.models.policy import Singleton
 
 
 class Draft(models.Model):
-    """As typed, valid or not; of one person. `version` goes up with each save: two tabs do not overwrite each other.
+    """A draft of one person: the values of the form as typed, valid or not.
 
-    `page` is the opened page of writing that saved last, and `page_save` the number it gave that save: saves of one
-    page may arrive in another order than they left it.
+    `version` goes up with each save, so that two tabs do not overwrite each other. `page` is the key of the page that
+    saved last and `page_save` the page's number for that save, as the saves of a page may arrive in another order.
     """
 
-    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: its first save, sent twice, is one
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page, so that its first save makes one row
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="drafts")
     account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
     alias = models.ForeignKey(AccountAlias, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
-    start = models.CharField(max_length=40, blank=True)  # what it answers or goes on from: "reply_to=7"
+    start = models.CharField(max_length=40, blank=True)  # the mail that it replies to or continues: "reply_to=7"
     to = models.TextField(blank=True)
     cc = models.TextField(blank=True)
     bcc = models.TextField(blank=True)
@@ -30,8 +30,8 @@ class Draft(models.Model):
     body_text = models.TextField(blank=True)
     text_format = models.CharField(max_length=10, blank=True, default="", db_default="")  # "markdown"
     send_at = models.CharField(max_length=40, blank=True)
-    kept = models.JSONField(null=True, blank=True)  # which of the offered files are ticked; None: as offered
-    # Uploads that the policy refused and nobody has left out yet.
+    kept = models.JSONField(null=True, blank=True)  # the form values of ticked files; None: the form's defaults
+    # Uploads that the policy refused and that the writer has not left out yet.
     refused = models.JSONField(default=list, db_default=[], blank=True)
     version = models.PositiveIntegerField(default=1)
     page = models.CharField(max_length=40, blank=True, default="", db_default="")
@@ -65,12 +65,12 @@ class DraftFile(models.Model):
 
     @property
     def form_key(self) -> str:
-        """Its value among the ticked files of the form."""
+        """The value of this file in the form's field `kept`."""
         return f"draft-{self.pk}"
 
 
 class KnownAddress(models.Model):
-    """Somebody an account has had mail from or sent mail to, once each; gathered by the clock (`known_addresses`)."""
+    """An address of the account's received or sent mail, once for each account. A scheduled task gathers them."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="+")
     address = models.CharField(max_length=320)  # lower case
@@ -83,7 +83,7 @@ class KnownAddress(models.Model):
         verbose_name_plural = _("known addresses")
         constraints = [models.UniqueConstraint(fields=["account", "address"], name="known_address_unique")]
         indexes = [
-            # The class lets PostgreSQL search by prefix whatever the database's collation; SQLite needs none.
+            # The operator class lets PostgreSQL search by prefix in any collation; SQLite needs none.
             models.Index(fields=["address"], name="known_by_address", opclasses=["varchar_pattern_ops"]),
             models.Index(fields=["name_key"], name="known_by_name", opclasses=["varchar_pattern_ops"]),
         ]
@@ -93,7 +93,7 @@ class KnownAddress(models.Model):
 
 
 class AddressCursor(Singleton):
-    """Up to which received message and outbox row addresses were gathered."""
+    """The pks of the last message and the last outbox row whose addresses were gathered."""
 
     message_id = models.BigIntegerField(default=0)
     outbox_id = models.BigIntegerField(default=0)

@@ -1,4 +1,4 @@
-"""The outbox: one row a mail, its state machine, its recipients and attachments."""
+"""The outbox: one row for each mail, its states, its recipients and attachments."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from mailbox.models.file_kinds import LARGE_FROM, KindOf
 
 SILENT_AFTER = timedelta(
     seconds=25
-)  # a worker renews its claim each 10 s while it waits, and each step takes 10 at most
+)  # a worker renews its claim every 10 s while it waits, and a step takes at most 10 s
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
-    """The states by name; the tabs of the outbox page are these.
+    """The states of rows by name; each is a tab of the outbox page.
 
-    Only a failed row has a hold. Saying so lets `outbox_tab` hand out a state newest first, unsorted: among a million
-    sent rows the first page takes a second otherwise.
+    Only a failed row has a hold. The other states say hold="" all the same, so that the index `outbox_tab` returns them
+    newest first without sorting; else the first page of a million sent rows takes a second.
     """
 
     def whose(self, accounts: Collection[int] | models.QuerySet[Any, Any]) -> OutboxQuerySet:
-        """Of these accounts, for states that are not over.
+        """The rows of these accounts, for states other than sent and cancelled.
 
-        Said as a sum, which no index knows: what is not over is little, and by an index over the account a planner
-        would read all that the account ever sent.
+        The account is compared as a sum, so that no index over the account is used: there are few rows in these
+        states, and by such an index the planner would read all rows that the account ever sent.
         """
         return self.alias(whose=F("account_id") + 0).filter(whose__in=accounts)
 
@@ -41,15 +41,15 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.filter(status=OutboxMessage.Status.SENDING, hold="")
 
     def retrying(self) -> OutboxQuerySet:
-        """Failed, and the workers will try again by themselves."""
+        """Failed rows that workers will try again."""
         return self.filter(status=OutboxMessage.Status.FAILED, hold="")
 
     def needs_decision(self) -> OutboxQuerySet:
-        """It may or may not have gone out; only a person may say."""
+        """Failed rows whose mail may or may not have been sent; a person decides."""
         return self.filter(status=OutboxMessage.Status.FAILED, hold=OutboxMessage.Hold.UNCERTAIN)
 
     def failed_for_good(self) -> OutboxQuerySet:
-        """Failed, and waiting for a person for another reason than uncertainty."""
+        """Failed rows that wait for a person for another reason than an uncertain outcome."""
         return self.filter(status=OutboxMessage.Status.FAILED).exclude(hold__in=["", OutboxMessage.Hold.UNCERTAIN])
 
     def sent(self) -> OutboxQuerySet:
@@ -59,11 +59,11 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.filter(status=OutboxMessage.Status.CANCELLED, hold="")
 
     def waiting(self) -> OutboxQuerySet:
-        """Pending, or failed without a hold: what the workers will deliver some time."""
+        """Pending rows, and failed ones without a hold: workers will deliver them when they are due."""
         return self.filter(status__in=OutboxMessage.CLAIMABLE, hold="")
 
     def due(self, now: datetime) -> OutboxQuerySet:
-        """What the workers may claim at this instant, as far as the row itself says."""
+        """Rows that workers may claim at `now`, as far as the row decides; its account may be in backoff or paused."""
         return self.waiting().filter(next_attempt_at__lte=now)
 
 
@@ -101,13 +101,13 @@ class OutboxMessage(models.Model):
     references_header = models.TextField(blank=True)
     parent = models.ForeignKey(Message, models.SET_NULL, null=True, blank=True, related_name="answers", db_index=False)
 
-    # Frozen: the MIME bytes lie in the raw store; an attempt adds only its Message-ID and its X-PRX-Attempt.
-    # The Message-ID in a mail that a program submitted; "": each attempt makes one.
+    # Frozen: the MIME bytes are in the raw store; an attempt adds only its Message-ID and its X-PRX-Attempt.
+    # message_id: that of a mail that a program submitted; "": each attempt makes one.
     message_id = models.CharField(max_length=998, blank=True, default="", db_default="")
-    # Who makes the part of the text that stands nowhere here, and of what: see outbox.compose.private_part.
+    # "maker:key" of a part of the text that is stored nowhere, or "": see outbox.compose.private_part.
     private_part = models.CharField(max_length=60, blank=True, default="", db_default="", editable=False)
     mail_from = models.CharField(max_length=320)
-    # What stands in From where that is not the account's own name and address, but one of its further ones.
+    # The value of From if its address is one of the account's aliases; "" for the account's own address.
     header_from = models.TextField(blank=True, default="", db_default="")
     mime_digest = models.CharField(max_length=64)
     mime_size = models.BigIntegerField()
@@ -120,28 +120,29 @@ class OutboxMessage(models.Model):
     next_attempt_at = models.DateTimeField(default=timezone.now)
     provider_message_id = models.CharField(max_length=998, null=True)  # the Message-ID the server accepted
     error_code = models.CharField(max_length=20, blank=True)  # an errors.ErrorCode
-    error = models.TextField(blank=True)  # the server's words, first
+    error = models.TextField(blank=True)  # begins with the server's reply, if there is one
 
-    # The claim. `former_status` is what a lapsed claim falls back to; `data_at` is committed before the end of
-    # the mail (the final dot) is sent, and from then on nobody but the server knows the outcome.
+    # The claim. `former_status` is restored when a claim lapses; `data_at` is committed before the end of the mail (the
+    # final dot) is sent, and from then on only the server knows the outcome.
     claim_token = models.CharField(max_length=32, blank=True)
     claimed_by = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     former_status = models.CharField(max_length=9, blank=True)
     data_at = models.DateTimeField(null=True)
 
-    # The number of the newest attempt, 0 before the first. Whatever settles an attempt's outcome is conditional on it:
-    # PostgreSQL evaluates a sub-query over the attempts by the snapshot from before the wait for this row.
+    # The number of the newest attempt, 0 before the first. UPDATEs that settle an attempt's outcome are conditional on
+    # this column and not on a sub-query over the attempts, which PostgreSQL evaluates by the snapshot from before the
+    # wait for this row's lock.
     last_attempt = models.PositiveIntegerField(default=0, db_default=0)
 
-    # What a click asked of the next attempt: who clicked, and the drill (staff only). The claim takes both over.
+    # The next attempt's user, who clicked, and its drill (staff only). The claim moves both to the attempt.
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     failure_mode = models.CharField(max_length=10, blank=True)
 
-    send_at = models.DateTimeField(null=True)  # not before; a person chose it
-    undo_until = models.DateTimeField(null=True)  # held back until then, so that whoever wrote it may think again
+    send_at = models.DateTimeField(null=True)  # the chosen time before which it is not sent
+    undo_until = models.DateTimeField(null=True)  # the end of the undo window; it is not sent before
     idempotency_key = models.CharField(max_length=200, null=True)
-    request_digest = models.CharField(max_length=64, null=True)  # of what was asked for under that key
+    request_digest = models.CharField(max_length=64, null=True)  # SHA-256 of the request under that key
     created_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -166,7 +167,7 @@ class OutboxMessage(models.Model):
             ),
         ]
         indexes = [
-            # Small however many rows were sent: the sweep and the claim read only these.
+            # Small, however many rows were sent: the sweep and the claim read only rows of this index.
             models.Index(
                 fields=["account", "next_attempt_at"],
                 name="outbox_waiting",
@@ -176,7 +177,7 @@ class OutboxMessage(models.Model):
             models.Index(fields=["status", "hold", "-id"], name="outbox_tab"),
             models.Index(fields=["created_at"], name="outbox_written"),
             models.Index(fields=["account", "-id"], name="outbox_newest_of_account"),
-            # Of few rows each, so that no sending keeps them up: what a page asks for among a million.
+            # Partial indexes of few rows, which ordinary sending does not touch: for filters among a million rows.
             models.Index(fields=["account", "-id"], name="outbox_cancelled", condition=Q(status="cancelled")),
             models.Index(fields=["parent"], name="outbox_answers", condition=Q(parent__isnull=False)),
             models.Index(fields=["error_code", "-id"], name="outbox_error", condition=Q(error_code__gt="")),
@@ -187,15 +188,16 @@ class OutboxMessage(models.Model):
         return f"outbox {self.pk}: {self.subject}"
 
     def silent_since(self, now: datetime) -> datetime | None:
-        """When the worker that has this row gave its last sign of life, if that is longer ago than a living one leaves
-        between two; None while it lives, and for a row that no worker has. While a row is being sent only its worker
-        writes it."""
+        """The last update of a row being sent, if it is older than SILENT_AFTER: its worker seems dead. Else None.
+
+        While a row is being sent, only its worker updates it.
+        """
         is_silent = self.status == self.Status.SENDING and now - self.updated_at > SILENT_AFTER
         return self.updated_at if is_silent else None
 
 
 class DomainOf(models.Func):
-    """What follows the first @ of an address, lower case. Without parameters, or SQLite would not use its index."""
+    """The text after the first @ of an address, in lower case. It uses no parameters, as SQLite's index requires."""
 
     output_field = models.TextField()
     arity = 1
@@ -210,7 +212,7 @@ class DomainOf(models.Func):
 
 
 class OutboxRecipient(models.Model):
-    """One envelope recipient and what the server said of it. A retry goes only to those not yet accepted."""
+    """One recipient of the envelope and the server's last reply for it. A retry leaves accepted recipients out."""
 
     class Kind(models.TextChoices):
         TO = "to", _("To")
@@ -244,10 +246,10 @@ class OutboxRecipient(models.Model):
 
 
 class OutboxAttachment(models.Model):
-    """One attachment of an outgoing mail; its bytes are cut from the frozen MIME when asked for."""
+    """One attachment of an outgoing mail; its bytes are read from the frozen MIME on request."""
 
     outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="attachment_rows")
-    # The mail's own, written with it: a list of attachments by date, of an account, is read from an index.
+    # Copies of the mail's values, so that an index serves a list of attachments by date and account.
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
     created_at = models.DateTimeField()
     position = models.PositiveIntegerField()  # the index that mailbox.mime.message.attachment_bytes takes
@@ -275,8 +277,10 @@ class OutboxAttachment(models.Model):
 
 
 class OutboxCount(models.Model):
-    """How many rows of an account are over, by status, as the clock counted them: they grow without end, and no page
-    should count a million of them on each look."""
+    """The number of sent or cancelled rows of an account, by status, as a scheduled task counted them.
+
+    These rows grow without end, and pages should not count a million of them each time.
+    """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="+")
     status = models.CharField(max_length=9, choices=OutboxMessage.Status)

@@ -1,4 +1,4 @@
-"""One action for all rows that match a filter, done by workers in slices."""
+"""Bulk actions: one action on all rows that match a filter, done by workers in slices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ class OperationQuerySet(models.QuerySet["Operation"]):
 
 
 class Operation(models.Model):
-    """What a person asked for, and how far it is. `after_pk` moves in the transaction that changes the row, so that a
-    worker may be killed, or two may run, and each row is still done and counted once."""
+    """A bulk action that a person confirmed, and its progress.
+
+    `after_pk` moves in the transaction that changes the row, so each row is done and counted once, even if a worker is
+    killed or two run at a time.
+    """
 
     class Verb(models.TextChoices):
         RETRY = "retry", _("Retry")
@@ -25,18 +28,18 @@ class Operation(models.Model):
         MARK = "mark_as_sent", _("Mark as sent")
         SEND_AGAIN = "send_again", _("Send again")
 
-    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: sent twice, it is one operation
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: a form sent twice is one operation
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     verb = models.CharField(max_length=12, choices=Verb)
     query = models.TextField(blank=True)  # the filters, as in the address of the list
-    asked_at = models.DateTimeField(default=timezone.now)  # ages are counted from here
-    upto_pk = models.BigIntegerField()  # what is written later is not meant
-    after_pk = models.BigIntegerField(default=0)  # rows up to this one are dealt with
-    total = models.PositiveBigIntegerField(default=0)  # that matched when it was asked for
+    asked_at = models.DateTimeField(default=timezone.now)  # ages in the filters count back from here
+    upto_pk = models.BigIntegerField()  # rows with a higher pk were written later and are left out
+    after_pk = models.BigIntegerField(default=0)  # rows up to this pk are done or skipped
+    total = models.PositiveBigIntegerField(default=0)  # rows that matched when the person was asked
     done = models.PositiveBigIntegerField(default=0)
-    # How many the page that asked said it would be done to; more are never done, whatever joined them since.
+    # How many rows the page said would be changed; never more are, even if others match since.
     expected = models.PositiveBigIntegerField(default=0, db_default=0)
-    # Keys of rows that were being sent then: not meant.
+    # Pks of rows that were being sent at `asked_at`: they are skipped.
     in_flight = models.JSONField(default=list, db_default=[], blank=True)
     skipped = models.JSONField(default=dict, blank=True)  # reason -> how many
     moved_at = models.DateTimeField(default=timezone.now)
@@ -58,10 +61,7 @@ class Operation(models.Model):
 
 
 class OperationRow(models.Model):
-    """A mail that an operation handed to the workers, and the attempt it asked for: its page follows what comes of it.
-
-    Goes with its operation or its mail, whichever goes first.
-    """
+    """A mail that an operation handed to the workers; the operation's page shows the outcome of `attempt`."""
 
     operation = models.ForeignKey(Operation, models.CASCADE, related_name="rows")
     outbox = models.ForeignKey("outbox.OutboxMessage", models.CASCADE, related_name="+")

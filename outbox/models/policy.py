@@ -1,4 +1,4 @@
-"""What an administrator decides for all sends: the attachment policy and the switch that pauses everything."""
+"""Settings for all sending: the attachment policy and the switch that pauses it; and the mark of this installation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _default_max_size() -> int:
 
 
 class Singleton(models.Model):
-    """A table of one row, pk 1, made from the defaults when first asked for."""
+    """A table of one row, pk 1, which current() creates with the defaults."""
 
     class Meta:
         abstract = True
@@ -32,7 +32,7 @@ class Singleton(models.Model):
 
 
 class AttachmentPolicy(Singleton):
-    """What may be attached to an outgoing mail. The environment seeds it, an administrator edits it."""
+    """Which files may be attached to outgoing mail. Its defaults are settings; an administrator edits it."""
 
     max_size_bytes = models.BigIntegerField(default=_default_max_size)
     allowed_content_types = models.JSONField(default=_default_types)
@@ -62,7 +62,7 @@ class AttachmentPolicy(Singleton):
 
 
 class SendingSwitch(Singleton):
-    """Pauses all sending of the installation, with the reason and who did it."""
+    """Whether all sending of the installation is paused, since when, by whom and why."""
 
     paused_at = models.DateTimeField(null=True)
     paused_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
@@ -78,8 +78,7 @@ class SendingSwitch(Singleton):
 
 
 class Installation(models.Model):
-    """What tells this database from a restored or copied one, a row for each host and data folder: see
-    outbox.restore_guard."""
+    """A mark by which outbox.restore_guard recognises a restored or copied database; one for each host and folder."""
 
     place = models.CharField(max_length=64, unique=True, db_default="")  # none: the one row of 0.1.0
     mark = models.CharField(max_length=32)

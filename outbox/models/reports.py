@@ -1,4 +1,4 @@
-"""What servers report of mail that had been accepted: bounces, delays, deliveries (RFC 3464), complaints (RFC 5965)."""
+"""Reports about mail that a server had accepted: bounces, delays, deliveries (RFC 3464) and complaints (RFC 5965)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from outbox.models.policy import Singleton
 
 class DeliveryReportQuerySet(models.QuerySet["DeliveryReport"]):
     def bounces(self) -> DeliveryReportQuerySet:
-        """Reports that a recipient does not get the mail."""
+        """Reports that a recipient will not get the mail."""
         return self.filter(action=DeliveryReport.Action.FAILED)
 
     def bounced_rows(self) -> Q:
-        """The condition of outbox rows some recipient of which does not get the mail."""
+        """The condition of outbox rows with a bounce."""
         return Q(pk__in=self.bounces().values("outbox"))
 
     def complaints(self) -> DeliveryReportQuerySet:
@@ -25,15 +25,15 @@ class DeliveryReportQuerySet(models.QuerySet["DeliveryReport"]):
         return self.filter(action=DeliveryReport.Action.COMPLAINT)
 
     def unacknowledged(self) -> DeliveryReportQuerySet:
-        """Bounces and complaints that nobody has taken note of yet."""
+        """Bounces and complaints that no person has acknowledged yet."""
         return self.filter(action__in=DeliveryReport.TO_BE_SEEN, acknowledged_at=None)
 
 
 class DeliveryReport(models.Model):
-    """One report about one recipient of one mail. It informs; it never changes how the mail's sending stands."""
+    """One report about one recipient of one mail. It never changes the status of the mail."""
 
     class Action(models.TextChoices):
-        """RFC 3464, 2.3.3, and one more."""
+        """The actions of RFC 3464 2.3.3, and COMPLAINT."""
 
         FAILED = "failed", _("bounced")
         DELAYED = "delayed", _("delayed")
@@ -50,14 +50,14 @@ class DeliveryReport(models.Model):
     status_code = models.CharField(max_length=20, blank=True)  # RFC 3463, as in 5.1.1
     words = models.TextField(blank=True)  # the Diagnostic-Code: what the refusing server said
     reporter = models.TextField(blank=True)  # the Reporting-MTA
-    # The report carries this attempt's secret X-PRX-Attempt; without it anybody could have written it.
+    # The report contains the attempt's secret X-PRX-Attempt; without that, anybody could have written it.
     is_proven = models.BooleanField(default=False)
     reported_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
 
-    TO_BE_SEEN = (Action.FAILED, Action.COMPLAINT)  # by a person: until then they stand under "Needs you"
+    TO_BE_SEEN = (Action.FAILED, Action.COMPLAINT)  # listed under "Needs you" until a person acknowledges them
 
     objects = DeliveryReportQuerySet.as_manager()
 
@@ -85,7 +85,7 @@ class DeliveryReport(models.Model):
 
 
 class ReportCursor(Singleton):
-    """Up to which received message delivery reports were looked for."""
+    """The last received message that the sweep has looked at for delivery reports."""
 
     message_id = models.BigIntegerField(default=0)  # a Message's pk
 

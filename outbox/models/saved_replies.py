@@ -1,4 +1,4 @@
-"""Texts that a team writes often, with fields that are filled in when one is chosen."""
+"""Saved replies: texts that a team uses often, with fields that are replaced when one is inserted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailbox.models import Account
 
 
 class SavedReply(models.Model):
-    """A text kept under a name, for everybody who writes from its account; without one, from any account."""
+    """A named text for all who write from its account, or from any account if it has none."""
 
     name = models.CharField(_("name"), max_length=80)
     text = models.TextField(_("text"), max_length=10_000)

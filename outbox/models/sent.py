@@ -1,4 +1,4 @@
-"""What is done in the account's Sent folder after an attempt: looking for an uncertain mail, and keeping a copy."""
+"""Work in the account's Sent folder after an attempt: look-ups of uncertain mail, and copies of sent mail."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from outbox.models.messages import OutboxMessage, OutboxRecipient
 
 class SentLookupQuerySet(models.QuerySet["SentLookup"]):
     def open(self) -> SentLookupQuerySet:
-        """Whose mail is still a question."""
+        """Look-ups whose mail is still uncertain."""
         return self.filter(attempt__outbox__status="failed", attempt__outbox__hold="uncertain")
 
     def due(self, now: datetime) -> SentLookupQuerySet:
-        """To be looked for now, and not being looked for by a worker that may still live."""
+        """Open look-ups whose time has come and that no worker has a valid claim on."""
         free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
         return self.open().filter(free, next_look_at__lte=now)
 
 
 class SentLookup(models.Model):
-    """Looking for one uncertain attempt's mail in Sent and All Mail: some looks, then the question stays."""
+    """The search for an uncertain attempt's mail in Sent and All Mail: a few looks; then only a person can decide."""
 
     attempt = models.OneToOneField(DeliveryAttempt, models.CASCADE, related_name="sent_lookup")
     uncertain_at = models.DateTimeField()
     next_look_at = models.DateTimeField(null=True)  # None: no look is to come
     last_look_at = models.DateTimeField(null=True)
-    last_words = models.TextField(blank=True)  # what the last look came to, as a sentence
+    last_words = models.TextField(blank=True)  # the result of the last look, as an English sentence
     found_in = models.CharField(max_length=500, blank=True)  # the folder
     claim_token = models.CharField(max_length=32, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
@@ -51,7 +51,7 @@ class SentLookup(models.Model):
 
 class SentCopyQuerySet(models.QuerySet["SentCopy"]):
     def due(self, now: datetime) -> SentCopyQuerySet:
-        """Copies of mail that has gone out to somebody, whose time has come and that no worker is making."""
+        """Waiting copies whose time has come and that no worker is making, of mail accepted for some recipient."""
         accepted = OutboxRecipient.objects.filter(outbox=OuterRef("outbox"), status="accepted")
         free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
         waiting = self.filter(free, state=SentCopy.State.WAITING, next_try_at__lte=now)
@@ -59,7 +59,7 @@ class SentCopyQuerySet(models.QuerySet["SentCopy"]):
 
 
 class SentCopy(models.Model):
-    """The copy of one mail in the account's Sent folder: written with the mail, made once it has gone out."""
+    """The copy of one mail in the account's Sent folder. The row is created with the mail, the copy after sending."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

@@ -10,7 +10,7 @@ from mailbox.models import Account
 
 
 class SuppressedAddress(models.Model):
-    """An address that an account does not write to, and why; the row ends when somebody takes it off the list."""
+    """An address that an account does not write to, and why. Taking it off the list deletes the row."""
 
     class Reason(models.TextChoices):
         BOUNCED = "bounced", _("it bounced for good")

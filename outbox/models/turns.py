@@ -1,4 +1,4 @@
-"""Whose turn it is to send: whether a worker was called, and when an account may send again."""
+"""Coordination of senders: whether a delivery task is queued, and when an account may send its next mail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbox.models import Account
 
 
 class DeliveryCall(models.Model):
-    """Whether a task that starts a courier is queued already: a thousand new mails need one, not a thousand."""
+    """Whether a delivery task is queued already: a thousand new mails need one task, not a thousand."""
 
     called_at = models.DateTimeField(null=True)
 
@@ -23,11 +23,13 @@ class DeliveryCall(models.Model):
 
     @classmethod
     def make(cls, now: datetime, *, forget_after: float) -> bool:
-        """Say that a courier is wanted; True for the one caller who has to queue its task. A task that has not come
-        for `forget_after` seconds is taken for lost.
+        """Note that a delivery task is wanted; returns True to the one caller that must queue it.
 
-        Read first: while a call stands, none of the many mails behind it waits for SQLite's one writer. Whoever reads
-        that it stands has committed its row already, and the courier looks for rows after it has answered."""
+        forget_after: a task that has not begun after so many seconds is taken for lost.
+
+        The row is read before it is written, so that callers do not wait for SQLite's only writer while a call is
+        open. That is safe: a caller has committed its outbox row before, and the task looks for rows after answer().
+        """
         old, ahead = now - timedelta(seconds=forget_after), now + timedelta(seconds=forget_after)
         row = cls.objects.filter(pk=1).values_list("called_at").order_by("pk").first()
         if row is not None:
@@ -41,12 +43,12 @@ class DeliveryCall(models.Model):
 
     @classmethod
     def answer(cls) -> None:
-        """A courier begins, and looks for due rows after this: whoever calls from now on is not heard by it."""
+        """A delivery task begins and will look for due rows after this; later callers need another task."""
         cls.objects.filter(pk=1, called_at__isnull=False).update(called_at=None)
 
 
 class SendPace(models.Model):
-    """When an account with a rate limit may send its next mail; written with each mail's "dot"."""
+    """The time of the next mail of an account with a rate limit; saved when each mail's "dot" is committed."""
 
     account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="send_pace")
     next_at = models.DateTimeField()

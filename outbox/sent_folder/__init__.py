@@ -1,4 +1,4 @@
-"""The outbox's work in an account's Sent folder: a copy of what was sent, a look for what is uncertain.
+"""Work in an account's Sent folder: appends copies of sent mail, and searches it for mail whose outcome is uncertain.
 
-Way in: `copy.make_copies`, `lookup.look`. The copy is the only thing this project writes to an IMAP server.
+Way in: `copy.make_copies`, `lookup.look`. The copies are the only thing that this project writes to an IMAP server.
 """

@@ -1,6 +1,6 @@
-"""The copy in Sent: appended over IMAP once a mail has gone out, where the provider does not do it itself.
+"""Appends a copy of each sent mail to the Sent folder by IMAP, if the provider does not do so itself.
 
-The only thing that is written on an IMAP server. A copy that cannot be made never changes how the mail stands.
+This is the only thing that is written to an IMAP server. A failed copy never changes the status of the mail.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 State = SentCopy.State
 BUDGET_SECONDS = 60.0
 BASE_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
-LONGEST_WAIT_FOR_FILE = timedelta(minutes=10)  # below StoreMiss.KEPT
+LONGEST_WAIT_FOR_FILE = timedelta(minutes=10)  # less than StoreMiss.KEPT, so that its incident does not end meanwhile
 MOST_TRIES = 10
-AT_ONCE = timedelta(minutes=5)  # a copy that is made later than this after its mail may be there already
+AT_ONCE = timedelta(minutes=5)  # a copy made later than this after its mail may exist already: Sent is searched first
 NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try again."
 
 
@@ -48,12 +48,12 @@ class CopyCounts:
 
 
 def wait_after(tries: int) -> timedelta | None:
-    """How long until the next try after this many; None: only a person tries again."""
+    """The wait before the next try, after `tries` failed ones; None if only a person may try again."""
     return min(BASE_WAIT * 2 ** (tries - 1), LONGEST_WAIT) if 0 < tries < MOST_TRIES else None
 
 
 def accounts_due(now: datetime) -> list[int]:
-    """Accounts for which a copy can be made now: their IMAP server takes the sign-in and is not to be left alone."""
+    """The pks of accounts with due copies whose IMAP server accepts the sign-in and is not in backoff."""
     free = Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now)
     accounts = Account.objects.filter(free, imap__needs_sign_in_since=None)
     due = SentCopy.objects.none() if _is_paused() else SentCopy.objects.due(now).filter(outbox__account__in=accounts)
@@ -61,17 +61,20 @@ def accounts_due(now: datetime) -> list[int]:
 
 
 def _is_paused() -> bool:
-    """After a restore or in a clone nothing is written anywhere until a person says that this one goes on."""
+    """Whether all sending is paused. After a restore, or in a clone, nothing is written until a person resumes it."""
     return SendingSwitch.objects.filter(paused_at__isnull=False).exists()
 
 
 def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> CopyCounts:
-    """Make what is due of an account, on one connection; what fails waits for its next time. Raises no MailError."""
+    """Make an account's due copies on one connection, within `budget` seconds. Raises no MailError.
+
+    A failed copy is tried again later.
+    """
     report, until = CopyCounts(), time.monotonic() + budget
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None or _is_paused() or _unwanted(account, clock()) or not _due(account_id, clock()):
         return report
-    with contextlib.suppress(Busy):  # it makes what we would have made
+    with contextlib.suppress(Busy):  # another worker makes the copies
         try:
             with signed_in(account, clock) as ours:
                 folder = sent_search.sent_folder(ours.imap.list_folders())
@@ -95,7 +98,7 @@ def _due(account_id: int, now: datetime) -> list[int]:
 
 
 def _unwanted(account: Account, now: datetime) -> bool:
-    """The account's setting may have changed since the mail was written."""
+    """Give up the waiting copies if the account's setting no longer wants them; returns whether that is so."""
     if account.wants_sent_copy():
         return False
     SentCopy.objects.filter(outbox__account=account, state=State.WAITING).update(state=State.UNWANTED, finished_at=now)
@@ -103,7 +106,7 @@ def _unwanted(account: Account, now: datetime) -> bool:
 
 
 def _postpone_all(account_id: int, words: str, now: datetime) -> None:
-    """The server was not reached: no copy was tried, and no try is counted."""
+    """Put off the due copies, as the server was not reached. No try is counted."""
     SentCopy.objects.filter(pk__in=_all_due(account_id, now), state=State.WAITING).update(
         error=words, next_try_at=now + BASE_WAIT
     )
@@ -119,7 +122,7 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyCounts) ->
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
     claimed = SentCopy.objects.filter(free, pk=pk, state=State.WAITING, next_try_at__lte=now)
     lease = now + timedelta(seconds=lease_seconds())
-    # Counted with the claim: whoever comes after a worker that was killed looks for its copy first.
+    # The try is counted with the claim: after a worker was killed, the next one searches for its copy first.
     if claimed.update(claim_token=token, lease_expires_at=lease, tries=F("tries") + 1) != 1:
         return
     copy = SentCopy.objects.select_related("outbox").get(pk=pk)
@@ -132,7 +135,7 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyCounts) ->
             _end(copy, token, State.DONE, folder, "", ours.clock())
             report.made += 1
             return
-    except raw_store.RawOutOfReach as error:  # raised before the APPEND: it waits for the file, and no try counts
+    except raw_store.RawOutOfReach as error:  # raised before APPEND: the copy waits for the file, no try is counted
         out_of_reach.note(error.segment, now)
         SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
             tries=F("tries") - 1,
@@ -153,7 +156,10 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyCounts) ->
 
 
 def _wait_for_file(row: OutboxMessage, now: datetime) -> timedelta:
-    """As long as the copy has waited already, so that it doubles; short enough for the incident to last."""
+    """The time until the next look for the mail's file: as long as the copy has waited, so the wait doubles.
+
+    At most LONGEST_WAIT_FOR_FILE, so that the incident about the file stays open.
+    """
     attempt = _attempt_of(row)
     age = now - (attempt.finished_at or attempt.started_at)
     return min(max(age, BASE_WAIT), LONGEST_WAIT_FOR_FILE)
@@ -162,7 +168,8 @@ def _wait_for_file(row: OutboxMessage, now: datetime) -> timedelta:
 def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
     attempt, row = _attempt_of(copy.outbox), copy.outbox
     stamp = AttemptHeaders(attempt.message_id, attempt.prx_attempt)
-    # An earlier try got so far, or the look-up found it there, or a restored database does not know of its copy.
+    # Sent may contain the mail already: from an earlier try, from the provider (a look-up found it there), or from
+    # before a restore of the database.
     is_late = ours.clock() - (attempt.finished_at or attempt.started_at) > AT_ONCE
     may_be_there = copy.tries > 1 or is_late or attempt.outcome == DeliveryAttempt.Outcome.UNCERTAIN
     if may_be_there and sent_search.find(ours.imap, folder, stamp):
@@ -176,15 +183,16 @@ def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
 
 
 def _attempt_of(row: OutboxMessage) -> DeliveryAttempt:
-    """The attempt that the server took, else the last one whose mail a person, or the Sent folder, says went out.
+    """The attempt that the server accepted, else the last one that a person or a look-up marked as sent.
 
-    Never one whose outcome is still a question: the look-up would take our own copy for the server's proof.
+    Never one whose outcome is still uncertain: the look-up would take our copy for proof that the server sent it.
+    Raises ValidationFailed if there is none.
     """
     went_out = row.attempts.filter(data_at__isnull=False).order_by("-number")
     if accepted := went_out.filter(outcome__in=("accepted", "partial")).first():
         return accepted
     said_to_be = list(went_out.filter(outcome="uncertain"))
-    row.refresh_from_db(fields=["status", "hold"])  # after the attempts: what became a question meanwhile is seen
+    row.refresh_from_db(fields=["status", "hold"])  # after the attempts, so that a new uncertain one is noticed
     decided = said_to_be[1:] if row.hold == OutboxMessage.Hold.UNCERTAIN else said_to_be
     if not decided:
         raise ValidationFailed("No attempt to send this mail came so far that there is anything to copy.")
@@ -192,7 +200,7 @@ def _attempt_of(row: OutboxMessage) -> DeliveryAttempt:
 
 
 def content(row: OutboxMessage, attempt: DeliveryAttempt) -> bytes:
-    """The mail as it went out, with its Bcc, which only the sender's own copy may tell."""
+    """The bytes of the copy: the mail as it was sent, plus its Bcc, which only the sender's copy may contain."""
     bcc = addresses.address_header("Bcc", addresses.parse("Bcc", row.bcc)) if row.bcc else b""
     return compose_build.stamped(bcc + raw_store.open_raw(row.mime_digest), attempt.message_id, attempt.prx_attempt)
 
@@ -216,9 +224,9 @@ def _fail(copy: SentCopy, token: str, words: str, now: datetime) -> None:
 
 
 def try_again(row: OutboxMessage, *, user: object, now: datetime) -> None:
-    """A person asks for a copy that failed; raises ValidationFailed when there is none to be made."""
+    """Make a failed or waiting copy due again for a person. Raises ValidationFailed if there is none."""
     failed = SentCopy.objects.filter(outbox=row, state__in=(State.FAILED, State.WAITING), lease_expires_at=None)
-    # One try is counted, so that the next one looks whether an earlier one got through.
+    # `tries` starts at 1, so that the next try searches Sent for the copy of an earlier one.
     if failed.update(state=State.WAITING, tries=1, next_try_at=now, error="", finished_at=None) != 1:
         raise ValidationFailed(
             gettext("There is no copy to be made: it is in Sent already, or a worker makes it right now.")
@@ -227,7 +235,7 @@ def try_again(row: OutboxMessage, *, user: object, now: datetime) -> None:
 
 
 def forget_cancelled(now: datetime) -> int:
-    """Copies of mail that never went out are no longer waited for."""
+    """Give up the waiting copies of cancelled mail that no recipient got; returns how many."""
     cancelled = SentCopy.objects.filter(state=State.WAITING, outbox__status="cancelled")
     cancelled = cancelled.exclude(outbox__recipients__status="accepted")
     return cancelled.update(state=State.UNWANTED, finished_at=now)

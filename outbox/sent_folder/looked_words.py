@@ -1,4 +1,4 @@
-"""What a look into Sent came to: kept as an English sentence, shown in the reader's language."""
+"""The results of look-ups in Sent as sentences: stored in English, shown in the reader's language."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def quoted(*folders: str) -> str:
 
 
 def in_words(stored: str) -> str:
-    """The sentence for a page. One that is none of these is shown as it is."""
+    """The stored sentence in the reader's language. An unknown sentence is returned as it is."""
     for sentence in _WITH_A_NAME:
         before, after = sentence.split("%(what)s")
         if stored.startswith(before) and stored.endswith(after):

@@ -1,7 +1,7 @@
-"""Uncertain mail finds out by itself: is it in the account's Sent folder, or in All Mail?
+"""Look-ups: searches the Sent folder and All Mail for a mail whose outcome is uncertain.
 
-Found means that Message-ID *and* X-PRX-Attempt are those of the attempt. Anything else proves nothing (a server may
-keep no copy, or write a Message-ID of its own), and the question stays with a person, whose choice wins any race.
+It is found if Message-ID *and* X-PRX-Attempt are those of the attempt. Not finding it proves nothing, as a server may
+keep no copy or replace the Message-ID; then a person decides. A person's decision wins every race with a look-up.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ OPENED_AT_ONCE = 500
 
 
 def next_look(uncertain_at: datetime, now: datetime) -> datetime | None:
-    """The first of the looks that lies after `now`; what was missed while no worker ran is one look, not several."""
+    """The first of the planned times that is after `now`, or None. Times missed without workers are one look in all."""
     return next((uncertain_at + after for after in LOOK_AFTER if uncertain_at + after > now), None)
 
 
 def open_lookups(now: datetime) -> int:
-    """Plan the looks for uncertain rows that have none planned; returns how many were opened."""
+    """Create the look-ups of uncertain rows that have none for their last attempt; returns how many."""
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number").values("pk")[:1]
     asked = OutboxMessage.objects.needs_decision().annotate(last=Subquery(last)).values("last")
     new = DeliveryAttempt.objects.filter(pk__in=asked, sent_lookup=None)[:OPENED_AT_ONCE]
@@ -44,17 +44,17 @@ def open_lookups(now: datetime) -> int:
         SentLookup(attempt_id=pk, uncertain_at=min(finished_at or now, now), next_look_at=now)
         for pk, finished_at in new.values_list("pk", "finished_at")
     ]
-    SentLookup.objects.bulk_create(rows, ignore_conflicts=True)  # two sweeps at one instant
+    SentLookup.objects.bulk_create(rows, ignore_conflicts=True)  # two sweeps may run concurrently
     return len(rows)
 
 
 def due(now: datetime) -> list[int]:
-    """The look-ups whose time has come."""
+    """The pks of due look-ups, at most OPENED_AT_ONCE."""
     return list(SentLookup.objects.due(now).order_by("next_look_at").values_list("pk", flat=True)[:OPENED_AT_ONCE])
 
 
 def look(pk: int, clock: Clock = timezone.now) -> int | None:
-    """Look once, if it is due and nobody else does; the account's pk when that settled the row. Raises no MailError."""
+    """Do a look-up if it is due and free; returns the account's pk if that settled the row. Raises no MailError."""
     token = _claim(pk, clock())
     if token is None:
         return None
@@ -71,7 +71,7 @@ def look(pk: int, clock: Clock = timezone.now) -> int | None:
     except MailError as error:
         folder, words = "", looked_words.NOT_LOOKED_FOR % {"what": error}
     now = clock()
-    # The row first: a worker killed between the two has answered the question, and the look-up is no longer asked.
+    # The row first: if the worker is killed between the two, the row is settled and the look-up is no longer open.
     is_settled = bool(folder) and transitions.found_in_sent(lookup.attempt, folder, now=now)
     _end(
         pk,
@@ -89,7 +89,8 @@ def _claim(pk: int, now: datetime) -> str | None:
     if not SentLookup.objects.due(now).filter(pk=pk).exists():
         return None
     token = secrets.token_hex(16)
-    # Own columns only: PostgreSQL asks a sub-query again of an old snapshot when it had to wait for the row.
+    # A condition on this row's columns only: after a wait for its lock, PostgreSQL would evaluate a sub-query by the
+    # snapshot from before the wait.
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
     ours = SentLookup.objects.filter(free, pk=pk, next_look_at__lte=now)
     lease = now + timedelta(seconds=lease_seconds())
@@ -101,7 +102,7 @@ def _end(pk: int, token: str, **changes: object) -> None:
 
 
 def _search(account: Account, stamp: AttemptHeaders, clock: Clock) -> tuple[str, str]:
-    """(the folder it lies in or "", a sentence). Raises MailError."""
+    """(the folder that contains the mail, or "", and a sentence for the look-up). Raises MailError."""
     with signed_in(account, clock) as ours:
         folders = sent_search.folders_to_look_in(ours.imap.list_folders())
         for folder in folders:
@@ -113,7 +114,7 @@ def _search(account: Account, stamp: AttemptHeaders, clock: Clock) -> tuple[str,
 
 
 def ask_now(outbox_id: int, now: datetime) -> int | None:
-    """A person asks for a look at once; the look-up's pk, None when there is no open question."""
+    """Make a row's look-up due now for a person; returns its pk, or None if the row is not uncertain."""
     open_lookups(now)
     lookup = SentLookup.objects.open().filter(attempt__outbox_id=outbox_id).order_by("-attempt__number").first()
     if lookup is None:

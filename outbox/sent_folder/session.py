@@ -1,6 +1,6 @@
-"""A connection for the work in an account's Sent folder: one an account at a time, beside its sync and its push.
+"""The IMAP connection for work in Sent: at most one for an account, beside those of its sync and its push.
 
-Providers close the door on accounts with too many connections: a sync has one, push one, and this is the third.
+Providers refuse accounts with too many connections, so there are never more than these three.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ SLOWEST_BYTES_PER_SECOND = 50_000
 
 
 def lease_seconds(upcoming_bytes: int = 0) -> float:
-    """Of a living process, which renews it; for an APPEND, also above its bytes on a slow line: a process that is
-    stopped there and goes on must not find that another has made the copy as well."""
+    """The length of a lease, in seconds. A living process renews it.
+
+    For an APPEND of `upcoming_bytes` it also covers a slow line: a process that was suspended in it and continues must
+    not append a copy that another worker has appended meanwhile.
+    """
     if not upcoming_bytes:
         return LEASE_SECONDS
     return 5.0 * settings.COMMAND_TIMEOUT_SECONDS + upcoming_bytes / SLOWEST_BYTES_PER_SECOND
 
 
 def renewing_claim(rows: QuerySet[SentCopy] | QuerySet[SentLookup], clock: Clock) -> Act:
-    """For keep_alive: the claim of a copy or look-up, `rows` with its token, goes on while this process lives."""
+    """The action for keep_alive that renews the claim of a copy or look-up. rows: that row, filtered by its token."""
 
     def renew() -> bool:
         ends = clock() + timedelta(seconds=LEASE_SECONDS)
@@ -53,7 +56,7 @@ class SentSession:
     clock: Clock
 
     def renew(self, upcoming_bytes: int = 0) -> None:
-        """Keep the lease for what comes next; raises Busy when it lapsed and another took it."""
+        """Renew the lease; raises Busy if it had lapsed and another worker took it."""
         seconds = lease_seconds(upcoming_bytes)
         if not Lease.renew(self.account_id, Lease.Purpose.SENT, self.token, seconds=seconds, now=self.clock()):
             raise Busy("Another worker took over the work in this account's Sent folder.")
@@ -61,7 +64,10 @@ class SentSession:
 
 @contextmanager
 def signed_in(account: Account, clock: Clock) -> Iterator[SentSession]:
-    """Raises Busy, or what a sign-in raises; a server in backoff is not contacted."""
+    """Take the account's lease for work in Sent and sign in. Raises Busy, or MailError from the sign-in.
+
+    A server in backoff is not contacted.
+    """
     check_askable(account, clock())
     holder = f"{platform.node()}/{os.getpid()}"
     token = Lease.acquire(account.pk, Lease.Purpose.SENT, holder, seconds=lease_seconds(), now=clock())
@@ -76,7 +82,7 @@ def signed_in(account: Account, clock: Clock) -> Iterator[SentSession]:
 
 
 def check_askable(account: Account, now: datetime) -> None:
-    """Raise SignInRefused or NetworkError where it is known that asking does not help yet."""
+    """Raise SignInRefused if the server refused the last sign-in, NetworkError while it is in backoff."""
     if account.imap.needs_sign_in_since:
         raise SignInRefused(f"the IMAP server refused the sign-in of {account.email}; enter its credentials again.")
     if account.imap.next_allowed_at and account.imap.next_allowed_at > now:

@@ -1,7 +1,7 @@
-"""django-q2's entry points of the outbox: ids only, and each may run twice or be killed at any instruction.
+"""The outbox's entry points for django-q2. Arguments are ids only; each may run twice or be killed at any instruction.
 
-Queues and Schedule rows store a task as a dotted path. That path is `outbox.tasks.NAME` for all of them, wherever
-the function lies, so a function may move between these modules while tasks wait.
+Queues and Schedule rows store a task as a dotted path. It is always `outbox.tasks.NAME`, so a function may move between
+these modules while tasks wait in the queue.
 """
 
 from outbox.tasks.bulk import run_operation, sweep_operations

@@ -1,4 +1,4 @@
-"""django-q2's entry points for what is done to many rows. Ids only; each may run twice or be killed anywhere."""
+"""django-q2's entry points for bulk actions. Ids only; each may run twice or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outbox.tasks import delivery as delivery_tasks
 
 
 def run_operation(operation_id: int) -> dict[str, int]:
-    """A slice of it; the rest is queued again."""
+    """Run a slice of an operation; queue the rest again, and a delivery if rows became due."""
     accounts = actions_bulk.run(operation_id)
     if accounts:
         delivery_tasks.queue_delivery()
@@ -23,7 +23,7 @@ def run_operation(operation_id: int) -> dict[str, int]:
 
 
 def sweep_operations() -> dict[str, int]:
-    """Each minute: queue again what a worker left unfinished, and gather the addresses of new mail."""
+    """Every minute: queue operations that a worker left unfinished again, and gather the addresses of new mail."""
     left = actions_bulk.stalled(timezone.now())
     for operation_id in left:
         queue_operation(operation_id)
@@ -31,6 +31,6 @@ def sweep_operations() -> dict[str, int]:
 
 
 def queue_operation(operation_id: int) -> None:
-    """Have a worker go on with an operation, once the present transaction has committed."""
+    """Queue run_operation() for when the present transaction commits."""
     name, timeout = f"run_operation {operation_id}", settings.TASK_TIMEOUT_SECONDS
     queue("outbox.tasks.run_operation", operation_id, task_name=name, timeout=timeout)

@@ -1,7 +1,7 @@
-"""django-q2's entry points of the outbox, and the functions that queue them. Ids only.
+"""django-q2's entry points for delivery, and the functions that queue them. Arguments are ids only.
 
-django-q2 is a clock and a process pool, never the truth: each task may run twice or be killed at any instruction, and
-what it forgets, sweep() finds.
+django-q2 is only a clock and a process pool. The database is the truth: each task may run twice or be killed at any
+instruction, and sweep() finds the rows that a lost task should have handled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from outbox.delivery import worker as delivery_worker
 from outbox.models import DeliveryCall, OutboxMessage
 from outbox.tasks import sent_folder as sent_folder_tasks
 
-CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
+CALL_SECONDS = 30.0  # a queued delivery task that has not begun after this time is taken for lost
 
 
 _runner = delivery_worker.DeliveryRunner(
@@ -37,7 +37,7 @@ _runner = delivery_worker.DeliveryRunner(
 
 
 def deliver() -> dict[str, int]:
-    """Deliver what is due of all accounts, within a budget; queue the rest."""
+    """Deliver due rows of all accounts, within a budget; queue another delivery if some are left."""
     if network.is_off() or not store_check.is_usable():
         return {"attempted": 0, "sent": 0}
     restore_guard.look(timezone.now())
@@ -50,13 +50,12 @@ def deliver() -> dict[str, int]:
 
 
 def deliver_account(account_id: int) -> dict[str, int]:
-    """What former versions queued for one account: whoever delivers finds its rows beside the others'."""
+    """deliver(). Former versions queued this for one account; any delivery finds that account's rows as well."""
     return deliver()
 
 
 def sweep() -> dict[str, int]:
-    """Recover lapsed claims, and call a worker where mail is due or will be before the next sweep: each half minute,
-    by two schedules."""
+    """Every half minute (two schedules): recover lapsed claims, and queue a delivery if mail is due or will be soon."""
     now = timezone.now()
     restore_guard.check(now)
     clock_ahead.cut(now)
@@ -70,7 +69,7 @@ def sweep() -> dict[str, int]:
 
 
 def run_connection_test(test_id: int) -> None:
-    """Log in on both transports of a ConnectionTest and keep the servers' words; then go on with what waits."""
+    """Sign in on both transports of a ConnectionTest and save the replies. If SMTP works, deliver the waiting mail."""
     test = connection_check.run(test_id)
     if test is None:
         return
@@ -80,23 +79,23 @@ def run_connection_test(test_id: int) -> None:
 
 
 def queue_delivery() -> None:
-    """Have a worker deliver what is due, of all accounts, once the present transaction has committed."""
+    """Queue a delivery of due rows of all accounts, for when the present transaction commits."""
     transaction.on_commit(_call_for_delivery)
 
 
 def queue_delivery_at(due: datetime) -> None:
-    """`queue_delivery` for mail that becomes due then; what is later than workers wait for, a sweep calls them for."""
+    """queue_delivery() for mail that becomes due at `due`, if that is soon; else a later sweep queues it."""
     if due <= timezone.now() + timedelta(seconds=settings.OUTBOX_AHEAD_SECONDS):
         queue_delivery()
 
 
 def queue_connection_test(test_id: int) -> None:
-    """Have a worker run a ConnectionTest, once the present transaction has committed."""
+    """Queue a ConnectionTest for when the present transaction commits."""
     _queue("run_connection_test", test_id)
 
 
 def queue_sign_in_recovered(account_id: int) -> None:
-    """The account's SMTP credentials changed: forget the refusal, lift the holds that waited for it, deliver."""
+    """After a change of SMTP credentials: clear the refusal and the backoff, lift sign-in holds, queue a delivery."""
     with transaction.atomic():
         smtp = Account.objects.filter(pk=account_id).values("smtp_id")
         parked = Q(needs_sign_in_since__isnull=False) | Q(next_allowed_at__isnull=False) | Q(failure_count__gt=0)

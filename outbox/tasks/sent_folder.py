@@ -1,6 +1,6 @@
-"""django-q2's entry points for what comes after an attempt: looks and copies in Sent, delivery reports. Ids only.
+"""django-q2's entry points for work after an attempt: look-ups and copies in Sent, delivery reports. Ids only.
 
-Each may run twice or be killed at any instruction; what is forgotten, sweep_afterwards() finds.
+Each may run twice or be killed at any instruction; sweep_afterwards() finds the work of lost tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def look_in_sent(lookup_id: int) -> None:
-    """Look for one uncertain mail; recipients that it turns out to lack are tried at once."""
+    """Look for one uncertain mail in Sent. If it is found, queue a delivery for recipients who lack it."""
     if network.is_off():
         return
     if sent_folder_lookup.look(lookup_id) is not None:
@@ -28,7 +28,7 @@ def look_in_sent(lookup_id: int) -> None:
 
 
 def copy_to_sent(account_id: int) -> dict[str, int]:
-    """Put copies of what went out into the account's Sent folder, within a budget; queue the rest."""
+    """Append copies of sent mail to the account's Sent folder, within a budget; queue the rest."""
     if network.is_off():
         return {"made": 0, "failed": 0}
     report = sent_folder_copy.make_copies(account_id)
@@ -43,7 +43,7 @@ def read_reports(*message_ids: int) -> int:
 
 
 def sweep_afterwards() -> dict[str, int]:
-    """Each half minute: plan and queue looks and copies, read the reports that were missed."""
+    """Every half minute: plan and queue look-ups and copies, and read reports that were missed."""
     now = timezone.now()
     opened = sent_folder_lookup.open_lookups(now)
     looks = sent_folder_lookup.due(now)
@@ -57,7 +57,7 @@ def sweep_afterwards() -> dict[str, int]:
 
 
 def queue_after_delivery(account_id: int) -> None:
-    """What an account's delivery left to do is done at once, not at the next sweep."""
+    """Queue the look-ups and copies that an account's delivery made due, rather than wait for the next sweep."""
     now = timezone.now()
     if sent_folder_lookup.open_lookups(now):
         for lookup_id in sent_folder_lookup.due(now):
@@ -67,17 +67,17 @@ def queue_after_delivery(account_id: int) -> None:
 
 
 def queue_copies(account_id: int) -> None:
-    """Have a worker make the copies of an account, once the present transaction has committed."""
+    """Queue an account's copies for when the present transaction commits."""
     _queue("outbox.tasks.copy_to_sent", account_id)
 
 
 def queue_look(lookup_id: int) -> None:
-    """Have a worker look for an uncertain mail, once the present transaction has committed."""
+    """Queue a look-up for when the present transaction commits."""
     _queue("outbox.tasks.look_in_sent", lookup_id)
 
 
 def queue_reports(stored: list[int]) -> None:
-    """Messages were stored: have a worker read those that may be delivery reports."""
+    """Queue read_reports() for those of newly stored messages (pks) that may be delivery reports."""
     found = bounces_matching.candidates(stored)
     if found:
         _queue("outbox.tasks.read_reports", *found)

@@ -1,4 +1,4 @@
-"""django-q2's entry point that counts what is kept of written mail."""
+"""django-q2's entry point that counts the stored written mail."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from outbox.models import OutboxAttachment, OutboxMessage
 
 
 def count_storage() -> None:
-    """Hourly: written mail and its attachments by account, and how much of it is sent or cancelled.
+    """Hourly: count written mail and its attachments by account, in number and bytes, and sent or cancelled rows.
 
-    One pass over the outbox: it reads the table, which takes a second where a million rows are.
+    It reads the outbox table once, which takes a second for a million rows.
     """
     now = timezone.now()
     by_status = list(

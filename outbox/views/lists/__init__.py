@@ -1,1 +1,1 @@
-"""Many mails at once: the tabs, their groups and files, actions on ticked rows or on all that match."""
+"""Pages of many mails: the outbox list, groups of failures, CSV files, actions on ticked rows or on all that match."""

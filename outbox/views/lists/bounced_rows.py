@@ -1,4 +1,4 @@
-"""Bounces and complaints in the list: why, and that somebody has seen all that a page shows."""
+"""Bounces and complaints in the outbox list: their reasons, and the button that acknowledges those of a page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOUNCE_MARKS = ("bounced", "unseen")
 
 
 def with_bounces(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """With what the newest report says of each row."""
+    """Annotate each row with its newest bounce or complaint."""
     reports = DeliveryReport.objects.filter(outbox=OuterRef("pk"), action__in=DeliveryReport.TO_BE_SEEN)
     newest = reports.order_by("-pk")
     return rows.annotate(
@@ -38,13 +38,13 @@ def with_bounces(rows: OutboxQuerySet) -> OutboxQuerySet:
 
 
 def unseen_of(rows: Iterable[RowView]) -> list[str]:
-    """What the button of a page sends: each row with its newest report, so that one that came since stays unseen."""
+    """The values of the page's button, "row.report": with the newest report shown, so that later ones stay unseen."""
     return [f"{each.row.pk}.{each.row.report_pk}" for each in rows if each.may_operate]  # type: ignore[attr-defined]
 
 
 @require_POST
 def acknowledge_listed(request: HttpRequest) -> HttpResponse:
-    """Somebody has seen the bounces and complaints that a page of the list showed."""
+    """Acknowledge the bounces and complaints that a page of the list showed."""
     require_role_somewhere(request.user, Role.OPERATOR)
     shown: dict[int, int] = {}
     for value in request.POST.getlist("seen")[:MAX_LIMIT]:

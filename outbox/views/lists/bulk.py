@@ -26,7 +26,7 @@ from outbox.tasks import bulk as bulk_tasks
 from outbox.views.status import TAB_BY_NAME
 from outbox.views.visible_rows import chips, read_filters, visible_accounts
 
-FOLLOWED_FOR = timedelta(minutes=15)  # longer waits are the outbox's to show
+FOLLOWED_FOR = timedelta(minutes=15)  # after this time the page no longer polls for the outcomes
 CONSEQUENCES = {
     "retry": _("A worker tries each of them again now."),
     "send_now": _("A worker sends each of them now, without waiting for its time."),
@@ -38,7 +38,7 @@ CONSEQUENCES = {
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def bulk_all(request: HttpRequest) -> HttpResponse:
-    """`?action=` and the filters of the list. A POST of what the page asked begins; else the page asks (again)."""
+    """Ask about `?action=` on all rows that match the filters of the list. A POST of the answer begins it."""
     require_role_somewhere(request.user, Role.OPERATOR)
     filters, verb, user, now = (
         read_filters(request),
@@ -70,7 +70,7 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
 
 
 def _begin(request: HttpRequest, query: str, verb: str) -> Operation | None:
-    """None when the form is of no page that asked this lately, or more is meant now than it said."""
+    """Begin the operation that the form confirms; None if the form is invalid or too old, or more rows match now."""
     asked = estimate.BulkQuestion.unsealed(request.POST.get("asked", ""))
     if asked is None or (asked.query, asked.verb) != (query, verb):
         return None
@@ -78,7 +78,7 @@ def _begin(request: HttpRequest, query: str, verb: str) -> Operation | None:
 
 
 def begin_operation(asked: estimate.BulkQuestion, user: User) -> Operation | None:
-    """Have workers do it; None when more is meant now than the question said."""
+    """Save the operation and queue it; None if more rows would be changed now than the question said."""
     with transaction.atomic():
         operation = actions_bulk.begin(asked, user, timezone.now())
         if operation is not None:
@@ -88,7 +88,7 @@ def begin_operation(asked: estimate.BulkQuestion, user: User) -> Operation | Non
 
 @require_safe
 def operation(request: HttpRequest, pk: int) -> HttpResponse:
-    """Its page; with htmx the part that changes."""
+    """The page of an operation; for htmx only the fragment that changes."""
     template = "outbox/_operation.html" if request.headers.get("HX-Request") else "outbox/operation.html"
     return render(request, template, shown_operation(_find(request, pk)) | {"in_list": "in_list" in request.GET})
 
@@ -106,7 +106,10 @@ def stop_operation(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _find(request: HttpRequest, pk: int) -> Operation:
-    """One's own; anybody's for whoever sees all accounts: its numbers and filters tell of every account."""
+    """The operation, if it is the user's own or the user is a viewer of all accounts. Raises Http404, PermissionDenied.
+
+    Its numbers and filters reveal something of every account.
+    """
     user = signed_in_user(request)
     found = Operation.objects.select_related("user", "stopped_by").filter(pk=pk).first()
     if found is None:
@@ -133,7 +136,7 @@ def shown_operation(found: Operation) -> dict[str, Any]:
 
 
 def _badge(outcomes: results.Outcomes | None) -> dict[str, Any]:
-    """Of a finished operation. What was handed over is done when the workers are, and fine when they were."""
+    """The badge of a finished operation. Mail that it handed over counts as done after the workers' attempts."""
     if outcomes is None:
         return {"tone": "fine", "badge_label": gettext("Done"), "badge_icon": ""}
     if outcomes.waiting:

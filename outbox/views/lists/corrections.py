@@ -1,4 +1,4 @@
-"""Mails that were refused for their addresses, corrected together: each address in a field, one domain for all."""
+"""The page that corrects the addresses of refused mails: a field for each address, and a new domain for all."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ class RefusedMail:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def correct(request: HttpRequest) -> HttpResponse:
-    """`?` the filters of the list, or the `row` alone; `new_domain` fills the fields. A POST sends each mail whose
-    address was changed."""
+    """The refused mails that the filters of the list match, or `?row=` alone; `?new_domain=` fills the fields.
+
+    A POST queues each mail with a changed address.
+    """
     require_role_somewhere(request.user, Role.OPERATOR)
     filters = replace(read_filters(request), state="failed_for_good", reason="")
     refusals = _correct_posted(request) if request.method == "POST" else {}
@@ -75,7 +77,7 @@ def correct(request: HttpRequest) -> HttpResponse:
 
 
 def _rows(request: HttpRequest, filters: OutboxFilters, refused_now: dict[int, str]) -> tuple[list[OutboxMessage], int]:
-    """Those of a page, and how many match; after a refusal, those that were refused."""
+    """The rows of the page, and how many match. After a POST only those that could not be corrected (`refused_now`)."""
     rows = filters.of_state(filters.narrow(correcting.correctable(_operated(request)), timezone.now()))
     if only := number_of(request, "row"):
         rows = rows.filter(pk=only)
@@ -86,7 +88,7 @@ def _rows(request: HttpRequest, filters: OutboxFilters, refused_now: dict[int, s
 
 
 def _tell_of_gone(request: HttpRequest, rows: list[OutboxMessage], refusals: dict[int, str]) -> None:
-    """What was refused for a mail that is no longer here to be corrected stands above the list."""
+    """Show the reasons of mails that are no longer listed as messages above the list."""
     shown = {row.pk for row in rows}
     for reason in dict.fromkeys(said for pk, said in refusals.items() if pk not in shown):
         notices.warning(request, reason)
@@ -120,7 +122,10 @@ def _one_domain(mails: list[RefusedMail]) -> str:
 
 
 def _correct_posted(request: HttpRequest) -> dict[int, str] | None:
-    """Correct each mail of the page, in a transaction of its own; why some were not, or None when that is done."""
+    """Correct the mails of the page, each in its own transaction.
+
+    Returns the reasons by pk of those that could not be corrected, {} if nothing was changed, None if all is done.
+    """
     shown = list(_posted_rows(request))[:AT_ONCE]
     click = AuditEntry.objects.create(user=signed_in_user(request), verb="ticked_correct_address")
     done, refusals = 0, dict[int, str]()

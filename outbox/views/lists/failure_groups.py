@@ -1,4 +1,4 @@
-"""What failed, grouped by cause: the server's words without what differs from mail to mail, the domain, the account."""
+"""Groups failed mail by cause: the invariant part of the server's reply, the domain, the account and the hold."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from outbox.models.messages import OutboxQuerySet
 from outbox.views.status import first_line, is_unknown_user
 
 GROUPED_STATES = ("failed_for_good", "retrying")
-LOOKED_AT = 2_000  # newest rows of the state; more are said to be more
+LOOKED_AT = 2_000  # newest rows of the state that are grouped
 SHOWN = 6
-_LEAST = 2  # a cause of one mail is a row of the list
-# Whose refusal it is stands before the server's words (outbox.delivery.outcomes).
+_LEAST = 2  # mails of a group; a single mail is only a row of the list
+# outbox.delivery.outcomes writes the refused recipient before the server's reply.
 _RECIPIENT = re.compile(r"^[^\s@]*+@[^\s@:]++: ")
-# Addresses, links, words with a digit (ids, hosts, times, sizes): after the codes, which say the cause.
+# Words that vary: addresses, links, words with a digit (ids, hosts, times, sizes). The reply codes before them do not.
 _CODES = re.compile(r"\s*[245]\d\d(?:[ -]+[245]\.\d{1,3}\.\d{1,3})?")
 _WORD = re.compile(r"\S+")
 _VARIES = re.compile(r"[@\d]|https?://")
@@ -28,7 +28,7 @@ _DOMAIN = re.compile(r"@([\w.-]+)")
 
 @dataclass(frozen=True)
 class Cause:
-    """`words` is a part of what the server said that all its mails share; "" where they share none."""
+    """What the mails of a group have in common. `words`: text that is in all their replies, or ""."""
 
     codes: str  # "550 5.1.1"
     words: str
@@ -42,14 +42,14 @@ class FailureGroup:
     cause: Cause
     account: str
     number: int
-    query: str  # of the list that shows these
+    query: str  # query string of the list of these mails
     is_sign_in: bool
     is_unknown_user: bool
     retry_verb: str
 
 
 def shared_words(error: str) -> str:
-    """The codes and the longest run of the server's words in which nothing is of this mail alone."""
+    """The longest part of the server's reply without words that vary from mail to mail; may begin with its codes."""
     line = _without_recipient(error)
     codes = _CODES.match(line)
     start = codes.end() if codes else 0
@@ -62,7 +62,7 @@ def shared_words(error: str) -> str:
 
 
 def _varying(line: str, start: int) -> Iterator[tuple[int, int]]:
-    """Where words stand that differ from mail to mail (addresses, links, numbers), and brackets of others."""
+    """The spans of varying words (addresses, links, numbers), and of brackets in other words."""
     for word in _WORD.finditer(line, start):
         if _VARIES.search(word[0]):
             yield word.span()
@@ -86,7 +86,7 @@ def _domain(to: str) -> str:
 
 
 def grouped(rows: OutboxQuerySet, filters: OutboxFilters, accounts: dict[int, str]) -> list[FailureGroup]:
-    """The commonest causes among the newest rows; one query. Nothing where the address asks for one cause already."""
+    """The most frequent causes among the newest rows, by one query; [] if the filters ask for one cause already."""
     if filters.state not in GROUPED_STATES or filters.said or filters.text:
         return []
     newest = rows.order_by("-pk").values_list("error", "to", "account_id", "hold")[:LOOKED_AT]

@@ -1,4 +1,4 @@
-"""The list of the outbox as lines of a CSV file."""
+"""The outbox list as CSV."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def csv_lines(rows: Iterable[RowView]) -> list[list[object]]:
 
 
 def _time(at: datetime | None) -> str:
-    """In the reader's zone, with it."""
+    """The time in ISO 8601, in the reader's time zone, with its offset; "" for None."""
     return timezone.localtime(at).isoformat(timespec="seconds") if at else ""

@@ -1,4 +1,4 @@
-"""The outbox page: tabs by state, filters, rows; and what changed since, asked for every few seconds."""
+"""The outbox page: tabs by state, filters and rows; and `changes`, which the page polls every few seconds."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ from outbox.views.visible_rows import (
     visible_and_operated,
 )
 
-POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
+POLLED_AT_MOST = 100  # rows of a page that are polled, to limit the length of the URL
 NEW_AT_MOST = 99
-NO_NEWS = 10**18 - 1  # a key above all others
+NO_NEWS = 10**18 - 1  # higher than any pk, so that no row counts as new
 
 
 _CHOICES = {
@@ -78,7 +78,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     tabs = count_tabs(request, filters, accounts, newest, now)
     top = page[0].row.pk if page and not before else 0
     if oldest:
-        top = NO_NEWS  # what is new stands at the far end
+        top = NO_NEWS  # new rows are at the other end of the list
     order = f"{filters.query()}&order=oldest".lstrip("&")
     context = {
         "rows": page,
@@ -106,14 +106,14 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         "retry_all": _retry_all(request, filters, operated) if not before else None,
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
-    if operation_id := number_of(request, "operation"):  # its part of the page, where it is one's own
+    if operation_id := number_of(request, "operation"):  # show its progress, if it is the user's own
         mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
         context |= shown_operation(mine) if mine else {}
     return render(request, "outbox/list.html", context | {"in_list": True})
 
 
 def _is_oldest_first(request: HttpRequest, filters: OutboxFilters) -> bool:
-    """By `?order=`; raises Refused for an order that is none."""
+    """Whether `?order=oldest` applies; not to a search for text. Raises Refused for an unknown order."""
     order = request.GET.get("order", "")
     if order not in ("", "oldest"):
         raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": order[:40]})
@@ -121,7 +121,7 @@ def _is_oldest_first(request: HttpRequest, filters: OutboxFilters) -> bool:
 
 
 def _wanted(request: HttpRequest, filters: OutboxFilters, accounts: list[Account]) -> set[int] | None:
-    """The keys of the accounts whose mail is listed; None: of all."""
+    """The pks of the accounts whose mail is listed; None for all accounts."""
     if filters.account is None:
         return of_some(request, accounts)
     return {account.pk for account in accounts if account.pk == filters.account}
@@ -141,8 +141,10 @@ def _asks_what_became(filters: OutboxFilters) -> bool:
 
 
 def _retry_all(request: HttpRequest, filters: OutboxFilters, operated: set[int]) -> BulkQuestion | None:
-    """Of the failed: what the button that retries all of them asks about, by its number. Not where a text is looked
-    for, which would be looked for in every row."""
+    """The question of the button that retries all failed mail, whose label has the number; None for no button.
+
+    Not with a search for text, which would have to read every row.
+    """
     if filters.state != "failed_for_good" or filters.text or not operated:
         return None
     asked, _found = estimate.ask(filters, Operation.Verb.RETRY, signed_in_user(request), timezone.now(), operated)
@@ -150,7 +152,7 @@ def _retry_all(request: HttpRequest, filters: OutboxFilters, operated: set[int])
 
 
 def _verbs(filters: OutboxFilters) -> list[tuple[str, str]]:
-    """What may be asked for all that match: an outcome in question is decided, nothing else is."""
+    """(name, label) of the actions on all matching rows: two decisions for uncertain mail, else retry or cancel."""
     if filters.state in ("sent", "cancelled", "sending"):
         return []
     if _asks_what_became(filters):
@@ -180,7 +182,7 @@ def _tabs_fingerprint(tabs: list[CountedTab]) -> str:
 
 
 def _poll(filters: OutboxFilters, rows: list[RowView], tabs: list[CountedTab], top: int) -> str:
-    """The address that asks what changed: it carries what the page shows already."""
+    """The URL that the page polls for changes. It contains the state that the page shows."""
     known = ".".join(f"{each.row.pk}-{each.fingerprint}" for each in rows[:POLLED_AT_MOST])
     query = filters.query()
     query += f"{'&' if query else ''}rows={known}&tabs={_tabs_fingerprint(tabs)}&top={top}"
@@ -189,7 +191,7 @@ def _poll(filters: OutboxFilters, rows: list[RowView], tabs: list[CountedTab], t
 
 @dataclass(frozen=True)
 class ShownRow:
-    """What the page shows: a row's key and the fingerprint of its state."""
+    """A row as the page shows it: its pk and the fingerprint of its state."""
 
     pk: int
     fingerprint: str
@@ -206,7 +208,7 @@ class ShownRow:
 
 @require_safe
 def changes(request: HttpRequest) -> HttpResponse:
-    """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
+    """Fragments of the rows and tabs that differ from the page; htmx replaces them in place, so ticks are preserved."""
     filters, known = read_filters(request), ShownRow.read(request.GET.get("rows", ""))
     now = timezone.now()
     accounts, operated = visible_and_operated(request)

@@ -1,4 +1,4 @@
-"""The addresses that accounts do not write to: listed, added, taken off, as CSV and from one."""
+"""The suppression lists of accounts: listing, adding and removing addresses, CSV export and import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from outbox.models import SuppressedAddress
 
 @require_safe
 def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-    """`?format=csv` for a spreadsheet, and for the import of another installation."""
+    """The list of addresses; `?format=csv` for a spreadsheet or the import into another installation."""
     limit, account, before = limit_of(request), number_of(request, "account"), number_of(request, "before")
     rows = of_accounts(SuppressedAddress.objects.select_related("account", "added_by"), request).order_by("-pk")
     rows = rows.filter(account=account) if account else rows
@@ -46,7 +46,7 @@ def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 def as_csv(rows: QuerySet[SuppressedAddress]) -> StreamingHttpResponse:
-    """All of them, however many: another installation would write to what is left out."""
+    """All rows, without a limit: another installation would write to addresses that were left out."""
     whole = rows.select_related("account").iterator()
     cells = ((row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in whole)
     return csv_file("suppressed", suppression.HEAD, cells)
@@ -84,7 +84,7 @@ def take_off_list(request: HttpRequest, row: SuppressedAddress) -> None:
 
 
 def _refused(request: HttpRequest, words: str) -> HttpResponse:
-    """The list again, with what was wrong."""
+    """Redirect to the list with an error message."""
     notices.error(request, words)
     return redirect("outbox:suppressed")
 
@@ -108,7 +108,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
-    """All lines or none."""
+    """Import a CSV file: all lines or none."""
     require_role_somewhere(request.user, Role.OPERATOR)
     file = request.FILES.get("file")
     try:
@@ -121,7 +121,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 
 
 def import_csv(request: HttpRequest, content: bytes, operated: AccountQuerySet) -> int:
-    """All lines or none; how many are new. Raises CannotImport, NotOperated for an account that is not among these."""
+    """Import all lines or none; returns how many are new. Raises CannotImport, or NotOperated for another account."""
     found = list(suppression.read_csv(content))
     accounts = {each.email.lower(): each for each in operated}
     if unknown := sorted({email for email, _given in found} - accounts.keys()):

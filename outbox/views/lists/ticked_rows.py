@@ -1,4 +1,4 @@
-"""One action for the rows that are ticked in the list. outbox.api has the rules."""
+"""Actions on the rows that are ticked in the list. outbox.api has the rules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from outbox.views.mail.actions import Act, ask_cancel, ask_retry, number_in, ref
 from outbox.views.visible_rows import operated_accounts, seen_by
 
 Verb = Operation.Verb
-ASKED = (Verb.CANCEL, *estimate.ANSWERS)  # verbs that nothing takes back
+ASKED = (Verb.CANCEL, *estimate.ANSWERS)  # irreversible actions: the page asks before them
 
 
 def _mark_as_sent(pk: int, user: User, seen: ShownState) -> api.ApiResponse:
@@ -43,7 +43,7 @@ def _send_again(pk: int, user: User, seen: ShownState) -> api.ApiResponse:
 
 
 def _changed() -> api.ApiResponse:
-    """Of a box that does not say which attempt its row showed: an answer must hold for one."""
+    """The refusal for a box without the number of the shown attempt, as a decision must be about one attempt."""
     return api.ApiResponse(False, None, api.ApiError("Validation", str(transitions.CHANGED_MEANWHILE)))
 
 
@@ -58,7 +58,7 @@ ACTS: dict[str, Act] = {
 
 @dataclass
 class RowsActedOn:
-    """A bulk action's result: the rows that changed, each with its next attempt's number; why others did not."""
+    """The result. done: outbox pk -> number of its next attempt. skipped: reason -> number of rows."""
 
     done: dict[int, int] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -66,7 +66,7 @@ class RowsActedOn:
 
 @require_POST
 def bulk(request: HttpRequest) -> HttpResponse:
-    """One action for the ticked rows, or (`scope=all`) the page that counts all that match and asks about them."""
+    """Do an action on the ticked rows; or (`scope=all`) redirect to the page that asks about all matching rows."""
     require_role_somewhere(request.user, Role.OPERATOR)
     back = back_to(request, reverse("outbox:list"))
     verb, chosen = request.POST.get("action", ""), _ticked(request)
@@ -92,7 +92,7 @@ def _answer(request: HttpRequest, verb: str, chosen: Mapping[int, ShownState], b
 
 
 def _recorded(request: HttpRequest, chosen: Mapping[int, ShownState], verb: str) -> RowsActedOn:
-    """One click is one entry of the activity, of which what it did to each row is a part."""
+    """Act on the rows; for several, record one entry in the activity, with the entry of each row as its part."""
     if len(chosen) == 1:
         return act_on(request, chosen, verb)
     click = AuditEntry.objects.create(user=signed_in_user(request), verb=f"ticked_{verb}")
@@ -115,7 +115,7 @@ def _question(request: HttpRequest, verb: str, chosen: Mapping[int, ShownState],
 
 
 def _followed(address: str, operation_id: int) -> str:
-    """The list's address, with the operation whose outcome it shows."""
+    """The URL of the list with `?operation=`, so that it shows the outcome of that operation."""
     parts = urlsplit(address)
     query = QueryDict(parts.query, mutable=True)
     query["operation"] = str(operation_id)
@@ -123,7 +123,7 @@ def _followed(address: str, operation_id: int) -> str:
 
 
 def _ticked(request: HttpRequest) -> dict[int, ShownState]:
-    """Of each ticked box: the row's key and, behind a point, the number of its newest attempt when it was shown."""
+    """The ticked rows. The value of a box is "pk.attempt", with the newest attempt's number when it was shown."""
     found = {}
     for value in request.POST.getlist("pk"):
         key, _point, attempt = value.partition(".")
@@ -133,7 +133,7 @@ def _ticked(request: HttpRequest) -> dict[int, ShownState]:
 
 
 def act_on(request: HttpRequest, chosen: Mapping[int, ShownState], verb: str) -> RowsActedOn:
-    """Act on each row the user may operate, if it is still as it was seen."""
+    """Act on each row that the user may operate and that has not changed since it was shown."""
     user, operated = signed_in_user(request), operated_accounts(request)
     rows = {row.pk: row for row in seen_by(request).filter(pk__in=chosen).defer("body_text", "body_html")}
     acted = RowsActedOn()
@@ -152,7 +152,7 @@ def act_on(request: HttpRequest, chosen: Mapping[int, ShownState], verb: str) ->
 
 
 def _reason_to_skip(row: OutboxMessage, verb: str, operated: set[int]) -> str:
-    """Why a row is left alone without asking outbox.api, or ""."""
+    """Why a row is skipped without a call of outbox.api, or ""."""
     if row.account_id not in operated:
         return estimate.NOT_YOURS
     is_question = row.hold == OutboxMessage.Hold.UNCERTAIN
@@ -162,6 +162,6 @@ def _reason_to_skip(row: OutboxMessage, verb: str, operated: set[int]) -> str:
 
 
 def _in_bulk(response: api.ApiResponse) -> str:
-    """One reason for all rows that share it."""
+    """The reason of a refusal, in the words of bulk actions, so that equal reasons are counted together."""
     said = response.error.message if response.error else ""
     return estimate.CHANGED if said == str(transitions.CHANGED_MEANWHILE) else refusal(response).rstrip(".")

@@ -1,1 +1,1 @@
-"""One mail: its page, and the clicks on it."""
+"""The page of one mail, and its buttons."""

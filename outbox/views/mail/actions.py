@@ -1,4 +1,7 @@
-"""Clicks on one outbox row: retry, send now, cancel, decide. outbox.actions.transitions has the rules."""
+"""Buttons of one outbox row: retry, send now, cancel, and the decisions about uncertain mail.
+
+outbox.actions.transitions has the rules.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ def number_in(text: str) -> int | None:
 
 
 def seen_on(request: HttpRequest) -> ShownState:
-    """The attempt that the button's form asked about."""
+    """The number of the attempt that the page showed, from the button's form."""
     return ShownState(number_in(request.POST.get("attempt", "")))
 
 
 def ask_retry(pk: int, user: User, seen: ShownState, drill: str = "") -> api.ApiResponse:
-    """Of "Retry" and of "Send now": whoever clicks does not wait for the time of the next attempt."""
+    """For "Retry" and "Send now": a person need not wait for the time of the next attempt."""
     return api.request_retry(pk, drill, user=user, now_anyway=True, seen=seen)
 
 
@@ -59,7 +62,7 @@ def _click(request: HttpRequest, pk: int, act: Act, done: str | Callable[[Outbox
 
 
 def refusal(response: api.ApiResponse) -> str:
-    """The refusal as a sentence for a page. Its first words are for scripts."""
+    """The refusal as a sentence for a page, without the first words, which are for scripts."""
     said = response.error.message if response.error else gettext("It was refused without a reason.")
     plain = said.removeprefix(transitions.NOT_RETRYABLE)
     return plain[:1].upper() + plain[1:]
@@ -74,7 +77,7 @@ def _asks_first(
 
 @require_POST
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
-    """`failure_mode`, of staff only, makes this one attempt a drill."""
+    """Retry a mail. `failure_mode`, which only staff may give, makes this attempt a drill."""
     drill = request.POST.get("failure_mode", "")[:20]
     done = gettext("handed to a worker, which tries it again.")
     return _click(request, pk, lambda pk, user, seen: ask_retry(pk, user, seen, drill), done)
@@ -102,7 +105,7 @@ def _decide(
     question: tuple[Words, Words, Words],
     done: str,
 ) -> HttpResponse:
-    """A person's decision about one uncertain attempt; refused without the attempt's number."""
+    """Apply a person's decision about an uncertain attempt; refused if the form does not name the attempt."""
     row, attempt = find_row(request, pk, Role.OPERATOR), seen_on(request).attempt
     if attempt is None:
         notices.error(request, gettext("The page did not say which attempt it asked about. Nothing was changed."))

@@ -1,4 +1,4 @@
-"""Clicks on what came after an attempt: look in Sent now, make the copy again, take note of a bounce."""
+"""Buttons for what follows an attempt: look in Sent now, make the copy again, acknowledge a bounce."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _back(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def look(request: HttpRequest, pk: int) -> HttpResponse:
-    """A look in Sent beyond those that come by themselves."""
+    """Queue a look in Sent, in addition to the planned ones."""
     row = find_row(request, pk, Role.OPERATOR)
     lookup_id = sent_folder_lookup.ask_now(row.pk, timezone.now())
     if lookup_id is None:
@@ -52,7 +52,7 @@ def copy_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    """Somebody has taken note of the bounces and complaints: they no longer stand under "Needs you"."""
+    """Acknowledge the mail's bounces and complaints, so that they are no longer listed under "Needs you"."""
     row = find_row(request, pk, Role.OPERATOR)
     last_shown = posted_key(request, "last_report") or 0
     if bounces_matching.acknowledge(row, user=signed_in_user(request), last_shown=last_shown):

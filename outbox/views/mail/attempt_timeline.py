@@ -1,6 +1,6 @@
-"""How far an attempt came, step by step, as its time line draws it. Pure.
+"""The time line of an attempt: the steps of SMTP that it reached. Pure.
 
-Each step waited for the answer to the one before it, so the last one tells of all.
+Each step begins after the reply to the one before, so the last phase reached determines all steps.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from outbox.models import DeliveryAttempt
 
 Phase = DeliveryAttempt.Phase
 Outcome = DeliveryAttempt.Outcome
-# The claim itself is no step towards the server.
+# Without the claim, which does not involve the server.
 STEPS = (Phase.CONNECT, Phase.TLS, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT, Phase.ACCEPTED)
 
 
 class Reached(StrEnum):
     NOT = ""
     YES = "reached"
-    STOPPED = "stopped"  # here the attempt ended
+    STOPPED = "stopped"  # the step at which the attempt failed
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What was written here, for the conversations that the mailbox shows."""
+"""Adds written mail to the conversations that the mailbox shows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _OURS = re.compile(r"outbox-([0-9]{1,18})-[0-9]+@")  # SPEC: the Message-ID of a
 
 
 def pieces(account_id: int, pks: Collection[int], message_ids: Collection[str]) -> list[ConversationMessage]:
-    """The written mails that answer these, or that these refer to; not those that came back as a received copy."""
+    """The written mails that reply to messages of `pks` or whose Message-ID is in `message_ids`, newest first."""
     named = {int(found[1]) for each in message_ids if (found := _OURS.match(each))}
-    # A union, not an OR, and the account asked of what is found: each half has an index of its own, and few rows.
+    # A union rather than an OR, so that each half uses its own index; the account is checked on the few rows found.
     answers = OutboxMessage.objects.filter(parent__in=pks).values("pk")
     rows = OutboxMessage.objects.filter(pk__in=answers.union(OutboxMessage.objects.filter(pk__in=named).values("pk")))
     listed = rows.select_related("account").defer("body_text", "body_html")
@@ -29,7 +29,7 @@ def pieces(account_id: int, pks: Collection[int], message_ids: Collection[str]) 
 
 
 def _belongs(row: OutboxMessage, pks: Collection[int], message_ids: Collection[str]) -> bool:
-    """An answer of ours, or one whose very Message-ID is named: anybody can write a number into theirs."""
+    """Whether a row is a reply, or its exact Message-ID is referred to; the pk in it alone can be forged."""
     own = (row.provider_message_id or "").strip("<> ")
     return row.parent_id in pks or (bool(own) and own in message_ids)
 

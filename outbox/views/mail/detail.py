@@ -1,4 +1,4 @@
-"""The page of one send: what happened in words, who has it, every attempt, the frozen mail, who did what."""
+"""The page of one written mail: its state in words, recipients, attempts, reports, the frozen mail and its history."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from outbox.views.visible_rows import find_row
 
 HISTORY_SHOWN = 50
 REPORTS_SHOWN = 50
-DRILLABLE = ("queued", "retrying", "failed_for_good")  # tabs of mail that a click may send now
+DRILLABLE = ("queued", "retrying", "failed_for_good")  # tabs of mail that a person may send now
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ def _attempt(attempt: DeliveryAttempt) -> ShownAttempt:
 
 
 def _said(recipient: OutboxRecipient) -> str:
-    """The server's words about one recipient, with their code, which is kept in a column of its own."""
+    """The server's reply for one recipient, with its code, which is stored in another column."""
     code = str(recipient.reply_code or "")
     return recipient.reply if recipient.reply.startswith(code) else f"{code} {recipient.reply}".strip()
 
 
 def _is_put_off(recipient: OutboxRecipient) -> bool:
-    """Refused for now only (RFC 5321, 4.2.1: 4yz)."""
+    """Whether the refusal is transient (4yz, RFC 5321 4.2.1)."""
     return 400 <= (recipient.reply_code or 0) < 500
 
 
@@ -107,20 +107,20 @@ def _reports(row: OutboxMessage) -> list[ShownReport]:
 
 
 def _lookup(row: OutboxMessage, attempts: list[ShownAttempt]) -> SentLookup | None:
-    """Of the last attempt, while its outcome is a question or was answered by what lies in Sent."""
+    """The look-up of the newest attempt, for a failed or sent mail; else None."""
     newest = attempts[0].attempt if attempts else None
     return getattr(newest, "sent_lookup", None) if row.status in ("failed", "sent") else None
 
 
 def _copy(row: OutboxMessage) -> SentCopy | None:
-    """Once there is something to tell of it: a copy that waits for the mail to go out is nothing yet."""
+    """The copy in Sent, if there is something to show: not while it only waits for the mail to be sent."""
     copy: SentCopy | None = getattr(row, "sent_copy", None)
     waits = copy is not None and copy.state == SentCopy.State.WAITING and not copy.error
     return None if copy is None or copy.state == SentCopy.State.UNWANTED or (waits and row.status != "sent") else copy
 
 
 def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
-    """What changes while a mail is on its way; the page and its partial update render the same fragment from it."""
+    """The context of the part that changes while a mail is delivered, for the page and for its polled fragment."""
     may_operate = accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists()
     attempts = [
         _attempt(each) for each in row.attempts.select_related("requested_by", "sent_lookup").order_by("-number")
@@ -165,7 +165,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
 def _is_moving(
     row: OutboxMessage, attempts: list[ShownAttempt], lookup: SentLookup | None, copy: SentCopy | None
 ) -> bool:
-    """Whether something may change without a click."""
+    """Whether the state may change without a person's action, so that the page polls."""
     if row.status == "sent":
         return copy is not None and copy.state == SentCopy.State.WAITING
     if row.hold == "uncertain":
@@ -186,7 +186,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def state(request: HttpRequest, pk: int) -> HttpResponse:
-    """The state's fragment, or 204 when the page shows this very state: then nothing is swapped, no fold closes."""
+    """The fragment of the state; 204 if the page shows this state already, so that no opened fold closes."""
     row = find_row(request, pk)
     context = _state_context(request, row)
     if request.GET.get("seen") == context["fingerprint"]:
@@ -203,7 +203,7 @@ def html(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """The frozen mail; each attempt adds its own Message-ID and X-PRX-Attempt to these bytes."""
+    """Download the frozen mail; each attempt adds its Message-ID and X-PRX-Attempt to these bytes."""
     row = find_row(request, pk)
     response = download(raw_or_404(row.mime_digest), f"outbox-{row.pk}.eml", "message/rfc822")
     response["Content-Type"] = "message/rfc822"

@@ -1,4 +1,4 @@
-"""Clicks on the time of a mail that was not tried yet: undo, another time."""
+"""Buttons for the send time of a mail without attempts: undo, another time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def reschedule(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _time(given: str) -> datetime:
-    """Raises ValidationError for what is no time to come."""
+    """The typed time. Raises ValidationError if it is missing, malformed or not in the future."""
     if not given:
         raise forms.ValidationError(gettext("Choose the date and time to send at."))
     found: datetime = forms.DateTimeField(

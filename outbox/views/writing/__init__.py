@@ -1,1 +1,1 @@
-"""Writing a mail: the page, its drafts, and what keeps one writing one mail."""
+"""Writing a mail: the page, its drafts, saved replies, and the check that one page makes one mail."""

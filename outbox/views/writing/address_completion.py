@@ -1,6 +1,6 @@
-"""What the compose page's own script asks about addresses, as JSON: completions, and what was understood of a field.
+"""JSON about addresses for the script of the compose page: completions, and the parsed items of a field.
 
-Without the script one types them, and the form's answer says what is wrong.
+Without the script, people type whole addresses and the form shows errors.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ CHIPS = 100  # a mail has no more recipients
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def addresses(request: HttpRequest) -> JsonResponse:
-    """`?q=` what is typed so far, `?account=` to ask one account's correspondents only. A POST of `typed`: its items as
-    the reader of addresses understands them (in the body: addresses do not belong into logs)."""
+    """GET: completions of `?q=`, for `?account=` only if given. POST: the items of the field `typed`, parsed.
+
+    The field is in the body, as URLs are logged and addresses must not be.
+    """
     if request.method == "POST":
         require_role_somewhere(request.user, Role.OPERATOR)
         items = read_typed(request.POST.get("typed", "")[:LONGEST])
@@ -35,7 +37,7 @@ def addresses(request: HttpRequest) -> JsonResponse:
 
 
 def _chip(item: Typed) -> dict[str, str]:
-    """`value`: the item as it is sent, or as it was typed where it is no address and `problem` says why."""
+    """An item as JSON. value: the address as it would be sent, or the typed text if it has a `problem`."""
     if item.mailbox:
         return {"name": item.mailbox.name, "address": item.mailbox.address, "value": str(item.mailbox), "problem": ""}
     problem = sentence(gettext("Recipients"), item.problem) if item.problem else ""

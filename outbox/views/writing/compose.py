@@ -1,4 +1,4 @@
-"""Write a mail or answer one. It is queued at once; the page of the send shows how it goes."""
+"""The page that writes a mail, a reply or a forwarded mail. Send queues it; the mail's own page shows its progress."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def compose(request: HttpRequest) -> HttpResponse:
         )
 
     form = form_of(request.POST or None, request.FILES or None)
-    if start.way in ("reply_to", "reply_all"):  # who it goes to and what about are there already
+    if start.way in ("reply_to", "reply_all"):  # recipients and subject are filled in already
         form.fields["body_text"].widget.attrs["autofocus"] = True
     elif not form.is_bound and start.draft is None:
         form.fields["to"].widget.attrs["autofocus"] = True
@@ -83,7 +83,7 @@ def compose(request: HttpRequest) -> HttpResponse:
 
 
 def _after_sending(request: HttpRequest, form: ComposeForm, start: ComposeOrigin, pk: int) -> HttpResponse:
-    """Back to the list one reads on in, which says what was sent; else the page of the send."""
+    """Delete the draft; redirect to the list the user came from, with a message, else to the mail's page."""
     if start.way == "forward" and start.message:
         record(request, "forward", f"message:{start.message.pk}", start.message.account, f"outbox:{pk}")
     forget_sent(request)
@@ -96,7 +96,7 @@ def _after_sending(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
 
 
 def _with_saved_reply(request: HttpRequest, form: ComposeForm) -> QueryDict:
-    """The form's data with the chosen reply in its text, valid or not: it becomes a draft, whose page goes on."""
+    """The form's data, valid or not, with the chosen saved reply in its text. It is saved as a draft next."""
     data = request.POST.copy()
     sender = form.fields["account"].sender(data.get("account", ""))  # type: ignore[attr-defined]
     if pk := posted_key(request, "saved_reply"):
@@ -106,15 +106,17 @@ def _with_saved_reply(request: HttpRequest, form: ComposeForm) -> QueryDict:
 
 
 def _sent_meanwhile(request: HttpRequest) -> OutboxMessage | None:
-    """Back to a draft that became a mail: the mail. The address of a draft carries its key for this."""
+    """The mail that was made of the draft in the URL, if the draft is gone; else None. The URL has its key for this."""
     if not request.GET.get("key") or drafts_of(request).exists():
         return None
     return made_before(request, request.GET["key"])
 
 
 def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: ComposeOrigin) -> Draft | None:
-    """A browser does not choose files again by itself: what was uploaded with a form that is refused becomes a
-    draft's, or the next press of Send would send the mail without it. None when that cannot be: the page says so."""
+    """Save the form and its uploads as a draft, when the form is refused; None, with an error, if that fails.
+
+    A browser does not upload files again, so the next press of Send would send the mail without them.
+    """
     try:
         return save_typed(request, start.name)
     except (drafts.DraftConflict, OutboxError) as error:
@@ -123,7 +125,7 @@ def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: ComposeOr
 
 
 def _as_kept(request: HttpRequest, draft: Draft) -> QueryDict:
-    """The form's data when its uploads have become the draft's."""
+    """The form's data after its uploads were saved with the draft."""
     data = request.POST.copy()
     data["draft"], data["version"] = str(draft.pk), str(draft.version)
     data.setlist("kept", draft.kept or [])
@@ -139,11 +141,11 @@ def _page(
     conflict: str = "",
     unasked: Unasked = NOTHING,
 ) -> HttpResponse:
-    # Where another tab was first, this page goes on as a draft of its own.
+    # After a conflict with another tab, this page continues as a new draft.
     draft = None if conflict else start.draft
     version = form.data.get("version") if form.is_bound else None
     if draft and page_of(request).goes_on_from(draft):
-        version = draft.version  # its last save arrived after the form had left
+        version = draft.version  # the page's script saved the draft after this form was submitted
     context = {
         "form": form,
         "title": gettext("Draft") if draft and not start.way else TITLES.get(start.way, gettext("Write a mail")),
@@ -184,20 +186,20 @@ def _kept_words(request: HttpRequest) -> str:
 
 
 def _is_folded(form: ComposeForm, start: ComposeOrigin) -> bool:
-    """Of an answer whom it goes to and what about are one line, which opens: the text is what is to be written."""
+    """Whether a reply shows its sender, recipients and subject as one line that opens on a click."""
     names = ("account", "to", "cc", "bcc", "subject")
     is_answer = start.way in ("reply_to", "reply_all") and bool(form["to"].value()) and bool(form["subject"].value())
     return is_answer and not form["bcc"].value() and not any(name in form.errors for name in names)
 
 
 def _sent_from(form: ComposeForm) -> str:
-    """The sender that is chosen, where there are several to choose from."""
+    """The label of the chosen sender if there are several; else ""."""
     offered = form.fields["account"].choices  # type: ignore[attr-defined]
     return str(dict(offered).get(str(form["account"].value()), "")) if len(offered) > 1 else ""
 
 
 def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin) -> HttpResponse:
-    """The button "Save draft", which works without JavaScript too."""
+    """Save the form as a draft, for the buttons that do so; they work without JavaScript too."""
     try:
         draft = save_typed(request, start.name)
     except drafts.DraftConflict as conflict:
@@ -217,7 +219,7 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
 
 
 def _refusal(request: HttpRequest, parent: Message | None) -> str:
-    """Why there is no account to send from, where that is because the feature is off."""
+    """The sentence that says that the feature is off, if that is why there is no account to send from; else ""."""
     if parent:
         return features.refusal(Feature.EMAIL_REPLY, parent.account, features.Rollouts.known_to(request.user))
     operated = set(accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).values_list("pk", flat=True))
@@ -226,7 +228,7 @@ def _refusal(request: HttpRequest, parent: Message | None) -> str:
 
 
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
-    """An answer goes out from the account that has the message: its References mean something only there."""
+    """The accounts that the user may send from; for a reply only the parent's, as its References belong to that."""
     accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
     asked = Feature.EMAIL_REPLY if parent else Feature.EMAIL_SEND
     if off := features.those_off(asked, known=features.Rollouts.known_to(request.user)):

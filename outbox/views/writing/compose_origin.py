@@ -1,4 +1,4 @@
-"""What a page of writing begins from, and what its form holds at first."""
+"""What the compose page starts from (a received message, a written mail or a draft), and its form's initial values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("
 
 @dataclass(frozen=True)
 class ComposeOrigin:
-    """What the page begins from: nothing, a received message and what is done with it, or a written mail."""
+    """What the page starts from: nothing, a received message and the way it is used, a written mail, or a draft."""
 
     way: str = ""  # a key of TITLES
     message: Message | None = None
@@ -38,15 +38,16 @@ class ComposeOrigin:
 
     @classmethod
     def read(cls, request: HttpRequest) -> ComposeOrigin:
-        """Http404 for what the user may not see, PermissionDenied where they may not send."""
+        """The origin that the URL or the form names. Raises Http404 if the user may not see it, PermissionDenied if
+        they may not send from its account."""
         draft = find_draft(request)
-        if "draft" in request.GET:  # one that is gone by now: the form says what it began from
+        if "draft" in request.GET:  # if the draft was deleted meanwhile, the form has its `start`
             return cls.of_start(request, draft.start if draft else request.POST.get("start", ""), draft)
         return replace(cls._of_address(request), draft=draft)
 
     @classmethod
     def of_start(cls, request: HttpRequest, start: str, draft: Draft | None) -> ComposeOrigin:
-        """What it answers, as far as that is there still and the user may."""
+        """The origin of a draft by its `start`; without the message or mail if it is gone or not permitted."""
         way, _, pk = start.partition("=")
         with contextlib.suppress(Http404, PermissionDenied, ValueError):
             if way == "again":
@@ -66,14 +67,14 @@ class ComposeOrigin:
 
     @property
     def parent(self) -> Message | None:
-        """The message that is answered; one that is passed on is no parent (RFC 5322, 3.6.4)."""
-        if self.written:  # an answer that is written again is an answer still
+        """The message that the mail replies to, or None; a forwarded message is no parent (RFC 5322 3.6.4)."""
+        if self.written:  # a reply that is written again is still a reply
             return self.written.parent
         return self.message if self.way in ("reply_to", "reply_all") else None
 
     @property
     def read_message(self) -> int | None:
-        """The message that one came from, and goes on from in its list."""
+        """The pk of the message that the user came from, to continue from it in its list; or None."""
         return self.message.pk if self.message else self.written.parent_id if self.written else None
 
     def carried(self, current: AttachmentPolicy) -> list[CarriedAttachment]:
@@ -84,7 +85,7 @@ class ComposeOrigin:
 
     @property
     def name(self) -> str:
-        """As a draft keeps it."""
+        """The origin as a draft stores it in `start`, as in "reply_to=7"; "" for none."""
         source = self.message or self.written
         return f"{self.way}={source.pk}" if source else ""
 
@@ -98,7 +99,7 @@ def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Ac
         return {} if request.method == "POST" else _new(number_of(request, "account"), accounts)
     message, letter = start.message, _letter(start.message)
     account = next((each for each in accounts if each.pk == message.account_id), message.account)
-    # As the mail was addressed; an answer to a mail of our own comes from where that came from.
+    # The sender is the account's address that the mail was sent to; for a mail of our own, the one it was sent from.
     sender = senders.sender_named(account, message.recipients, message.cc, message.sender)
     own, signed = senders.own_addresses(account), partial(replies.signed, sender.signature)
     if start.way == "forward":
@@ -117,7 +118,7 @@ def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Ac
 
 
 def _new(given: int | None, accounts: QuerySet[Account]) -> dict[str, Any]:
-    """From the account that is given; signed for it, or for the only one there is."""
+    """Initial values of a new mail: the given account, and the signature of that or of the user's only account."""
     pks = list(accounts.values_list("pk", "signature")[:2]) if given is None else []
     chosen = accounts.filter(pk=given).values_list("pk", "signature").first() if given else None
     of_one = chosen or (pks[0] if len(pks) == 1 else None)
@@ -126,7 +127,7 @@ def _new(given: int | None, accounts: QuerySet[Account]) -> dict[str, Any]:
 
 
 def _again(source: OutboxMessage) -> dict[str, Any]:
-    """What was typed, as it was typed."""
+    """Initial values for writing a mail again: its values as they were typed."""
     shown: dict[str, Any] = {
         name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
     }

@@ -1,4 +1,4 @@
-"""Drafts: kept while one types, listed, gone on with, discarded. Each is its writer's alone."""
+"""Drafts: saved while a person types, listed, continued, discarded. Only its writer sees a draft."""
 
 from __future__ import annotations
 
@@ -29,28 +29,31 @@ def _number(text: str) -> int:
 
 
 def address_of(draft: Draft) -> str:
-    """Its page; with its key, which finds the mail that it became once the draft is gone."""
+    """The URL of a draft's page. It includes the key, by which the mail is found after the draft was sent."""
     return f"{reverse('outbox:compose')}?draft={draft.pk}&key={draft.key}"
 
 
 def drafts_of(request: HttpRequest) -> QuerySet[Draft]:
-    """The user's draft of the address's number, or none."""
+    """A query for the user's draft that `?draft=` names."""
     return drafts.of_user(signed_in_user(request)).filter(pk=_number(request.GET.get("draft", "")))
 
 
 def find_draft(request: HttpRequest) -> Draft | None:
-    """The draft that the address or the form names; Http404 when it is not the user's, or gone."""
+    """The draft that the URL or the form names. Raises Http404 for a GET if it is gone or another user's."""
     given = request.GET.get("draft") or ""
     if given:
         draft = drafts_of(request).first()
         if draft is None and request.method != "POST":
             raise Http404("There is no such draft: it was sent or discarded meanwhile.")
-        return draft  # a form that is sent when its draft is gone is a mail all the same
+        return draft  # None for a POST: a form may be sent although its draft is gone
     return drafts.of_user(signed_in_user(request)).filter(pk=_number(request.POST.get("draft", ""))).first()
 
 
 def save_typed(request: HttpRequest, start: str) -> Draft | None:
-    """Keep what the form holds; None when that is nothing. Raises drafts.DraftConflict and OutboxError."""
+    """Save the form as a draft; None if it is empty or its mail was made meanwhile.
+
+    Raises drafts.DraftConflict, OutboxError, PermissionDenied.
+    """
     typed = _typed(request, start)
     pk = _number(request.POST.get("draft", "")) or None
     if typed.is_empty and pk is None:
@@ -59,13 +62,13 @@ def save_typed(request: HttpRequest, start: str) -> Draft | None:
     if not has_role_somewhere(user, Role.OPERATOR):
         raise PermissionDenied(gettext("You need the role operator for an account to write mail."))
     draft = drafts.save(user, typed, key=_key(request), pk=pk, version=version, page=page_of(request))
-    # Asked once the draft is committed: a Send that is not seen here sees the draft, and forgets it itself.
+    # Checked after the draft was committed: a Send that commits later finds the draft and deletes it itself.
     sent = made_before(request, str(draft.key)) if pk is None else None
     return None if sent and drafts.forget_overtaken(draft, sent) else draft
 
 
 def page_of(request: HttpRequest) -> drafts.PageSave:
-    """As the page's script numbers what leaves the page."""
+    """The page's key and the number of this save, as the page's script sent them."""
     key = request.POST.get("page", "").replace("\0", "")[:40]
     return drafts.PageSave(key, _number(request.POST.get("page_save", ""))) if key else drafts.PageSave()
 
@@ -95,7 +98,7 @@ def _typed(request: HttpRequest, start: str) -> drafts.FormContents:
 
 
 def read_uploads(request: HttpRequest) -> tuple[list[AttachmentContent], list[str]]:
-    """The uploads that the policy lets through, and what it refused, then or before, as the form names it."""
+    """The uploads that the policy allows, and the form values of those it refuses now or refused before."""
     left_out = request.POST.getlist("without")
     current, read = AttachmentPolicy.current(), list[AttachmentContent]()
     refused = [value for value in request.POST.getlist("refused") if value not in left_out]
@@ -109,7 +112,7 @@ def read_uploads(request: HttpRequest) -> tuple[list[AttachmentContent], list[st
 
 
 def forget_sent(request: HttpRequest) -> None:
-    """It went out, so nothing is left to write."""
+    """Delete the draft of the form, whose mail was created."""
     pk = _number(request.POST.get("draft", "")) or None
     version = _number(request.POST.get("version", ""))
     drafts.forget_sent(signed_in_user(request), key=_key(request), pk=pk, version=version, page=page_of(request))
@@ -117,7 +120,8 @@ def forget_sent(request: HttpRequest) -> None:
 
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
-    """For the page's own script: 200 with the new version, 409 when another tab was first, 422 with a refusal."""
+    """Save a draft for the page's script: 200 with the new version, 204 if nothing was saved, 409 if another tab saved
+    a newer version, 422 with a refusal."""
     try:
         draft = save_typed(request, request.POST.get("start", ""))
     except drafts.DraftConflict as conflict:
@@ -142,7 +146,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def discard(request: HttpRequest, pk: int) -> HttpResponse:
-    """GET asks, POST does."""
+    """Discard a draft: GET asks, POST does it."""
     user = signed_in_user(request)
     draft = drafts.of_user(user).filter(pk=pk).first()
     if draft is None:

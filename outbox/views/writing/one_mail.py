@@ -1,7 +1,7 @@
-"""What is asked once before a mail is made of a page of writing.
+"""Questions before a mail is made of a compose page: whether to make another one, and whether to send it without text.
 
-One page makes one mail: its key finds the mail that was already made from it. And a mail without a text is often Send
-pressed too early.
+One page makes one mail: the page's key finds the mail that was made of it before. An empty text often means that Send
+was pressed too early.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def files_of(cleaned: dict[str, Any]) -> list[AttachmentInput]:
 
 
 def key_of(cleaned: dict[str, Any]) -> str | None:
-    """The page's key and what was typed: the same form sent twice is one mail, whatever the person answers."""
+    """The idempotency key: the page's key and a digest of the form, so that the same form sent twice makes one mail."""
     if not cleaned["idempotency_key"]:
         return None
     digest = hashlib.sha256()
@@ -41,19 +41,19 @@ def key_of(cleaned: dict[str, Any]) -> str | None:
 
 
 def made_before(request: HttpRequest, page_key: str) -> OutboxMessage | None:
-    """The newest mail that the user made from the page (or draft) of this key and did not take back."""
+    """The newest mail, not cancelled, that the user made from the page or draft with this key, or None."""
     try:
         key = uuid.UUID(page_key)
     except ValueError:
         return None
     made = seen_by(request, Role.OPERATOR).filter(created_by=signed_in_user(request)).exclude(status="cancelled")
-    # A range of the key's index in any collation: what follows the dash is hexadecimal, in small letters.
+    # A range that uses the index in any collation: a lower-case hexadecimal digest follows the dash.
     made = made.filter(idempotency_key__gte=f"{key}-", idempotency_key__lt=f"{key}-g")
     return made.order_by("-pk").first()
 
 
 def another_is_unasked(request: HttpRequest, cleaned: dict[str, Any]) -> OutboxMessage | None:
-    """The mail that was already made from this page, where the person has not said that this is to be another one."""
+    """The different mail that was made from this page before, unless the person confirmed that another is wanted."""
     before = made_before(request, str(cleaned["idempotency_key"] or ""))
     is_same = before is not None and before.idempotency_key == key_of(cleaned)
     return None if before is None or is_same or request.POST.get("another") == str(before.pk) else before
@@ -61,7 +61,7 @@ def another_is_unasked(request: HttpRequest, cleaned: dict[str, Any]) -> OutboxM
 
 @dataclass(frozen=True)
 class Unasked:
-    """What the person has not answered yet. The answer to one question stays while the other is asked."""
+    """The open questions to the person. The form preserves the answer to one while the other is asked."""
 
     before: OutboxMessage | None = None
     is_unwritten: bool = False

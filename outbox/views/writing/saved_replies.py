@@ -1,4 +1,4 @@
-"""Saved replies: kept on a page of their own, chosen on the page of writing."""
+"""The pages that list and edit saved replies, and their text for the compose page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from outbox.compose import saved_replies
 from outbox.compose.senders import SenderIdentity, senders_of
 from outbox.models import SavedReply
 
-MOST_REPLIES = 200  # of the site: each stands among the choices of whoever writes
+MOST_REPLIES = 200  # of the site, as the compose page offers all of them
 
 
 class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -42,7 +42,7 @@ class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def replies_for(request: HttpRequest) -> QuerySet[SavedReply]:
-    """Those of the accounts that the user writes from, and those of all accounts."""
+    """The saved replies of accounts that the user may send from, and those for all accounts."""
     rows = SavedReply.objects.all()
     if has_role_everywhere(request.user, Role.OPERATOR):
         return rows
@@ -50,7 +50,7 @@ def replies_for(request: HttpRequest) -> QuerySet[SavedReply]:
 
 
 def filled(request: HttpRequest, pk: int, to: str, sender: SenderIdentity | None, subject: str) -> str:
-    """The text of a saved reply for this mail; Http404 for one that the user is not offered."""
+    """The text of a saved reply with its fields replaced. Raises Http404 if the user may not use it."""
     reply = get_object_or_404(replies_for(request), pk=pk)
     sender_name = sender.name or sender.address if sender else ""
     return saved_replies.fill(reply.text, saved_replies.values_of(to, sender_name, subject))
@@ -58,8 +58,10 @@ def filled(request: HttpRequest, pk: int, to: str, sender: SenderIdentity | None
 
 @require_safe
 def text(request: HttpRequest, pk: int) -> HttpResponse:
-    """For the page's own script, which puts it where the cursor stands. Http404 for whoever may not see its account,
-    PermissionDenied for whoever may not write from it."""
+    """The text of a saved reply as JSON, for the script that inserts it at the cursor.
+
+    Raises Http404 if the user may not see its account, PermissionDenied if they may not send from it.
+    """
     reply = get_object_or_404(SavedReply.objects.only("account"), pk=pk)
     if reply.account_id is None:
         require_role_somewhere(request.user, Role.OPERATOR)
@@ -117,7 +119,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _form(request: HttpRequest, reply: SavedReply) -> SavedReplyForm:
-    """An operator of all accounts may keep a reply for all of them; others for one of theirs."""
+    """The form. Only operators of all accounts may save a reply for all of them; others must choose an account."""
     form = SavedReplyForm(request.POST if request.method == "POST" else None, instance=reply)
     everywhere = has_role_everywhere(request.user, Role.OPERATOR)
     field: forms.ModelChoiceField[Account] = form.fields["account"]  # type: ignore[assignment]
@@ -127,7 +129,7 @@ def _form(request: HttpRequest, reply: SavedReply) -> SavedReplyForm:
 
 
 def _saved_by(request: HttpRequest, pk: int) -> SavedReply:
-    """Http404 for whoever may not see its account, PermissionDenied for whoever may not write from it."""
+    """The saved reply. Raises Http404 if the user may not see its account, PermissionDenied if not change it."""
     reply = get_object_or_404(SavedReply.objects.select_related("account"), pk=pk)
     if reply.account_id is not None:
         get_account(request.user, reply.account_id, Role.OPERATOR)

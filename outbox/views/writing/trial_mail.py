@@ -1,4 +1,4 @@
-"""“Send a test mail”: one click from an account's page, through the ordinary outbox, followed to its outcome."""
+"""“Send a test mail” on an account's page: queues an ordinary mail and shows its progress until the outcome."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from outbox.views.row_view import row_view
 from outbox.views.sentences import sentence_of
 from outbox.views.visible_rows import find_row
 
-PREFIX = "test-mail:"  # of the idempotency key: what tells these rows from other mail
-ARRIVAL = timedelta(minutes=2)  # polling brings it within one, push within seconds
+PREFIX = "test-mail:"  # of the idempotency key, by which these rows are recognised
+ARRIVAL = timedelta(minutes=2)  # the wait for its arrival: a sync brings it within a minute, push within seconds
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,60}", re.ASCII)
 
 
 def new_key() -> str:
-    """For the form: two presses of one button are one mail."""
+    """A key for the form, so that two presses of its button make one mail."""
     return secrets.token_urlsafe(12)
 
 
@@ -53,7 +53,7 @@ class TestMailForm(forms.Form):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why no test goes out now; `remedy` names the button: see templates/mailbox/accounts/_remedy.html."""
+    """Why no test mail can be sent now. `remedy` names a button: see templates/mailbox/accounts/_remedy.html."""
 
     sentence: str
     remedy: str = ""
@@ -61,7 +61,7 @@ class Refusal:
 
 
 def refusal_of(account: Account) -> Refusal | None:
-    """A test that waits in the outbox shows nothing, so it is not written at all while mail is held back."""
+    """Why no test mail can be sent now, or None. While sending is paused, a test mail would only wait in the outbox."""
     names = {"email": account.email}
     if not account.send_enabled:
         return Refusal(
@@ -78,7 +78,7 @@ def refusal_of(account: Account) -> Refusal | None:
 
 
 def _words(account: Account, user_name: str) -> tuple[str, str]:
-    """(subject, text): which installation, which account, who, and when."""
+    """(subject, text) of a test mail: the installation, the account, the user and the time."""
     at = timezone.localtime().strftime("%Y-%m-%d %H:%M:%S %Z")
     site = urlsplit(settings.BASE_URL).hostname or settings.BASE_URL
     subject = _("Test mail of %(email)s from %(site)s") % {"email": account.email, "site": site}
@@ -96,7 +96,7 @@ def _words(account: Account, user_name: str) -> tuple[str, str]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def test_mail(request: HttpRequest, pk: int) -> HttpResponse:
-    """To whom it goes; POST sends it, to the account itself when nobody is named."""
+    """The form of a test mail. POST sends it, to the account itself if no recipient is given."""
     account = get_account(request.user, pk, Role.OPERATOR)
     refusal = refusal_of(account)
     form = TestMailForm(request.POST if request.method == "POST" else None, initial={"to": account.email})
@@ -117,7 +117,7 @@ def test_mail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _send(request: HttpRequest, account: Account, form: TestMailForm) -> OutboxMessage | None:
-    """The row, this press's or the one before; None when it was refused, with the reason in the form."""
+    """Queue the test mail and return its row, or the row of an earlier press; None, with an error, if it is refused."""
     given = request.POST.get("key", "")
     key = PREFIX + (given if _KEY.fullmatch(given) else new_key())
     rows = OutboxMessage.objects.filter(account=account, idempotency_key=key)
@@ -129,14 +129,14 @@ def _send(request: HttpRequest, account: Account, form: TestMailForm) -> OutboxM
     answer = api.queue_request(account.pk, SendRequest(mail, idempotency_key=key, user=user))
     if (row := rows.first()) is None:
         form.add_error("to", answer.error.message if answer.error else "")
-    elif answer.ok and answer.data and answer.data.outbox_id == row.pk:  # the other press of two at once is not ours
+    elif answer.ok and answer.data and answer.data.outbox_id == row.pk:  # not made by a concurrent press
         record(request, "test_mail", f"outbox:{row.pk}", account, to)
     return row
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """Whether a test mail has come into a mailbox of ours: `account` is the one it went to."""
+    """Whether a test mail has arrived in `account`, an account of this installation."""
 
     account: Account
     message_pk: int | None
@@ -144,7 +144,10 @@ class Arrival:
 
 
 def _arrival(request: HttpRequest, row: OutboxMessage, now: datetime) -> Arrival | None:
-    """None where nothing can be told of it: it went elsewhere, or is not sent. Our own copy in Sent is no arrival."""
+    """The arrival of a test mail; None if it is not sent, or its recipient is no synced account the user may see.
+
+    A copy in Sent or All Mail is no arrival.
+    """
     account = accounts_for(request.user).filter(email__iexact=row.to, sync_enabled=True).first()
     if account is None or row.status != OutboxMessage.Status.SENT or row.sent_at is None:
         return None
@@ -156,7 +159,7 @@ def _arrival(request: HttpRequest, row: OutboxMessage, now: datetime) -> Arrival
 
 @require_safe
 def followed(request: HttpRequest, pk: int) -> HttpResponse:
-    """How a test mail does, from its writing to the server's answer and to its arrival; a fragment meanwhile."""
+    """The progress of a test mail up to the server's reply and its arrival; for htmx only the fragment that changes."""
     row = find_row(request, pk)
     if not (row.idempotency_key or "").startswith(PREFIX):
         raise Http404("No test mail.")
@@ -179,5 +182,5 @@ def followed(request: HttpRequest, pk: int) -> HttpResponse:
     }
     if not is_partial(request):
         return render(request, "outbox/test_mail_sent.html", context)
-    # 286: htmx puts this in and stops asking.
+    # 286: htmx swaps the fragment in and stops polling.
     return render(request, "outbox/_test_mail.html", context, status=286 if is_over else 200)

@@ -1,7 +1,7 @@
-"""The form of a mail that cannot be taken: nobody is signed in, or its token is of an earlier sign-in.
+"""Preserves a compose form that was submitted without a valid session or CSRF token.
 
-Nothing is sent and nothing kept here. What was typed stands on the answer's page, in a form that keeps it as a draft,
-once the person has signed in (in another tab, by whatever way there is).
+Nothing is sent or stored. The response shows the typed values in a form that saves them as a draft, once the person has
+signed in again (in another tab).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOT_TYPED = ("csrfmiddlewaretoken", "do", "page", "page_save")
 
 
 def keeps_what_was_typed(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A view for signed-in people only, whose form is not lost where nobody is signed in any more."""
+    """Decorator: requires sign-in as other views do, but answers a POST without sign-in by page()."""
 
     @login_not_required
     @wraps(view)
@@ -34,7 +34,7 @@ def keeps_what_was_typed(view: Callable[[HttpRequest], HttpResponse]) -> Callabl
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """401 or 403, with what was typed."""
+    """The response with the typed values: 401 without sign-in, 403 with a wrong CSRF token."""
     given = [pair for pair in request.POST.lists() if pair[0] not in NOT_TYPED]
     context = {
         "typed": [(name, value) for name, values in given for value in values],
