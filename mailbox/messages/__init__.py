@@ -1,5 +1,5 @@
-"""Rows of what was read: one message for each mail of an account, one place for each folder and UID.
+"""Writes fetched mail to the tables: one Message per mail of an account, one MessagePlace per folder and UID.
 
-Way in: `store.decide` and, in a transaction, `store.write`; `reparse` reads stored mail again; `purge` removes
+Start with `store.decide` and then, in a transaction, `store.write`. `reparse` parses stored mail again; `purge` removes
 expunged mail after the grace period.
 """

@@ -1,14 +1,18 @@
-"""Which mails belong together: by References and In-Reply-To (RFC 5322, 3.6.4), else by Thread-Index.
+"""Groups mails into conversations by References and In-Reply-To (RFC 5322, 3.6.4), else by Outlook's Thread-Index.
 
-A conversation is named by the key of the Message-ID it began with, known or not: two answers to a mail that never came
-meet under its key. When it is stored, a mail joins the conversation of the nearest mail it refers to that is here; else
-that of a mail with the same Outlook Thread-Index and the same subject (programs write one index into all they send);
-else the one its first reference names. When a mail comes after its answers (backfill goes backwards), what waits under
-its key moves to where it belongs.
+A conversation is named by the key of the Message-ID with which it began, whether that mail is stored or not, so that
+two replies to a mail that never came share a conversation. A mail, when it is stored, joins
 
-All of this is what senders claim. Nothing but the grouping follows from it, no mail is hidden by it, and one mail never
-merges two conversations: it joins one, whatever it refers to. Only the first mail with a Message-ID takes its answers
-along, so that a later forgery of it moves nothing.
+1. the conversation of the nearest mail to which it refers and which is stored;
+2. else that of a mail with the same Thread-Index and the same subject (some programs write one index into all mails);
+3. else the one named by its first reference, or by itself.
+
+If a mail is stored after its replies (backfill goes from new to old), the replies in the conversation named by its key
+move to the conversation that the mail joins.
+
+All these fields are claims of senders. They only affect the grouping: no mail is hidden by them, and a mail never
+merges two conversations, whatever it refers to. Only the first mail with a Message-ID moves its replies, so that a
+later forgery moves nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +31,9 @@ from mailbox.db import bulk_insert
 from mailbox.mime import message_ids
 from mailbox.models import ConversationLink, Message
 
-MAX_REFERENCES = 50  # the first and the last of more: a header of a megabyte is no conversation
-MAX_MOVED = 1_000  # links that one mail takes along, so that no transaction grows with a conversation
-_HEAD, _TAIL = 2_000, 60_000  # characters of the header that are looked at
+MAX_REFERENCES = 50  # of more, the first and the last ones are kept
+MAX_MOVED = 1_000  # links that one mail may move, so that the size of a transaction is bounded
+_HEAD, _TAIL = 2_000, 60_000  # characters that are read at the begin and the end of References
 _CHUNK = 500  # parameters of one IN (...)
 _LINKED_BY = ("account_id", "message_id", "references_header", "in_reply_to", "subject", "received_at")
 
@@ -38,13 +42,13 @@ _USUAL = re.compile(r"(?:<[^<>()\s]++>\s*+)*+")
 
 
 def has_unusual_ids(message: Message) -> bool:
-    """Whether it refers to others in a form that versions before this one did not read."""
+    """Whether its references are in a form that earlier versions of this program did not read."""
     fields = (message.references_header, message.in_reply_to)
     return not all(_USUAL.fullmatch(field[:_HEAD].strip()) for field in fields)
 
 
 def key_of(message_id: str) -> int:
-    """64 bits of the SHA-256 of a Message-ID without its angle brackets, as the databases' signed integer."""
+    """The first 64 bits of the SHA-256 of a Message-ID without angle brackets, as a signed integer for BIGINT."""
     return _hashed(message_ids.bare(message_id))
 
 
@@ -57,7 +61,7 @@ def thread_key_of(thread_index: str, subject: str) -> int | None:
 
 
 def references_of(references: str, in_reply_to: str) -> list[str]:
-    """The Message-IDs that a mail refers to, without brackets: the root first, the parent last; at most 51."""
+    """The Message-IDs to which a mail refers, without brackets: the root first, the parent last; at most 51."""
     if len(references) > _HEAD + _TAIL:
         references = f"{references[:_HEAD]} {references[-_TAIL:]}"
     found = list(dict.fromkeys(message_ids.read(references)))
@@ -71,16 +75,16 @@ def references_of(references: str, in_reply_to: str) -> list[str]:
 
 @dataclass(frozen=True)
 class ConversationMessage:
-    """One mail of a conversation, as its list shows it: received, or (`is_sent`) written here."""
+    """One mail in the displayed list of a conversation: received, or (is_sent) written here."""
 
     at: datetime
     sender: str
     subject: str
-    text: str  # the beginning of it
-    address: str  # of its page
+    text: str  # its beginning
+    address: str  # URL of its page
     is_sent: bool = False
-    state: str = ""  # of a written one, in a word
-    pk: int = 0  # of a received one
+    state: str = ""  # for display; only of a written mail
+    pk: int = 0  # only of a received mail
     message_id: str = ""  # without its angle brackets
 
 
@@ -98,9 +102,9 @@ class _Chain:
 
 
 def link(messages: Iterable[Message], thread_indexes: Mapping[int, str] | None = None) -> None:
-    """Put each stored message of one account into its conversation. Call it in the transaction that stores them.
+    """Put messages of one account into conversations. Call it in the transaction that stores them.
 
-    `thread_indexes`: by the message's key, what it has of Thread-Index (message_ids.thread_root).
+    thread_indexes: message pk -> result of message_ids.thread_root for its Thread-Index.
     """
     indexes = thread_indexes or {}
     _link([(message, thread_key_of(indexes.get(message.pk, ""), message.subject)) for message in messages])
@@ -144,7 +148,7 @@ def _conversation(chain: _Chain, known: dict[int, int], threads: dict[int, int])
 
 
 def _known(account_id: int, keys: set[int]) -> dict[int, int]:
-    """Message-ID key -> conversation, of what is here. The first mail of an ID speaks for it."""
+    """Message-ID key -> conversation, for stored mails. Of several with one Message-ID the first counts."""
     found: dict[int, int] = {}
     for part in _parts(bulk_insert.known(ConversationLink, "id_key", keys, account_id=account_id)):
         rows = ConversationLink.objects.filter(account=account_id, id_key__in=part).order_by("-message_id")
@@ -153,7 +157,7 @@ def _known(account_id: int, keys: set[int]) -> dict[int, int]:
 
 
 def _known_threads(account_id: int, keys: set[int]) -> dict[int, int]:
-    """Thread key -> conversation, likewise."""
+    """Thread key -> conversation, for stored mails. Of several with one key the first counts."""
     found: dict[int, int] = {}
     for part in _parts(keys):
         rows = ConversationLink.objects.filter(account=account_id, thread_key__in=part).order_by("-message_id")
@@ -162,7 +166,7 @@ def _known_threads(account_id: int, keys: set[int]) -> dict[int, int]:
 
 
 def _waiting(account_id: int, keys: set[int]) -> set[int]:
-    """Which of these mails others have referred to before they came."""
+    """Those of these keys that name a conversation, as mails that refer to them were stored before."""
     return bulk_insert.known(ConversationLink, "conversation", keys, account_id=account_id)
 
 
@@ -182,11 +186,10 @@ _PLACE = ("pk", "conversation", "thread_key")
 
 
 def relink(messages: Iterable[Message], thread_indexes: Mapping[int, str]) -> int:
-    """Link mails anew whose references are read otherwise now. Call it in the transaction that writes those.
+    """Link mails again whose references are now read differently. Call it in the transaction that writes these.
 
-    Returns how many have another key of their conversation than before.
-
-    The mails of their conversations that refer to them, or to what refers to them, come along: at most MAX_MOVED.
+    Also links mails of the same conversations again that refer to them, directly or not, at most MAX_MOVED of an
+    account. Returns how many mails are in another conversation than before.
     """
     by_account: dict[int, list[Message]] = {}
     for message in messages:
@@ -211,7 +214,7 @@ def relink(messages: Iterable[Message], thread_indexes: Mapping[int, str]) -> in
 
 
 def linked_otherwise(thread_indexes: Mapping[int, str], messages: Iterable[Message]) -> set[int]:
-    """Which of these would be linked by another Message-ID or Thread-Index now than they are."""
+    """The pks of messages whose link was made with another Message-ID key or thread key than they have now."""
     rows = {message.pk: message for message in messages}
     links = ConversationLink.objects.filter(pk__in=list(rows)).values_list("pk", "id_key", "thread_key")
     return {
@@ -222,7 +225,7 @@ def linked_otherwise(thread_indexes: Mapping[int, str], messages: Iterable[Messa
 
 
 def _referring(account_id: int, messages: Sequence[Message]) -> dict[int, list[Message]]:
-    """Message-ID key -> the mails that refer to it, of the conversations of these."""
+    """Message-ID key -> mails that refer to it, from the conversations of these messages."""
     links = ConversationLink.objects.filter(pk__in=[message.pk for message in messages])
     rows = Message.objects.filter(
         account=account_id, link__account=account_id, link__conversation__in=links.values("conversation")
@@ -235,7 +238,7 @@ def _referring(account_id: int, messages: Sequence[Message]) -> dict[int, list[M
 
 
 def link_missing(limit: int) -> int:
-    """Link up to `limit` messages that were stored before there were conversations; return how many were."""
+    """Link up to `limit` messages that were stored before conversations existed. Returns how many."""
     done = 0
     while done < limit:
         rows = Message.objects.filter(link=None).only(*_LINKED_BY).order_by("pk")[: min(_CHUNK, limit - done)]
@@ -253,7 +256,7 @@ def link_missing(limit: int) -> int:
 
 
 def members(message: Message) -> QuerySet[Message]:
-    """The visible mails of the message's conversation, itself among them, newest first."""
+    """The visible mails of the message's conversation, including itself, newest first."""
     own = ConversationLink.objects.filter(message=message.pk).values("conversation")[:1]
     rows = Message.objects.visible().filter(
         account=message.account_id, link__account=message.account_id, link__conversation=Subquery(own)
@@ -262,21 +265,22 @@ def members(message: Message) -> QuerySet[Message]:
 
 
 def newest_of_each(rows: QuerySet[Message], folder_id: int | None = None) -> QuerySet[Message]:
-    """Of these messages those than which their conversation has no newer visible one (that lies in the folder).
+    """Filter `rows` to the newest visible message of each conversation, or the newest in the folder.
 
-    Asked for each row: give it a page's rows by key. Of a whole table PostgreSQL would ask it of every row.
+    The subquery runs for each row, on PostgreSQL for all rows of `rows`: so pass the rows of one page by key, never a
+    whole table.
     """
     newest = ConversationLink.objects.filter(message__gone_at=None).order_by("-received_at", "-message_id")
     newest = newest.filter(conversation=OuterRef("link__conversation"), account=OuterRef("account"))
     if folder_id is not None:
         newest = newest.filter(message__places__folder=folder_id, message__places__gone_at=None)
-    # A mail without a link stands for itself.
+    # A mail without a link is a conversation of its own.
     found = Coalesce(Subquery(newest.values("message_id")[:1]), F("pk"), output_field=BigIntegerField())
     return rows.annotate(newest=found).filter(newest=F("pk"))
 
 
 def with_sizes(rows: QuerySet[Message]) -> QuerySet[Message]:
-    """The rows with `conversation_size`: how many visible mails the conversation of each has. For a page's rows."""
+    """Annotate `conversation_size`: the number of visible mails in each row's conversation. For the rows of a page."""
     same = ConversationLink.objects.filter(
         account=OuterRef("account"), conversation=OuterRef("link__conversation"), message__gone_at=None
     )

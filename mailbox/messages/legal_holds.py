@@ -1,4 +1,4 @@
-"""What legal holds keep of received mail, as conditions that leave out rows."""
+"""Legal holds on received mail, as query conditions by which deletions exclude the held rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("sender_address", "sender", "recipients", "cc", "bcc", "reply_to")
 
 @dataclass(frozen=True)
 class LegalHolds:
-    """All holds that stand, read once for a batch."""
+    """All standing holds, read once for a batch."""
 
     accounts: frozenset[int] = frozenset()
     addresses: tuple[str, ...] = ()
@@ -31,8 +31,10 @@ class LegalHolds:
 
     @classmethod
     def until_commit(cls) -> LegalHolds:
-        """Likewise, for whoever removes: a hold that is put meanwhile waits for the end of this transaction, else it
-        would stand over mail that goes. SQLite has one writer at a time anyway."""
+        """Like standing(), for a transaction that deletes mail: a new hold must wait until it ends.
+
+        Otherwise a hold could be placed on mail that is being deleted. SQLite has one writer at a time anyway.
+        """
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute(f'LOCK TABLE "{LegalHold._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
@@ -43,12 +45,14 @@ class LegalHolds:
         return bool(self.accounts or self.addresses or self.messages)
 
     def of_accounts(self, field: str = "account") -> Q:
-        """Rows of accounts that are held."""
+        """Condition for rows of held accounts. field: the lookup of the account."""
         return Q(**{f"{field}__in": self.accounts})
 
     def of_messages(self) -> Q:
-        """Received mail that is held: itself, its account, or because an address stands in it as sender or recipient.
-        By a part of the text, so that a name around the address hides nothing."""
+        """Condition for held messages: by themselves, by their account, or by a held address as sender or recipient.
+
+        An address matches anywhere in these columns, so that a display name beside it does no harm.
+        """
         held = self.of_accounts() | Q(pk__in=self.messages)
         for address in self.addresses:
             for column in COLUMNS:

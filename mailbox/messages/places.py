@@ -1,4 +1,7 @@
-"""Where messages lie, and what follows for the message itself: read everywhere, flagged somewhere, gone, since when."""
+"""Updates places (folder and UID) with their flags, and the message's own columns that follow from all its places.
+
+A message is seen if it is seen at every place, flagged or answered if it is at any, and gone if it has no place left.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ from mailbox.search.index import index_messages
 
 SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
 SYSTEM_FLAGS["\\Deleted"] = "deleted"
-IGNORED_FLAGS = ("\\recent",)  # says which session saw it first, nothing of the message
+IGNORED_FLAGS = ("\\recent",)  # belongs to the IMAP session, not to the message (RFC 3501, 2.3.2)
 FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords", "labels"]
 
 
 def flag_fields(flags: Sequence[str]) -> dict[str, Any]:
-    """The columns of MessagePlace for these IMAP flags; flags are compared without regard to case (RFC 9051, 2.3.2)."""
+    """The columns of MessagePlace for these IMAP flags. Flags are case-insensitive (RFC 9051, 2.3.2)."""
     fields, keywords = _flag_fields(tuple(flags))
     return fields | {"keywords": list(keywords)}
 
 
-@lru_cache(1000)  # a mailbox has few combinations of them
+@lru_cache(1000)  # few different combinations occur
 def _flag_fields(flags: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
     given = {flag.lower(): flag for flag in flags if flag.lower() not in IGNORED_FLAGS}
     fields: dict[str, Any] = {name: given.pop(flag.lower(), None) is not None for flag, name in SYSTEM_FLAGS.items()}
@@ -33,18 +36,21 @@ def _flag_fields(flags: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...
 
 
 def columns_of(flags: FlagsAndLabels) -> dict[str, Any]:
-    """The columns of MessagePlace for these flags and, where the server has them, labels."""
+    """The columns of MessagePlace for these flags, and for Gmail's labels if the server has them."""
     fields = flag_fields(flags.flags)
     return fields if flags.labels is None else fields | {"labels": list(flags.labels)}
 
 
 def other_uidvalidity(folder: Folder, uidvalidity: int) -> Q:
-    """Places from before a change of UIDVALIDITY. Two ranges, not !=: both use the index."""
+    """Condition for places with another UIDVALIDITY. Two ranges instead of !=, as these use the index."""
     return Q(folder=folder, uidvalidity__lt=uidvalidity) | Q(folder=folder, uidvalidity__gt=uidvalidity)
 
 
 def aggregate(pks: Iterable[int], now: datetime) -> None:
-    """Bring the messages in line with the places they still lie in."""
+    """Update the columns of these messages that follow from their present places, and index and attachments with them.
+
+    Messages without a present place get `gone_at`.
+    """
     lying: dict[int, list[dict[str, Any]]] = {pk: [] for pk in pks}
     columns = ("message_id", "seen", "flagged", "answered", "received_at")
     for place in MessagePlace.objects.present().filter(message_id__in=lying).values(*columns):
@@ -62,7 +68,7 @@ def aggregate(pks: Iterable[int], now: datetime) -> None:
             message.updated_at = now
             changed.append(message)
     Message.objects.bulk_update(changed, [*columns, "updated_at"], batch_size=100)
-    # The search index and the list of attachments stand in the order of received_at.
+    # The search index and the list of attachments are ordered by received_at.
     index_messages(list(Message.objects.filter(pk__in=moved)))
     for message in changed:
         if message.pk in moved:
@@ -82,13 +88,13 @@ def _of_places(places: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def recent_uids(folder: Folder, uidvalidity: int, count: int | None) -> list[int]:
-    """The highest UIDs stored of the folder, all without a count, ascending."""
+    """The `count` highest stored UIDs of the folder (None: all), in ascending order."""
     rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity).order_by("-uid")
     return sorted(rows.values_list("uid", flat=True)[:count])
 
 
 def differing(folder: Folder, uidvalidity: int, flags: Mapping[int, FlagsAndLabels]) -> list[MessagePlace]:
-    """The places of whose flags or labels the server says otherwise."""
+    """The places whose stored flags or labels differ from the server's. flags: by UID."""
     rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(flags))
     return [
         place
@@ -98,7 +104,7 @@ def differing(folder: Folder, uidvalidity: int, flags: Mapping[int, FlagsAndLabe
 
 
 def store_flags(changes: Sequence[MessagePlace], flags: Mapping[int, FlagsAndLabels], now: datetime) -> int:
-    """Write flags and labels of these places and return how many changed. Call it in a transaction."""
+    """Write flags and labels, given by UID, to these places. Returns their number. Call it in a transaction."""
     for place in changes:
         for name, value in columns_of(flags[place.uid]).items():
             setattr(place, name, value)
@@ -108,7 +114,10 @@ def store_flags(changes: Sequence[MessagePlace], flags: Mapping[int, FlagsAndLab
 
 
 def drop(places: Q, now: datetime) -> int:
-    """Mark these places as gone, and the messages that lie nowhere any more. Call it in a transaction."""
+    """Mark the places that match as gone, and messages without another place. Returns how many places.
+
+    Call it in a transaction.
+    """
     rows = MessagePlace.objects.present().filter(places)
     pks = set(rows.values_list("message_id", flat=True))
     if not pks:

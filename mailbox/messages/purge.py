@@ -1,4 +1,4 @@
-"""What has been gone from the server for longer than the grace period is removed here too."""
+"""Removes messages that were expunged from the server longer than the grace period ago."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ CHUNK = 200  # messages a transaction
 
 
 def remove_expunged(now: datetime) -> int:
-    """Remove messages that lie nowhere, and former places of others, gone for EXPUNGED_GRACE_DAYS; returns how many
-    messages went. Their raw bytes go with the raw store's own sweep, once nothing refers to them."""
+    """Remove messages without a place, and former places of other messages, after EXPUNGED_GRACE_DAYS.
+
+    Returns how many messages were removed. The raw store's sweep removes their raw bytes when no row refers to them.
+    """
     cutoff = now - timedelta(days=settings.EXPUNGED_GRACE_DAYS)
     removed = 0
     while count := _remove_some(cutoff):
@@ -28,14 +30,14 @@ def remove_expunged(now: datetime) -> int:
 
 
 def _former_places(cutoff: datetime) -> QuerySet[MessagePlace]:
-    """Where messages lay once, but for those that a legal hold keeps as they are."""
+    """Places that are gone since `cutoff` or longer, except those of messages under a legal hold."""
     rows, held = MessagePlace.objects.filter(gone_at__lte=cutoff), LegalHolds.standing()
     return rows.exclude(message__in=Message.objects.filter(held.of_messages())) if held.is_any else rows
 
 
 def _remove_some(cutoff: datetime) -> int:
     with transaction.atomic():
-        # Locked, and asked again under the lock: a sync may be finding the mail in another folder at this moment.
+        # The rows are locked and checked under the lock, as a sync may find the mail in another folder at this moment.
         lying = Exists(MessagePlace.objects.present().filter(message=OuterRef("pk")))
         holds = LegalHolds.until_commit()
         gone = Message.objects.select_for_update().filter(~lying, gone_at__lte=cutoff).order_by("pk")

@@ -1,4 +1,4 @@
-"""When a mail came, by its own header, for servers that do not say it: the newest Received (RFC 5321, 4.4). Pure."""
+"""The date of the newest Received field (RFC 5321, 4.4), for servers that state no INTERNALDATE. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_FIELDS = 50
 
 
 def newest_received(raw: bytes) -> datetime | None:
-    """In UTC; None when no Received has a date. The date is what stands behind the last semicolon."""
+    """The newest date of all Received fields, in UTC; None if none has one. The date follows the last semicolon."""
     header = bytes(header_of(raw)[:MOST_READ])
     fields = [found[1] for _, found in zip(range(MOST_FIELDS), _RECEIVED.finditer(header), strict=False)]
     dates = [date for field in fields if (date := _date(field.rpartition(b";")[2]))]

@@ -1,11 +1,11 @@
-"""Reads stored mail again from its raw bytes, when the parser has learned something. Batch by batch, beside a sync.
+"""Parses stored mail again from its raw bytes, after the parser was improved. In batches, while syncs run.
 
-What to read is told by `Message.parser_version`. A batch is read outside of any transaction and written in one; a row
-that a sync has changed meanwhile has other raw bytes, or is gone, and is left alone. So a round may be killed at any
-instruction and begun again, or run twice at once: nothing is read into a wrong row, and nothing is left out.
+`Message.parser_version` tells which messages to parse. A batch is parsed outside of any transaction and written in one.
+A row that a sync has changed meanwhile has other raw bytes, or is gone, and is skipped. So a round may be killed at any
+instruction and continued, or run twice at once, without writing to a wrong row or missing one.
 
-What a mail is stays: its Message-ID, its variant, its places. Nothing is lost with raw bytes that are missing: the row
-stays as it is, and is counted.
+A message's identity is not changed: its Message-ID, its variant and its places. If its raw bytes are missing, its row
+is not changed, and it is counted as lost.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from mailbox.storage import out_of_reach, raw_store
 
 logger = logging.getLogger(__name__)
 OTHERS_TRY_FOR = timedelta(minutes=10)
-BATCH = 50  # messages a transaction: well below 250 ms each
+BATCH = 50  # messages per transaction, which then takes well below 250 ms
 BATCH_BYTES = 16_000_000
 
 
 @dataclass
 class _Batch:
-    """What came of reading some messages, before anything is written."""
+    """The result of parsing some messages, before it is written."""
 
     last_pk: int
-    same: list[int] = field(default_factory=list)  # read, and nothing is different
+    same: list[int] = field(default_factory=list)  # pks of messages without a difference
     changed: list[tuple[Message, ParseResult]] = field(default_factory=list)
-    fields: dict[int, list[str]] = field(default_factory=dict)  # by pk of a changed one: which of its columns differ
-    relinked: list[Message] = field(default_factory=list)  # read, and may belong to another conversation now
+    fields: dict[int, list[str]] = field(default_factory=dict)  # pk of a changed message -> columns that differ
+    relinked: list[Message] = field(default_factory=list)  # may belong to another conversation now
     thread_indexes: dict[int, str] = field(default_factory=dict)
     lost: int = 0
     failed: int = 0
-    is_cut: bool = False  # the next message's file is out of reach on this host
+    is_cut: bool = False  # ended early, as the next message's file cannot be read on this host
 
     @property
     def done(self) -> int:
@@ -59,14 +59,17 @@ class _Batch:
 
 
 def waiting(account: Account | None = None) -> int:
-    """How many messages were read by an older parser."""
+    """How many messages were parsed by an older version."""
     rows = _of(account).order_by()
-    older = rows.filter(parser_version__lt=mime_message.PARSER_VERSION)  # two stretches of one index
+    older = rows.filter(parser_version__lt=mime_message.PARSER_VERSION)  # counted apart from NULL: each uses the index
     return rows.filter(parser_version=None).count() + older.count()
 
 
 def begin(account: Account | None, *, everything: bool, requested_by: int | None = None) -> tuple[Reparse, bool]:
-    """The round for this; False when one is under way, which is then gone on with."""
+    """Begin a round, or find an unfinished one with the same arguments. Returns it and whether it is new.
+
+    account: None for all. everything: also messages that the present version has parsed.
+    """
     with transaction.atomic():
         under_way = Reparse.objects.select_for_update().unfinished().filter(account=account, everything=everything)
         found = under_way.order_by("pk").first()
@@ -78,11 +81,11 @@ def begin(account: Account | None, *, everything: bool, requested_by: int | None
 
 
 def go_on(round_: Reparse, *, seconds: float | None = None) -> Iterator[Reparse]:
-    """Read batch after batch, no further one after so many seconds; yields the round after each.
+    """Process batches until the round is finished; yields the round after each. After `seconds` no further one begins.
 
-    One batch is read whatever the time is: a machine that takes longer than that before the first would never end.
+    At least one batch is processed, so that a slow machine makes progress, too.
 
-    Ends early when the round was deleted, another worker has moved it on, or the next message waits for another host.
+    Ends early when the round was deleted, another worker has advanced it, or the next message waits for another host.
     """
     started = time.monotonic()
     with parsing_pool.running():
@@ -102,7 +105,7 @@ def _of(account: Account | None) -> QuerySet[Message]:
 
 
 def _outdated(rows: QuerySet[Message]) -> list[QuerySet[Message]]:
-    """One query for each older version: each is a stretch of the index, whose rows come in the order of the key."""
+    """One query for each older version: for a single version, the index has the rows in the order of their pk."""
     versions = [rows.filter(parser_version=version) for version in range(1, mime_message.PARSER_VERSION)]
     return [rows.filter(parser_version=None), *versions]
 
@@ -162,7 +165,10 @@ def _read_batch(round_: Reparse) -> _Batch:
 
 
 def _waits_for_another_host(round_: Reparse, now: datetime) -> bool:
-    """The sweep takes a round up that stands still, on whichever host; what none of them has is lost in the end."""
+    """Whether to leave the next message to another host, which may be able to read its file.
+
+    The sweep continues a round that stands still on any host. After OTHERS_TRY_FOR the message counts as lost.
+    """
     return round_.moved_at > now - OTHERS_TRY_FOR and out_of_reach.others_work(now)
 
 
@@ -171,7 +177,7 @@ def _refers_to(row: Message) -> tuple[str, str]:
 
 
 def _fill(row: Message, parsed: mime_message.ParsedMessage) -> list[str]:
-    """Put what was read into the row, and name the columns in which anything is different."""
+    """Set the row's columns from the parsed message. Returns the names of those that differ."""
     listed = [dict(vars(attachment)) for attachment in parsed.attachments]
     values: dict[str, Any] = {name: getattr(parsed, name) for name in PARSED_FIELDS}
     values["attachments"] = listed
@@ -184,7 +190,10 @@ def _fill(row: Message, parsed: mime_message.ParsedMessage) -> list[str]:
 
 
 def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
-    """Rows, index and the round's place together; False, and nothing written, when the round stands elsewhere."""
+    """Write rows, index and the round's position in one transaction.
+
+    Returns False, and writes nothing, if the round's position has changed, since another worker has advanced it.
+    """
     with transaction.atomic():
         changed = [(row, read) for row, read in batch.changed if _update(row, read.digest, now)]
         for row, read in changed:
@@ -213,7 +222,7 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
 def _counted(
     round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, ParseResult]], relinked: int
 ) -> Counter[str]:
-    """How many messages differ in which column or are in another conversation, former batches of the round included."""
+    """Column -> number of messages that differ in it, in all batches of the round; "conversation" for relinked ones."""
     counts = Counter(round_.changed_fields)
     for row, _ in changed:
         counts.update(batch.fields[row.pk])
@@ -223,14 +232,14 @@ def _counted(
 
 
 def _update(row: Message, digest: str, now: datetime) -> bool:
-    """Conditional on the raw bytes: a mail that was too large and came whole meanwhile has others."""
+    """Update the row if its raw bytes are still the same: a mail that was too large may have come whole since."""
     values = {name: getattr(row, name) for name in (*PARSED_FIELDS, "attachments", "has_attachments", "parse_defects")}
     same = Message.objects.filter(pk=row.pk, raw_digest=digest)
     return same.update(**values, parser_version=mime_message.PARSER_VERSION, updated_at=now) == 1
 
 
 def _replace_attachments(row: Message, attachments: Sequence[mime_message.ParsedAttachment]) -> None:
-    """Rows of the present attachments. One that a person removed stays removed, at whichever position it is."""
+    """Replace the Attachment rows. An attachment that a person removed stays removed, also at a new position."""
     former = list(Attachment.objects.filter(message=row).order_by("position"))
     if [_values(each) for each in former] == [vars(each) for each in attachments]:
         return
@@ -238,7 +247,7 @@ def _replace_attachments(row: Message, attachments: Sequence[mime_message.Parsed
         zip(_told_apart([each.digest for each in former]), [each.removed_at for each in former], strict=True)
     )
     Attachment.objects.filter(message=row).delete()
-    # Asked anew: a sync may have found an earlier place since the batch was read.
+    # Read again, as a sync may have found an earlier place since the batch was read.
     received_at = Message.objects.values_list("received_at", flat=True).get(pk=row.pk)
     marks = _told_apart([each.digest for each in attachments])
     Attachment.objects.bulk_create(
@@ -257,7 +266,7 @@ def _replace_attachments(row: Message, attachments: Sequence[mime_message.Parsed
 
 
 def _told_apart(digests: Sequence[str]) -> list[tuple[str, int]]:
-    """Each digest with how many of the same stand before it."""
+    """Each digest with the number of equal ones before it, to distinguish attachments with the same bytes."""
     seen: Counter[str] = Counter()
     marks = []
     for digest in digests:

@@ -1,12 +1,12 @@
-"""Whether two mails with one Message-ID are one mail. Pure.
+"""Decides whether two mails with one Message-ID are copies of one mail. Pure.
 
-A forged Message-ID must not hide an older mail, so two mails are one only when From, Subject, Date and body agree. A
-mailing list's copy is the one exception that is common and harmless: the list puts its [tag] before the subject and its
-footer below the body.
+A forged Message-ID must not hide an older mail, so they are the same mail only if From, Subject, Date and body are
+equal. The one exception, common and harmless, is a mailing list's copy: it has a [tag] before the subject and a footer
+below the body.
 
-Of a mail above the size limit only the header is here, so its body cannot be compared: a small mail with the same four
-fields, which anybody can write, must not take its row. It is the same only with an equal header and size, or when it is
-fetched from the place that the header came from.
+Of a mail above the size limit only the header is stored, so its body cannot be compared. Anybody can write a small mail
+with the same header fields, and it must not take the large one's row. Two mails, one of which is incomplete, are the
+same only if header and size are equal, or if both were fetched from the same place.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TAG = re.compile(r"^((?:(?:re|fwd?|aw|wg|sv):\s*)*)\[[^\]]{1,80}\]\s*", re.IGNO
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a mail this mail. The bodies are compared when both are complete, else `header_digest` and `size`."""
+    """The values by which mails are compared: bodies if both mails are complete, else `header_digest` and `size`."""
 
     sender: str
     subject: str
@@ -35,7 +35,7 @@ class Identity:
     body_html: str
     attachments: tuple[str, ...]  # digests
     is_complete: bool
-    from_list: bool | None  # None: not known
+    from_list: bool | None  # it has a List-ID; None: unknown
     header_digest: str = ""  # SHA-256 of the header, hex
     size: int = 0  # RFC822.SIZE, bytes
 
@@ -56,7 +56,8 @@ class Identity:
 
     @classmethod
     def of_row(cls, message: Message, header_digest: str) -> Identity:
-        """By what the database holds of it. Whether a list sent it stands nowhere there: a list's copy is another."""
+        """From the row alone, which does not tell whether the mail has a List-ID. So a list's copy counts as another
+        mail."""
         return cls(
             sender=_folded(message.sender_address or message.sender),
             subject=_spaced(message.subject),
@@ -72,7 +73,7 @@ class Identity:
 
 
 def same_mail(one: Identity, other: Identity, *, is_same_place: bool = False) -> bool:
-    """True when both are copies of one mail. `is_same_place`: both came from one folder, UIDVALIDITY and UID."""
+    """Whether both are copies of one mail. is_same_place: both were fetched from one folder, UIDVALIDITY and UID."""
     if (one.sender, one.date) != (other.sender, other.date):
         return False
     if not (one.is_complete and other.is_complete):

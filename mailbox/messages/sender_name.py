@@ -1,13 +1,13 @@
-"""How a list shows a sender: the name first. Pure."""
+"""The display of a sender in lists: the name if there is one. Pure."""
 
 from __future__ import annotations
 
 
 def name_first(sender: str) -> str:
-    """Of `Ann <ann@example.com>` the name; the whole where there is none.
+    """The name in `Ann <ann@example.com>`; the whole text if there is no name.
 
-    Also the whole where the name looks like an address: `"bank@example.com" <evil@example.net>` would else stand in a
-    list as the bank.
+    The whole text also if the name contains an @: otherwise `"bank@example.com" <evil@example.net>` would appear in
+    lists as the bank.
     """
     name, angle, _address = sender.rpartition("<")
     name = name.strip().strip('"').strip()

@@ -1,4 +1,4 @@
-"""Mail that could not be fetched, parsed or stored is put aside, with what went wrong and which mail it is."""
+"""Quarantines mail that could not be fetched, parsed or stored, with its error, subject and sender."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mailbox.mime.message import header_lines
 from mailbox.models import Folder, Quarantine
 
 logger = logging.getLogger(__name__)
-HEAD_BYTES = 64_000  # so much of a mail is looked at for its subject and sender
-HEAD_LONGEST = 300  # characters, as the columns have them
+HEAD_BYTES = 64_000  # of a mail that are read for its subject and sender
+HEAD_LONGEST = 300  # characters, the columns' length
 
 
 @dataclass(frozen=True)
 class MailHead:
-    """What tells a person which mail it is, as far as its header can be read."""
+    """Subject and sender, by which a person recognises the mail; "" if they cannot be read."""
 
     subject: str = ""
     sender: str = ""
 
     @classmethod
     def of(cls, raw: bytes) -> MailHead:
-        """Of a mail that could not be parsed or stored: any bytes at all, of which little is looked at."""
+        """Read the first HEAD_BYTES of a mail that could not be parsed or stored. Raises for no bytes."""
         try:
             lines = {name.lower(): value for name, value in reversed(header_lines(raw[:HEAD_BYTES]))}
         except Exception:
@@ -44,10 +44,10 @@ def quarantine(
     now: datetime,
     head: MailHead | None = None,
 ) -> None:
-    """Put a mail aside with what went wrong, or count one more failure. Call it in a transaction."""
+    """Quarantine a mail with its error, or count a further failure of one. Call it in a transaction."""
     place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
     head = head or MailHead()
-    if head != MailHead():  # else what an earlier try told stays
+    if head != MailHead():  # an unknown head does not replace that of an earlier try
         Quarantine.objects.filter(place).update(subject=head.subject, sender=head.sender)
     again = Quarantine.objects.filter(place).update(
         attempts=F("attempts") + 1,

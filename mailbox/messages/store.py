@@ -1,4 +1,4 @@
-"""A batch of fetched mails becomes rows: messages, places, attachments. Decided first, written after."""
+"""Turns a batch of fetched mails into rows: messages, places, attachments. decide() plans them, write() writes them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from mailbox.storage import out_of_reach, raw_store
 HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
 PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "attached_text", "snippet")
 _parsed_fields = attrgetter(*PARSED_FIELDS)
-# Of the mails that claim one Message-ID, the first: each has to be read again. A sender who gives all of his mails the
-# same would have each batch read all before it. What is not compared is a row of its own, as what differs is.
+# Mails with one Message-ID with which a new one is compared, the first ones. Each must be parsed again, so a sender who
+# gives one Message-ID to all mails would make each batch parse all before it. A new mail without an equal among them
+# gets a row of its own.
 MOST_COMPARED = 50
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A mail fetched, read and durable in the raw store under its digest."""
+    """A mail that is fetched, parsed, and durable in the raw store under its digest."""
 
     fetched: FetchedMessage
     reading: ParseResult
@@ -52,7 +53,7 @@ class Incoming:
 
 
 def received_at(each: Incoming) -> datetime:
-    """INTERNALDATE; where the server states none that can be read, the newest Received, else Date, else now."""
+    """The mail's INTERNALDATE; without a valid one the newest Received, else Date, else now."""
     if (stated := each.fetched.meta.internal_date) is not None:
         return stated
     return newest_received(each.fetched.raw) or each.parsed.date or timezone.now()
@@ -60,29 +61,32 @@ def received_at(each: Incoming) -> datetime:
 
 @dataclass
 class StoreDecision:
-    """Which mail becomes which row."""
+    """The rows for a batch of mails. pairs: each mail with its row."""
 
     pairs: list[tuple[Incoming, Message]] = field(default_factory=list)
     new: list[Message] = field(default_factory=list)
-    completed: dict[int, tuple[Incoming, Message]] = field(default_factory=dict)  # too large before, whole now
-    again: list[Message] = field(default_factory=list)  # rows with a place besides the one that made them
+    completed: dict[int, tuple[Incoming, Message]] = field(default_factory=dict)  # had only a header, are whole now
+    again: list[Message] = field(default_factory=list)  # rows that existed before and get or lose a place
     places: dict[int, MessagePlace] = field(default_factory=dict)
     index_texts: dict[int, str] = field(default_factory=dict)  # by id() of the message: new ones have no pk yet
 
     @property
     def written(self) -> list[Message]:
-        """The rows that are made or filled."""
+        """The rows that are new or were completed."""
         return [*self.new, *(message for _, message in self.completed.values())]
 
 
 @dataclass(frozen=True)
 class Stored:
     pks: list[int]
-    updated: int  # of them, rows that were there before
+    updated: int  # how many of them existed before
 
 
 def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> StoreDecision:
-    """Find each mail's row by (account, Message-ID, variant), or make one for it. Writes nothing."""
+    """Find each mail's row among those with its account and Message-ID, or make a new one. Writes nothing.
+
+    A mail that differs from all rows with its Message-ID gets the next variant number.
+    """
     decision = StoreDecision()
     there = bulk_insert.known(
         MessagePlace, "uid", [each.uid for each in incoming], folder_id=folder.pk, uidvalidity=uidvalidity
@@ -115,9 +119,10 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> St
 
 
 def _message_id(each: Incoming, place: MessagePlace | None) -> str:
-    """A too large mail without Message-ID is known by the digest of its header; it keeps that name when it is whole.
+    """The mail's Message-ID. A mail without one has the SHA-256 of its bytes instead.
 
-    By the header it is known that it is this mail: the server may have given the UID to another.
+    If only its header was stored before, it keeps the id made from those bytes. An equal header shows that it is the
+    same mail, as the server may have given the UID to another one.
     """
     if place is not None and not place.message.is_complete and place.header_digest == each.reading.header_digest:
         return place.message.message_id
@@ -127,7 +132,7 @@ def _message_id(each: Incoming, place: MessagePlace | None) -> str:
 def _same(
     each: Incoming, claiming: list[Message], place: MessagePlace | None, identities: dict[int, Identity]
 ) -> Message | None:
-    """The row of this mail among those that claim its Message-ID. `place`: what lay under its UID before."""
+    """The row of this mail among those with its Message-ID, or None. place: the stored place with its UID, if any."""
     for message in claiming:
         if message.raw_digest == each.digest:
             return message
@@ -144,7 +149,7 @@ def _same(
 
 
 def _is_what_lay_there(each: Incoming, place: MessagePlace) -> bool:
-    """Not when the server has given the UID to another mail since."""
+    """Whether the place still has this mail; the server may have given the UID to another one."""
     return place.header_digest == each.reading.header_digest or place.size == each.fetched.meta.size
 
 
@@ -156,8 +161,11 @@ def _identity(each: Incoming) -> Identity:
 
 
 def _stored_identity(message: Message) -> Identity:
-    """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it; when
-    its file is out of reach on this host, its row tells the rest, so that no host stores another's mail once more."""
+    """The identity of a stored message, from its raw bytes, since only these tell whether it has a List-ID.
+
+    If they are lost, the identity equals no other. If their file cannot be read on this host now, the row is used
+    instead, so that this host does not store a mail again that another host has stored.
+    """
     try:
         raw, path = raw_store.map_raw(message.raw_digest)
         reading = parsing_pool.read_one(ParseJob(raw, message.size, message.account_id, connection.vendor, path))
@@ -198,7 +206,7 @@ def _fill(message: Message, each: Incoming) -> None:
 
 
 def write(folder: Folder, uidvalidity: int, decision: StoreDecision, now: datetime) -> Stored:
-    """Write what was decided. Call it in a transaction; a database's refusal of any row comes through."""
+    """Write the decided rows. Call it in a transaction. Raises the database's errors."""
     for each, message in decision.completed.values():
         if message.pk is not None:
             Attachment.objects.filter(message=message).delete()
@@ -265,7 +273,7 @@ def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
 
 
 def _relink(folder: Folder, uidvalidity: int, decision: StoreDecision, now: datetime) -> None:
-    """A mail found again under another UIDVALIDITY has left its places under the former one."""
+    """Mark places with a former UIDVALIDITY as gone for mails found again, and update the messages' own columns."""
     again = {message.pk for message in decision.again}
     if again:
         former = MessagePlace.objects.present().filter(places.other_uidvalidity(folder, uidvalidity))

@@ -1,7 +1,7 @@
-"""The last of the disk is for mail that goes out: what is fetched never takes PRX_EMAIL_DISK_RESERVE_MB.
+"""Keeps PRX_EMAIL_DISK_RESERVE_MB of the disk free of fetched mail, so that mail can still be sent.
 
-A full disk stops the outbox as well, whose attempts must be written down before they are made. What is not fetched
-stays on its server. Asked before each batch and each piece of a large message: one statvfs(2).
+A full disk stops the outbox, too, as each attempt must be saved before it is made. Mail that is not fetched stays on
+its server. Checked before each batch and each piece of a large message; a check costs one statvfs(2) per folder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from mailbox.storage.durable_files import DurableFileSystemStorage, raw_storage
 
 
 def is_spent(wanted: int = 0) -> bool:
-    """Whether a disk that this host writes mail to would have less free than the reserve, with `wanted` bytes more on
-    it. Unknown counts as enough."""
+    """Whether `wanted` more bytes would leave less than the reserve free on a disk to which this host writes mail.
+
+    An unknown amount of free space counts as enough.
+    """
     if not settings.DISK_RESERVE_BYTES:
         return False
     least = settings.DISK_RESERVE_BYTES + wanted
@@ -26,7 +28,7 @@ def is_spent(wanted: int = 0) -> bool:
 
 
 def demand(wanted: int) -> None:
-    """Before fetched mail is written; raises StorageError."""
+    """Raise StorageError if there is no room for `wanted` bytes. Call it before fetched mail is written."""
     if is_spent(wanted):
         raise StorageError(
             "The disk has no more room for fetched mail than PRX_EMAIL_DISK_RESERVE_MB leaves: the rest stays on its "
@@ -37,13 +39,14 @@ def demand(wanted: int) -> None:
 def _folders() -> Iterator[Path]:
     yield Path(settings.DATA_DIR)
     storage = raw_storage()
-    storage = getattr(storage, "present", storage)  # of two, the one that is written to
+    storage = getattr(storage, "present", storage)  # of TwoStores, the one that is written to
     if isinstance(storage, DurableFileSystemStorage):
         yield Path(storage.location)
 
 
 def _free_bytes(folder: Path) -> int | None:
-    """What the folder's user may still write; of the nearest folder above while it is not made."""
+    """Bytes that this process may still write to the folder's disk, or None if unknown. For a folder that does not
+    exist yet, its nearest existing parent counts."""
     for path in (folder, *folder.parents):
         try:
             disk = os.statvfs(path)

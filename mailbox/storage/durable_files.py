@@ -1,7 +1,7 @@
-"""Where the raw store keeps its segments: Django's folder storage, made durable.
+"""The raw store's segments in a folder: Django's FileSystemStorage, with files that are durable when save() returns.
 
-Another backend (PRX_EMAIL_RAW_STORAGE) must be durable when save() returns, too. Several hosts may write to one folder:
-a segment is written once, by one of them, under a name that nobody else takes, and never changed.
+Another backend (PRX_EMAIL_RAW_STORAGE) must guarantee the same. Several hosts may write to one folder: each segment is
+written once, by one host, under a unique name, and never changed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
 PIECE = 1024 * 1024
-# bytes; messages of this size come in pieces, and have a segment to themselves
+# Bytes. Messages of at least this size are fetched in pieces, and have a segment of their own that can be mapped.
 MAPPED_FROM = 16 * 1024 * 1024
-_lasting: set[Path] = set()  # folders whose names this process has seen to disk
+_lasting: set[Path] = set()  # folders whose directory entries this process has synced to disk
 
 
 def raw_storage() -> Storage:
@@ -26,9 +26,9 @@ def raw_storage() -> Storage:
 
 
 def read_part(storage: Storage, name: str, offset: int, length: int) -> bytes:
-    """Bytes of a file of any storage; raises OSError."""
+    """Read `length` bytes at `offset` of a file in any storage. Raises OSError."""
     in_one_step: Callable[[str, int, int], bytes] | None = getattr(storage, "read_part", None)
-    if in_one_step is not None:  # without a file object
+    if in_one_step is not None:  # the storage can read without a file object
         return in_one_step(name, offset, length)
     with storage.open(name, "rb") as file:
         file.seek(offset)
@@ -36,10 +36,10 @@ def read_part(storage: Storage, name: str, offset: int, length: int) -> bytes:
 
 
 class DurableFileSystemStorage(FileSystemStorage):
-    """A folder whose files are on disk, not in a cache, when save() returns, and which only we may read.
+    """A folder whose files are synced to disk when save() returns, readable by this process's user alone.
 
-    `shared`: other hosts write there as well, by way of a file server. Nothing is locked, as such a folder may not know
-    how, and nothing is mapped, since a page of a file that another host has removed kills the process that reads it.
+    shared: other hosts write to it, too, by way of a file server. Files are not locked, as such a folder may not
+    support locks, and not mapped, as reading a mapped page of a file that another host removed kills the process.
     """
 
     def __init__(self, location: str | Path | None = None, *, shared: bool = False) -> None:
@@ -49,7 +49,7 @@ class DurableFileSystemStorage(FileSystemStorage):
         self.copied_from = MAPPED_FROM if shared else None
 
     def read_part(self, name: str, offset: int, length: int) -> bytes:
-        """Bytes of a file whose name we gave ourselves; raises OSError."""
+        """Read part of a file. The name is not checked, so it must be one that this product made. Raises OSError."""
         descriptor = os.open(os.path.join(self.location, name), os.O_RDONLY)  # noqa: PTH118 - a tenth of Path's time
         try:
             return os.pread(descriptor, length, offset)
@@ -59,18 +59,18 @@ class DurableFileSystemStorage(FileSystemStorage):
     def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))
         _make_folder(path.parent)
-        # Not Django's: that locks the file, and writes it without making it durable.
+        # Django's own _save locks the file, and does not sync it to disk.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 for chunk in content.chunks():
                     _write_all(file.fileno(), chunk)
-                os.fsync(file.fileno())  # a file server tells of a full disk here, or at close
+                os.fsync(file.fileno())  # a file server reports a full disk here, or at close
         except OSError:
-            with contextlib.suppress(OSError):  # half a file would keep a full disk full; names are never used twice
+            with contextlib.suppress(OSError):  # part of a file would keep a full disk full
                 path.unlink()
             raise
-        # A new file is found after a power cut only when its folder, and each new folder above, is on disk too.
+        # After a power cut a new file exists only if its folder, and each new folder above, was synced, too.
         _sync_folder(path.parent)
         for folder in (path.parent, *path.parent.parents):
             if folder == Path(self.location) or folder in _lasting:
@@ -81,7 +81,7 @@ class DurableFileSystemStorage(FileSystemStorage):
 
 
 def _make_folder(folder: Path) -> None:
-    """Each that is missing, with mode 700; another host may make it at this instant."""
+    """Make the folder and its missing parents, with mode 700. Another host may make them at the same time."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -100,7 +100,7 @@ def _sync_folder(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # CIFS and some FUSE file systems know no fsync of a folder: their names last as soon as they are made.
+        # CIFS and some FUSE file systems have no fsync of a folder; their entries are durable as soon as they are made.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -108,7 +108,7 @@ def _sync_folder(path: Path) -> None:
 
 
 class Segment(File):  # type: ignore[type-arg]  # not generic when it runs
-    """The batch as the storage reads it: message after message, never joined in memory."""
+    """A batch as a file that the storage can read: message after message, never joined in memory."""
 
     def __init__(self, raws: Iterable[bytes]) -> None:
         super().__init__(None, name="segment")
@@ -118,5 +118,5 @@ class Segment(File):  # type: ignore[type-arg]  # not generic when it runs
         for raw in self._raws:
             if len(raw) <= PIECE and isinstance(raw, bytes):
                 yield raw
-            else:  # a large one may be a mapped file, of which a slice is bytes
+            else:  # may be a mapped file; a slice of that is bytes
                 yield from (raw[start : start + PIECE] for start in range(0, len(raw), PIECE))

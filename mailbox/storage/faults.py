@@ -1,4 +1,4 @@
-"""What the raw store cannot do."""
+"""Errors of the raw store."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from mailbox.errors import StorageError
 
 
 class RawMissing(Exception):
-    """The raw store does not have these bytes: a file was removed, damaged or not restored with the database."""
+    """The raw store lacks these bytes: a file was removed or damaged, or not restored along with the database."""
 
 
 class RawSwept(StorageError):
-    """What was stored has been removed before the rows that refer to it were committed: store it again."""
+    """The stored bytes were swept before the rows that refer to them were committed. The caller stores them again."""
 
     def __init__(self) -> None:
         super().__init__("The raw messages were swept before their rows were written; they are stored again.")
 
 
 class RawOutOfReach(RawMissing):
-    """Its file is not to be had here and now; another machine, or this one later, may well have it."""
+    """The file cannot be read on this host now. Another host, or this one later, may be able to read it."""
 
     def __init__(self, segment: str, error: OSError) -> None:
         super().__init__(f"The file {segment} of the raw store cannot be read: {error}")

@@ -1,8 +1,8 @@
-"""Copies of stored messages on this host's own disk, by digest, where the raw store is elsewhere (a shared folder, S3).
+"""A cache on this host's disk, by digest, of messages in a raw store elsewhere (a shared folder, S3).
 
-What is asked for again is not fetched again, and a large message can be mapped. Each is proven by its digest when it is
-read. Those that were used least lately go when they are more than PRX_EMAIL_RAW_CACHE_MB, and each a day after its last
-use: so that what was deleted from the store is soon gone from here.
+A message that is read again is not fetched again, and a large one can be mapped. Each copy is checked by its digest
+when it is read. Copies above PRX_EMAIL_RAW_CACHE_MB are removed, least recently used first, and each copy a day after
+its last use, so that mail deleted from the store soon disappears here, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.conf import settings
 from mailbox.storage import disk_budget
 
 KEPT_SECONDS = 86_400
-_written = 0  # bytes, by this process, since it last looked how much there is
+_written = 0  # bytes that this process has written since its last sweep
 
 
 def folder() -> Path:
@@ -32,7 +32,7 @@ def _path(digest: str) -> Path:
 
 
 def read(digest: str) -> bytes | None:
-    """The message, proven; None where there is no copy, or a damaged one, which goes."""
+    """The message, checked by its digest. None without a copy, or with a damaged one, which is removed."""
     path = _path(digest)
     try:
         raw = path.read_bytes()
@@ -46,13 +46,15 @@ def read(digest: str) -> bytes | None:
 
 
 def put(digest: str, raw: bytes) -> None:
-    """Keep a copy where there is room for it; that there is none is no error."""
+    """Keep a copy if there is room; otherwise do nothing."""
     store(digest, len(raw), [raw])
 
 
 def store(digest: str, length: int, pieces: Iterable[bytes]) -> Path | None:
-    """The path of a copy, made of these pieces unless it is there. None, and nothing is read, where there is no room;
-    None, too, where the pieces have another digest."""
+    """The path of the copy, which is made of `pieces` unless it exists.
+
+    None if there is no room (then no piece is read), the disk refuses, or the pieces have another digest.
+    """
     path = _path(digest)
     with contextlib.suppress(OSError):
         os.utime(path)
@@ -77,7 +79,7 @@ def store(digest: str, length: int, pieces: Iterable[bytes]) -> Path | None:
 
 
 def _write(descriptor: int, pieces: Iterable[bytes], digest: str) -> bool:
-    """False where this disk is full, or the pieces are not those of the digest. Raises what `pieces` raises."""
+    """Write the pieces. Returns False if the disk refuses or their digest differs. Raises the errors of `pieces`."""
     found = hashlib.sha256()
     for piece in pieces:
         found.update(piece)
@@ -96,7 +98,7 @@ def drop(digest: str) -> None:
 
 
 def _count(length: int) -> None:
-    """Several processes write: each looks after a sixteenth of what all may keep."""
+    """Count written bytes, and sweep after each sixteenth of the limit: several processes write at the same time."""
     global _written
     _written += length
     if _written > settings.RAW_CACHE_BYTES // 16:
@@ -105,7 +107,7 @@ def _count(length: int) -> None:
 
 
 def sweep(now: float | None = None) -> int:
-    """Remove what is too old or too much; returns how many files went. `now`: seconds since the epoch."""
+    """Remove old copies and those above the limit. Returns how many. now: seconds since the epoch."""
     now = time.time() if now is None else now
     there = sorted(_all(), reverse=True)
     kept = removed = 0

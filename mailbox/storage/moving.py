@@ -1,8 +1,8 @@
-"""Moves stored mail from one raw store to another while all runs: one segment at a time, proven before rows name it.
+"""Moves stored mail from one raw store to another, segment by segment, while the site runs.
 
-A segment is copied under a new name into the present store and read back; the rows of the messages whose digests are
-right are then pointed at it, if they still name the old one. So two movers, or one that is killed anywhere, leave
-nothing but a copy that no row names, which the sweep takes, as it takes what was moved.
+A segment is copied under a new name into the present store and read back. The rows of messages with correct digests are
+then changed to the new segment, if they still name the old one. If two processes move at once, or one is killed, the
+only remains are copies that no row names; the sweep removes these, as it removes the old segments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHUNK = 500
 
 @dataclass
 class Moved:
-    """`left`: what could not be moved, a sentence each; its rows name the other store still."""
+    """Counts of moved mail. left: a sentence for each segment or message that was not moved; its rows are unchanged."""
 
     segments: int = 0
     messages: int = 0
@@ -32,7 +32,8 @@ class Moved:
 
 
 def move(stores: TwoStores) -> Iterator[Moved]:
-    """Yields what was moved so far, after each segment. Raises OSError when a store is away: the next run goes on."""
+    """Move all segments, yielding the counts so far after each. Raises OSError when a store cannot be reached; the next
+    run continues."""
     moved = Moved()
     for segment in _segments():
         if not stores.present.exists(segment):
@@ -42,7 +43,7 @@ def move(stores: TwoStores) -> Iterator[Moved]:
 
 
 def left_in(stores: TwoStores) -> int:
-    """How many segments that rows name are not in the present store."""
+    """Count the segments that rows name but the present store lacks."""
     return sum(not stores.present.exists(segment) for segment in _segments())
 
 
@@ -62,7 +63,7 @@ def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
         with stores.other.open(segment, "rb") as source:
             name = _copied(stores, source)
     except FileNotFoundError:
-        if RawMessage.objects.filter(segment=segment).exists():  # else another mover, or the sweep, was here
+        if RawMessage.objects.filter(segment=segment).exists():  # else it was moved or swept in between
             moved.left.append(f"{segment} is in neither store")
         return
     rows = list(RawMessage.objects.filter(segment=segment).values_list("digest", "offset", "length"))
@@ -72,7 +73,8 @@ def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
     with transaction.atomic():
         updated = RawMessage.objects.filter(segment=segment, digest__in=sound).update(segment=name)
     if updated and not stores.present.exists(name):
-        # This process slept for a day after it had copied: the sweep took what no row named. The old one is there yet.
+        # This process was suspended for a day after the copy. The sweep then removed the copy, as no row named it. The
+        # old segment still exists.
         RawMessage.objects.filter(segment=name).update(segment=segment)
         moved.left.append(f"{segment} was copied, and the copy was swept before rows named it: run this again")
     elif updated:

@@ -1,7 +1,7 @@
-"""The raw store on S3 or what speaks its protocol (PRX_EMAIL_RAW_STORAGE=s3): a segment is an object, a read a range.
+"""The raw store on S3 or a compatible server (PRX_EMAIL_RAW_STORAGE=s3): segments are objects, messages byte ranges.
 
-An object is there whole or not at all, and durable when the PUT is answered. What goes wrong on the way leaves as
-OSError, as with files: received mail then stays on its server, and mail that goes out waits.
+An object exists whole or not at all, and is durable when its PUT is answered. All errors are raised as OSError, as with
+files: received mail then stays on its server, and outgoing mail waits.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _NO_SUCH_OBJECT = {"NoSuchKey", "404"}
 
 
 class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
-    """`options`: those of django-storages. `answer_seconds`: how long each of three tries waits for an answer."""
+    """options: those of django-storages. answer_seconds: how long each of TRIES waits for an answer."""
 
-    copied_from = 0  # every message that was read is worth keeping here: see local_copies
+    copied_from = 0  # bytes; each message that is read is kept in local_copies, whatever its size
 
     def __init__(self, *, answer_seconds: float = ANSWER_SECONDS, **options: Any) -> None:
         config = Config(
@@ -43,7 +43,7 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
             read_timeout=answer_seconds,
             retries={"mode": "standard", "total_max_attempts": TRIES},
             max_pool_connections=32,
-            # Not every server that speaks the protocol knows the newer checksums; ours are SHA-256, and MD5 at a PUT.
+            # Some compatible servers do not support the newer checksums. MD5 protects a PUT, SHA-256 each message.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
@@ -53,7 +53,8 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
 
     @property
     def client(self) -> Any:
-        """One for all threads of this process, since a client takes long to make; a fork must not use our sockets."""
+        """The boto3 client, one for all threads of a process as it is slow to make. A forked process makes its own, as
+        it must not share sockets."""
         pid, client = self._made
         if pid != os.getpid():
             client = self._create_session().client(
@@ -67,11 +68,11 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
         return client
 
     def read_part(self, name: str, offset: int, length: int) -> bytes:
-        """Bytes of a segment, fewer where it ends; raises OSError."""
+        """Read part of a segment; fewer bytes at its end. Raises OSError."""
         if not length:
-            return b""  # no range is empty (RFC 9110, 14.1.2)
+            return b""  # HTTP has no empty range (RFC 9110, 14.1.2)
         where = {**self._where(name), "Range": f"bytes={offset}-{offset + length - 1}"}
-        for left in reversed(range(TRIES)):  # the client tries again until the answer begins, and not once it is cut
+        for left in reversed(range(TRIES)):  # boto3 retries until the answer begins, but not when it breaks off
             try:
                 with _as_os_errors(name):
                     return bytes(self.client.get_object(**where)["Body"].read())
@@ -83,13 +84,13 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
         return b""
 
     def old_files(self, cutoff: datetime) -> Iterator[str]:
-        """Names of segments that were written before `cutoff`, by the server's clock; raises OSError."""
+        """Names of segments written before `cutoff` by the server's clock. Raises OSError."""
         for name, each in self.objects():
             if _OURS.match(name) and each["LastModified"] < cutoff:
                 yield name
 
     def objects(self, folder: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-        """What is there below this folder, by name, as the server lists it; raises OSError."""
+        """Name and listing entry of each object below this folder. Raises OSError."""
         prefix = self._normalize_name("").rstrip("/")
         prefix += "/" if prefix else ""
         below = f"{prefix}{folder}/" if folder else prefix
@@ -100,7 +101,7 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
                     yield each["Key"].removeprefix(prefix), each
 
     def upload(self, name: str, file: IO[bytes]) -> None:
-        """A file of this host, in parts where it is large; raises OSError."""
+        """Upload a local file, in parts if it is large. Raises OSError."""
         with _as_os_errors(name):
             self.client.upload_fileobj(file, **self._where(name), Config=self.transfer_config)
 
@@ -124,9 +125,9 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
-        """The whole segment, on this host's disk where it is large."""
-        body: IO[bytes] = tempfile.SpooledTemporaryFile(MAPPED_FROM)  # noqa: SIM115 - whoever opened it closes it
-        for left in reversed(range(TRIES)):  # as in read_part(); what came before the cut is not asked for again
+        """Download the whole segment, to a temporary file if it is large."""
+        body: IO[bytes] = tempfile.SpooledTemporaryFile(MAPPED_FROM)  # noqa: SIM115 - the caller closes it
+        for left in reversed(range(TRIES)):  # as in read_part(); continues behind the bytes that have arrived
             start = {"Range": f"bytes={body.tell()}-"} if body.tell() else {}
             try:
                 with _as_os_errors(name):
@@ -134,7 +135,7 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
                         body.write(piece)
                 break
             except _PastItsEnd:
-                break  # it was cut behind its last byte
+                break  # the answer broke off after the last byte
             except _Cut:
                 if not left:
                     body.close()
@@ -167,11 +168,11 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
 
 
 class _Cut(OSError):
-    """The connection broke, or nothing came, after the answer had begun or at each try before."""
+    """The connection broke, after the answer had begun or in all of boto3's tries before."""
 
 
 class _PastItsEnd(OSError):
-    """The object ends before the range begins."""
+    """The requested range begins behind the object's end."""
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""A stored file that this host lacks while another may have it: an event, and an incident by its row.
+"""Notes a stored file that this host cannot read while another host may: by a log event, and a row for an incident.
 
-Whoever reads stored bytes and can go on without them notes it here; else what is missing would be missing silently.
+Code that reads stored bytes and can continue without them calls note(), so that they are not missing silently.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def this_host() -> str:
 
 
 def note(file: str, now: datetime | None = None) -> None:
-    """`file`: of the raw store, as the database names it."""
+    """Record the miss. file: the segment's name in the database."""
     event(logger, "stored_file_out_of_reach", logging.ERROR, file=file)
     StoreMiss.note(this_host(), file, now or timezone.now())
 
 
 def others_work(now: datetime) -> bool:
-    """Whether workers of other hosts live, one of which may have what this one lacks."""
+    """Whether workers on other hosts are alive, one of which may be able to read the file."""
     alive = WorkerHeartbeat.objects.filter(seen_at__gt=now - OTHERS_SEEN_WITHIN)
     return alive.exclude(host=this_host()).exists()

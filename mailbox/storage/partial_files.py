@@ -1,6 +1,6 @@
-"""Messages of which only the first bytes are here: a file each, which grows piece by piece and survives its worker.
+"""Large messages while they are fetched: one file each, which grows piece by piece and survives its worker.
 
-It is on this machine's own disk: where another machine goes on with the message, it begins anew.
+The file is on this host's own disk. If another host continues with the message, it begins from the start.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from django.conf import settings
 from mailbox.errors import StorageError
 from mailbox.storage import disk_budget
 
-KEPT_SECONDS = 7 * 86_400  # of one that nobody went on with
+KEPT_SECONDS = 7 * 86_400  # after the last piece
 _NAME = re.compile(r"\d+-\d+-\d+(-\d+-[\dTZ]+(\.first)?)?")
 
 
 @dataclass(frozen=True)
 class PartialFile:
-    """What has come of one message. Two workers that write it by mistake write the same bytes to the same places."""
+    """The file for one message. Two workers that write it at once write the same bytes at the same offsets."""
 
     path: Path
 
     @classmethod
     def of(cls, folder_pk: int, uidvalidity: int, uid: int, size: int, date: datetime | None) -> PartialFile:
-        """`size` and `date`: RFC822.SIZE and INTERNALDATE. A restored server gives the same UID to another message,
-        whose bytes must not be put behind these."""
+        """size, date: RFC822.SIZE and INTERNALDATE. They are in the file's name as a restored server may give the UID
+        to another message, whose bytes must not be appended to these."""
         stated = f"{date.astimezone(UTC):%Y%m%dT%H%M%SZ}" if date is not None else "0"
         return cls(_folder() / f"{folder_pk}-{uidvalidity}-{uid}-{size}-{stated}")
 
@@ -43,11 +43,15 @@ class PartialFile:
             return 0
 
     def put(self, offset: int, piece: bytes) -> None:
-        """On disk when it returns: after a power cut the file is shorter, never wrong. Raises StorageError."""
+        """Write a piece and sync it to disk, so that a power cut may shorten the file but not corrupt it.
+
+        Raises StorageError, also when the file is shorter than `offset`.
+        """
         disk_budget.demand(len(piece))
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Not a hole of zeros before the piece, where another worker was done with the message and removed the file.
+            # If another worker has finished the message and removed the file, a new one would have zeros before the
+            # piece, so only the first piece may create it.
             descriptor = os.open(self.path, os.O_WRONLY | (0 if offset else os.O_CREAT), 0o600)
             try:
                 if os.fstat(descriptor).st_size < offset:
@@ -63,25 +67,25 @@ class PartialFile:
             raise StorageError(f"A large message could not be written to disk: {error.strerror or error}") from error
 
     def mapped(self) -> mmap.mmap | bytes:
-        """The bytes so far, read from disk as they are looked at."""
+        """The bytes so far, memory-mapped."""
         if not self.length():
             return b""
         with self.path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def digest(self) -> str:
-        """SHA-256 of what is here, in hex."""
+        """SHA-256 of the bytes so far, in hex."""
         if not self.length():
             return hashlib.sha256().hexdigest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def first_try(self) -> PartialFile:
-        """What came of the message before it was begun anew."""
+        """The file that begin_anew() put aside."""
         return PartialFile(self.path.with_name(f"{self.path.name}.first"))
 
     def begin_anew(self) -> None:
-        """Put aside what has come. What was put aside before goes."""
+        """Put the file aside, to fetch the message from its start. It replaces a file put aside before."""
         if not self.path.exists():
             self.put(0, b"")
         self.path.replace(self.first_try().path)
@@ -99,7 +103,7 @@ def _folder() -> Path:
 
 
 def sweep(now: float | None = None) -> int:
-    """Remove what nobody went on with for a week; returns how many files went. `now`: seconds since the epoch."""
+    """Remove files without a new piece for KEPT_SECONDS. Returns how many. now: seconds since the epoch."""
     cutoff = (time.time() if now is None else now) - KEPT_SECONDS
     removed = 0
     for path in _folder().glob("*"):

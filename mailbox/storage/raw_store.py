@@ -1,8 +1,8 @@
-"""Raw messages by SHA-256: a segment file a batch, made durable with one fsync, and an index row a message.
+"""Stores raw messages by SHA-256: one segment file per batch, made durable by one fsync, and one index row per message.
 
-The order is what keeps the promise "a committed row never lacks its bytes": bytes to disk, fsync, index rows, and only
-then may a caller commit rows that refer to them, in a transaction that calls reference(). What nobody refers to is
-swept after a day; reference() sees to it that a process that slept for so long in between does not commit.
+A committed row never lacks its bytes. This follows from the order: bytes to disk, fsync, index rows, and then the
+caller's rows, in a transaction that calls reference(). Messages without a referring row are swept after a day;
+reference() fails if a process was suspended for that long in between.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from mailbox.storage.faults import RawMissing, RawOutOfReach, RawSwept
 __all__ = ["RawMissing", "RawOutOfReach", "RawSwept"]
 
 _WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
-PIECES = 8 * 1024 * 1024  # bytes that a copy of a large message is fetched by
-_CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
+PIECES = 8 * 1024 * 1024  # bytes per read when a large message is copied to this host
+_CHUNK = 500  # digests in one IN (...), below every database's limit of parameters
 
 
 @dataclass(frozen=True)
 class StoredRaw:
-    """Where one message lies: bytes `offset` to `offset + length` of `segment`."""
+    """The location of one message: bytes `offset` to `offset + length` of `segment`."""
 
     digest: str
     segment: str
@@ -61,9 +61,13 @@ def save_batch(
 ) -> list[str]:
     """Make the bytes durable and return their digests (SHA-256, hex) in the same order.
 
-    `digests`: these, where the caller knows them. `prove`: what is stored already is read, and stored anew when it is
-    damaged; else it must only be long enough. `unindexed`: is given what is new, whose index rows reference() writes,
-    with the rows that refer to them. Raises StorageError when the disk refuses.
+    digests: those of `raws`, if the caller knows them.
+    prove: read messages that are stored already, and store them again if damaged. Otherwise only the file's length is
+        checked.
+    unindexed: a list to which new messages are appended instead of writing their index rows. The caller passes it to
+        reference(), which writes the index rows in the caller's transaction.
+
+    Raises StorageError when the disk refuses.
     """
     now = now or timezone.now()
     digests = [digest_of(raw) for raw in raws] if digests is None else list(digests)
@@ -77,7 +81,10 @@ def save_batch(
 
 
 def _write(missing: dict[str, bytes], now: datetime, prove: bool) -> None:
-    """Twice, when the sweep took the new file before its index rows were there: this process slept for a day."""
+    """Write segment and index rows. Raises RawSwept if the sweep removes the new file before its index rows exist.
+
+    That happens only to a process that is suspended for a day, so it is tried twice.
+    """
     for _ in range(2):
         stored = _write_segment(missing, now)
         _index(stored, now, prove)
@@ -87,12 +94,14 @@ def _write(missing: dict[str, bytes], now: datetime, prove: bool) -> None:
 
 
 def reference(digests: Iterable[str], now: datetime, unindexed: Sequence[StoredRaw] = ()) -> None:
-    """Renew what was stored, in the transaction that commits rows that refer to it; raises RawSwept. `unindexed`: what
-    save_batch() gave; once this is committed, has_file() is to be asked.
+    """Protect stored messages from the sweep, in the transaction that commits rows that refer to them.
 
-    A process may sleep for longer than the sweep's grace between save_batch() and its commit, or its clock may jump:
-    then the sweep has removed the bytes. A row that is renewed here is locked, and the sweep leaves it. The database's
-    clock counts as well: a worker whose own clock is behind would renew nothing.
+    unindexed: the list from save_batch(), whose index rows are written here. After the commit the caller must check
+    has_file() for it.
+
+    Raises RawSwept if the sweep has removed them. A process may be suspended for longer than the sweep's grace between
+    save_batch() and its commit, or its clock may jump. Renewing `stored_at` locks the index rows, and the sweep skips
+    renewed rows. The database's clock is used if it is later, as a worker whose clock is behind would renew nothing.
     """
     wanted = sorted(set(digests))
     if not has_file(unindexed):
@@ -107,12 +116,13 @@ def reference(digests: Iterable[str], now: datetime, unindexed: Sequence[StoredR
 
 
 def has_file(stored: Iterable[StoredRaw]) -> bool:
-    """False when a sweep took the file, which no row spoke of yet, from a process that slept for a day."""
+    """Whether all files still exist. The sweep removes a file without index rows after a day, so it may be gone if this
+    process was suspended for that long."""
     return all(_length_of(each.segment) is not None for each in stored)
 
 
 def _length_of(segment: str) -> int | None:
-    """Bytes of the file; None when it is not there."""
+    """Length of the file in bytes; None if it cannot be found."""
     try:
         return int(raw_storage().size(segment))
     except OSError:
@@ -120,9 +130,9 @@ def _length_of(segment: str) -> int | None:
 
 
 def _is_sound(raw: StoredRaw, lengths: dict[str, int | None], prove: bool) -> bool:
-    """Whether the file is long enough for this message; with `prove`, whether its bytes are the message's.
+    """Whether the file is long enough for this message; with `prove`, whether its bytes have the digest.
 
-    `lengths`: of the files looked at already.
+    lengths: a cache of file lengths by segment.
     """
     if raw.segment not in lengths:
         lengths[raw.segment] = _length_of(raw.segment)
@@ -140,12 +150,12 @@ def _is_sound(raw: StoredRaw, lengths: dict[str, int | None], prove: bool) -> bo
 
 
 def _renew(digests: set[str], now: datetime, prove: bool) -> set[str]:
-    """Say which of the digests are stored already, whole.
+    """The digests that are stored already and intact.
 
-    Renew first and look afterwards: a row that is renewed can no longer be swept between the two.
+    The rows are renewed before the files are checked, so that they cannot be swept in between.
     """
     there = bulk_insert.known(RawMessage, "digest", digests)
-    if not there:  # as nearly always; an UPDATE of nothing would still wait for its turn to write
+    if not there:  # the usual case; an UPDATE without rows would still wait for the write lock
         return set()
     rows = RawMessage.objects.filter(digest__in=there)
     rows.update(stored_at=now)
@@ -158,7 +168,7 @@ def _stored(rows: QuerySet[RawMessage]) -> list[StoredRaw]:
 
 
 def segment_name(now: datetime) -> str:
-    """One that nobody else takes, of any host."""
+    """A name that is unique among all hosts."""
     return f"{now:%Y/%m/%d}/{now:%H%M%S}-{secrets.token_hex(8)}.seg"
 
 
@@ -175,7 +185,10 @@ def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
 
 
 def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> bool:
-    """Two workers may store one digest at once: the row that is there wins, unless its bytes are lost. False then."""
+    """Insert index rows. Returns False if another worker has stored one of the digests at the same time.
+
+    Then the existing row is kept, unless its bytes are lost: it is changed to the new segment.
+    """
     rows = []
     for raw in stored:
         row = bulk_insert.blank(RawMessage)
@@ -196,7 +209,7 @@ def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> bool:
 
 
 def open_raw(digest: str) -> bytes:
-    """Return the bytes with this SHA-256; raises RawMissing."""
+    """Return the bytes with this SHA-256. Raises RawMissing."""
     return _opened(digest, *_where(digest))
 
 
@@ -215,7 +228,7 @@ def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
 
 
 def is_sound(digest: str) -> bool:
-    """Whether the bytes are here and undamaged; reads all of them, from the store itself."""
+    """Whether the store has these bytes undamaged. Reads all of them from the store itself, not from a copy."""
     try:
         prove(digest)
     except RawMissing:
@@ -224,15 +237,15 @@ def is_sound(digest: str) -> bool:
 
 
 def prove(digest: str) -> None:
-    """As is_sound(); raises RawMissing, or RawOutOfReach."""
+    """Like is_sound(), but raises RawMissing or RawOutOfReach instead of returning False."""
     local_copies.drop(digest)
     map_raw(digest)
 
 
 def map_raw(digest: str) -> tuple[bytes, str]:
-    """As open_raw(), for whoever looks at a message piece by piece: a large one is mapped, so that no process holds it.
+    """Like open_raw(), but a large message is memory-mapped, so that it is never whole in a process's memory.
 
-    With the path of its file, which another process may map likewise; "" when the bytes are in memory.
+    Also returns the path of the mapped file, which another process may map, too; "" if the bytes are in memory.
     """
     segment, offset, length = _where(digest)
     storage = raw_storage()
@@ -248,8 +261,10 @@ def map_raw(digest: str) -> tuple[bytes, str]:
 
 
 def _mappable(storage: Storage, digest: str, segment: str, offset: int, length: int) -> Iterator[str]:
-    """Paths of files on this host's disk that should be the message: its segment's, or a copy's, which is made. A copy
-    that turned out damaged, and was dropped, is made once more."""
+    """Paths of local files that should contain this message alone: its segment, or a copy, which is made if needed.
+
+    If the caller drops a damaged copy and continues, the copy is made once more.
+    """
     if isinstance(storage, DurableFileSystemStorage) and storage.is_mapped:
         if not offset:
             yield storage.path(segment)
@@ -270,13 +285,13 @@ def _map(path: str, length: int) -> bytes | None:
 
 
 def _is_copied(storage: Storage, length: int) -> bool:
-    """Whether a copy is kept on this host's own disk, as the store is elsewhere."""
+    """Whether a message of this length is kept in local_copies, as the store is not on this host."""
     least: int | None = getattr(storage, "copied_from", None)
     return least is not None and length >= least
 
 
 def _where(digest: str) -> tuple[str, int, int]:
-    with connection.cursor() as cursor:  # each mail that goes out reads here: the ORM would be most of it
+    with connection.cursor() as cursor:  # runs for each outgoing mail; the ORM would take most of the time
         cursor.execute(_WHERE, [digest])
         row = cursor.fetchone()
     if row is None:

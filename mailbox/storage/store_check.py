@@ -1,6 +1,6 @@
-"""Whether this host can write and read the raw store.
+"""Checks whether this host can write and read the raw store, by doing so every LOOK_SECONDS at most.
 
-A host that cannot takes no sync and no delivery: another one does. Looked at by doing it, and seldom.
+A host that cannot takes no syncs and no deliveries, and leaves them to other hosts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mailbox.storage import local_copies
 from mailbox.storage.durable_files import raw_storage
 
 logger = logging.getLogger(__name__)
-LOOK_SECONDS = 15.0  # between two looks of one process
+LOOK_SECONDS = 15.0  # between two checks in one process
 FOLDER = "check"
 
 
@@ -33,19 +33,22 @@ _known = _LastCheck()
 
 
 def is_usable(*, look_again: bool = False) -> bool:
-    """Whether a small file could be written, read and removed, at most LOOK_SECONDS ago."""
+    """Whether a small file could be written, read and removed. The result is cached for LOOK_SECONDS.
+
+    look_again: check now. Once an hour this also sweeps local_copies.
+    """
     now = time.monotonic()
     if look_again or now - _known.at >= LOOK_SECONDS:
         _known.is_usable, _known.at = _look(), now
         _known.seconds = time.monotonic() - now
-        if now >= _known.copies_swept_at + 3600:  # each host has its own, so no scheduled task reaches them all
+        if now >= _known.copies_swept_at + 3600:  # here, as a scheduled task would run on one host only
             _known.copies_swept_at = now
             local_copies.sweep()
     return _known.is_usable
 
 
 def seconds() -> float:
-    """How long the last look of this process took: to write, read and remove a small file."""
+    """How long the last check in this process took."""
     return _known.seconds
 
 
@@ -58,7 +61,7 @@ def _look() -> bool:
                 was_read = bool(file.read() == written)
         finally:
             storage.delete(name)
-    except Exception as error:  # of whatever storage class
+    except Exception as error:  # another storage class may raise anything
         event(logger, "store_unusable", logging.ERROR, error=f"{type(error).__name__}: {error}")
         return False
     if not was_read:

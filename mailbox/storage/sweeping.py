@@ -1,4 +1,4 @@
-"""Removes from the raw store what no row refers to and nobody stored again for a day."""
+"""Removes messages from the raw store to which no row refers and which were not stored again for a day."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mailbox.models import RawMessage
 from mailbox.storage.durable_files import raw_storage
 
 GRACE = timedelta(hours=24)
-# A field of any model by one of these names refers to a raw message; the sweep asks them all.
+# A field with one of these names, in any model, refers to a raw message. The sweep queries all of them.
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
-_OURS = re.compile(r"\d{4}|check")  # folders at the top of the raw store: a year, and what store_check writes
-_CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
+_OURS = re.compile(r"\d{4}|check")  # top-level folders of the raw store: years, and the one of store_check
+_CHUNK = 500  # digests in one IN (...), below every database's limit of parameters
 
 
 def sweep(now: datetime) -> int:
-    """Remove what no row refers to and nobody stored again for 24 h; return how many messages went.
+    """Remove messages without a referring row that were not stored again for GRACE. Returns how many.
 
-    A segment file goes once none of its messages is left.
+    A segment file is removed when none of its messages is left.
     """
     cutoff = now - GRACE
     removed, after = 0, ""
@@ -34,7 +34,7 @@ def sweep(now: datetime) -> int:
             break
         after = digests[-1]
         unreferenced = set(digests) - _referenced(digests)
-        # The condition again, at the DELETE: a batch that stores one of them at this instant has renewed it.
+        # The DELETE repeats the condition, as a batch that stores one of them at this moment has renewed its row.
         removed += RawMessage.objects.filter(digest__in=unreferenced, stored_at__lt=cutoff).delete()[0]
     _remove_empty_segments(cutoff)
     return removed
@@ -59,9 +59,9 @@ def _remove_empty_segments(cutoff: datetime) -> None:
 
 
 def old_files(storage: Storage, cutoff: datetime) -> Iterator[str]:
-    """Names of files of ours that were written before `cutoff`. Another host may remove them meanwhile."""
+    """Names of the raw store's files written before `cutoff`. Another host may remove them in the meantime."""
     own: Callable[[datetime], Iterator[str]] | None = getattr(storage, "old_files", None)
-    if own is not None:  # its listing says when each was written, so that none is asked for it alone
+    if own is not None:  # its listing has the times, which otherwise take one request per file
         yield from own(cutoff)
         return
     for name in _walk(storage, ""):
@@ -75,8 +75,8 @@ def _walk(storage: Storage, folder: str) -> Iterator[str]:
         folders, files = storage.listdir(folder)
     except FileNotFoundError:
         return
-    # A file server shows things of its own: ".nfs…", a file that was removed while a host has it open, or, at the top,
-    # lost+found and .snapshot.
+    # Skips a file server's own entries: ".nfs…" (a removed file that a host still has open), and at the top lost+found
+    # and .snapshot.
     yield from (f"{folder}{name}" for name in files if not name.startswith("."))
     for name in folders:
         if folder or _OURS.fullmatch(name):

@@ -1,4 +1,4 @@
-"""How large each table is, noted once a day, so that the system page can say what it grows by."""
+"""Records each table's size once a day, so that the system page can show its growth."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.db import connection
 
 from mailbox.models import TableSize
 
-WHOLE_FILE = "(the whole file)"  # SQLite's
-# SQLite knows the sizes of its tables only by reading every page (dbstat); of a larger file only its own size is noted.
+WHOLE_FILE = "(the whole file)"  # name under which SQLite's database file is recorded
+# SQLite measures tables by reading every page (dbstat). For a larger database only the file's size is recorded.
 SQLITE_READ_BYTES = 4 * 1024**3
 KEPT = timedelta(days=400)
 
 
 def measure(now: datetime) -> None:
-    """Note today's sizes; on PostgreSQL again each time, on SQLite once a day. For a worker."""
+    """Record today's sizes: on PostgreSQL at each call, on SQLite once a day. Slow; only for workers."""
     if connection.vendor == "sqlite":
         if not TableSize.objects.filter(day=now.date()).exists():
             _store(_of_sqlite(), now)
@@ -42,7 +42,7 @@ def _store(sizes: list[tuple[str, int, int | None]], now: datetime) -> None:
 
 
 def _of_postgres() -> list[tuple[str, int, int | None]]:
-    """With indexes and TOAST. A table that was never analyzed has -1 rows."""
+    """Table, bytes with indexes and TOAST, estimated rows. PostgreSQL states -1 rows for a table never analyzed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname, pg_total_relation_size(oid), reltuples::bigint FROM pg_class "
@@ -52,7 +52,7 @@ def _of_postgres() -> list[tuple[str, int, int | None]]:
 
 
 def _of_sqlite() -> list[tuple[str, int, int | None]]:
-    """Of each table with its indexes; SQLite estimates no number of rows."""
+    """Table, bytes with indexes, None: SQLite has no estimate of rows."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
         whole = int(cursor.fetchone()[0])
@@ -68,6 +68,6 @@ def _of_sqlite() -> list[tuple[str, int, int | None]]:
 
 
 def _log_bytes() -> int:
-    """Of the write-ahead log beside the file."""
+    """Size of the write-ahead log beside the database file."""
     log = Path(f"{connection.settings_dict['NAME']}-wal")
     return log.stat().st_size if log.exists() else 0

@@ -1,4 +1,4 @@
-"""Two raw stores while mail is moved from one to the other (PRX_EMAIL_RAW_ALSO_READ): see `moving`."""
+"""A storage over two raw stores, while mail is moved from one to the other (PRX_EMAIL_RAW_ALSO_READ): see `moving`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class TwoStores(Storage):
-    """Writes to `present`; reads from there, or else from `other`. Both are entries of STORAGES."""
+    """Writes to `present`; reads from it, else from `other`. Both are given in the form of entries of STORAGES."""
 
     def __init__(self, present: dict[str, Any], other: dict[str, Any]) -> None:
         self.present, self.other = storages.create_storage(present), storages.create_storage(other)
@@ -31,7 +31,7 @@ class TwoStores(Storage):
             yield from old_files(store, cutoff)
 
     def _first(self, ask: Callable[[Storage], T]) -> T:
-        """Look into the other store only for what is missing here; a store that is out of reach is an error."""
+        """Ask the present store, and the other one only on FileNotFoundError: an unreachable store is an error."""
         try:
             return ask(self.present)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How much is kept: counted by the clock, shown with its time."""
+"""Counts stored mail by a scheduled task; pages show the counts with their time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = StorageUse.Kind
 
 
 def put(kind: str, counted: Mapping[int | None, tuple[int, int]], now: datetime) -> None:
-    """Replace what is known of this kind: account's pk (None: of all) -> items and bytes."""
+    """Replace the counts of this kind. counted: account's pk, or None for all accounts -> items and bytes."""
     there = {None, *Account.objects.filter(pk__in=[pk for pk in counted if pk]).values_list("pk", flat=True)}
     rows = [
         StorageUse(account_id=account, kind=kind, items=items, size=size, counted_at=now)
@@ -29,7 +29,7 @@ def put(kind: str, counted: Mapping[int | None, tuple[int, int]], now: datetime)
 
 
 def count(now: datetime) -> None:
-    """Count what is received and what lies on disk. Reads whole tables: for a worker, never for a page."""
+    """Count received mail and raw bytes on disk. Reads whole tables: only for workers, never for a page."""
     mail = Message.objects.order_by().values_list("account").annotate(Count("pk"), Sum("size"))
     put(Kind.RECEIVED, {account: (items, size) for account, items, size in mail}, now)
     there = Attachment.objects.filter(removed_at=None).order_by()
@@ -40,7 +40,7 @@ def count(now: datetime) -> None:
 
 
 def free_percent(folder: Path) -> int | None:
-    """How much of the folder's disk its user may still write, in percent, rounded down; None when that is unknown."""
+    """Free space on the folder's disk for this process, in percent, rounded down; None if unknown."""
     try:
         disk = os.statvfs(folder)
     except OSError:
