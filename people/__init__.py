@@ -1,14 +1,14 @@
-"""Who signs in: the limit on guessing, the sessions, and the pages that users and their roles are managed on.
+"""Users of this site: how they sign in, their sessions and second factors, and the pages that administer them.
 
-Way in: `urls`. What a role permits is mailbox.permissions' business; here roles are only given and taken away.
+Way in: `urls`. Roles are given and withdrawn here; what a role permits is decided in mailbox.permissions.
 
-sign_in         the pages to sign in and out, the limit on guessing, the audit of sign-ins, asking again (step-up)
-sessions        Django's SESSION_ENGINE with the user of each session, when one ends, the own ones
-second_factor   who must have one, django-allauth's forms of it, where its secrets are kept
-single_sign_on  the company's OpenID Connect provider
-directory       the pages of people for administrators: roles, on and off; the last administrator stays
-links           invitations, forgotten passwords, the confirming of an address: by links in mail
+sign_in         sign-in and sign-out, the limit on failed attempts, the audit of sign-ins, reauthentication (step-up)
+sessions        Django's SESSION_ENGINE with the user of each session; when a session ends; the user's own sessions
+second_factor   who must have one, django-allauth's forms of it, the storage of its secrets
+single_sign_on  sign-in at the company's OpenID Connect provider
+directory       pages for administrators: users, roles, switching users on and off; one administrator always remains
+links           links in mail: invitations, forgotten passwords, confirmation of an address
 
-`sign_in.audit`, `sign_in.client_address` and `sessions.own_sessions` are used by all the others. Models, admin and
-`manage.py check` stand beside the packages.
+All other packages use `sign_in.audit`, `sign_in.client_address` and `sessions.own_sessions`. The models, the admin and
+the checks of `manage.py check` are modules beside the packages.
 """

@@ -1,4 +1,4 @@
-"""Admin of users, with the roles they have for some accounts. A role for all accounts is a group of theirs."""
+"""Admin of users, with their roles for single accounts. A role for all accounts is one of the user's groups."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GrantInline(StackedInline):
 
 
 class OneAdministratorStays(ModelAdmin):
-    """The admin's pages that could take the last administrator away."""
+    """Refuses changes on the admin's pages that would leave no administrator."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return _one_stays(super().changeform_view, request, *args, **kwargs)
@@ -49,16 +49,16 @@ def _one_stays(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwa
             return view(request, *args, **kwargs)
     except StaysAdministrator:
         for _said in messages.get_messages(request):
-            pass  # of what was taken back
+            pass  # discards messages about the change that was rolled back
         messages.error(request, str(NOBODY_LEFT))
         return redirect(request.get_full_path())
 
 
 class SafeUserAdmin(OneAdministratorStays, AuditedAdmin, DjangoUserAdmin):
-    """Django lets whoever may change users make themselves superuser. Here only a superuser makes superusers."""
+    """Only a superuser may make or change superusers. Django allows it to everybody who may change users."""
 
     inlines = (GrantInline,)
-    filter_horizontal = ()  # a screen reader finds no name for its search boxes; the browser's own list has one
+    filter_horizontal = ()  # its search boxes have no accessible name, a plain select has one
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -74,11 +74,11 @@ class SafeUserAdmin(OneAdministratorStays, AuditedAdmin, DjangoUserAdmin):
         return not above and super().has_delete_permission(request, obj)
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """It also switches a person's password off."""
+        """This page can also disable the password, so it must leave an administrator too."""
         return _one_stays(super().user_change_password, request, *args, **kwargs)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return self.inlines if obj else ()  # grants come after the user is there
+        return self.inlines if obj else ()  # roles for accounts can be given once the user exists
 
 
 class PlainGroupAdmin(OneAdministratorStays, GroupAdmin):

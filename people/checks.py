@@ -1,4 +1,4 @@
-"""What `manage.py check --deploy` says of sign-in."""
+"""System checks of sign-in, for `manage.py check` and `check --deploy`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mailbox.permissions import ROLES, Role, has_role_everywhere
 
 
 def trusted_proxies_are_named(**_: Any) -> list[CheckMessage]:
-    """Behind a proxy that is not named, all clients have the proxy's address: one that guesses shuts out everybody."""
+    """Warn when PRX_EMAIL_TRUSTED_PROXIES is not set: behind a proxy all clients then seem to have its address, so one
+    client's failed sign-ins lock everybody out."""
     if not settings.HTTPS or settings.TRUSTED_PROXIES:
         return []
     return [
@@ -26,7 +27,7 @@ def trusted_proxies_are_named(**_: Any) -> list[CheckMessage]:
 
 
 def somebody_can_sign_in(**_: Any) -> list[CheckMessage]:
-    """With local passwords off, the break-glass administrator is who gets in when the provider does not answer."""
+    """With local passwords off, require a break-glass administrator, who can sign in when the provider fails."""
     if settings.LOCAL_PASSWORDS:
         return []
     name = settings.BREAK_GLASS_USER
@@ -45,15 +46,18 @@ def somebody_can_sign_in(**_: Any) -> list[CheckMessage]:
 def _is_administrator_with_password(name: str) -> bool:
     try:
         if not User.objects.exists():
-            return True  # before `prepare`, which makes the first administrator
+            return True  # before `prepare`, which creates the first administrator
         user = User.objects.filter(username=name, is_active=True).first()
         return user is not None and user.has_usable_password() and has_role_everywhere(user, Role.ADMINISTRATOR)
     except DatabaseError:
-        return True  # away, or before its first migration
+        return True  # the database is unreachable, or not migrated yet
 
 
 def groups_leave_somebody(**_: Any) -> list[CheckMessage]:
-    """The provider's groups take roles away, also of the last administrator: whoever left the company is out."""
+    """Warn when single sign-on is used without a break-glass administrator.
+
+    The provider's groups withdraw roles at sign-in, also that of the last administrator.
+    """
     name = settings.BREAK_GLASS_USER
     if not settings.SSO_ISSUER or (name and _is_administrator_with_password(name)):
         return []
@@ -68,7 +72,7 @@ def groups_leave_somebody(**_: Any) -> list[CheckMessage]:
 
 
 def sign_on_is_whole(**_: Any) -> list[CheckMessage]:
-    """Half a configuration would be noticed by the first person who clicks."""
+    """Require a complete configuration of single sign-on; else the first person who uses it would notice."""
     if not settings.SSO_ISSUER:
         return []
     faults = []

@@ -1,4 +1,4 @@
-"""Sessions with their users, and the rules of signing in."""
+"""Sessions, the rules of signing in, used codes, and requests for links in mail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from django.utils.module_loading import import_string
 
 
 class Session(AbstractBaseSession):
-    """One browser that is signed in, or on its way there (user NULL). Times are Unix seconds, as in the data."""
+    """The session of one browser; `user` is NULL until sign-in is complete. `began_at`, `seen_at`: Unix seconds, copied
+    from the session's data."""
 
     user = models.ForeignKey("auth.User", models.CASCADE, null=True, related_name="sessions")
     address = models.CharField(max_length=45, blank=True)
@@ -21,14 +22,14 @@ class Session(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type:
-        store: type = import_string("people.sessions.store.SessionStore")  # it needs this class
+        store: type = import_string("people.sessions.store.SessionStore")  # by name, as that module imports this one
         return store
 
 
 class SignInRules(models.Model):
-    """One row, key 1; while there is none, nothing is demanded.
+    """The rules of signing in: one row with pk 1; without it no second factor is required.
 
-    `second_factor_role` is the lowest role of AccountGrant, for all accounts or for some, that needs a second factor.
+    `second_factor_role`: the lowest role, for all accounts or for single ones, that requires a second factor.
     """
 
     second_factor_role = models.CharField(max_length=13, blank=True)
@@ -42,9 +43,10 @@ class SignInRules(models.Model):
 
 
 class LastCode(models.Model):
-    """The period, of 30 s since 1970, of the last code of an authenticator app that a person used (RFC 6238, 5.2).
+    """The time step of the last authenticator app code that a user has used (RFC 6238, 5.2).
 
-    A code is good once for all web processes; those of earlier periods end with it.
+    `period`: the number of 30 s steps since 1970. A code can be used once, in whichever web process; codes of earlier
+    time steps can no longer be used then.
     """
 
     user = models.OneToOneField("auth.User", models.CASCADE, primary_key=True, related_name="+")
@@ -58,9 +60,10 @@ class LastCode(models.Model):
 
 
 class PasswordRequest(models.Model):
-    """Somebody forgot a password and gave this address, which may be nobody's. Kept for a day.
+    """A request for a link to choose a new password, for an address that no user may have. Kept for a day.
 
-    `client` is what requests are counted by (sign_in.client_address.counted_address), `address` where it came from.
+    `client`: the key by which requests are counted (sign_in.client_address.counted_address); `address`: the client's
+    address.
     """
 
     email = models.EmailField(max_length=254)
@@ -81,7 +84,7 @@ class PasswordRequest(models.Model):
 
 
 class EmailChange(models.Model):
-    """The address that a person wants, until it is confirmed. The key is the user's."""
+    """The new e-mail address that a user has asked for, until it is confirmed."""
 
     user = models.OneToOneField("auth.User", models.CASCADE, primary_key=True, related_name="+")
     email = models.EmailField(max_length=254)

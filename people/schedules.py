@@ -1,4 +1,4 @@
-"""The schedules of people: each minute, links that were asked for and whose task was lost."""
+"""The schedules of people: every minute, send links that were asked for and whose task was lost."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ PLANNED = (
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Make them, or bring them in line; runs after each migrate."""
+    """Create or update the schedules. Runs after each migrate."""
     schedules.make_schedules(using, PLANNED)

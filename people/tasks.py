@@ -1,4 +1,4 @@
-"""django-q2's entry points of people. Each may run twice, or be killed at any instruction."""
+"""The tasks of people, called by django-q2. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ WISH_KEPT = timedelta(days=1)
 
 
 def answer_password_requests() -> int:
-    """Send the links that people asked for; also each minute, for those whose task was lost."""
+    """Send password links that were asked for, and delete address changes that were not confirmed within a day.
+
+    Queued by each request, and run every minute for requests whose task was lost. Returns how many were answered.
+    """
     now = timezone.now()
     EmailChange.objects.filter(asked_at__lt=now - WISH_KEPT).delete()
     return forgotten.answer_all(now)

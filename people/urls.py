@@ -1,4 +1,4 @@
-"""Addresses of people: who they are, the own sessions, the rules of signing in."""
+"""URLs of the pages of people, of one's own sessions and of the rules of signing in."""
 
 from django.urls import path
 

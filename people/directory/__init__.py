@@ -1,1 +1,1 @@
-"""The pages of people for administrators of all accounts: who there is, roles, on and off, rules of signing in."""
+"""The pages of people for administrators of all accounts: list, roles, switching users off, rules of signing in."""

@@ -1,4 +1,4 @@
-"""Administrators of all accounts: the last one who can sign in stays one, whatever page would take that away."""
+"""Keeps at least one administrator of all accounts who can sign in, whichever page makes the change."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class StaysAdministrator(Exception):
 
 @contextmanager
 def one_stays() -> Iterator[None]:
-    """A transaction that is taken back when it leaves no administrator where there was one. Raises StaysAdministrator.
+    """A transaction that raises StaysAdministrator, and so is rolled back, when it removes the last administrator.
 
-    Changes of administrators come one after the other: each counts who is left.
+    A lock on the group makes such changes run one after the other, so that each counts correctly.
     """
     with transaction.atomic():
         list(Group.objects.select_for_update().filter(name=Role.ADMINISTRATOR.value))
@@ -38,7 +38,7 @@ def one_stays() -> Iterator[None]:
 
 
 def _who_can_sign_in() -> QuerySet[User]:
-    """Active administrators of all accounts: with a password that opens something, or by the company's sign-on."""
+    """Active administrators of all accounts who can sign in: by a password that is allowed, or by single sign-on."""
     name = PERMISSION_OF[Role.ADMINISTRATOR].removeprefix("mailbox.")
     of_group = Q(groups__permissions__codename=name) | Q(user_permissions__codename=name)
     can_sign_in: Any = ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)

@@ -1,4 +1,4 @@
-"""What an administrator of all accounts does to a person: roles, on and off, sessions. Each change is audited."""
+"""Changes that an administrator of all accounts makes to a user: roles, details, on and off, sessions. All audited."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from people.sign_in import audit
 
 
 def require_may_change(by: User, person: User) -> None:
-    """Only a superuser changes a superuser, as in Django's admin here. Raises PermissionDenied."""
+    """Raise PermissionDenied unless `by` may change this user: only a superuser may change a superuser, as in the
+    admin."""
     if person.is_superuser and not by.is_superuser:
         raise PermissionDenied(gettext("Only a user with all rights changes a user with all rights."))
 
 
 def set_role(by: User, person: User, role: str) -> None:
-    """`role` for all accounts: a value of Role, or "" for none. Raises StaysAdministrator."""
+    """Set the user's role for all accounts: a value of Role, or "" for none. Raises StaysAdministrator."""
     with one_stays():
         person.groups.remove(*Group.objects.filter(name__in=[each.value for each in ROLES]))
         if role:
@@ -31,7 +32,7 @@ def set_role(by: User, person: User, role: str) -> None:
 
 
 def set_details(by: User, person: User, full_name: str, email: str) -> None:
-    """Change name and address. The former address gets a mail about the new one."""
+    """Change name and address. The former address gets a mail that says so."""
     first, _, last = full_name.strip().partition(" ")
     former = person.email
     with transaction.atomic():
@@ -43,7 +44,7 @@ def set_details(by: User, person: User, full_name: str, email: str) -> None:
 
 
 def set_grant(by: User, person: User, account: Account, role: str) -> None:
-    """`role` for one account, or "" for none."""
+    """Set the user's role for one account: a value of Role, or "" for none."""
     with transaction.atomic():
         grants = AccountGrant.objects.filter(user=person, account=account)
         if role:
@@ -55,7 +56,7 @@ def set_grant(by: User, person: User, account: Account, role: str) -> None:
 
 
 def set_active(by: User, person: User, is_active: bool) -> None:
-    """Whoever is switched off is signed out everywhere at once. Raises StaysAdministrator."""
+    """Switch the user on or off; off also ends all sessions. Raises StaysAdministrator."""
     with one_stays():
         User.objects.filter(pk=person.pk).update(is_active=is_active)
         if not is_active:
@@ -64,7 +65,7 @@ def set_active(by: User, person: User, is_active: bool) -> None:
 
 
 def sign_out(by: User, person: User) -> int:
-    """How many sessions were ended."""
+    """End all sessions of the user; return how many."""
     _note(by, "end_sessions", person, person.get_username())
     return end_sessions(person)
 

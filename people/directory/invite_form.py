@@ -1,4 +1,4 @@
-"""Who is invited, with which role and for which accounts: what the page and `manage.py invite` take."""
+"""The form of an invitation: address, name, role and accounts. Used by the page and by `manage.py invite`."""
 
 from __future__ import annotations
 

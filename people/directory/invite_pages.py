@@ -1,4 +1,4 @@
-"""Inviting somebody, links for somebody to copy or to send, and the account that sends the site's own mails."""
+"""The pages to invite people, to copy or send them links, and to choose the account for the site's own mail."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     by, given = signed_in_user(request), form.cleaned_data
     try:
         user = invitations.create(by, given["email"], given["full_name"], given["role"], given["accounts"])
-    except IntegrityError:  # two administrators at one instant
+    except IntegrityError:  # a concurrent invitation of the same address
         form.add_error("email", TAKEN)
         return _invite_page(request, form)
     if not mails.invite(user, by):
@@ -70,7 +70,7 @@ def _invite_page(request: HttpRequest, form: InviteForm) -> HttpResponse:
 
 @require_POST
 def link(request: HttpRequest, pk: int) -> HttpResponse:
-    """A link for this person: `how` is "mail", or "copy" to show it once, here."""
+    """Make a link to set a password for this person. POST field `how`: "mail" sends it; "copy" shows it once."""
     user = require_person_to_change(request, pk)
     by, purpose = (
         signed_in_user(request),

@@ -1,4 +1,4 @@
-"""What the page of people shows: who there is, their roles, second factor, last sign-in and sessions."""
+"""The rows of the list of people: users with roles, second factor, last sign-in and number of sessions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ A_PAGE = 50
 
 @dataclass(frozen=True)
 class Listed:
-    """`role` is a value of Role for all accounts, or ""; `for_some` is for how many accounts there is one."""
+    """A user of the list. `role`: the role for all accounts, a value of Role, or "". `user.for_some`: the number of
+    accounts with a role of their own."""
 
     user: Any  # User, with the annotations of `people()`
     role: str
 
     @property
     def is_invited(self) -> bool:
-        """Whether this person was invited and was never here."""
+        """Whether this person was invited and has never signed in."""
         user = self.user
         return not (user.has_usable_password() or user.last_login or user.has_sign_on)
 
@@ -40,7 +41,7 @@ class Listed:
 
 
 def people() -> QuerySet[Any]:
-    """Every user, with what the list needs, in one query."""
+    """All users with the annotations that the list needs, in one query (and one for the groups)."""
     factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=KINDS)
     grants = AccountGrant.objects.filter(user=OuterRef("pk")).values("user").annotate(n=Count("pk")).values("n")
     live = Session.objects.filter(user=OuterRef("pk"), expire_date__gt=timezone.now())
@@ -62,6 +63,6 @@ def page_of(number: str, asked: str) -> tuple[Page[Any], list[Listed]]:
 
 
 def role_of(user: User) -> str:
-    """The highest role for all accounts that a group of the user gives."""
+    """The user's highest role for all accounts, by groups; "" for none."""
     names = {group.name for group in user.groups.all()}
     return next((role.value for role in reversed(ROLES) if role.value in names), "")

@@ -37,7 +37,7 @@ class RoleForm(forms.Form):
 
 
 class DetailsForm(forms.Form):
-    """Who somebody is. The address is where links to set a password go, so the former one is told of another."""
+    """Name and address of a user. Password links are sent to the address, so the former one is notified of a change."""
 
     full_name = forms.CharField(label=_("Name"), max_length=200, required=False)
     email = forms.EmailField(label=_("E-mail address"), max_length=254, required=False)
@@ -54,7 +54,7 @@ class DetailsForm(forms.Form):
 
 
 class GrantForm(forms.Form):
-    """A role for one account, which is named by its address: a list of all of them may be long."""
+    """A role for one account. The account's address is typed, as a list of all accounts may be long."""
 
     account = forms.CharField(label=_("Account"), max_length=254, help_text=_("The address of the account."))
     role = forms.ChoiceField(label=_("Role"), choices=ROLE_CHOICES, required=False)
@@ -117,7 +117,7 @@ def grant(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def switch(request: HttpRequest, pk: int) -> HttpResponse:
-    """`is_active` is what the person is to become, so that a button that is sent twice does it once."""
+    """Switch the user on or off. POST field `is_active`: the wanted state, so that sending it twice changes nothing."""
     user, to_active = require_person_to_change(request, pk), request.POST.get("is_active") == "1"
     try:
         changes.set_active(signed_in_user(request), user, to_active)
@@ -145,7 +145,7 @@ def _person(request: HttpRequest, pk: int) -> Any:
 
 
 def require_person_to_change(request: HttpRequest, pk: int) -> User:
-    """The person, if whoever asks may change them. Raises Http404, PermissionDenied."""
+    """The user with this pk, if the signed-in user may change it. Raises Http404, PermissionDenied."""
     user: User = _person(request, pk)
     changes.require_may_change(signed_in_user(request), user)
     return user
@@ -157,7 +157,7 @@ def _is_last(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _page(request: HttpRequest, user: Any, **forms_: Any) -> HttpResponse:
-    """The page; a form that was refused stands there as it was typed."""
+    """Render the person's page. `forms_`: refused forms, which are shown as they were typed."""
     grants = AccountGrant.objects.filter(user=user).select_related("account").order_by("account__email")[:200]
     by = signed_in_user(request)
     context = {

@@ -1,4 +1,4 @@
-"""The page of the rules of signing in: who needs a second factor."""
+"""The page of the rules of signing in: which roles require a second factor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from people.models import SignInRules
 
 
 def require_administrator(request: HttpRequest) -> None:
-    """Raises PermissionDenied for everybody but administrators of all accounts."""
+    """Raise PermissionDenied unless the user is an administrator of all accounts."""
     if not has_role_everywhere(signed_in_user(request), Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("This needs the role administrator for all accounts."))
 

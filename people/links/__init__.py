@@ -1,8 +1,10 @@
-"""Links that set a password or confirm an address: invitations, forgotten passwords, another address of one's own.
+"""Links that set a password or confirm an address: invitations, forgotten passwords, a change of one's own address.
 
-A link is signed and stored nowhere (`tokens`). It goes to its reader by mail, where the outbox puts it in at the moment
-of sending (`mails`, outbox.compose.private_part), or an administrator copies it from a page that shows it once. `pages`
-open it; `forgotten` answers whoever forgot a password, on a worker, so that the page says and takes the same for every
-address; `own_email` is the change of an address. All mails go out from one account, `site_mail`, which an administrator
-chooses and which is never fetched; without one, links are copied.
+A link is signed and stored nowhere (`tokens`, `confirmations`). It is sent by mail, and the outbox inserts it only when
+it sends (`mails`, outbox.compose.private_part); or an administrator copies it from a page that shows it once.
+
+`pages`: the pages that links open, and those that ask for links. `forgotten`: requests for forgotten passwords, which a
+worker answers, so that the page's text and duration are the same for every address. `own_email`: the change of one's
+own address. `site_mail`: the account that sends all these mails; an administrator chooses it, and it is never synced.
+Without one, links are copied.
 """

@@ -1,4 +1,4 @@
-"""The link that confirms an address: for one person, one wish and an hour."""
+"""The link that confirms a new address: valid for one user, one requested address and one hour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LASTS = timedelta(hours=1)
 
 
 class _OfChange(LinkTokens):
-    """Signed with the new address: a later wish ends the earlier one's link."""
+    """The signature includes the new address, so a request for another address ends the earlier link."""
 
     wanted = ""
 
@@ -39,7 +39,7 @@ def link_for(change: EmailChange) -> str:
 
 
 def change_of(user: User, token: str) -> EmailChange | None:
-    """The wish that this link confirms; None when the link is over or somebody else's."""
+    """The change that this link confirms; None when the link has expired or belongs to another user."""
     change = EmailChange.objects.select_related("user").filter(user=user).first()
     if change is None or not _tokens(change).check_token(change.user, token) or not may_be_confirmed(change):
         return None

@@ -1,6 +1,7 @@
-"""Whoever forgot a password gives an address, and a worker answers: the page says and takes the same for each address.
+"""Requests for forgotten passwords: a page takes an address, a worker sends the link.
 
-A request is one row, written whether anybody has the address or not. It is kept for a day, as the count of requests.
+So the page's text and duration are the same for every address, and do not tell whether a user has it. Each request is a
+row, whether or not anybody has the address; it is kept for a day to count requests.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from people.sign_in import audit
 from people.sign_in.client_address import client_address, counted_address
 
 KEPT = timedelta(days=1)
-STALE = timedelta(hours=1)  # after which nobody waits for an answer any more
-MAILS_AN_HOUR = 3  # to one address; more are asked for by somebody else
+STALE = timedelta(hours=1)  # older requests are not answered any more
+MAILS_AN_HOUR = 3  # to one address; if more are requested, it is by somebody else
 
 
 class TooManyRequests(Exception):
-    """This client has asked often enough, for whatever addresses."""
+    """This client has made too many requests, for any addresses."""
 
 
 def ask(request: HttpRequest, email: str) -> None:
-    """Write down that somebody wants a link sent to this address. Raises TooManyRequests."""
+    """Store a request for a link to this address, and queue its answer. Raises TooManyRequests."""
     now, client = timezone.now(), counted_address(request)
     since = now - timedelta(minutes=settings.SIGN_IN_LOCK_MINUTES)
     if PasswordRequest.objects.filter(client=client, asked_at__gt=since).count() >= settings.AXES_FAILURE_LIMIT:
@@ -42,7 +43,8 @@ def ask(request: HttpRequest, email: str) -> None:
 
 
 def answer_all(now: datetime) -> int:
-    """Send what was asked for; how many requests that was. May run twice: the outbox takes each key once."""
+    """Send the links that were asked for; return how many requests were answered. It may run twice: the outbox accepts
+    each idempotency key once."""
     answered = 0
     for row in PasswordRequest.objects.filter(answered_at=None, asked_at__gt=now - STALE).order_by("pk")[:100]:
         if all([_answer(row, user) for user in _people_with(row.email)] if _may_have_more(row) else []):
@@ -58,14 +60,15 @@ def _may_have_more(row: PasswordRequest) -> bool:
 
 
 def _people_with(email: str) -> QuerySet[User]:
-    """A user with all rights is never taken over by a mail, nor is one who comes by the company's sign-on alone."""
+    """The active users with this address, except superusers and users who sign in by single sign-on only: a mail must
+    not be enough to take them over."""
     by_sign_on = Exists(SocialAccount.objects.filter(user=OuterRef("pk")))
     found = User.objects.filter(email__iexact=email, is_active=True, is_superuser=False)
     return found.exclude(by_sign_on, password__startswith=UNUSABLE_PASSWORD_PREFIX)
 
 
 def _answer(row: PasswordRequest, user: User) -> bool:
-    """False when it must be tried again."""
+    """Queue the mail for one user; False when it must be tried again."""
     if not tokens.may_have_link(user):
         return True
     if not mails.password_link(user, f"people.password:{row.pk}:{user.pk}"):

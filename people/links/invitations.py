@@ -1,4 +1,4 @@
-"""A new colleague: a user with roles and without a password, who chooses one by a link."""
+"""Invitations: a new user with roles and without a password, which the person chooses by a link."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from people.sign_in import audit
 
 
 def create(by: User | None, email: str, full_name: str, role: str, accounts: Sequence[Account]) -> User:
-    """`role` for all accounts, or for these alone. The address is the user name; `by` is None on the command line.
-    Raises IntegrityError when the name is taken."""
+    """Create a user with this role for the given accounts, or for all when none are given. The address is the user
+    name. `by` is None on the command line. Raises IntegrityError when the name is taken."""
     first, _, last = full_name.strip().partition(" ")
     with transaction.atomic():
         user = User(username=email.lower(), email=email, first_name=first[:150], last_name=last.strip()[:150])
@@ -42,7 +42,8 @@ def _has_sign_on(user: User) -> bool:
 
 
 def withdraw(by: User, user: User) -> bool:
-    """Remove whom nobody has seen yet; False when the person came meanwhile. A link that is on its way ends with it."""
+    """Delete an invited user who has never signed in, which ends the invitation's link too. False when the person has
+    signed in or chosen a password meanwhile."""
     with transaction.atomic():
         never_set = {"last_login": None, "password__startswith": UNUSABLE_PASSWORD_PREFIX, "socialaccount": None}
         unseen = User.objects.filter(pk=user.pk, **never_set)

@@ -1,4 +1,4 @@
-"""The mails of this site to its people. None holds its link until it is sent: see outbox.compose.private_part."""
+"""The mails of this site to its users. A link is inserted only when the mail is sent (outbox.compose.private_part)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_for(recipients: Sequence[str], email: str) -> bool:
 
 
 def invite(user: User, by: User | None) -> bool:
-    """Queue the invitation; False where no account sends the site's own mails, or it could not be queued.
+    """Queue the invitation; False when no account sends the site's own mail, or it could not be queued.
 
     `by` is None on the command line, where nobody is signed in.
     """
@@ -77,7 +77,7 @@ def invite(user: User, by: User | None) -> bool:
 
 
 def password_link(user: User, key: str | None = None, by: User | None = None) -> bool:
-    """Queue a link to choose a new password; `key` makes one mail of any number of tries."""
+    """Queue a mail with a link to choose a new password. `key`: an idempotency key, so that retries make one mail."""
     with _language_of(user):
         subject = gettext("A new password for PRX-Email")
         text = gettext(
@@ -99,7 +99,7 @@ def confirm_email(change: EmailChange) -> bool:
 
 
 def tell_email_changed(user: User, former: str) -> bool:
-    """To the former address: whoever took over a session cannot move the address unseen."""
+    """Notify the former address, so that somebody who took over a session cannot change the address unnoticed."""
     if not former:
         return False
     with _language_of(user):

@@ -1,4 +1,4 @@
-"""Another e-mail address of one's own: confirmed by a link to the new one, which works for this person alone."""
+"""The change of one's own e-mail address, confirmed by a link to the new one, which is valid for this user only."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from people.links import mails
 from people.models import EmailChange
 from people.sign_in import audit
 
-A_DAY = 5  # changes that one person may ask for
+A_DAY = 5  # changes that one user may ask for in a day
 
 
 class TooManyChanges(Exception):
-    """This person has asked for enough mails to strangers today."""
+    """The user has asked for A_DAY changes within a day; each sends a mail to an address that may be a stranger's."""
 
 
 def ask(user: User, email: str) -> bool:
-    """Write the wish down and send the link; False when no mail could be sent. Raises TooManyChanges.
+    """Store the requested address and queue the link; False when no mail could be queued. Raises TooManyChanges.
 
-    Nothing says whether another person has the address: then the mail is not sent.
+    If another user has the address, the outbox drops the mail when it would be sent, so that the answer does not tell.
     """
     verb, since = "asked_for_email", timezone.now() - timedelta(days=1)
     if AuditEntry.objects.filter(user=user, verb=verb, at__gt=since).count() >= A_DAY:
@@ -35,7 +35,8 @@ def ask(user: User, email: str) -> bool:
 
 
 def confirm(change: EmailChange) -> bool:
-    """Take the new address; False when another request did, or another user has it by now. The old one is notified."""
+    """Set the new address and notify the former one. False when a concurrent request did so, or the user has changed
+    meanwhile."""
     user, former = change.user, change.user.email
     with transaction.atomic():
         if not EmailChange.objects.filter(pk=change.pk, email=change.email).delete()[0]:

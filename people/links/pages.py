@@ -1,4 +1,4 @@
-"""The pages of forgotten passwords, of links that set one, and of the own address."""
+"""The pages of forgotten passwords, of links that set a password, and of one's own address."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ class EmailForm(forms.Form):
 
 
 class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
-    """As Django's, with the password's hash swapped for the one that was shown, once."""
+    """Django's form, but the new hash replaces the one that was read when the form was shown, by one conditional
+    UPDATE."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["new_password1"].help_text = " ".join(password_validation.password_validators_help_texts())
 
     def swap(self) -> bool:
-        """False when the password was changed meanwhile, as by a second use of the same link."""
+        """Set the new password; False when it was changed meanwhile, as by a second use of the same link."""
         shown = User.objects.filter(pk=self.user.pk, password=self.user.password, is_active=True)
         return shown.update(password=make_password(self.cleaned_data["new_password1"])) == 1
 
@@ -56,8 +57,10 @@ class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
 @login_not_required
 @require_safe
 def link(request: HttpRequest, purpose: str, pk: int, token: str) -> HttpResponse:
-    """Opening a link changes nothing, as mail scanners open links too. It leads on to an address without the token,
-    so that none stands in what the next page is asked for from (Referer)."""
+    """Store a proof in the session and redirect to a URL without the token, so that the token is in no Referer header.
+
+    Opening a link changes nothing else, as mail scanners open links too.
+    """
     user = tokens.user_of_link(purpose, pk, token)
     if user is None:
         return refused(request, "link_over", 410)
@@ -89,7 +92,8 @@ def new_password(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def forgotten_password(request: HttpRequest) -> HttpResponse:
-    """The same page after every address, so that nobody learns who is here."""
+    """Take a request for a password link. The page is the same for every address, so that it does not tell who is a
+    user."""
     form = EmailForm(request.POST or None)
     can_send = site_mail.sender() is not None and bool(settings.LOCAL_PASSWORDS)
     is_asked = request.method == "POST" and can_send and form.is_valid()
@@ -120,7 +124,7 @@ def _too_many(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def email(request: HttpRequest) -> HttpResponse:
-    """The own address: a wish, which the link to the new address confirms."""
+    """Ask for a change of one's own address, which a link to the new address confirms."""
     user, can_send = signed_in_user(request), site_mail.sender() is not None
     form = EmailForm(request.POST or None)
     if request.method != "POST" or not can_send or not form.is_valid():

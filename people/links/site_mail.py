@@ -1,4 +1,4 @@
-"""Which account sends the site's own mails. None, unless an administrator of all accounts chose one."""
+"""The account that sends the site's own mail: none, until an administrator of all accounts chooses one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from mailbox.models import Account, AuditEntry
 
 
 def sender() -> Account | None:
-    """The account, where one is chosen and may send."""
+    """The chosen account, if its sending is switched on."""
     return Account.objects.filter(sends_site_mail=True, send_enabled=True).first()
 
 
 def chosen() -> int | None:
-    """The key of the account, also while its sending is switched off."""
+    """The chosen account's pk, also while its sending is switched off."""
     return Account.objects.filter(sends_site_mail=True).values_list("pk", flat=True).first()
 
 
 def choose(by: User | None, account: Account | None) -> None:
-    """Let this account send the site's own mails, or none. Fetching of the chosen one stops: its Sent folder and what
-    bounces hold links that sign people in."""
+    """Make this account send the site's own mail; None: no account. Its sync is switched off, since its Sent folder and
+    bounces contain links that set passwords."""
     with transaction.atomic():
         former = Account.objects.filter(sends_site_mail=True).exclude(pk=account.pk if account else 0)
         for each in former:

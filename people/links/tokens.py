@@ -1,7 +1,7 @@
-"""What makes a link good: a signature over the person's present state, which the link's use changes.
+"""Makes and checks links that set a password: a signature over the user's current state, which using the link changes.
 
-By Django's PasswordResetTokenGenerator (HMAC-SHA-256 over key, password hash, last sign-in and address), so a link is
-good once, and a sign-in, a new password or another address ends it. Nothing is stored.
+By Django's PasswordResetTokenGenerator (HMAC-SHA-256 over pk, password hash, last sign-in and address), so a link can
+be used once, and a sign-in, a new password or another address ends it. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from people.sign_in.local_passwords import may_use_password
 
 
 class LinkPurpose(StrEnum):
-    """What a link is for; a part of its address and of its signature."""
+    """The purpose of a link; part of its URL and its signature."""
 
     INVITATION = "invitation"
     PASSWORD = "password"  # noqa: S105 - a word, and no secret
@@ -31,7 +31,7 @@ IN_BROWSER = timedelta(minutes=30)  # from opening the link to sending the new p
 
 
 class LinkTokens(PasswordResetTokenGenerator):
-    """Tokens of one kind, good for `lasts` at most; settings.PASSWORD_RESET_TIMEOUT is the longest of all."""
+    """Tokens of one kind, valid for `lasts`. settings.PASSWORD_RESET_TIMEOUT must not be shorter."""
 
     def __init__(self, kind: str, lasts: timedelta) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class LinkTokens(PasswordResetTokenGenerator):
         self.lasts = lasts
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
-        """Another account for the site's mail ends every link: its former one may be fetched from then on, and whoever
-        reads it would find links in its Sent folder."""
+        """Adds the account of the site's mail, so that choosing another one ends all links: the former account may be
+        synced then, and people who read it would find links in its Sent folder."""
         state = super()._make_hash_value(user, timestamp)
         return f"{state}{user.is_active}{user.get_username()}{site_mail.chosen()}"
 
@@ -56,21 +56,21 @@ _of_browser = LinkTokens("browser", IN_BROWSER)
 
 
 def link_for(user: User, purpose: LinkPurpose) -> str:
-    """The address that lets whoever has it choose the user's password. Of settings.BASE_URL: what a request calls this
-    host is the sender's word."""
+    """The URL by which the user's password can be chosen. It uses settings.BASE_URL, not the request's Host header,
+    which the client chooses."""
     token = _of_link[purpose].make_token(user)
     return settings.BASE_URL + reverse("password_link", args=[purpose.value, user.pk, token])
 
 
 def user_of_link(purpose: str, pk: int, token: str) -> User | None:
-    """Whose link this is; None when it is over, or never was one."""
+    """The user of a valid link, else None."""
     user = User.objects.filter(pk=pk).first()
     is_good = user is not None and purpose in LASTS and _of_link[LinkPurpose(purpose)].check_token(user, token)
     return user if is_good and may_have_link(user) else None
 
 
 def proof_for_browser(user: User) -> str:
-    """What the session keeps instead of the link: worth nothing without this session, and ended by the same things."""
+    """The token that the session keeps instead of the link's: no link accepts it, and the same changes end it."""
     return _of_browser.make_token(user)
 
 
@@ -80,5 +80,5 @@ def user_of_proof(pk: object, proof: object) -> User | None:
 
 
 def may_have_link(user: User | None) -> bool:
-    """Whether a new password would open anything: not of somebody switched off, nor where passwords are off."""
+    """Whether the user could sign in by a new password: active, and allowed to use a local password."""
     return user is not None and user.is_active and may_use_password(user.get_username())

@@ -1,4 +1,4 @@
-"""What django-allauth asks this site about second factors: how secrets are kept, and which factor may be removed."""
+"""django-allauth's adapter for second factors: encrypts their secrets, and decides which factor may be removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from people.second_factor.requirement import KINDS, factors_of, is_required
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Secrets are in the column `data` of allauth's table, as Fernet tokens: `rotate_keys` knows them."""
+    """Secrets are Fernet tokens in the column `data` of allauth's table; `rotate_keys` includes them."""
 
     def encrypt(self, text: str) -> str:
         return credentials.encrypt(text) or ""

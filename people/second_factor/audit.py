@@ -1,4 +1,4 @@
-"""The audit hears of each second factor that is set up, removed or used up (receivers of allauth's signals)."""
+"""Writes an audit entry when a second factor is added, removed or reset (receivers of allauth's signals)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""allauth's forms of the second factor, each guess counted with those at the sign-in page, for all web processes."""
+"""allauth's forms of the second factor; failed attempts count together with those at the sign-in page (django-axes)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from people.sign_in.pages import locked_out
 
 
 class Guarded(forms.Form):
-    """Closed after PRX_EMAIL_SIGN_IN_FAILURES wrong ones, by name and by address; a lock closes every door."""
+    """A form that is refused after PRX_EMAIL_SIGN_IN_FAILURES failures, by name or by address, at any of the forms."""
 
     user: User
 
@@ -79,7 +79,7 @@ class NewApp(ActivateTOTPForm):  # type: ignore[misc]
         self.fields["code"].label = _("Code")
 
     def clean_code(self) -> str:
-        """The code that proves the new app is used up by that."""
+        """Mark the code that activates the new app as used, so that it cannot be used to sign in."""
         code = str(super().clean_code())
         if (period := used_codes.period_of(self.secret, code)) is not None:
             used_codes.claim(self.user, period)
@@ -111,7 +111,7 @@ class PasskeyAgain(_Counting, ReauthenticateWebAuthnForm):  # type: ignore[misc]
 
 
 class PasswordAgain(AllauthPassword):  # type: ignore[misc]
-    """The password once more. `authenticate` counts the failure by itself."""
+    """Reauthentication by password. `authenticate` counts a failure itself."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

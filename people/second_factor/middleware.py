@@ -1,4 +1,5 @@
-"""Whoever must have a second factor and has none is led to set it up, and can do nothing else: half signed in."""
+"""Redirects people who need a second factor and have none to the page that sets it up; other pages are closed to
+them."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ OPEN_TO_HALF |= {"mfa_authenticate", "sso_begin", "sso_callback"}
 
 
 class SecondFactorMiddleware:
-    """Stands behind LoginRequiredMiddleware."""
+    """Place it after LoginRequiredMiddleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Where this site's pages of second factors differ from django-allauth's."""
+"""This site's changes to django-allauth's pages of second factors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from django.http import HttpResponse
 
 class AskPasskeyAgain(ReauthenticateWebAuthnView):  # type: ignore[misc]
     def form_invalid(self, form: Any) -> HttpResponse:
-        """The page once more, which says so; allauth leads away without a word, and forgets where the person goes."""
+        """Show the form again with its error. allauth redirects without a message and loses the `next` address."""
         response: HttpResponse = self.render_to_response({**self.get_context_data(), "form": form})
         return response

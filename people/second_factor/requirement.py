@@ -1,4 +1,4 @@
-"""Who must have a second factor (SignInRules), and who has one."""
+"""Whether a user must have a second factor (SignInRules), and whether the user has one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def factors_of(user: User) -> QuerySet[Any]:
 
 
 def ask_with_roles() -> None:
-    """Have both asked for in the one query that each page makes about its user."""
+    """Add the required role and whether the user has a factor to the one query that each page makes about its user
+    (mailbox.permissions)."""
     role = SignInRules.objects.filter(pk=1).values("second_factor_role")
     permissions.also_asked["second_factor_role"] = Subquery(role)
     own = Authenticator.objects.filter(user=OuterRef("pk"), type__in=KINDS)
@@ -28,11 +29,12 @@ def ask_with_roles() -> None:
 
 
 def is_required(user: User) -> bool:
-    """Roles contain each other: what is demanded of viewers is demanded of everybody with a role."""
+    """Whether the user has a role, for any account, that requires a second factor: the rule's lowest role or a higher
+    one."""
     lowest = permissions.also_known(user)["second_factor_role"]
     return bool(lowest) and permissions.has_role_somewhere(user, lowest)
 
 
 def is_missing(user: User) -> bool:
-    """Whether this person's roles demand a second factor that is not set up."""
+    """Whether a second factor is required and not set up."""
     return not permissions.also_known(user)["has_second_factor"] and is_required(user)

@@ -1,4 +1,4 @@
-"""Where allauth keeps the secrets of second factors, for `rotate_keys` and for the check of lost keys."""
+"""Lists allauth's secrets of second factors for `rotate_keys` and for the check of lost keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mailbox.accounts import stored_secrets
 from mailbox.accounts.stored_secrets import StoredSecret
 
-KEYS = ("secret", "seed")  # of an authenticator app; of recovery codes
+KEYS = ("secret", "seed")  # keys in `data`: of an authenticator app, of recovery codes
 
 
 def make_known() -> None:
@@ -16,7 +16,7 @@ def make_known() -> None:
 
 
 def secrets_of_factors() -> Iterator[StoredSecret]:
-    from allauth.mfa.models import Authenticator  # the apps are loaded by now
+    from allauth.mfa.models import Authenticator  # imported here, when the apps are loaded
 
     for row in Authenticator.objects.select_related("user").order_by("pk"):
         needs = f"{row.user.get_username()}: remove the second factor (manage.py remove_second_factor)"

@@ -1,4 +1,4 @@
-"""A passkey counts its signatures: one that does not go on counting is a copy (W3C WebAuthn, 7.2, step 22; 6.1.1)."""
+"""Checks a passkey's signature counter: a value that does not grow means a copy (W3C WebAuthn, 7.2, step 22; 6.1.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 
 
 def claim(authenticator: Authenticator, count: int) -> bool:
-    """Whether this signature comes after the last one; from now on it is the last. Keys that do not count say 0."""
+    """Store the counter if it is higher than the last one; return whether it was. Passkeys without a counter have 0,
+    which is accepted while no other value was seen."""
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
         last = row.data.get("sign_count", row.wrap().authenticator_data.counter)

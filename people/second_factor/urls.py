@@ -1,4 +1,4 @@
-"""django-allauth's pages of the second factor: those this site uses, by the names allauth knows them by."""
+"""URLs of django-allauth's second factor pages that this site uses, with the names that allauth reverses."""
 
 from allauth.account.views import reauthenticate
 from allauth.mfa.base import views as base
@@ -11,7 +11,7 @@ from people.second_factor.pages import AskPasskeyAgain
 
 urlpatterns = [
     path("", base.index, name="mfa_index"),
-    path("passkeys/", base.index, name="mfa_list_webauthn"),  # where allauth leads after a passkey was removed
+    path("passkeys/", base.index, name="mfa_list_webauthn"),  # allauth redirects here after a passkey was removed
     path("sign-in/", base.authenticate, name="mfa_authenticate"),
     path("again/password/", reauthenticate, name="account_reauthenticate"),
     path("again/code/", base.reauthenticate, name="mfa_reauthenticate"),

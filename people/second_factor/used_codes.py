@@ -1,6 +1,6 @@
-"""A code of an authenticator app is good once (RFC 6238, 5.2), in whichever process it is tried a second time.
+"""Accepts each code of an authenticator app once (RFC 6238, 5.2), across all processes.
 
-allauth marks used codes in Django's cache, which each process here has for itself.
+allauth notes used codes in Django's cache, which here each process has for itself.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from people.models import LastCode
 
 
 def use(authenticator: Authenticator, code: str) -> bool:
-    """Whether this code, which is right, was not used before; from now on it was."""
+    """Mark a correct code as used; return False when it was used before."""
     secret = credentials.decrypt(authenticator.data["secret"]) or ""
     period = period_of(secret, code)
     return period is not None and claim(authenticator.user, period)
 
 
 def claim(user: User, period: int) -> bool:
-    """One statement decides: of two who send the same code at one instant, one is let in."""
+    """Mark the time step as used; False when it, or a later one, was used before. One UPDATE decides, so of two
+    concurrent uses one succeeds."""
     LastCode.objects.get_or_create(user=user)
     return LastCode.objects.filter(user=user, period__lt=period).update(period=period) == 1
 
 
 def period_of(secret: str, code: str) -> int | None:
-    """The period about now that the code belongs to; None when it belongs to none."""
+    """The time step near now that the code belongs to, or None."""
     digits = "".join(each for each in code if each.isdigit())
     found = (each for each in yield_hotp_counters_from_time() if format_hotp_value(hotp_value(secret, each)) == digits)
     return next((int(each) for each in found), None)

@@ -1,7 +1,7 @@
-"""When a session ends: after a time without a request that a person made, and after a longest time.
+"""Ends sessions: after a time without a request by the person, and after a longest time in all.
 
-The idle end is the session's expiry (SESSION_COOKIE_AGE), which moves on with each save; it is saved once a minute.
-What an open page asks by itself (htmx's polls) is not a person's doing and moves nothing.
+The first is the session's expiry (SESSION_COOKIE_AGE), which each save extends; a session in use is saved once a
+minute. Requests that an open page makes by itself (htmx's polls) do not extend it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ now_seconds = time.time
 
 
 class SessionEndMiddleware:
-    """Stands behind SessionMiddleware and before AuthenticationMiddleware."""
+    """Place it after SessionMiddleware and before AuthenticationMiddleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,5 +36,5 @@ class SessionEndMiddleware:
 
 
 def is_poll(request: HttpRequest) -> bool:
-    """Whether a page asks by itself for news."""
+    """Whether an open page makes this request by itself, to update its content."""
     return request.method == "GET" and request.headers.get("HX-Request") == "true"

@@ -1,4 +1,4 @@
-"""What the profile page shows of sign-in, and the button that ends all of the user's sessions."""
+"""The user's own sessions and sign-ins, as the profile page lists them, and the button that ends all sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class ShownSession:
-    """A browser that is signed in. Its key, which is as good as a sign-in, stays in the table."""
+    """A browser that is signed in, without the session key: whoever has that key is signed in."""
 
     address: str
     agent: str
@@ -50,7 +50,7 @@ def sign_ins_of(user: User) -> list[AuditEntry]:
 
 
 def end_sessions(user: User) -> int:
-    """End every session of the user; returns how many there were."""
+    """End all sessions of the user; return how many."""
     return Session.objects.filter(user=user).delete()[0]
 
 

@@ -1,7 +1,8 @@
-"""Django's SESSION_ENGINE: sessions in the database, each with its user, so that a user's can be listed and ended.
+"""Django's SESSION_ENGINE: sessions in the database, each with its user, so that a user's sessions can be listed and
+ended.
 
-See "Extending database-backed session engines" in Django's documentation. The cookie is as good as a sign-in: the key
-is shown nowhere, a page names a session by its number.
+See "Extending database-backed session engines" in Django's documentation. No page shows a session key: whoever has it
+is signed in.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Signing in and out: pages, the limit on guessing (django-axes), the audit of sign-ins, asking again (step-up)."""
+"""Sign-in and sign-out: pages, limit on failed attempts (django-axes), audit of sign-ins, reauthentication."""

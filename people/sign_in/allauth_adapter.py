@@ -1,4 +1,4 @@
-"""What django-allauth asks this site while it signs a person in."""
+"""django-allauth's account adapter: the site's decisions while a person signs in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from people.sign_in.refusals import refused
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Nobody signs up; the audit hears of each sign-in once it is complete, which a second factor may be part of."""
+    """Allows no sign-up; writes each sign-in to the audit when it is complete, after the second factor if there is
+    one."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
@@ -37,7 +38,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return refused(request, "inactive")
 
     def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
-        """As allauth's, in one query a request instead of three each time it is asked."""
+        """As allauth's, but computed once for a request instead of at each call."""
         if not user.is_authenticated:
             return []
         kept: list[dict[str, str]] | None = getattr(user, "_ways_to_prove", None)
@@ -53,14 +54,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return client_address(request)
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
-        """The pages say themselves what happened: allauth's own words are of another voice."""
+        """Show no message of allauth: the site's pages have their own."""
 
     def send_mail(self, *args: Any, **kwargs: Any) -> None:
-        """None is sent: they tell of changes that the activity shows, or lead to pages that are not here."""
+        """Send no mail of allauth: it tells of changes that the audit shows, or links to pages that do not exist
+        here."""
 
 
 def _ways_to_prove(user: User) -> Iterator[dict[str, str]]:
-    """Each with its page, the first one is asked for by itself."""
+    """The ways in which the user can reauthenticate, each with its page. The first one is offered by default."""
     if settings.SSO_ISSUER and SocialAccount.objects.filter(user=user).exists():
         yield _way("sso_begin", "sso", gettext("Use your company's sign-on"))
     types = set(Authenticator.objects.filter(user=user).values_list("type", flat=True))

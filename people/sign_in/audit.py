@@ -1,7 +1,8 @@
-"""Sign-ins and failures: one line in the log, one entry in the audit, shown to the user on the profile page.
+"""Records sign-ins and failed ones: a line in the log and an entry in the audit, which the profile page shows.
 
-A name that nobody has is written nowhere: people type passwords into that field. After the limit nothing more is
-written until the lock ends, so that a stranger cannot fill the table (django-axes keeps the counts).
+A user name that does not exist is not recorded, as people type passwords into that field by mistake. When the limit of
+failures is reached, no more entries are written until the lock ends, so that nobody can fill the table (django-axes
+keeps the counts).
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ def target_of(user: User) -> str:
 
 
 def of_user(user: User) -> QuerySet[AuditEntry]:
-    """Newest first."""
+    """The user's sign-in entries, newest first."""
     return AuditEntry.objects.filter(target=target_of(user), verb__in=VERBS).order_by("-pk")
 
 
 def note_client(request: HttpRequest | None, **_: Any) -> None:
-    """Keep in the new session from where it began (receiver of user_logged_in)."""
+    """Store the client's address and user agent in the new session. Receiver of user_logged_in."""
     if request is not None and hasattr(request, "session"):
         request.session["address"] = client_address(request)
         request.session["agent"] = request.META.get("HTTP_USER_AGENT", "")[:AGENT_LENGTH]
@@ -48,7 +49,7 @@ def record_sign_in(request: HttpRequest, user: User, method: str = "password") -
 
 
 def record_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    """Receiver of user_login_failed, after django-axes' own, which tells whether the limit was reached."""
+    """Receiver of user_login_failed. It runs after django-axes' receiver, which notes whether the limit is reached."""
     if request is None:
         return
     user = User.objects.filter(username=credentials.get("username") or "").first()
@@ -66,7 +67,7 @@ def record_failure(credentials: dict[str, Any], request: HttpRequest | None = No
 
 
 def record_refusal(request: HttpRequest, user: User | None, reason: str) -> None:
-    """A sign-in that single sign-on did not complete. Somebody who has no user here stands in the log alone."""
+    """Record a sign-in that single sign-on refused; only in the log when the person has no user here."""
     address = client_address(request)
     event(logger, REFUSED, logging.WARNING, user=user.pk if user else "unknown", address=address, reason=reason)
     if user is not None:

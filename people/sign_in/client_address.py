@@ -1,7 +1,7 @@
-"""From which address a request comes, when it passed through proxies.
+"""The client's address of a request that may have passed through proxies.
 
-X-Forwarded-For is written by the client as well as by proxies: only what a trusted proxy appended is true. So the
-header is read from its end, for as long as the address that wrote the entry is in PRX_EMAIL_TRUSTED_PROXIES.
+Clients can write X-Forwarded-For too, so only entries that a trusted proxy appended count. The header is read from its
+end, for as long as the address that appended the entry is in PRX_EMAIL_TRUSTED_PROXIES.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPV6_PREFIX = 64  # what one customer has at least (RFC 6177): else each guess has an address of its own
+IPV6_PREFIX = 64  # a customer has at least such a network (RFC 6177), so each attempt could use another address
 
 
 def client_address(request: HttpRequest) -> str:
@@ -21,22 +21,22 @@ def client_address(request: HttpRequest) -> str:
     hops = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     while address is not None and _is_trusted(address) and hops:
         before = _parsed(hops.pop())
-        if before is None:  # no address: whatever stands before it is no proxy's word either
+        if before is None:  # not an address, so earlier entries cannot be trusted either
             break
         address = before
     return str(address) if address is not None else ""
 
 
 def counted_address(request: HttpRequest) -> str:
-    """What failed sign-ins are counted by: an IPv4 address, or the /64 network of an IPv6 address."""
+    """The key by which failed sign-ins are counted: an IPv4 address, or the /64 network of an IPv6 address."""
     found = client_address(request)
     if ":" not in found:
-        return found or "0.0.0.0"  # noqa: S104 - not bound to: one count for all that have no address
+        return found or "0.0.0.0"  # noqa: S104 - no socket is bound: one count for all clients without an address
     return str(ipaddress.ip_network((found, IPV6_PREFIX), strict=False).network_address)
 
 
 def _parsed(text: str) -> Address | None:
-    """An address, also as proxies write it: with a port, or IPv6 in brackets."""
+    """The address in this text, which may have a port, or brackets around IPv6; None when it is none."""
     text = text.partition("%")[0]
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""The pages to sign in, to sign out and to change the own password."""
+"""The pages to sign in, to sign out and to change one's own password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from people.sign_in.refusals import closed_for_a_while
 
 
 class SignIn(LoginView):
-    """Name and password; whoever has a second factor is asked for it before the session is a user's (allauth)."""
+    """Sign-in by name and password. allauth asks for the second factor, if the user has one, before the session
+    belongs to the user."""
 
     redirect_authenticated_user = True
 
@@ -43,7 +44,7 @@ class SignIn(LoginView):
 
 
 class SignOut(LogoutView):
-    """The browser is told to forget the pages with mail that it kept, and the cookies."""
+    """Sign-out; the answer also tells the browser to delete cached pages, which may show mail, and cookies."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().post(request, *args, **kwargs)
@@ -52,8 +53,10 @@ class SignOut(LogoutView):
 
 
 def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, *_: Any) -> HttpResponse:
-    """Too many failures, by name or by address. It says the same whether the name exists and whether the password is
-    right: no hash was computed."""
+    """The page after too many failures by name or by address.
+
+    It is the same whether or not the name exists or the password is right, as the password is not checked.
+    """
     minutes = settings.SIGN_IN_LOCK_MINUTES
     sentence = ngettext(
         "Too many passwords were wrong. Try again in %(number)s minute.",
@@ -66,7 +69,7 @@ def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, 
 
 
 class GuardedPasswordForm(PasswordChangeForm):
-    """The old password is a guess as any: it passes the same limit as at sign-in, before its hash is computed."""
+    """Checks the old password by `authenticate`, so that wrong ones count toward the same limit as at sign-in."""
 
     request: HttpRequest
 
@@ -78,7 +81,7 @@ class GuardedPasswordForm(PasswordChangeForm):
 
 
 class ChangePassword(PasswordChangeView):
-    """The own password; the other sessions of the user end with it (Django's session hash)."""
+    """Change one's own password. This ends the user's other sessions (Django's session hash)."""
 
     form_class = GuardedPasswordForm
     success_url = reverse_lazy("dashboard")

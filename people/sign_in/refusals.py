@@ -1,4 +1,4 @@
-"""The pages that say why somebody is not signed in. Nothing was changed by any of these attempts.
+"""The pages that say why a person was not signed in.
 
 The limit on wrong passwords is django-axes's, set in prx_email_site.settings.sign_in.
 """
@@ -84,7 +84,7 @@ def refused(request: HttpRequest, reason: str, status: int = 403) -> HttpRespons
 def closed_for_a_while(
     request: HttpRequest, title: Words, sentence: Words, advice: Words, minutes: int
 ) -> HttpResponse:
-    """Too many tries (RFC 6585, 4)."""
+    """The answer after too many attempts: 429 (RFC 6585, 4) with Retry-After."""
     context = {"status": 429, "title": title, "sentence": sentence, "advice": advice}
     response = render(request, "error.html", context, status=429)
     response.headers["Retry-After"] = str(minutes * 60)

@@ -1,7 +1,7 @@
-"""Asking again who somebody is, before secrets, roles, keys and exports.
+"""Step-up: asks for reauthentication before pages with secrets, roles, keys and exports.
 
-Signing in is proof enough for PRX_EMAIL_STEP_UP_MINUTES; after that, password or second factor are asked for once more
-(allauth's reauthentication). A form that was opened in time may be sent for as long again: what was typed is not lost.
+A sign-in counts for PRX_EMAIL_STEP_UP_MINUTES; after that the password or second factor is asked for again (allauth's
+reauthentication). Sending a form is allowed for twice that time, so that a form opened in time can still be sent.
 """
 
 from __future__ import annotations
@@ -49,19 +49,22 @@ now_seconds = time.time
 
 
 def note_proof(request: HttpRequest, **extra: Any) -> None:
-    """Receiver of allauth's authentication_step_completed."""
+    """Store the time of a reauthentication in the session. Receiver of allauth's authentication_step_completed."""
     if extra.get("reauthenticated"):
         request.session["proved_at"] = int(now_seconds())
 
 
 def is_fresh(request: HttpRequest, times: int) -> bool:
-    """Whether the person proved who it is within so many times the limit."""
+    """Whether the last sign-in or reauthentication was within `times` times PRX_EMAIL_STEP_UP_MINUTES."""
     proved_at = max(request.session.get("proved_at", 0), request.session.get("began_at", 0))
     return bool(now_seconds() - proved_at < times * 60 * settings.STEP_UP_MINUTES)
 
 
 class StepUpMiddleware:
-    """Stands behind LoginRequiredMiddleware. Django's admin, which edits all of it, is covered as a whole."""
+    """Asks for reauthentication before the views in ASKED_AGAIN, CSV files of lists, and all pages of Django's admin.
+
+    Place it after LoginRequiredMiddleware.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -71,7 +74,7 @@ class StepUpMiddleware:
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
         name = request.resolver_match.view_name if request.resolver_match else ""
-        is_list = request.GET.get("format") == "csv"  # how pages with a list give it as a file
+        is_list = request.GET.get("format") == "csv"  # a list as a file
         is_covered = is_list or name in ASKED_AGAIN or (name.startswith("admin:") and name != "admin:login")
         if not is_covered or not request.user.is_authenticated:
             return None
@@ -81,9 +84,10 @@ class StepUpMiddleware:
 
 
 def ask_again(request: HttpRequest) -> HttpResponse:
-    """Lead to the first of the person's proofs, and back. A form's content is kept nowhere: it may hold secrets."""
+    """Redirect to the first way of reauthentication, which leads back to this page. The content of a form is not kept,
+    as it may contain secrets."""
     back = {"next": request.get_full_path()} if request.method in ("GET", "HEAD") and not is_poll(request) else {}
     methods = get_adapter().get_reauthentication_methods(request.user)
-    # Who has neither password nor second factor can only sign in anew.
+    # A person with neither password nor second factor must sign in again.
     url = methods[0]["url"] if methods else reverse("login")
     return redirect(f"{url}?{urlencode(back | ({} if methods else {'again': '1'}))}")

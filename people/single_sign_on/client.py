@@ -1,7 +1,8 @@
-"""All that is asked of the company's provider: bounded in time and size, and by https, whatever an answer leads to.
+"""HTTP requests to the company's provider, limited in time and size, and by https, also for redirects.
 
-A page waits for it, and pages are few (prx_email_site.slots): a provider that hangs must leave some for whoever signs
-in with a password, the break-glass administrator first of all.
+A web request waits for the provider, and few are served at once (prx_email_site.slots). So only AT_ONCE may wait: a
+provider that does not answer must leave some for people who sign in with a password, above all the break-glass
+administrator.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from requests.structures import CaseInsensitiveDict
 from mailbox import network
 from mailbox.safe_http import FetchRefused, Network, OutgoingRequest, exchange
 
-SECONDS = 10.0  # for one answer, however it drips
+SECONDS = 10.0  # for one whole answer, however slowly it is sent
 MAX_BYTES = 500_000
 MAX_REDIRECTS = 3
-AT_ONCE, WAIT_SECONDS = 3, 1.0  # of a process
+AT_ONCE, WAIT_SECONDS = 3, 1.0  # concurrent requests of a process; how long another one waits for its turn
 HANDED_ON = ("Authorization", "Content-Type")
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
 def session() -> requests.Session:
-    """What django-allauth asks with; raises RequestException, which its callers expect."""
+    """The session that django-allauth sends its requests with. Raises RequestException, which its callers expect."""
     try:
         network.demand()
     except network.NetworkOff as error:
@@ -36,7 +37,7 @@ def session() -> requests.Session:
     made.max_redirects = MAX_REDIRECTS
     made.adapters.clear()
     made.mount("https://", _Bounded())
-    made.mount("http://", _Bounded())  # says why not, where it is not allowed
+    made.mount("http://", _Bounded())  # where http is not allowed, it refuses with a reason
     return made
 
 
@@ -45,7 +46,7 @@ def schemes() -> tuple[str, ...]:
 
 
 class _Bounded(BaseAdapter):
-    """A transport for requests, by the client that asks all other strangers (mailbox.safe_http)."""
+    """A transport adapter for `requests` that uses mailbox.safe_http, the client for untrusted servers."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         wanted = OutgoingRequest(
@@ -61,7 +62,7 @@ class _Bounded(BaseAdapter):
         if not _places.acquire(timeout=WAIT_SECONDS):
             raise requests.ConnectionError("The provider keeps others waiting.")
         try:
-            # Whoever configures the site names the provider, so it may stand in the own network.
+            # The provider is named in the site's configuration, so it may be in the site's own network.
             answer = exchange(
                 request.url or "", wanted, Network(is_allowed=lambda _: True, seconds=SECONDS, any_port=True)
             )
@@ -75,9 +76,9 @@ class _Bounded(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is kept open."""
 
 
 def _text(given: Any) -> str:
-    """A header or a form's fields, which requests may have as either."""
+    """A header or body as text: `requests` may have it as str or bytes."""
     return given.decode() if isinstance(given, bytes) else str(given)

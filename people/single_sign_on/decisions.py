@@ -1,4 +1,4 @@
-"""Who gets in, as whom, and with which role: asked by django-allauth between the provider's answer and the session."""
+"""Decides who may sign in, as which user and with which role. django-allauth calls it after the provider's answer."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ from people.single_sign_on.users import SignOnRefused, found_or_made
 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> Any:
-        """The one of the environment: none is kept in allauth's table."""
+        """The registration in the environment; allauth's table has none."""
         return [protocol.app()] if settings.SSO_ISSUER else []
 
     def get_requests_session(self) -> Any:
-        """All that allauth asks a provider goes through this; raises RequestException, which its callers expect."""
+        """The session for all of allauth's requests to the provider. Raises RequestException, which its callers
+        expect."""
         return client.session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return False
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Leaves a login of an existing user, or raises ImmediateHttpResponse with the page that says why not."""
+        """Connect the login to an existing or new user with the role of the groups, or raise ImmediateHttpResponse with
+        the page that says why not."""
         id_token = sociallogin.account.extra_data["id_token"]
         is_answer = secrets.compare_digest(str(id_token.get("nonce", "")), sociallogin.state["nonce"])
         if not is_answer or not protocol.was_asked(id_token, sociallogin.state.get("again_at")):

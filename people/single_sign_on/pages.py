@@ -1,4 +1,5 @@
-"""Away to the provider, and back. The way away is a link: a form's redirect elsewhere is refused by `form-action`."""
+"""The redirect to the provider, and its callback. A link leads to the first, since the CSP's `form-action` forbids a
+form whose answer redirects to another site."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 
 def _explained(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """To the sign-in page where no provider is configured; a page that says so where its answer is none or wrong."""
+    """Wrap a view: redirect to the sign-in page where no provider is configured, and show a page with the reason where
+    the provider does not answer or its answer is refused."""
 
     @login_not_required
     @require_safe
@@ -44,7 +46,7 @@ def _explained(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReq
             return cast(HttpResponse, answer.response)
         except RequestException as error:
             return failed(request, "unreachable", error, 502)
-        except IntegrityError as error:  # the same new person came twice at one instant: the other made the user
+        except IntegrityError as error:  # a concurrent first sign-in of the same person has created the user
             return failed(request, "failed", error, 503)
         except (OAuth2Error, ValueError, KeyError, TypeError, AttributeError) as error:
             return failed(request, "failed", error, 502)
@@ -53,14 +55,16 @@ def _explained(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReq
 
 
 def failed(request: HttpRequest, reason: str, error: Exception | None, status: int = 403) -> HttpResponse:
-    """The error's kind alone goes into the log: its text may hold an address with a code."""
+    """Log the failure and return the page that explains it. The log has only the error's type: its text may contain a
+    URL with a code."""
     event(logger, "sign_on_failed", logging.WARNING, reason=reason, error=type(error).__name__)
     return refused(request, reason, status)
 
 
 @_explained
 def begin(request: HttpRequest) -> HttpResponse:
-    """Whoever is signed in comes to prove it again, and the provider is told to ask (Core 1.0, 3.1.2.1)."""
+    """Redirect to the provider. For a person who is signed in this is a reauthentication, so the provider is asked for
+    a fresh sign-in (`prompt`, `max_age`: Core 1.0, 3.1.2.1)."""
     nonce, again = secrets.token_urlsafe(32), request.user.is_authenticated
     more = {"prompt": "login", "max_age": "0"} if again else {}
     provider = Adapter(request).get_provider()

@@ -1,4 +1,4 @@
-"""What is asked of the provider, and what of its answer is believed."""
+"""The requests to the provider, by django-allauth, and the checks of its answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def app() -> SocialApp:
 
 
 class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
-    """Raises OAuth2Error for an answer that is not to be believed, RequestException for none."""
+    """allauth's adapter for the company's provider. Raises OAuth2Error for an answer that fails a check, and
+    RequestException when there is none."""
 
     def __init__(self, request: HttpRequest, provider_id: str = PROVIDER_ID) -> None:
         super().__init__(request, provider_id)
@@ -46,7 +47,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
     @property
     def openid_config(self) -> dict[str, Any]:
-        """The provider's document, which must be of the issuer that was configured (Discovery 1.0, 4.3)."""
+        """The provider's discovery document. Its issuer must be the configured one (Discovery 1.0, 4.3)."""
         found: dict[str, Any] = super().openid_config
         if str(found["issuer"]).rstrip("/") != settings.SSO_ISSUER:
             raise OAuth2Error("The document names another issuer.")
@@ -70,14 +71,14 @@ class SignOnProvider(OpenIDConnectProvider):  # type: ignore[misc]
     oauth2_adapter_class = Adapter
 
     def extract_uid(self, data: dict[str, Any]) -> str:
-        """A subject is unique within its issuer (Core 1.0, 2): another issuer's is another person."""
+        """A digest of issuer and subject, as a subject is unique only within its issuer (Core 1.0, 2)."""
         token = data["id_token"]
         return hashlib.sha256(f"{token['iss']} {token['sub']}".encode()).hexdigest()
 
 
 def is_for_us(id_token: dict[str, Any], client_id: str) -> bool:
-    """What PyJWT does not ask: that there is an end at all, and of several audiences whom it was made for (Core 1.0, 2;
-    3.1.3.7, 4 and 5)."""
+    """Whether the ID token has an expiry and was issued to this client, which PyJWT does not check: with several
+    audiences, `azp` must name the client (Core 1.0, 2; 3.1.3.7, items 4 and 5)."""
     audience = id_token.get("aud")
     is_shared = isinstance(audience, list) and len(audience) > 1
     made_for = id_token.get("azp", None if is_shared else client_id)
@@ -85,13 +86,16 @@ def is_for_us(id_token: dict[str, Any], client_id: str) -> bool:
 
 
 def was_asked(id_token: dict[str, Any], again_at: int | None) -> bool:
-    """Whether the person proved again who they are, after that was asked for at `again_at` (Unix seconds). A provider
-    that says when (`auth_time`, Core 1.0, 2) is believed: the way to it leads through the person's own browser."""
+    """Whether the person has signed in at the provider again since `again_at` (Unix seconds; None: not asked for).
+
+    The provider's `auth_time` (Core 1.0, 2) decides, since the browser could have removed `prompt` from the request. A
+    provider that states no `auth_time` is trusted to have asked.
+    """
     said = id_token.get("auth_time")
     return again_at is None or not isinstance(said, int | float) or said >= again_at - SKEW_SECONDS
 
 
 def claims_of(login: SocialLogin) -> dict[str, Any]:
-    """What the ID token and userinfo say of the person; userinfo goes before."""
+    """The claims about the person in the ID token and userinfo; userinfo wins."""
     said = login.account.extra_data
     return {**said["id_token"], **said["userinfo"]}

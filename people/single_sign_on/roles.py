@@ -1,4 +1,4 @@
-"""The role for all accounts, which follows the provider's groups at each sign-in, up and down."""
+"""Sets a person's role for all accounts by the provider's groups at each sign-in; it may rise or fall."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from people.sign_in import audit
 
 
 def role_of(claims: dict[str, Any]) -> str | None:
-    """The highest role that one of the person's groups has; None for none of them."""
+    """The highest role that SSO_ROLES gives to one of the person's groups; None when there is none."""
     said = claims.get(settings.SSO_GROUPS_CLAIM)
     groups = [said] if isinstance(said, str) else said if isinstance(said, list) else []
     given = {settings.SSO_ROLES.get(each) for each in groups if isinstance(each, str)}
@@ -22,20 +22,21 @@ def role_of(claims: dict[str, Any]) -> str | None:
 
 
 def are_left_out(claims: dict[str, Any]) -> bool:
-    """Whether the groups are too many for a token, so that it names none and says where to ask for them (Microsoft,
-    "Groups overage claim"). That says nothing of a person's groups, and takes nothing away."""
+    """Whether the token leaves out the groups, as there are too many, and refers to another source (Microsoft, "Groups
+    overage claim"). The person's groups are unknown then, so no role is withdrawn."""
     names = claims.get("_claim_names")
     elsewhere = isinstance(names, dict) and settings.SSO_GROUPS_CLAIM in names
     return settings.SSO_GROUPS_CLAIM not in claims and (elsewhere or str(claims.get("hasgroups")).lower() == "true")
 
 
 def give(user: User, role: str) -> None:
-    """Other sessions of the user have it from their next page, as they ask the table."""
+    """Make this the user's role for all accounts. Other sessions have it from their next request on."""
     _set(user, {role})
 
 
 def take_away(user: User) -> None:
-    """Whoever left the groups is out: of other sessions, and of what programs with their tokens may reach."""
+    """Withdraw all roles, also for single accounts, and end the user's sessions. API tokens of the user then reach
+    nothing either."""
     _set(user, set())
     if AccountGrant.objects.filter(user=user).delete()[0]:
         words = "none, for single accounts too"

@@ -1,4 +1,4 @@
-"""The user of somebody's first sign-in by the provider: an existing one by a verified address, or a new one."""
+"""Finds the user for a first sign-in at the provider by a verified e-mail address, or creates one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 140  # of auth.User.username's 150: a number may follow
 
 
 class SignOnRefused(Exception):
-    """`reason` is a key of people.sign_in.refusals.REASONS; `user` is whom it concerns, where somebody is known."""
+    """The person may not sign in. `reason`: a key of people.sign_in.refusals.REASONS; `user`: the user, if known."""
 
     def __init__(self, reason: str, user: User | None = None) -> None:
         assert reason in REASONS
@@ -23,9 +23,10 @@ class SignOnRefused(Exception):
 
 
 def found_or_made(claims: dict[str, Any]) -> User:
-    """The user with the person's address, if the provider says that it is verified; else a new one. Raises Refused.
+    """The user with the person's address, or a new user when nobody has it. Raises SignOnRefused when several users
+    have it, when the provider does not state that it is verified, or when the user is a superuser.
 
-    A new user gets the address only when it is verified: mail that resets passwords goes there.
+    A new user gets the address only when it is verified, as password links are sent to it.
     """
     email, is_verified = _text(claims, "email"), claims.get("email_verified") is True
     same = list(User.objects.filter(email__iexact=email)[:2]) if email else []
@@ -51,7 +52,8 @@ def _made(claims: dict[str, Any], email: str) -> User:
 
 
 def _free_name(claims: dict[str, Any]) -> str:
-    """The first of the person's names that is left when what a user name may not hold is taken out."""
+    """A free user name made of the person's names: characters that a user name may not contain are removed, and a
+    number is added where the name is taken."""
     wanted = (_text(claims, "preferred_username"), _text(claims, "email"), _text(claims, "name"), "person")
     stem = next(name for each in wanted if (name := re.sub(r"[^\w.@+-]", "", each)[:LONGEST]))
     taken = {

@@ -1,4 +1,4 @@
-"""manage.py invite EMAIL --role ROLE: what the page "Add a colleague" does, from the command line."""
+"""manage.py invite EMAIL --role ROLE: invite a colleague, as the page "Add a colleague" does."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Command(RefusingCommand):
         given = form.cleaned_data
         try:
             return invitations.create(None, given["email"], given["full_name"], given["role"], given["accounts"])
-        except IntegrityError:  # somebody else invited at this instant
+        except IntegrityError:  # a concurrent invitation of the same address
             self.refuse(f"email: {TAKEN}", as_json=as_json)
 
 

@@ -1,4 +1,5 @@
-"""manage.py remove_second_factor NAME: for whoever lost phone, passkeys and recovery codes, or whose key is lost."""
+"""manage.py remove_second_factor NAME: for a user who has lost phone, passkeys and recovery codes, or when the
+encryption key of the factor's secret is lost."""
 
 from __future__ import annotations
 
