@@ -1,7 +1,6 @@
-"""What programs use: tokens, by which they prove for whom they work.
+"""Access for programs: the HTTP API (`v1`), SMTP submission (`submission`), and the tokens that authorise both.
 
-A token acts for one user. It never gives more than that user's roles at the time of use, and less where its scopes,
-accounts, networks, rate and end say so. `tokens` makes and checks them; `views` is the page; `manage.py token` the
-command. `v1` is the HTTP API, `submission` takes mail by SMTP. It may import mailbox, outbox, alerts and
-`people.sign_in.client_address`.
+A token acts for one user. It never allows more than that user's roles at the time of use; its scopes, accounts,
+networks, rate and expiry may allow less. `tokens` makes and checks them; `views` is their page, `manage.py token` their
+command. This package may import mailbox, outbox, alerts and `people.sign_in.client_address`.
 """

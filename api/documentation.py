@@ -1,4 +1,4 @@
-"""The API's documentation as a page of our own, from its schema: no script, and nothing from elsewhere."""
+"""The page of the API's documentation, made from its OpenAPI schema without scripts and external resources."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str,
 
 
 def _fields(schema: dict[str, Any], models: dict[str, Any], within: str = "") -> Iterator[Field]:
-    """The fields of a model; those of one within it by their whole path: "imap.host"."""
+    """The fields of a model; a nested model's fields have their full path as name: "imap.host"."""
     model = _model(schema, models)
     for name, each in model.get("properties", {}).items():
         if "properties" in _model(each, models):
@@ -69,14 +69,14 @@ def _fields(schema: dict[str, Any], models: dict[str, Any], within: str = "") ->
 
 
 def _model(schema: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
-    """What a reference refers to; {} for what is none."""
+    """The model that a schema refers to, or {} if it refers to none."""
     bare = schema["allOf"][0] if "allOf" in schema else schema
     found: dict[str, Any] = models.get(bare.get("$ref", "").rpartition("/")[2], {})
     return found
 
 
 def _kind(schema: dict[str, Any], models: dict[str, Any]) -> str:
-    """As in the schema's own words: "integer, 1 to 500", "array of string"."""
+    """The type of a field as text: "integer, 1 to 500", "array of string"."""
     if "anyOf" in schema:
         return " / ".join(_kind(each, models) for each in schema["anyOf"])
     if model := _model(schema, models):

@@ -1,4 +1,4 @@
-"""What of the API ends: tokens of programs, and the certificate that SMTP submission shows."""
+"""Expiry dates of the API, for alerts: tokens of programs, and the certificate of SMTP submission."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def token_expiries() -> Iterator[Expiry]:
 
 
 def _tokens() -> Iterator[Expiry]:
-    """Those that are over stay in the table for a while: what used them has heard of it."""
+    """Tokens that have not expired yet: programs with expired ones have been refused already."""
     what = gettext_noop("The API token %(name)s")
     then, path = gettext_noop("Make a new one and give it to the program."), reverse("api:tokens")
     for token in (
@@ -31,7 +31,7 @@ def _tokens() -> Iterator[Expiry]:
 
 
 def _certificate(submission: Configuration) -> Iterator[Expiry]:
-    """Only where this host has the file: pages and workers may run elsewhere than the port."""
+    """The certificate's expiry, if this host has its file: pages and workers may run on other hosts than submission."""
     if not (submission.starttls or submission.tls):
         return
     try:

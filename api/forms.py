@@ -1,4 +1,4 @@
-"""What a person, or a command, says of a new token. Refusals are sentences at the field."""
+"""The form of a new token, for the page and the command. Each error is a sentence at its field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_DAYS = 3650
 
 
 class TokenForm(forms.Form):
-    """`user`: for whom the token works; only accounts that the user may see can be named."""
+    """The terms of a new token. user: the user it acts for; only accounts that this user may see can be named."""
 
     name = forms.CharField(
         label=_("Name"), max_length=80, help_text=_("Which program uses it, so that it is known later.")
@@ -52,7 +52,7 @@ class TokenForm(forms.Form):
         super().__init__(data)
 
     def clean_accounts(self) -> list[Account] | None:
-        """The accounts; None for all."""
+        """The named accounts; None for all accounts."""
         emails = {line.strip().casefold() for line in self.cleaned_data["accounts"].splitlines() if line.strip()}
         if not emails:
             return None
@@ -76,7 +76,7 @@ class TokenForm(forms.Form):
         return found
 
     def terms(self, now: datetime) -> Terms:
-        """Of a valid form."""
+        """The terms in a valid form."""
         given = self.cleaned_data
         return Terms(
             name=given["name"],

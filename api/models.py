@@ -17,22 +17,22 @@ class Scope(models.TextChoices):
 
 
 class Token(models.Model):
-    """A program's proof that it works for a user. The row ends when somebody ends the token, or with its user."""
+    """A token by which a program acts for a user. The row is deleted when the token is ended, or with its user."""
 
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=80)
     digest = models.CharField(max_length=64, unique=True)  # SHA-256 in hex: 256 random bits need no salt
     scopes = models.JSONField(default=list)  # of Scope
-    # Told by a column of its own: a token for two accounts must not become one for all when both are deleted.
+    # A column of its own: a token for two accounts must not become one for all accounts when both are deleted.
     all_accounts = models.BooleanField(default=False)
     accounts = models.ManyToManyField(Account, related_name="+", db_table="api_token_accounts")
-    networks = models.JSONField(default=list)  # of CIDR texts; none: from everywhere
+    networks = models.JSONField(default=list)  # CIDR texts; empty: usable from everywhere
     per_minute = models.PositiveIntegerField(default=600)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     last_address = models.CharField(max_length=45, blank=True)
-    # Requests of the clock's minute (Unix seconds // 60) that was counted last.
+    # The last minute with requests (Unix seconds // 60), and its number of requests: see api.rates.
     minute = models.BigIntegerField(default=0)
     in_minute = models.PositiveIntegerField(default=0)
 
@@ -44,9 +44,9 @@ class Token(models.Model):
 
 
 class KeptAnswer(models.Model):
-    """What was answered to a request with an Idempotency-Key; `fingerprint` tells whether another has the same key.
+    """The response to a request with an Idempotency-Key. `fingerprint` detects a different request with that key.
 
-    The row ends after seven days, or with its token.
+    The row is deleted after seven days, or with its token.
     """
 
     token = models.ForeignKey(Token, models.CASCADE, related_name="+", db_index=False)
@@ -65,13 +65,15 @@ class KeptAnswer(models.Model):
 
 
 class RequestCount(models.Model):
-    """How often a route of the API was asked, since the installation began: one row a route, method, class of status
-    and bucket of time. `seconds`: of all these together."""
+    """The number of requests since the installation began, by route, method, class of status and bucket of duration.
+
+    `seconds` is the total duration of these requests.
+    """
 
     route = models.CharField(max_length=120)
     method = models.CharField(max_length=10)
     status = models.CharField(max_length=3)  # "2xx"
-    le = models.CharField(max_length=6)  # the end of the bucket, in seconds; "+Inf"
+    le = models.CharField(max_length=6)  # the bucket's upper bound in seconds, or "+Inf"
     number = models.BigIntegerField(default=0)
     seconds = models.FloatField(default=0)
 

@@ -1,9 +1,9 @@
-"""The rate of a token: counted in its row, so that requests at once on many hosts are never more than it.
+"""Rate limits of tokens, in requests a minute. They are counted in the token's row, so they hold across hosts.
 
-A write for each request would be a commit for each. A process whose requests follow each other within a second takes
-several from the row at once, each time twice as many, up to a hundredth of the rate and MOST. What it took is good for
-its minute and KEPT, and the row's last use is older by as much at the most; what is left over then was counted in vain:
-the rate is reached early by a little, never late.
+To avoid a commit for each request, a process reserves several requests at once when requests follow each other within
+a second: each time twice as many, up to MOST and a hundredth of the rate. A reservation is valid in its minute for at
+most KEPT. Requests that are left over then were counted for nothing, so the limit may be reached slightly early, never
+late; and `last_used_at` may be up to KEPT too old.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from api.models import Token
 MOST = 50
 KEPT = timedelta(seconds=5)
 SOON = timedelta(seconds=1)
-MOST_TOKENS = 1000  # that a process remembers
+MOST_TOKENS = 1000  # tokens whose reservations a process keeps
 
 
 @dataclass
@@ -36,7 +36,7 @@ _taken: dict[str, _Taken] = {}  # by the token's digest
 
 
 def count(token: Token, address: str, now: datetime) -> bool:
-    """Count one request; False when it is above the rate."""
+    """Count one request; returns False if it exceeds the rate."""
     minute = int(now.timestamp()) // 60
     with _lock:
         last = _taken.get(token.digest)
@@ -56,7 +56,7 @@ def _remember(digest: str, new: _Taken) -> None:
     with _lock:
         last = _taken.get(digest)
         if last is not None and (last.minute, last.address) == (new.minute, new.address):
-            new.left += last.left  # of another thread, which asked at the same time
+            new.left += last.left  # reserved by another thread concurrently
         if len(_taken) >= MOST_TOKENS:
             _taken.clear()
         _taken[digest] = new

@@ -1,7 +1,7 @@
-"""How often each route of the API was asked, how that ended and how long it took: for /metrics.
+"""Counts requests of the API by route, method, status and duration, for /metrics.
 
-Counted within the process, and added to the rows each half minute (gunicorn.conf.py) and at a scrape: no request waits
-for a write. A process that is killed takes its last half minute along.
+Each process counts in memory and adds its counts to the rows every half minute (gunicorn.conf.py) and at a scrape, so
+no request waits for a write. A process that is killed loses the counts of its last half minute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds; what took longer is in "+Inf"
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds; longer requests are in "+Inf"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 ENDS = (*(str(bound) for bound in BUCKETS), "+Inf")
 _Key = tuple[str, str, str, str]  # route, method, class of status, end of the bucket
@@ -26,7 +26,7 @@ _counts: dict[_Key, tuple[int, float]] = {}
 
 
 def counted(route: str, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """The view, each call of it counted; one that raises is a 5xx. `route`: the template, never the address itself."""
+    """Wrap a view so that its calls are counted; an exception counts as 5xx. route: the URL's pattern, not the URL."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
@@ -42,8 +42,7 @@ def counted(route: str, view: Callable[..., HttpResponseBase]) -> Callable[..., 
 
 
 def note(route: str, method: str, status: int, seconds: float) -> None:
-    # Anybody may send a method of their own making (RFC 9110, 9.1): each would be rows, and one of more than ten
-    # letters would not fit the column.
+    # Clients may send any method (RFC 9110 9.1): each would make rows, and a long one would not fit the column.
     method = method if method in METHODS else "other"
     key = (route, method, f"{status // 100}xx", ENDS[bisect_left(BUCKETS, seconds)])
     with _lock:
@@ -52,7 +51,7 @@ def note(route: str, method: str, status: int, seconds: float) -> None:
 
 
 def flush() -> None:
-    """Add what this process counted to the rows; what cannot be written is kept for the next time."""
+    """Add this process's counts to the rows. If that fails, they are kept for the next call, and it raises."""
     with _lock:
         taken = dict(_counts)
         _counts.clear()
@@ -67,8 +66,7 @@ def flush() -> None:
 
 
 def _add(counts: dict[_Key, tuple[int, float]]) -> None:
-    """One statement that inserts or adds, in the order of the keys: two processes neither overwrite each other nor
-    wait for each other in a circle."""
+    """Insert or add the counts by one statement, sorted by key, so that two processes cannot deadlock."""
     if not counts:
         return
     places = ", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(counts))

@@ -1,4 +1,4 @@
-"""Make a token, check one that a program presents, end one."""
+"""Tokens of programs: making, authenticating and ending them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mailbox.models import Account, AuditEntry
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 
-PREFIX = "prx_"  # so that scanners of repositories can find a token that was committed
+PREFIX = "prx_"  # by which secret scanners find a token that was committed to a repository
 MOST_OF_A_USER = 50
 ROLE_OF = {
     Scope.READ: Role.VIEWER,
@@ -31,7 +31,7 @@ ROLE_OF = {
 
 
 class TokenRefused(Exception):
-    """str() is a sentence for the program's author; `status` the HTTP status that says the same."""
+    """The request or the new token is refused. str() is a sentence for the program's author; `status` is for HTTP."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True)
 class Terms:
-    """What a token may do. `accounts` None: all that its user may use, those added later included."""
+    """What a token allows. accounts: None for all accounts that its user may use, including later ones."""
 
     name: str
     scopes: Sequence[Scope]
@@ -68,7 +68,7 @@ class Caller:
         return self.token.all_accounts and has_role_everywhere(self.token.user, ROLE_OF[scope])
 
     def demand_everywhere(self, scope: Scope) -> None:
-        """For what belongs to no account; raises TokenRefused."""
+        """Raise TokenRefused unless has_everywhere(): for operations that concern no single account."""
         if not self.has_everywhere(scope):
             message = gettext("This needs a token for all accounts, of a user with the role %(role)s for all accounts.")
             raise TokenRefused(HTTPStatus.FORBIDDEN, message % {"role": ROLE_OF[scope].label})
@@ -80,13 +80,14 @@ class Caller:
 
 
 def make(user: User, terms: Terms, by: User | None) -> tuple[Token, str]:
-    """The row and the token, which is nowhere else. `by`: who made it; None for a command.
+    """Make a token; returns its row and the token itself, which is stored nowhere. Raises TokenRefused if the user has
+    MOST_OF_A_USER already.
 
-    Raises TokenRefused when the user has as many as one may have.
+    by: the user who makes it, for the activity; None for a command.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # two made at once are counted one after the other
+        User.objects.select_for_update().get(pk=user.pk)  # concurrent calls count one after the other
         if Token.objects.filter(user=user).count() >= MOST_OF_A_USER:
             message = gettext("%(number)s tokens are there already; end one first.") % {"number": MOST_OF_A_USER}
             raise TokenRefused(HTTPStatus.CONFLICT, message)
@@ -106,17 +107,17 @@ def make(user: User, terms: Terms, by: User | None) -> tuple[Token, str]:
 
 
 def end(token: Token, by: User | None) -> None:
-    """The token opens nothing from now on; its row goes, the activity stays."""
+    """Delete a token, and record that in the activity. `by`: the user, None for a command."""
     with transaction.atomic():
         _note(by, "end_token", token)
         token.delete()
 
 
 def authenticate(secret: str, address: str, now: datetime) -> Caller:
-    """The program that presents this token from this address. Counts the request and notes the use.
+    """Check a token that a program presents from an IP address; counts the request and notes the use.
 
-    Raises TokenRefused: 401 for what is no valid token (without saying why to whoever guesses), 403 for another
-    network, 429 above the rate.
+    Raises TokenRefused: 401 for an invalid token (without the reason, against guessing), 403 for an IP address outside
+    its networks, 429 above its rate.
     """
     token = of_secret(secret)
     if token is None or token.expires_at <= now or not token.user.is_active:
@@ -130,14 +131,14 @@ def authenticate(secret: str, address: str, now: datetime) -> Caller:
 
 
 def of_secret(secret: str) -> Token | None:
-    """The row of this token, whatever it may do at this moment; None when it was ended."""
+    """The row of a token, even if it is expired or its user inactive; None if there is none."""
     return Token.objects.select_related("user").filter(digest=_digest(secret)).first()
 
 
 def _is_within(address: str, networks: Sequence[str]) -> bool:
     try:
         found = ipaddress.ip_address(address)
-    except ValueError:  # the server named none
+    except ValueError:  # the server did not state an IP address
         return False
     return any(found in ipaddress.ip_network(network) for network in networks)
 

@@ -1,4 +1,4 @@
-"""The page of tokens: one's own, and everybody's for administrators of all accounts."""
+"""The page of tokens: the user's own; for administrators of all accounts those of all users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 100
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def show(request: HttpRequest) -> HttpResponse:
-    """The tokens and the form for a new one, which is shown in the answer to the POST and never again."""
+    """The tokens and the form for a new one. Only the response to the POST shows the new token."""
     user, secret = signed_in_user(request), ""
     form = TokenForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid():

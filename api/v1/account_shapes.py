@@ -1,4 +1,4 @@
-"""What is asked and answered about accounts. Passwords and tokens go in and never come out."""
+"""Schemas of requests and responses about accounts. Passwords and tokens are accepted, but never returned."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class AccountWhole(AccountState):
 
 
 class TransportChange(Asked):
-    """What is absent stays as it is."""
+    """Absent members stay as they are."""
 
     host: Text | None = None
     port: Port | None = None
@@ -98,7 +98,7 @@ class SmtpChange(TransportChange):
 
 
 class AccountChange(Asked):
-    """What is absent stays as it is. Another host, port or CA certificate needs the secret again."""
+    """Absent members stay as they are. A change of host, port or CA certificate needs the secret again."""
 
     email: Text | None = None
     display_name: Text | None = None
@@ -117,7 +117,7 @@ class AccountChange(Asked):
     )
 
     def form_data(self) -> dict[str, Any]:
-        """What is given, by the names of the page's form."""
+        """The given members under the names of the page's form."""
         given = self.model_dump(exclude_none=True)
         renamed = {"fetches_mail": "sync_enabled", "sends_mail": "send_enabled", "push": "push_enabled"}
         found = {renamed.get(name, name): value for name, value in given.items() if not isinstance(value, dict)}
@@ -136,7 +136,7 @@ class NewAccount(AccountChange):
 
 
 class Notice(Schema):
-    """One thing to say of an account; the first is the most urgent."""
+    """One notice about an account; the first is the most urgent."""
 
     tone: Literal["broken", "needs", "waiting", "fine"]
     kind: str
@@ -179,7 +179,7 @@ def _side(ok: bool | None, reply: str, code: str) -> SideOfTest:
 
 
 class SeenAt(Asked):
-    """For what a decision holds for."""
+    """Which stopped folders a decision is about."""
 
     stopped_before: AwareDatetime | None = Field(
         default=None, description="Folders stopped later stay stopped; absent: now."
@@ -194,8 +194,8 @@ class FolderChoice(Asked):
 
 
 class ComparedFinding(Schema):
-    """`what`: missing, hidden, size, damaged, lost, other_bytes; or, of what is only not synced yet, waiting, expunged.
-    `remedy`: fetch, hide (the next sync does it), stored, kept, restore."""
+    """`what`: missing, hidden, size, damaged, lost, other_bytes; or, for differences that the next sync removes,
+    waiting, expunged. `remedy`: fetch, hide (the next sync does it), stored, kept, restore."""
 
     uid: int
     what: str
@@ -205,8 +205,8 @@ class ComparedFinding(Schema):
 
 
 class ComparedFolder(Schema):
-    """`stored` of `on_server` messages are here. At most 100 findings are named; all are counted. With an `error` the
-    folder could not be compared, or not all of it."""
+    """`stored` of `on_server` messages are stored here. At most 100 findings are listed; all are counted. With an
+    `error` the folder was not compared, or only a part of it."""
 
     folder: str
     uidvalidity: int | None
@@ -225,8 +225,8 @@ class ComparedFolder(Schema):
 
 
 class CompletenessReport(Schema):
-    """`not_compared`: how many folders have an error, of whose mail `differ` may say less than there is. `not_chosen`:
-    how many folders of the account are not fetched, and not compared."""
+    """`not_compared`: number of folders with an error, whose differences `differ` may not count. `not_chosen`: number
+    of the account's folders that are not synced, and so not compared."""
 
     account: str
     started_at: str | None
@@ -247,7 +247,7 @@ class SignedReport(Schema):
 
 
 class CompletenessState(Schema):
-    """`document` is null until the first comparison; `error`: why the last try did not come to its end."""
+    """`document`: null until the first comparison. `error`: why the last comparison was not completed."""
 
     finished_at: datetime | None
     differ: int

@@ -1,4 +1,4 @@
-"""Accounts: listed, made, changed, deleted, tested, synced, paused, and their health."""
+"""Operations on accounts: list, create, change, delete, test, sync, pause, resume, and their health."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WHOLE = {200: Answer[AccountWhole], **FAILURES}
 
 @router.get("/accounts", response={200: Answer[Page[AccountState]], **FAILURES}, operation_id="list_accounts")
 def list_accounts(request: HttpRequest, limit: Limit = 50, after: Text = "") -> Answer[Page[AccountState]]:
-    """The accounts that this token may read, by address; `after` is the `next` of the page before."""
+    """The accounts that this token may read, sorted by address; `after` is the `next` of the previous page."""
     rows = caller_of(request).accounts(Scope.READ).with_transports().order_by("email")
     page, last = cut(list((rows.filter(email__gt=after) if after else rows)[: limit + 1]), limit)
     return Answer(data=Page(items=[AccountState.of(row) for row in page], next=last.email if last else None))
@@ -57,7 +57,8 @@ def list_accounts(request: HttpRequest, limit: Limit = 50, after: Text = "") -> 
 def create_account(
     request: HttpRequest, given: NewAccount, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[AccountWhole]] | HttpResponse:
-    """With INBOX to be synced. Workers fetch its mail and list its folders; have it tested by /accounts/{pk}/tests."""
+    """Create an account with INBOX to be synced. Workers fetch its mail and list its folders; test it by
+    /accounts/{pk}/tests."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     return once(request, idempotency_key, lambda: _created(request, given))
 
@@ -70,7 +71,7 @@ def _created(request: HttpRequest, given: NewAccount) -> Status[Answer[AccountWh
 
 
 def _initial(form: AccountForm) -> dict[str, Any]:
-    """What the page's form shows at first."""
+    """The initial values of the page's form."""
     return {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
 
 
@@ -89,11 +90,11 @@ def get_account(request: HttpRequest, pk: Path[Number]) -> Answer[AccountWhole]:
 
 @router.patch("/accounts/{pk}", response=WHOLE, operation_id="change_account", openapi_extra=IF_MATCH)
 def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange) -> Answer[AccountWhole]:
-    """Also with another secret, after which what waited for it goes on. Heeds If-Match."""
+    """Change the given fields. With a new secret, work that waited for a sign-in continues. Heeds If-Match."""
     any_server = caller_of(request).has_everywhere(Scope.ADMINISTER)
     account_of(request, pk, Scope.ADMINISTER)
     with transaction.atomic(), _unchanged(request, pk):
-        # What is not given keeps its value: that of now, and not from before another change (nor its secret).
+        # Lock, then read: fields that are not given keep their present values, not those before a concurrent change.
         list(Account.objects.filter(pk=pk).select_for_update(of=("self",)).values_list("pk"))
         account = account_of(request, pk, Scope.ADMINISTER)
         data = _initial(AccountForm(account=account)) | given.form_data()
@@ -110,7 +111,7 @@ def _whole(pk: int) -> Answer[AccountWhole]:
 
 
 def _unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[None]:
-    """With the ETag of GET /accounts/{pk}."""
+    """unchanged() with the ETag of GET /accounts/{pk}."""
     return unchanged(request, Account.objects.filter(pk=pk), lambda: _whole(pk))
 
 
@@ -118,11 +119,11 @@ def _unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[None]:
     "/accounts/{pk}", response={200: Answer[None], **FAILURES}, operation_id="delete_account", openapi_extra=IF_MATCH
 )
 def delete_account(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """With all of its mail here; nothing is changed on its servers. 409 while mail waits in its outbox. Heeds
-    If-Match."""
+    """Delete an account with all of its mail stored here; nothing is changed on its servers. 409 while mail waits in
+    its outbox. Heeds If-Match."""
     account = account_of(request, pk, Scope.ADMINISTER)
     with _unchanged(request, pk):
-        pass  # and no longer: it goes in many short transactions
+        pass  # the lock ends here: the account is deleted in many short transactions
     if refusal := account_delete.delete_account(account):
         raise Conflict(refusal)
     record(request, "delete_account", f"account:{pk}", None, account.email)
@@ -131,7 +132,7 @@ def delete_account(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
 
 @router.get("/accounts/{pk}/health", response={200: Answer[list[Notice]], **FAILURES}, operation_id="account_health")
 def account_health(request: HttpRequest, pk: Path[Number]) -> Answer[list[Notice]]:
-    """How the account does, as its page says it."""
+    """The account's notices, as its page shows them; the most urgent first."""
     return _health(account_of(request, pk, Scope.READ).pk)
 
 
@@ -156,7 +157,7 @@ def completeness(request: HttpRequest, pk: Path[Number]) -> Answer[CompletenessS
 def test_account(
     request: HttpRequest, pk: Path[Number], idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[TestState]] | HttpResponse:
-    """Have a worker sign in on both servers with what is stored; ask for the result by its id."""
+    """Have a worker sign in on both servers with the stored credentials; get the result by its id."""
     account = account_of(request, pk, Scope.OPERATE)
     return once(
         request, idempotency_key, lambda: Status(202, Answer(data=TestState.of(ask_for_test(request, account))))
@@ -180,7 +181,7 @@ def sync(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
 
 @router.post("/accounts/{pk}/go-on", response={200: Answer[list[Notice]], **FAILURES}, operation_id="go_on")
 def go_on(request: HttpRequest, pk: Path[Number], given: SeenAt) -> Answer[list[Notice]]:
-    """Fetch folders again that were stopped because the server renumbered them again and again."""
+    """Resume the sync of folders that were stopped because the server changed their UIDVALIDITY again and again."""
     account = account_of(request, pk, Scope.OPERATE)
     if uidvalidity.let_go_on(account.pk, given.stopped_before or timezone.now()):
         record(request, "go_on", f"account:{pk}", account)
@@ -197,7 +198,7 @@ def pause(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
 
 @router.post("/accounts/{pk}/resume", response=STATE, operation_id="resume_sending", openapi_extra=IF_MATCH)
 def resume(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
-    """Heeds If-Match, with the ETag of the account."""
+    """Send mail of this account again. Heeds If-Match, with the ETag of the account."""
     return _paused(request, pk, is_paused=False)
 
 

@@ -1,4 +1,4 @@
-"""The further addresses of an account, from which mail may be sent."""
+"""Aliases: further addresses of an account, from which mail may be sent."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def list_aliases(request: HttpRequest, pk: Path[Number]) -> Answer[list[AliasSta
 def add_alias(
     request: HttpRequest, pk: Path[Number], given: Alias, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[AliasState]] | HttpResponse:
-    """Mail may come from this address, too."""
+    """Add an address from which the account may send."""
     row = AccountAlias(account=account_of(request, pk, Scope.ADMINISTER))
     return once(request, idempotency_key, lambda: Status(201, _saved(request, row, given, "add_alias")))
 
@@ -79,7 +79,7 @@ def add_alias(
     openapi_extra=IF_MATCH,
 )
 def change_alias(request: HttpRequest, pk: Path[Number], given: Alias) -> Answer[AliasState]:
-    """All of it: what is absent becomes empty. Heeds If-Match."""
+    """Replace an alias: absent fields become empty. Heeds If-Match."""
     row = _administered(request, pk)
     with _unchanged(request, pk):
         return _saved(request, row, given, "edit_alias")
@@ -95,7 +95,7 @@ def get_alias(request: HttpRequest, pk: Path[Number]) -> Answer[AliasState]:
     "/aliases/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_alias", openapi_extra=IF_MATCH
 )
 def remove_alias(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """No new mail comes from it; what waits in the outbox still goes out. Heeds If-Match."""
+    """Remove an alias. Mail from it that is in the outbox is still sent. Heeds If-Match."""
     row = _administered(request, pk)
     with _unchanged(request, pk):
         take_away(request, row)

@@ -1,4 +1,4 @@
-"""What is asked and answered. Every answer has `ok`, `data` and `error`; times are RFC 3339."""
+"""Schemas of requests and responses. Every response has `ok`, `data` and `error`; times are RFC 3339."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ Text = Annotated[str, AfterValidator(_without_nul)]
 
 
 class Asked(BaseModel):
-    """What a request says, and nothing else: a filter that is misspelt would mean all instead of some. No ninja.Schema:
-    that takes what is no object for one without members."""
+    """The body or the filters of a request. Unknown members are refused, as a misspelt filter would match all rows.
+
+    Not a ninja.Schema: that accepts a value that is no object as one without members.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +48,7 @@ class Answer(Schema, Generic[T]):
 
 
 class Problem(Schema):
-    """A failure: the members of RFC 9457, and those of every answer."""
+    """A failure: the members of RFC 9457, and those of every response."""
 
     type: str = "about:blank"
     title: str
@@ -166,7 +168,7 @@ class Reply(Writing):
 
 
 def columns(schema: type[Schema], row: Model) -> dict[str, Any]:
-    """The values of those fields that are columns of the row."""
+    """The values of the schema's fields that are columns of the row."""
     own = {field.name for field in row._meta.concrete_fields} | {"account_id"}
     return {
         name: row.pk if name == "id" else getattr(row, name)

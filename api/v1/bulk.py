@@ -1,4 +1,4 @@
-"""One action on all mails that a filter finds: counted first, then done by workers, as by the page."""
+"""Bulk actions on all mails that match a filter: counted first, then done by workers, as on the page."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ STATE = {200: Answer[OperationState], **FAILURES}
 def bulk(
     request: HttpRequest, given: Bulk, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[Estimated]] | Status[Answer[OperationState]] | HttpResponse:
-    """One action on all that match. With `dry_run` it answers 200 with what would be done, and a `question`: begun with
-    it, no mail is meant that came or changed since, and 409 says that more match than it said."""
+    """Do an action on all mails that match. With `dry_run`: 200 with an estimate and a `question`. An action that is
+    begun with that question skips mails that are new or changed since; 409 if more match now than the estimate said."""
     filters, user = _filters(request, given), caller_of(request).token.user
     if given.dry_run:
         request.changed_nothing = True  # type: ignore[attr-defined]
@@ -53,7 +53,7 @@ def bulk(
 
 
 def _filters(request: HttpRequest, given: Bulk) -> OutboxFilters:
-    """Of the accounts that the token may operate, where it is bound to some: the workers know its user only."""
+    """The filters, limited to the token's accounts if it is bound to some, as workers know only its user."""
     caller = caller_of(request)
     operated = caller.accounts(Scope.OPERATE)
     account = given.filter.account
@@ -77,13 +77,13 @@ def _of_dry_run(given: Bulk, filters: OutboxFilters) -> BulkQuestion:
 
 @router.get("/outbox/operations/{pk}", response=STATE, operation_id="get_operation")
 def get_operation(request: HttpRequest, pk: Path[Number]) -> Answer[OperationState]:
-    """How far a bulk action is, and what came of it."""
+    """The progress and the results of a bulk action."""
     return Answer(data=OperationState.of(_found(caller_of(request), pk, Scope.READ)))
 
 
 @router.post("/outbox/operations/{pk}/stop", response=STATE, operation_id="stop_operation", openapi_extra=IF_MATCH)
 def stop_operation(request: HttpRequest, pk: Path[Number]) -> Answer[OperationState]:
-    """What is done stays done. Heeds If-Match."""
+    """Stop a bulk action; changes that it made stay. Heeds If-Match."""
     caller = caller_of(request)
     operation, user = _found(caller, pk, Scope.OPERATE), caller.token.user
     if operation.user_id != user.pk and not has_role_everywhere(user, Role.OPERATOR):
@@ -99,8 +99,10 @@ def stop_operation(request: HttpRequest, pk: Path[Number]) -> Answer[OperationSt
 
 
 def _found(caller: Caller, pk: int, scope: Scope) -> Operation:
-    """As on its page, one's own, and anybody's for viewers of all accounts: its numbers tell of all it is about. So a
-    token for some accounts sees what was asked for these alone."""
+    """The operation, if the token's user made it or may view all accounts, as on its page. Raises Http404.
+
+    Its numbers reveal something of all its accounts, so a token for some accounts sees only operations limited to them.
+    """
     accounts, user = caller.accounts(scope), caller.token.user
     operation = Operation.objects.filter(pk=pk).first()
     if operation is None or not (operation.user_id == user.pk or has_role_everywhere(user, Role.VIEWER)):

@@ -1,4 +1,4 @@
-"""What the operations share: the failures they state, and whose rows a list may show."""
+"""Shared by the operations: their failure responses, and the accounts whose rows a token may see."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def caller_of(request: HttpRequest) -> Caller:
 
 
 def seen(request: HttpRequest) -> set[int]:
-    """The keys of the accounts whose mail this token may read."""
+    """The pks of the accounts whose mail this token may read."""
     return set(caller_of(request).accounts(Scope.READ).values_list("pk", flat=True))
 
 
 def seen_or_all(request: HttpRequest) -> set[int] | None:
-    """As seen(), but None for a token that sees every account: lists of all have better plans."""
+    """seen(), but None for a token that may read every account: queries without that filter have better plans."""
     return None if caller_of(request).has_everywhere(Scope.READ) else seen(request)
 
 
 def account_of(request: HttpRequest, pk: int, scope: Scope) -> Account:
-    """The account, when token and role cover it; Http404 else."""
+    """The account, if the token and its user's role cover it for this scope. Raises Http404."""
     return get_object_or_404(caller_of(request).accounts(scope).with_transports(), pk=pk)
 
 
 def asked_accounts(request: HttpRequest, account: int | None) -> set[int] | None:
-    """The accounts whose rows a list shows, as newest_of_accounts() takes them; Http404 for one that is not seen."""
+    """The pks of accounts whose rows a list shows, None for all: for newest_of_accounts(). Raises Http404."""
     if account is None:
         return seen_or_all(request)
     account_of(request, account, Scope.READ)
@@ -45,7 +45,7 @@ def asked_accounts(request: HttpRequest, account: int | None) -> set[int] | None
 
 
 def readable_accounts(request: HttpRequest, account: int | None) -> set[int] | None:
-    """As asked_accounts(), without those whose received mail may not be read. Raises FeatureOff when none is left."""
+    """asked_accounts() without those whose received mail may not be read. Raises FeatureOff if none is left."""
     accounts = asked_accounts(request, account)
     off = features.those_off(Feature.INBOX_READ, among=accounts)
     if not off:

@@ -1,4 +1,4 @@
-"""Changes on condition: an ETag for each answer, and If-Match (RFC 9110, 13.1.1) before what changes it."""
+"""Conditional requests: an ETag for each response, and If-Match (RFC 9110 13.1.1) for changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from api.v1.answers import Answer
 from api.v1.errors import Changed
 from api.v1.rendering import Renderer
 
-# For the schema of what heeds it.
+# For the schema of operations that heed it.
 IF_MATCH: dict[str, Any] = {
     "parameters": [
         {
@@ -35,16 +35,16 @@ def etag_of(content: bytes) -> str:
 
 
 def rendered(answer: Answer[Any], status: int = 200) -> bytes:
-    """The body of this answer, as ninja writes it."""
+    """The body of this answer, as ninja renders it."""
     text: str = Renderer().render(None, answer.model_dump(), response_status=status)  # type: ignore[arg-type]
     return text.encode()
 
 
 @contextmanager
 def unchanged(request: HttpRequest, rows: QuerySet[Any], read: Callable[[], Answer[Any]]) -> Iterator[None]:
-    """Around a change: raises Changed when the request bears If-Match and what `read` answers now has another ETag.
+    """A context for a change: raises Changed if the request has If-Match and `read` now returns another ETag.
 
-    The rows are locked from the comparison to the end of the block, so that nobody changes them between.
+    The rows are locked from the comparison to the end of the block, so that they cannot change between.
     """
     wanted = request.headers.get("If-Match", "")
     if not wanted:

@@ -1,4 +1,5 @@
-"""What the schema does not describe is refused, not left aside: a misspelt filter would mean all instead of some."""
+"""Refuses requests with parameters that the schema does not have: if a misspelt filter were ignored, an action would
+apply to all rows instead of some."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ PLACES = ("query", "header")
 
 @dataclass(frozen=True)
 class Described:
-    """One operation of the schema."""
+    """The parameters of one operation, from the schema."""
 
-    parameters: frozenset[str] = frozenset()  # of the query
+    parameters: frozenset[str] = frozenset()  # names in the query string
     headers: frozenset[str] = frozenset()
     has_body: bool = False
 
@@ -30,7 +31,7 @@ class Described:
         return cls(query, headers, "requestBody" in operation)
 
     def refuse_other(self, request: HttpRequest) -> None:
-        """Raises Refused, or HttpError for a body of another type."""
+        """Raise Refused for an unknown parameter or a useless If-Match, HttpError (415) for a body that is no JSON."""
         if unknown := sorted(set(request.GET) - self.parameters):
             words = gettext("There is no parameter “%(name)s” here: see /api/v1/openapi.json.")
             raise Refused(words % {"name": unknown[0][:40]})
@@ -41,7 +42,7 @@ class Described:
 
 
 def by_route(schema: dict[str, Any]) -> dict[tuple[str, str], Described]:
-    """By method and by the path as Django's resolver has it, without what stands before it."""
+    """The operations of a schema, by method and by path as in Django's resolver (`<pk>`), relative to /api/v1/."""
     return {
         (method.upper(), path.replace("{", "<").replace("}", ">")): Described.of(operation)
         for path, methods in schema["paths"].items()

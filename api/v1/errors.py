@@ -1,4 +1,4 @@
-"""How an operation says that it was not done; `site` turns each into an answer."""
+"""Exceptions of operations that were not done; `site` turns each into a response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from outbox.api import ApiResponse
 
 
 class NotDone(Exception):
-    """A service answered that it was not done; `response` says why."""
+    """A call of outbox.api failed; `response` says why."""
 
     def __init__(self, response: ApiResponse) -> None:
         super().__init__(response.error.message if response.error else "")
@@ -14,8 +14,8 @@ class NotDone(Exception):
 
 
 class Changed(Exception):
-    """What was to be changed is no longer as the program saw it: 412."""
+    """The resource no longer has the ETag of If-Match: status 412."""
 
 
 class Conflict(Exception):
-    """The request is right, and does not fit to how things are now: 409. str() is a sentence."""
+    """The request is valid, but the present state does not allow it: status 409. str() is a sentence."""

@@ -1,4 +1,4 @@
-"""Events as webhooks get them, for programs that poll."""
+"""The events that webhooks get, for programs that poll."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def list_events(
     limit: Limit = 100,
     kind: Annotated[list[EventKind], Query([], description="Only these; none: all.")] = [],  # noqa: B006
 ) -> Answer[Events]:
-    """Events of the token's accounts behind the number `after`, oldest first. Without `after`: none, and the number
-    at which to begin. Events are kept for seven days."""
+    """Events of the token's accounts with a number above `after`, oldest first. Without `after`: no events, and in
+    `next` the number to begin with. Events are kept for seven days."""
     accounts, end = seen(request), numbers.give()
     if after is None:
         return Answer(data=Events(items=[], next=end, is_all=True, is_gapless=True))
@@ -58,7 +58,7 @@ def list_events(
     more = len(found) > limit
     reached = page[-1].number or 0 if page else 0
     following = reached if more else max(reached, end)
-    # Behind all of them: a number of another database, or of this one before it was put back.
+    # `after` above the newest number comes from another database, or from this one before it was restored.
     gapless = after <= following and (after >= end or (oldest is not None and oldest <= after + 1))
     items = [EventState.of(each) for each in page]
     return Answer(data=Events(items=items, next=following, is_all=not more, is_gapless=gapless))

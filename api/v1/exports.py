@@ -1,5 +1,7 @@
-"""Received mail as one file: asked for, followed, fetched. Of all accounts that the token's user operates, so that it
-takes a token for all accounts."""
+"""Exports of received mail as one file: create, follow, download, remove.
+
+An export covers the accounts that the token's user operates, so it needs a token for all accounts.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ class ExportState(Schema):
 def create_export(
     request: HttpRequest, given: NewExport, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[ExportState]] | HttpResponse:
-    """Workers make a zip of .eml files with a manifest, or an mbox. What comes in meanwhile is not in it."""
+    """Have workers make a zip of .eml files with a manifest, or an mbox. Mail that arrives later is not in it."""
     caller_of(request).demand_everywhere(Scope.OPERATE)
     user = caller_of(request).token.user
     named = {"account": given.account_id, "folder": given.folder_id}
@@ -80,7 +82,7 @@ def create_export(
 
 @router.get("/exports/{pk}", response={200: Answer[ExportState], **FAILURES}, operation_id="get_export")
 def get_export(request: HttpRequest, pk: Path[Number]) -> Answer[ExportState]:
-    """How far it is."""
+    """The progress of an export."""
     return Answer(data=ExportState.of(_found(request, pk)))
 
 
@@ -91,7 +93,7 @@ def get_export(request: HttpRequest, pk: Path[Number]) -> Answer[ExportState]:
     openapi_extra=of_type("application/zip", "application/octet-stream"),
 )
 def get_export_file(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
-    """The file; 409 while there is none. A zip, or an mbox (RFC 4155, quoted as mboxrd)."""
+    """The file: a zip, or an mbox (RFC 4155, quoted as mboxrd). 409 while there is none."""
     found, now = _found(request, pk), timezone.now()
     if found.finished_at is None or found.error or (found.ends_at and found.ends_at <= now):
         raise Conflict(gettext("There is no such file now."))
@@ -108,7 +110,7 @@ def get_export_file(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     "/exports/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_export", openapi_extra=IF_MATCH
 )
 def remove_export(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """Before its time; an export under way is stopped by it. The mail itself stays. Heeds If-Match."""
+    """Remove an export; one in progress is stopped. The mail itself is kept. Heeds If-Match."""
     found = _found(request, pk)
     with unchanged(request, Export.objects.filter(pk=pk), lambda: Answer(data=ExportState.of(_found(request, pk)))):
         requests.remove(found, caller_of(request).token.user)
@@ -116,7 +118,7 @@ def remove_export(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
 
 
 def _found(request: HttpRequest, pk: int) -> Export:
-    """As on its page, one's own, and those of others for administrators; never a person's."""
+    """The export, if the token's user may see it, as on its page. Never one of a person's data. Raises Http404."""
     caller_of(request).demand_everywhere(Scope.OPERATE)
     seen = Export.objects.filter(requests.seen_by(caller_of(request).token.user), what=Export.What.SEARCH)
     return get_object_or_404(seen, pk=pk)

@@ -1,4 +1,4 @@
-"""The feature flags: how they are set, for all accounts and for one."""
+"""Feature flags: for a share of all accounts, and for single accounts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class OwnSetting(Asked):
 
 @router.get("/features", response={200: Answer[list[FeatureState]], **FAILURES}, operation_id="list_features")
 def list_features(request: HttpRequest) -> Answer[list[FeatureState]]:
-    """What is off is refused with 403 and the code `FeatureDisabled`."""
+    """The feature flags. Requests for a feature that is off get 403 with the code `FeatureDisabled`."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     return Answer(data=[FeatureState.of(each) for each in features.Rollouts.read().values()])
 
@@ -73,7 +73,7 @@ def get_feature(request: HttpRequest, feature: Path[Feature]) -> Answer[FeatureS
     openapi_extra=IF_MATCH,
 )
 def change_feature(request: HttpRequest, feature: Path[Feature], given: Share) -> Answer[FeatureState]:
-    """For a share of all accounts, the same ones each time. Heeds If-Match."""
+    """Switch a feature on for a share of all accounts, always the same ones. Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     return _changed(request, feature, None, given.percent)
 
@@ -87,7 +87,7 @@ def change_feature(request: HttpRequest, feature: Path[Feature], given: Share) -
 def change_of_account(
     request: HttpRequest, feature: Path[Feature], pk: Path[Number], given: OwnSetting
 ) -> Answer[FeatureState]:
-    """For one account, whatever the share. Heeds If-Match, with the ETag of the feature."""
+    """Switch a feature on or off for one account, whatever the share. Heeds If-Match, with the feature's ETag."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     percent = {True: features.ALL, False: features.NONE, None: None}[given.on]
     return _changed(request, feature, account_of(request, pk, Scope.ADMINISTER), percent)

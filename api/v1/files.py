@@ -1,4 +1,4 @@
-"""Files by ranges of their bytes (RFC 9110, 14): a large one is fetched in parts, and gone on with."""
+"""File downloads with range requests (RFC 9110 14), by which a client can resume or divide a download."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mailbox.models import Attachment
 from mailbox.views.reading.message_parts import HARMLESS_TYPES, download, in_pieces, raw_or_404
 from outbox.models import OutboxAttachment
 
-# One range. Several at once, other units and what is no range are ignored, as the RFC allows: all is answered.
+# One range. Several ranges, other units and malformed headers are ignored, as RFC 9110 allows: the whole file is sent.
 _RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?", re.ASCII)
 FILE: dict[Any, Any] = {200: None, 206: None, 416: Problem, **FAILURES}
 RANGE_HEADERS = [
@@ -29,24 +29,24 @@ RANGE_HEADERS = [
 ]
 
 
-# What download() answers an attachment as.
+# The content types with which download() sends attachments.
 ATTACHED = sorted({"application/octet-stream", *HARMLESS_TYPES})
 
 
 def of_type(*content_types: str) -> dict[str, Any]:
-    """For the schema: bytes of one of these types, whole or a part."""
+    """For the schema: a response with bytes of one of these types, whole or in part."""
     content = {each: {"schema": {"type": "string", "format": "binary"}} for each in content_types}
     return {"responses": {200: {"content": content}, 206: {"content": content}}, "parameters": RANGE_HEADERS}
 
 
 class NoSuchRange(Exception):
-    """Nothing of what was asked for is there: 416."""
+    """The file has no byte of the requested range: status 416."""
 
 
 def file_answer(
     request: HttpRequest, content: bytes | AttachmentBytes, filename: str, content_type: str, digest: str
 ) -> HttpResponseBase:
-    """The file, or the part of it that the request asks for. `digest`: of its bytes; its ETag."""
+    """The response with the file or the requested range. digest: of the file's bytes; it becomes the ETag."""
     etag, whole = f'"{digest[:64]}"', in_pieces(content)
     response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
     if response is None:
@@ -72,7 +72,7 @@ def _part(whole: AttachmentBytes, asked: range | None, filename: str, content_ty
 
 
 def _asked(request: HttpRequest, etag: str, size: int) -> range | None:
-    """None for the whole file; raises NoSuchRange."""
+    """The requested range, None for the whole file. Raises NoSuchRange."""
     found = _RANGE.fullmatch(request.headers.get("Range", "").strip())
     first, last = found.groups() if found else (None, None)
     if (first is None and last is None) or request.headers.get("If-Range", etag).strip() != etag:
@@ -102,14 +102,14 @@ def _cut(whole: AttachmentBytes, asked: range) -> Iterator[bytes | memoryview]:
 
 
 def as_mail(response: HttpResponseBase) -> HttpResponseBase:
-    """Of a download that is a mail: programs take it for nothing else."""
+    """Set the content type of a download to message/rfc822."""
     if response.status_code in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         response.headers["Content-Type"] = "message/rfc822"
     return response
 
 
 def attached_file(request: HttpRequest, raw_digest: str, row: Attachment | OutboxAttachment) -> HttpResponseBase:
-    """An attachment of the mail with these bytes; Http404 when they do not hold it."""
+    """The response with an attachment of the stored mail `raw_digest`. Raises Http404 if the mail lacks it."""
     try:
         content = attachment_content(raw_or_404(raw_digest), row.position, row.digest)
     except IndexError as error:

@@ -1,4 +1,4 @@
-"""What every operation of the API has in common, before and after it."""
+"""The wrapper of every operation of the API."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def finished(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """An ETag for what is read, an entry of the activity for what was changed, HEAD, and no sign-in page."""
+    """Wrap an operation: ETag and conditional GET for reads, an audit entry for changes, HEAD, no sign-in page."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         method = request.method
-        if method == "HEAD":  # as GET; the server leaves the body out
+        if method == "HEAD":  # handled as GET; the server omits the body
             request.method = "GET"
         response = view(request, *args, **kwargs)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -46,7 +46,7 @@ def _note_use(request: HttpRequest) -> None:
     caller = getattr(request, "auth", None)
     if caller and not getattr(request, "changed_nothing", False):
         entry = use_of(request, caller)
-        if entry.pk is None:  # else it stands with what was written
+        if entry.pk is None:  # else the operation saved it with its change
             entry.save()
 
 
@@ -70,5 +70,5 @@ def _not_allowed(response: HttpResponseBase) -> HttpResponse:
 @csrf_exempt
 @login_not_required
 def nothing_here(request: HttpRequest, rest: str = "", **_root: object) -> HttpResponse:
-    """What is no address of the API, answered as all else here is."""
+    """The 404 response for unknown URLs below /api/v1/, as problem details like all other failures."""
     return problem(HTTPStatus.NOT_FOUND, gettext("The API has no such address: see /api/v1/openapi.json."))

@@ -1,4 +1,4 @@
-"""The folders of an account: listed, chosen, asked for anew."""
+"""The folders of an account: list, choose those to sync, refresh the list."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LIST = {200: Answer[list[FolderState]], **FAILURES}
 
 @router.get("/accounts/{pk}/folders", response=LIST, operation_id="list_folders")
 def list_folders(request: HttpRequest, pk: Path[Number]) -> Answer[list[FolderState]]:
-    """Those the server has, by name."""
+    """The folders that the server has, sorted by name."""
     return _answer(account_of(request, pk, Scope.READ))
 
 
@@ -49,7 +49,7 @@ def _answer(account: Account) -> Answer[list[FolderState]]:
 
 @router.patch("/accounts/{pk}/folders", response=LIST, operation_id="choose_folders", openapi_extra=IF_MATCH)
 def choose_folders(request: HttpRequest, pk: Path[Number], given: FolderChoice) -> Answer[list[FolderState]]:
-    """Which folders are synced. Mail of a folder that is no longer synced stays here. Heeds If-Match."""
+    """Choose which folders are synced. Stored mail of a folder that is no longer synced is kept. Heeds If-Match."""
     account = account_of(request, pk, Scope.ADMINISTER)
     with unchanged(request, Account.objects.filter(pk=pk), lambda: _answer(account)):
         asked = {*given.synced, *given.not_synced}
@@ -64,6 +64,6 @@ def choose_folders(request: HttpRequest, pk: Path[Number], given: FolderChoice) 
 
 @router.post("/accounts/{pk}/folders/refresh", response={202: Answer[None], **FAILURES}, operation_id="refresh_folders")
 def refresh_folders(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
-    """Have a worker ask the server for its folders."""
+    """Have a worker list the server's folders again."""
     ask_for_listing(request, account_of(request, pk, Scope.OPERATE))
     return Status(202, Answer(data=None))

@@ -1,7 +1,7 @@
-"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) for what creates something but a mail.
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) for operations that create something other than mail.
 
-The key, what was created and the answer commit together: a request that is sent again creates nothing, whenever the
-first one, its process or its connection died. Mail has its key in the outbox instead, for as long as its row is there.
+The key, the new row and the response commit together, so a repeated request creates nothing, whenever the first one,
+its process or its connection died. Mail has its key in its outbox row instead, for as long as the row exists.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ IDEMPOTENCY_KEY: Any = Header(None, alias="Idempotency-Key")  # type: ignore[typ
 
 
 def once(request: HttpRequest, key: str | None, create: Callable[[], Status[Any]]) -> Status[Any] | HttpResponse:
-    """With a key, create it once for this token and key, and answer the same again for seven days.
+    """Call `create` once for each key of this token; a repeated request gets the same response for seven days.
 
-    Another request with the same key is refused. One at the same time waits for the first.
+    A different request with the same key is refused (Refused). A concurrent one waits for the first. Without a key,
+    `create` is called each time.
     """
     if not key:
         return create()
@@ -51,6 +52,6 @@ def once(request: HttpRequest, key: str | None, create: Callable[[], Status[Any]
 
 
 def _fingerprint(request: HttpRequest) -> str:
-    """With a key: the body may hold a password, which nobody is to guess from the table."""
+    """A keyed digest of the request. The body may contain a password, which must not be guessable from the table."""
     said = f"{request.method} {request.get_full_path()}\n".encode() + request.body
     return salted_hmac("api.idempotency", said, algorithm="sha256").hexdigest()

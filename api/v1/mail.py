@@ -1,4 +1,4 @@
-"""Received messages: listed, searched, read."""
+"""Received messages: list, search, read, and remove attachments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ router = Router(tags=["mail"])
 def list_messages(
     request: HttpRequest, account: Number | None = None, limit: Limit = 50, before: str = ""
 ) -> Answer[Page[MessageHead]]:
-    """Newest first; `before` is the `next` of the page before."""
+    """Received messages, newest first; `before` is the `next` of the previous page."""
     cursor, accounts = Cursor.read(before), readable_accounts(request, account)
     rows = Message.objects.visible().listed().order_by("-received_at", "-pk")
     rows = rows.filter(cursor.older("received_at")) if cursor else rows
@@ -40,7 +40,7 @@ def list_messages(
 
 @router.get("/messages/search", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="search_messages")
 def search(request: HttpRequest, q: str, limit: Limit = 50, before: str = "") -> Answer[Page[MessageHead]]:
-    """With the operators of the search page: `from:ann has:attachment invoice`."""
+    """Search with the operators of the search page, as in `from:ann has:attachment invoice`."""
     cursor, caller = Cursor.read(before), caller_of(request)
     place = (cursor.at, cursor.pk) if cursor else None
     accounts = caller.accounts(Scope.READ)
@@ -58,7 +58,7 @@ def _message(request: HttpRequest, pk: int) -> Message:
 
 
 def readable(message: Message) -> Message:
-    """The message; raises FeatureOff where it may not be read."""
+    """The message. Raises FeatureOff if its account's received mail may not be read."""
     features.demand(Feature.INBOX_READ, message.account)
     return message
 
@@ -70,7 +70,7 @@ def get_message(request: HttpRequest, pk: Path[Number]) -> Answer[MessageWhole]:
 
 @router.get("/messages/{pk}/source", response=FILE, operation_id="get_source", openapi_extra=of_type("message/rfc822"))
 def source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
-    """The mail's bytes as they came (message/rfc822); by Range, too."""
+    """The raw bytes of the message (message/rfc822). Supports Range."""
     digest = _message(request, pk).raw_digest
     response = file_answer(request, raw_or_404(digest), f"message-{pk}.eml", "message/rfc822", digest)
     return as_mail(response)
@@ -83,7 +83,7 @@ def source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     openapi_extra=of_type(*ATTACHED),
 )
 def attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> HttpResponseBase:
-    """The decoded bytes of an attachment; by Range, too. Types that a browser would run are answered as
+    """The decoded bytes of an attachment. Supports Range. Types that a browser would run are sent as
     application/octet-stream."""
     row = _message(request, pk)
     found = get_object_or_404(Attachment, message=row, position=position, removed_at=None)
@@ -103,7 +103,7 @@ def operated_message(request: HttpRequest, pk: int) -> Message:
     openapi_extra=IF_MATCH,
 )
 def remove_attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> Answer[None]:
-    """It is listed nowhere and can no longer be downloaded. Heeds If-Match, with the ETag of the file."""
+    """Remove an attachment: it is no longer listed and cannot be downloaded. Heeds If-Match, with the file's ETag."""
     message = operated_message(request, pk)
     found = get_object_or_404(Attachment, message=message, position=position, removed_at=None)
     wanted = parse_etags(request.headers.get("If-Match", "*"))

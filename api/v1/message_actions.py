@@ -1,4 +1,4 @@
-"""What people do to a received message: its marks for the team, and fetching all of it."""
+"""Actions on a received message: its team marks, and fetching the whole of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ router = Router(tags=["mail"])
 
 
 class TeamState(Schema):
-    """What the people here note about a message. Its mail server learns nothing of it."""
+    """What the team notes about a message. Nothing of it is written to the mail server."""
 
     assigned_to: str | None = Field(description="A user name.")
     note: str
@@ -61,7 +61,7 @@ def get_team_marks(request: HttpRequest, pk: Path[Number]) -> Answer[TeamState]:
 
 @router.put("/messages/{pk}/team", response=TEAM, operation_id="change_team_marks", openapi_extra=IF_MATCH)
 def change_team_marks(request: HttpRequest, pk: Path[Number], given: TeamChange) -> Answer[TeamState]:
-    """Who takes care of it, a note, and whether it is done. Heeds If-Match."""
+    """Set who takes care of the message, a note, and whether it is done. Heeds If-Match."""
     message = operated_message(request, pk)
     with unchanged(request, Message.objects.filter(pk=pk), lambda: _read(pk)):
         mark = TeamMark.objects.filter(pk=pk).first() or TeamMark(message=message)
@@ -73,7 +73,7 @@ def change_team_marks(request: HttpRequest, pk: Path[Number], given: TeamChange)
 
 
 def _pk_of(mark: TeamMark, given: TeamChange) -> int | None:
-    """Of whom the message is to be assigned to; raises Refused."""
+    """The pk of the user to whom the message is to be assigned, or None. Raises Refused."""
     if given.assigned_to is None:
         return None
     people = TeamMarkForm(mark=mark).fields["assigned_to"].queryset  # type: ignore[attr-defined]
@@ -85,7 +85,7 @@ def _pk_of(mark: TeamMark, given: TeamChange) -> int | None:
 
 @router.post("/messages/{pk}/fetch", response={202: Answer[None], **FAILURES}, operation_id="fetch_message")
 def fetch_message(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
-    """Have a worker fetch the whole of a message that was too large at first, or whose bytes cannot be read."""
+    """Have a worker fetch the whole of a message that was too large before, or whose stored bytes cannot be read."""
     if refusal := ask_for_whole(request, operated_message(request, pk)):
         raise Conflict(refusal)
     return Status(202, Answer(data=None))

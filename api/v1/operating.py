@@ -1,4 +1,4 @@
-"""State and history: runs, incidents, activity, quarantine, what needs a person."""
+"""State and history: sync runs, incidents, health, activity, quarantine."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from mailbox.views.requests import Refused
 from outbox.models import SendingSwitch
 
 router = Router(tags=["operation"])
-# Of no account, and told to everybody who sees some: nothing comes or goes.
+# Problems of no account that every token is told, as they stop all mail.
 TOLD_TO_ALL = (Kind.WORKERS, Kind.PAUSED)
 
 
 class RunLine(Schema):
-    """One folder in the report of one run."""
+    """One folder in the report of a sync run."""
 
     id: int
     run_id: UUID
@@ -61,7 +61,7 @@ class RunLine(Schema):
 
 
 class Incident(Schema):
-    """Something that needs a person, from when it was first seen until it has been gone for a while."""
+    """Something that needs a person, from its first detection until it has been gone for a while."""
 
     id: int
     key: str
@@ -143,7 +143,7 @@ class Quarantined(Schema):
 def list_runs(
     request: HttpRequest, account: Number | None = None, limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[RunLine]]:
-    """The reports of sync runs, folder by folder, newest first."""
+    """The reports of sync runs, by folder, newest first."""
     rows = SyncRunFolder.objects.select_related("run").order_by("-pk")
     rows = rows.filter(pk__lt=before) if before is not None else rows
     rows = newest_of_accounts(rows, asked_accounts(request, account), limit + 1)
@@ -155,7 +155,7 @@ def list_runs(
 def list_incidents(
     request: HttpRequest, open: bool | None = None, limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[Incident]]:
-    """Newest first; `open`: only those that are not over, or only those that are."""
+    """Incidents, newest first. `open`: true for open ones only, false for closed ones only."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     rows = AlertIncident.objects.order_by("-pk")
     rows = rows if open is None else rows.filter(closed_at__isnull=open)
@@ -166,8 +166,8 @@ def list_incidents(
 
 @router.get("/health", response={200: Answer[Health], **FAILURES}, operation_id="health")
 def health(request: HttpRequest) -> Answer[Health]:
-    """What needs a person, of the token's accounts; of the machines and of what ends for a token that administers all
-    accounts."""
+    """Problems of the token's accounts that need a person; for a token that administers all accounts also those of
+    machines, and what expires soon."""
     now, accounts, caller = timezone.now(), seen_or_all(request), caller_of(request)
     sees_all = _administers(caller)
     problems = find_problems(now).found if accounts is None else find_of_accounts(accounts, now)
@@ -199,8 +199,8 @@ class ActivityQuery(Asked):
 def list_activity(
     request: HttpRequest, asked: Query[ActivityQuery], limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[ActivityEntry]]:
-    """Who did what, newest first: on the token's accounts, and by its user; all for a token that administers all
-    accounts. A page may hold fewer than asked for and still have a next one, where a text is looked for."""
+    """Who did what, newest first: on the token's accounts and by its user, or everything for a token that administers
+    all accounts. With `q`, a page may have fewer entries than `limit` and still have a next page."""
     caller, accounts = caller_of(request), seen(request)
     sees_all = _administers(caller)
     own = caller.token.user if caller.token.all_accounts else None
@@ -241,7 +241,7 @@ def list_quarantine(
 
 @router.post("/quarantine/{pk}/fetch", response={202: Answer[Quarantined], **FAILURES}, operation_id="fetch_again")
 def fetch_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[Quarantined]]:
-    """Have a worker fetch it again now."""
+    """Have a worker fetch the message again now."""
     operated = caller_of(request).accounts(Scope.OPERATE)
     rows = Quarantine.objects.open().select_related("folder", "account")
     row = get_object_or_404(rows, pk=pk, account__in=operated)

@@ -1,4 +1,4 @@
-"""The outbox: listed, read, and what a person does to one mail."""
+"""The outbox: list, read, and actions on one mail."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ WHOLE = {200: Answer[OutboxWhole], **FAILURES}
 def list_outbox(
     request: HttpRequest, asked: Query[OutboxFilter], limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[OutboxHead]]:
-    """Newest first, with the filters of the outbox page; `before` is the `next` of the page before. Where a text is
-    looked for, a page may hold fewer rows than asked for and still have a next one."""
+    """Written mail, newest first, with the filters of the outbox page; `before` is the `next` of the previous page.
+    With `q`, a page may have fewer rows than `limit` and still have a next page."""
     accounts = asked_accounts(request, asked.account)
     rows, goes_on_at = newest_rows(asked.filters(None), accounts, timezone.now(), before, limit + 1)
     page, last = cut(list(rows.defer("body_text", "body_html")[: limit + 1]), limit)
@@ -65,7 +65,7 @@ def _seen(request: HttpRequest, pk: int) -> OutboxMessage:
 
 @router.get("/outbox/{pk}", response=WHOLE, operation_id="get_outbox")
 def get_outbox(request: HttpRequest, pk: Path[Number]) -> Answer[OutboxWhole]:
-    """With its recipients, attempts, attachments and what was reported of it."""
+    """One mail with its recipients, attempts, attachments and delivery reports."""
     return Answer(data=OutboxWhole.of(_seen(request, pk)))
 
 
@@ -73,7 +73,7 @@ def get_outbox(request: HttpRequest, pk: Path[Number]) -> Answer[OutboxWhole]:
     "/outbox/{pk}/source", response=FILE, operation_id="get_outbox_source", openapi_extra=of_type("message/rfc822")
 )
 def outbox_source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
-    """The frozen mail; each attempt adds its Message-ID and X-PRX-Attempt to these bytes. By Range, too."""
+    """The frozen mail; each attempt adds its Message-ID and X-PRX-Attempt to these bytes. Supports Range."""
     digest = _seen(request, pk).mime_digest
     return as_mail(file_answer(request, raw_or_404(digest), f"outbox-{pk}.eml", "message/rfc822", digest))
 
@@ -85,7 +85,7 @@ def outbox_source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     openapi_extra=of_type(*ATTACHED),
 )
 def outbox_attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> HttpResponseBase:
-    """The bytes of an attachment of a written mail; by Range, too."""
+    """The bytes of an attachment of a written mail. Supports Range."""
     row = _seen(request, pk)
     found = get_object_or_404(OutboxAttachment, outbox=row, position=position)
     return attached_file(request, row.mime_digest, found)
@@ -93,7 +93,10 @@ def outbox_attachment(request: HttpRequest, pk: Path[Number], position: Path[Pos
 
 @contextmanager
 def _operated(request: HttpRequest, pk: int) -> Iterator[OutboxMessage]:
-    """The row, where the token may act on it; what is done heeds If-Match, with the ETag of GET /outbox/{pk}."""
+    """A context with the row, if the token may act on it; checks If-Match with the ETag of GET /outbox/{pk}.
+
+    Raises Http404, Changed.
+    """
     accounts = caller_of(request).accounts(Scope.OPERATE)
     row = get_object_or_404(OutboxMessage.objects.select_related("account"), pk=pk, account__in=accounts)
 
@@ -124,20 +127,20 @@ def cancel(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
 
 @router.post("/outbox/{pk}/undo", response=DONE, operation_id="undo", openapi_extra=IF_MATCH)
 def undo(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
-    """Take back a mail within its time to undo: it is cancelled, and nothing was sent."""
+    """Cancel a mail within its undo window, before anything is sent."""
     return _done(request, pk, lambda: outbox_api.undo(pk, user=caller_of(request).token.user))
 
 
 @router.post("/outbox/{pk}/reschedule", response=DONE, operation_id="reschedule", openapi_extra=IF_MATCH)
 def reschedule(request: HttpRequest, pk: Path[Number], given: Reschedule) -> Answer[SendState]:
-    """Another time for a mail that was not tried yet; one that is past: now."""
+    """Change the send time of a mail without attempts; a time in the past means now."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.reschedule(pk, given.send_at, user=user))
 
 
 @router.post("/outbox/{pk}/mark-as-sent", response=DONE, operation_id="mark_as_sent", openapi_extra=IF_MATCH)
 def mark_as_sent(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
-    """Somebody knows that an uncertain mail went out by this attempt."""
+    """Mark an uncertain mail as sent by this attempt, because somebody knows that it was."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.mark_as_sent(pk, given.attempt, user=user))
 
@@ -146,8 +149,8 @@ def mark_as_sent(request: HttpRequest, pk: Path[Number], given: Decision) -> Ans
 def correct_addresses(
     request: HttpRequest, pk: Path[Number], given: Corrections, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[SendState]] | HttpResponse:
-    """Send a mail that was refused for good to corrected addresses, and to nobody who has it; the refused one is
-    cancelled. The answer is of the new mail."""
+    """Send a mail that was refused for good to corrected addresses, only to recipients who do not have it; the refused
+    mail is cancelled. The response is about the new mail."""
     user = caller_of(request).token.user
 
     def correct() -> outbox_api.ApiResponse:
@@ -158,7 +161,7 @@ def correct_addresses(
 
 @router.post("/outbox/{pk}/send-again", response=DONE, operation_id="send_again", openapi_extra=IF_MATCH)
 def send_again(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
-    """Send an uncertain mail once more: somebody chose to, knowing that it may arrive twice."""
+    """Send an uncertain mail once more, although it may arrive twice."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.send_again(pk, given.attempt, user=user))
 
@@ -170,7 +173,7 @@ def send_again(request: HttpRequest, pk: Path[Number], given: Decision) -> Answe
     openapi_extra=IF_MATCH,
 )
 def look_in_sent(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
-    """Have a worker look now whether an uncertain mail lies in the account's Sent folder."""
+    """Have a worker search the account's Sent folder for an uncertain mail now."""
     with _operated(request, pk):
         found = lookup.ask_now(pk, timezone.now())
         if found is None:
@@ -186,7 +189,7 @@ def look_in_sent(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]
     openapi_extra=IF_MATCH,
 )
 def copy_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
-    """Have a worker make the copy in Sent that failed."""
+    """Have a worker try a failed copy in Sent again."""
     with _operated(request, pk) as row:
         try:
             copy.try_again(row, user=caller_of(request).token.user, now=timezone.now())
@@ -198,7 +201,7 @@ def copy_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
 
 @router.post("/outbox/{pk}/acknowledge", response=WHOLE, operation_id="acknowledge", openapi_extra=IF_MATCH)
 def acknowledge(request: HttpRequest, pk: Path[Number], given: SeenReports) -> Answer[OutboxWhole]:
-    """Somebody has taken note of bounces and complaints: they need nobody any more."""
+    """Acknowledge the mail's bounces and complaints, so that they no longer need a person."""
     with _operated(request, pk) as row:
         matching.acknowledge(row, user=caller_of(request).token.user, last_shown=given.last_report)
     return Answer(data=OutboxWhole.of(row))

@@ -1,4 +1,4 @@
-"""What is asked and answered about the outbox."""
+"""Schemas of requests and responses about the outbox."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class AttemptState(Schema):
 
 
 class ReportState(Schema):
-    """What a server or a recipient reported of a mail that had been accepted."""
+    """What a server or a recipient reported about a mail after it was accepted."""
 
     id: int
     address: str
@@ -140,7 +140,7 @@ class OutboxFilter(Asked):
     said: str = Field(default="", description="A part of what the server said of a mail that failed.")
 
     def filters(self, among: Collection[int] | None) -> OutboxFilters:
-        """As the page's address has them; raises Refused. `among`: of these accounts only, None for all."""
+        """The filters as for the page. Raises Refused. among: pks of the only accounts, None for all."""
         given = {name: str(value) for name, value in self.model_dump().items() if value}
         try:
             found = OutboxFilters.of(given)
@@ -187,7 +187,7 @@ class Estimated(Schema):
 
 
 class Outcomes(Schema):
-    """What became of the mails that were handed to the workers."""
+    """The outcomes of the mails that were handed to the workers, as numbers."""
 
     sent: int
     failed: int

@@ -1,4 +1,4 @@
-"""What holds for all accounts: the attachment policy, and the switch that pauses all sending."""
+"""Settings for all accounts: the attachment policy, and the switch that pauses all sending."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SWITCH = {200: Answer[Switch], **FAILURES}
 
 @router.get("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="get_policy")
 def get_policy(request: HttpRequest) -> Answer[Policy]:
-    """What may be attached to a mail; for whoever may send."""
+    """Which files may be attached to a mail. Needs the scope send."""
     caller_of(request).accounts(Scope.SEND)
     return _policy()
 
@@ -59,7 +59,7 @@ def _policy() -> Answer[Policy]:
 
 @router.put("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="change_policy", openapi_extra=IF_MATCH)
 def change_policy(request: HttpRequest, given: Policy) -> Answer[Policy]:
-    """For every mail written from now on. Heeds If-Match."""
+    """Change the attachment policy for mail written from now on. Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     with unchanged(request, AttachmentPolicy.objects.filter(pk=1), _policy):
         data = {"max_size": f"{given.max_size_bytes} bytes", "types": "\n".join(given.allowed_content_types)}
@@ -84,7 +84,7 @@ def _switch() -> Answer[Switch]:
 
 @router.post("/sending/pause", response=SWITCH, operation_id="pause_all_sending", openapi_extra=IF_MATCH)
 def pause_all_sending(request: HttpRequest, given: Pause) -> Answer[Switch]:
-    """Mail of every account is kept until somebody resumes. Heeds If-Match."""
+    """Pause sending of all accounts; mail waits in the outbox until it is resumed. Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     with unchanged(request, SendingSwitch.objects.filter(pk=1), _switch):
         pause_all(request, given.reason)
@@ -93,7 +93,7 @@ def pause_all_sending(request: HttpRequest, given: Pause) -> Answer[Switch]:
 
 @router.post("/sending/resume", response=SWITCH, operation_id="resume_all_sending", openapi_extra=IF_MATCH)
 def resume_all_sending(request: HttpRequest, given: Resume) -> Answer[Switch]:
-    """Heeds If-Match."""
+    """Resume sending of all accounts. Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     with unchanged(request, SendingSwitch.objects.filter(pk=1), _switch):
         resume_all(request, given.paused_at or SendingSwitch.current().paused_at)

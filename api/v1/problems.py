@@ -1,4 +1,4 @@
-"""Failures as answers: problem details (RFC 9457) that are an ApiResponse, too."""
+"""Failure responses: problem details (RFC 9457) that also have the members of an ApiResponse."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def problem(status: int, message: str, code: str = "", data: SendState | None = 
 
 
 def challenged(response: HttpResponse) -> HttpResponse:
-    """With what a client needs to do better: which proof is asked for, or when to come back."""
+    """Add WWW-Authenticate to a 401 response and Retry-After to a 429 response."""
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:

@@ -1,4 +1,4 @@
-"""Answers as JSON."""
+"""Responses as JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ninja.responses import NinjaJSONEncoder
 
 class _Encoder(NinjaJSONEncoder):
     def default(self, o: Any) -> Any:
-        """Times to the microsecond (RFC 3339): Django leaves out what is behind the millisecond, and a program that
-        says which pause or page it saw would mean another time."""
+        """Write times to the microsecond (RFC 3339). Django cuts them to milliseconds; a program that sends such a time
+        back, to say which pause or page it saw, would name another time."""
         return o.isoformat().replace("+00:00", "Z") if isinstance(o, datetime) else super().default(o)
 
 

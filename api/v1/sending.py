@@ -1,4 +1,4 @@
-"""Sending, submitting and replying; the state of a mail afterwards is in `outbox`."""
+"""Send, submit and reply. The operations of `outbox` show the state of the mail afterwards."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from outbox.compose.submitted_mail import Submitted
 
 router = Router(tags=["sending"])
 SENT = {202: Answer[SendState], **FAILURES}
-# The outbox keeps the idempotency key with the row: the same key and mail answer with that row for as long as it is
-# there, the same key and another mail are refused.
+# The idempotency key is stored in the outbox row: as long as the row exists, the same request with that key gets its
+# state, and another request with that key is refused.
 
 
 def standing(response: ApiResponse) -> Answer[SendState]:
@@ -51,7 +51,7 @@ def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, 
     if not caller.accounts(Scope.SEND).filter(pk=given.account_id).exists():
         raise Http404
     files = [AttachmentInput(each.filename, each.content_type, base64=each.base64) for each in given.attachments]
-    # A prefix, so that no program's key can be one that the site gives to a mail of its own.
+    # The prefix keeps keys of programs apart from those that the site gives to its own mail.
     return outbox_api.queue_request(
         given.account_id,
         SendRequest(
@@ -70,14 +70,14 @@ def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, 
 
 @router.post("/send", response=SENT, operation_id="send")
 def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_KEY) -> Status[Answer[SendState]]:
-    """Write the mail down, durably; the workers deliver it. With an `Idempotency-Key` it is written once however often
-    it is asked for, and the answer says how it stands now."""
+    """Queue a mail durably; workers deliver it. With an `Idempotency-Key`, repeated requests queue it once and get its
+    present state."""
     mail = Request(given.to, given.subject, given.body_text, given.cc, given.bcc, given.body_html)
     return Status(202, standing(_send(request, given, mail, idempotency_key, None)))
 
 
 def _account_of(caller: Caller, address: str) -> Account:
-    """Whose own address this is; else the first whose further one it is. Http404 where it is nobody's."""
+    """The account whose main address this is, else the first one with such an alias. Raises Http404."""
     accounts = list(caller.accounts(Scope.SEND).prefetch_related("aliases").order_by("pk"))
     for is_own in (True, False):
         for each in senders_of(accounts):
@@ -88,8 +88,8 @@ def _account_of(caller: Caller, address: str) -> Account:
 
 @router.post("/submit", response=SENT, operation_id="submit")
 def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
-    """Send a mail as it stands, as by SMTP. Its Message-ID, which it must have, is the idempotency key: for each
-    account and recipient it is written down once. Bcc is taken out; Date is added where it is absent."""
+    """Queue a whole mail (RFC 5322) as it is, as SMTP submission does. It must have a Message-ID, which is the
+    idempotency key: each recipient gets it once. Bcc is removed; a missing Date is added."""
     caller = caller_of(request)
     found = _account_of(caller, given.mail_from)
     try:
@@ -103,7 +103,7 @@ def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
 
 @router.post("/reply", response=SENT, operation_id="reply")
 def reply(request: HttpRequest, given: Reply, idempotency_key: Key = IDEMPOTENCY_KEY) -> Status[Answer[SendState]]:
-    """Answer a received message of the same account, as /send."""
+    """Reply to a received message of the same account; otherwise as /send."""
     accounts = caller_of(request).accounts(Scope.SEND).filter(pk=given.account_id)
     get_object_or_404(Message, pk=given.message, account__in=accounts)
     mail = Request(given.to or "", given.subject, given.body_text, given.cc, given.bcc, given.body_html)

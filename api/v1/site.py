@@ -1,4 +1,4 @@
-"""The API as a whole: authentication, error answers, ETags, the schema."""
+"""Assembles the API: authentication, exception handlers, the schema, the URLs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 
 class TokenAuth(HttpBearer):
-    """A session's cookie opens nothing here, so that no other site's form can ask for anything (CSRF)."""
+    """Bearer tokens only. Session cookies do not authenticate here, so requests forged by other sites (CSRF) fail."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
         caller = tokens.authenticate(token, client_address(request), timezone.now())
@@ -67,7 +67,7 @@ class TokenAuth(HttpBearer):
 
 
 class Api(NinjaAPI):
-    _schemas: ClassVar[dict[str, OpenAPISchema]] = {}  # by the path that the site lies under; made once a process
+    _schemas: ClassVar[dict[str, OpenAPISchema]] = {}  # by the site's path prefix; each is made once in a process
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
@@ -78,7 +78,7 @@ class Api(NinjaAPI):
         return self._schemas[prefix]
 
     def described(self, request: HttpRequest) -> Described:
-        """What the schema says of the operation that is asked for."""
+        """The schema's description of the requested operation."""
         match = request.resolver_match
         route = f"/{match.route.partition('api/v1/')[2]}" if match else ""
         return self._by_route.get((request.method or "", route), Described())
@@ -89,7 +89,7 @@ class Api(NinjaAPI):
 
     @staticmethod
     def _made(schema: OpenAPISchema) -> OpenAPISchema:
-        """Ninja knows one content type for all answers: failures have that of RFC 9457."""
+        """Set the content type of failures to that of RFC 9457; ninja states one content type for all responses."""
         for operation in (each for methods in schema["paths"].values() for each in methods.values()):
             for status, answer in operation["responses"].items():
                 if int(status) >= HTTPStatus.BAD_REQUEST and "application/json" in answer.get("content", {}):
@@ -106,7 +106,7 @@ api = Api(
     auth=TokenAuth(),
     renderer=Renderer(),
 )
-# Bulk before outbox: else "bulk" is taken for the number of a mail.
+# bulk before outbox: else its path segment "bulk" would be taken for the pk of a mail.
 for each in (
     accounts,
     aliases,
@@ -197,7 +197,7 @@ def _not_done(request: HttpRequest, error: NotDone) -> HttpResponse:
 @api.exception_handler(InterfaceError)
 @api.exception_handler(StorageError)
 def _away(request: HttpRequest, error: DatabaseError | StorageError) -> HttpResponse:
-    """A database or a disk that is busy or away is a reason to try again, said as all else here is."""
+    """503 with Retry-After if the database or the disk is busy or unavailable; other database errors are raised."""
     if isinstance(error, StorageError):
         words = str(error)
     elif is_locked_by_another(error) or is_trouble(error):
@@ -215,7 +215,7 @@ def _out_of_reach(request: HttpRequest, error: raw_store.RawOutOfReach) -> HttpR
 
 
 def urls(*more: Router) -> tuple[list[URLPattern], str, str]:
-    """With the operations of what stands above this package and knows it."""
+    """The URLs of the API. `more`: routers of packages that this one may not import."""
     for router in more:
         api.add_router("", router)
     return list(_paths()), "v1", "v1"
@@ -224,7 +224,7 @@ def urls(*more: Router) -> tuple[list[URLPattern], str, str]:
 def _paths() -> Iterator[URLPattern]:
     for pattern in api.urls[0]:
         if isinstance(pattern, URLPattern):
-            # Ninja finds its addresses by that of the root, where there is nothing.
+            # Ninja needs the pattern of its root to build URLs, but the root has no operation.
             view = nothing_here if pattern.name == "api-root" else finished(pattern.callback)
             pattern.callback = request_counts.counted(f"/api/v1/{pattern.pattern}", view)
             yield pattern

@@ -1,4 +1,4 @@
-"""The addresses that accounts do not write to: listed, added, taken off."""
+"""Suppression lists: addresses that accounts do not write to. List, add, remove, export and import."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class NewSuppression(Asked):
 def list_suppressed(
     request: HttpRequest, account: Number | None = None, q: Text = "", limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[SuppressedState]]:
-    """Newest first; `q`: a part of the address."""
+    """Suppressed addresses, newest first. `q`: a part of the address."""
     rows = SuppressedAddress.objects.order_by("-pk")
     if text := q.strip().lower()[:320]:
         rows = rows.filter(address__contains=text)
@@ -65,7 +65,7 @@ def list_suppressed(
 
 @router.get("/suppressed/csv", response=CSV, operation_id="export_suppressed", openapi_extra=AS_CSV)
 def export_suppressed(request: HttpRequest, account: Number | None = None) -> HttpResponseBase:
-    """All of them as CSV, for a spreadsheet or the import of another installation."""
+    """All suppressed addresses as CSV, for a spreadsheet or the import into another installation."""
     accounts = asked_accounts(request, account)
     rows = SuppressedAddress.objects.order_by("-pk")
     return as_csv(rows if accounts is None else rows.filter(account__in=accounts))
@@ -83,7 +83,7 @@ class Imported(Schema):
 def import_suppressed(
     request: HttpRequest, given: SuppressionFile, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[Imported]] | HttpResponse:
-    """All lines or none. What is listed keeps its reason and date, so that the same file may be sent again."""
+    """Import all lines or none. Addresses on the list keep their reason and date, so a file may be sent again."""
     operated, lines = caller_of(request).accounts(Scope.OPERATE), given.csv.encode("utf-8", "replace")
 
     def create() -> Status[Answer[Imported]]:
@@ -101,8 +101,7 @@ def import_suppressed(
 def suppress(
     request: HttpRequest, given: NewSuppression, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[SuppressedState]] | HttpResponse:
-    """From now on a new mail of this account to the address is refused. One that is listed keeps its reason and
-    date."""
+    """Refuse new mail of this account to the address from now on. An address on the list keeps its reason and date."""
     account = account_of(request, given.account_id, Scope.OPERATE)
 
     def create() -> Status[Answer[SuppressedState]]:
@@ -131,7 +130,7 @@ def _state(request: HttpRequest, pk: int, scope: Scope) -> Answer[SuppressedStat
     "/suppressed/{pk}", response={200: Answer[None], **FAILURES}, operation_id="unsuppress", openapi_extra=IF_MATCH
 )
 def unsuppress(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """The account writes to the address again. Heeds If-Match."""
+    """Allow mail to the address again. Heeds If-Match."""
     operated = caller_of(request).accounts(Scope.OPERATE)
     row = get_object_or_404(SuppressedAddress.objects.select_related("account"), pk=pk, account__in=operated)
     rows = SuppressedAddress.objects.filter(pk=pk)

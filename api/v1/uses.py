@@ -1,4 +1,4 @@
-"""The entry of the activity that says by which token something was changed."""
+"""The audit entry that says which token made a change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailbox.models import AuditEntry
 
 
 def use_of(request: HttpRequest, caller: Caller) -> AuditEntry:
-    """The same for as long as the request lasts: an operation may write it in the transaction of what it changes."""
+    """The entry of this request, one for all calls; an operation may save it in the transaction of its change."""
     entry: AuditEntry | None = getattr(request, "token_use", None)
     if entry is None:
         detail = f"{caller.token.name}: {request.path.removeprefix(settings.FORCE_SCRIPT_NAME or '')}"

@@ -129,7 +129,7 @@ def _form(request: HttpRequest, reply: SavedReply) -> SavedReplyForm:
 
 
 def _saved_by(request: HttpRequest, pk: int) -> SavedReply:
-    """The saved reply. Raises Http404 if the user may not see its account, PermissionDenied if not change it."""
+    """The saved reply. Raises Http404 if the user may not see its account, PermissionDenied if they may not use it."""
     reply = get_object_or_404(SavedReply.objects.select_related("account"), pk=pk)
     if reply.account_id is not None:
         get_account(request.user, reply.account_id, Role.OPERATOR)
