@@ -1,5 +1,6 @@
-"""Tells people (by mail or webhook) what needs them, and programs (by event webhooks) what happened.
+"""Notifies people (by mail or webhook) of problems that need a person, and programs (by event webhooks) of events.
 
-`problems` finds what needs a person, `incidents` opens and closes incidents, `notice_delivery` sends the notices;
-`events` is for programs. Way in: `tasks.watch`, each minute, by a worker or by `manage.py alerts`.
+`problems` finds the problems, `incidents` opens and closes incidents and writes notices, `notice_delivery` sends them;
+`events` is for programs. Ways in: `tasks.watch`, every minute, by a worker or by `manage.py alerts`; and
+`tasks.send_events`.
 """

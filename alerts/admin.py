@@ -1,4 +1,4 @@
-"""Django's admin of the alerts: looked at and searched; rules are edited on their page, where secrets stay unseen."""
+"""Read-only admin of the alerts. Rules are edited on their own page, which never shows stored secrets."""
 
 from __future__ import annotations
 

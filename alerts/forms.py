@@ -1,4 +1,4 @@
-"""What an administrator types about an alert. Refusals are sentences at the field."""
+"""The form of an alert rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_SECRET = 16  # characters
 
 
 class AlertForm(forms.Form):
-    """A new alert, or with `rule` one that is there. A stored secret is never shown again."""
+    """A new alert rule, or `rule` to edit. A stored secret is never shown."""
 
     channel = forms.ChoiceField(
         label=_("Notified by"), choices=[(Channel.MAIL, _("Mail")), (Channel.WEBHOOK, _("Webhook"))]
@@ -112,7 +112,7 @@ class AlertForm(forms.Form):
         return given
 
     def save(self) -> AlertRule:
-        """The row; what belongs to the other channel is let go."""
+        """Save and return the rule. The fields of the other channel are cleared."""
         rule, given = self.rule or AlertRule(), self.cleaned_data
         is_mail = given["channel"] == Channel.MAIL
         rule.channel, rule.account, rule.kinds, rule.is_on = (

@@ -1,8 +1,9 @@
-"""One POST to a webhook. The only place that connects to an address an administrator typed as such.
+"""Sends one POST to a webhook, whose URL an administrator typed.
 
-Refused unless settings allow it: plain http, and hosts that are not on the public Internet (an administrator of the
-site is none of the network it stands in). The name is resolved once and connected to as resolved, redirects are not
-followed, and of the answer only the status is kept: nobody reads other servers' pages through us.
+Refused unless settings allow it: plain http, and hosts that are not on the public Internet, since an administrator of
+this site need not have access to its network. The name is resolved once and the resolved address is connected to (DNS
+rebinding). Redirects are not followed, and only the status of the answer is kept, so that nobody can read other
+servers' pages through this site.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from django.utils.translation import gettext_noop
 from mailbox import network as network_switch
 from mailbox.safe_http import Address, ConnectionDeadline, FetchRefused, is_public, resolve
 
-SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
-IN_ALL = 30.0  # whatever the server does: one that drips a byte at a time is never silent
+SECONDS = 10.0  # longest time without any bytes: to connect, for TLS, for the answer
+IN_ALL = 30.0  # longest time in all, against a server that sends one byte at a time
 PORTS = {"http": 80, "https": 443}
 MAX_URL = 2000
 
 
 class WebhookFailed(Exception):
-    """str() is a sentence. `is_final`: another try would end the same way. `status`: the receiver's answer, if any."""
+    """The POST failed; str() is a sentence. `is_final`: another attempt would fail too. `status`: the receiver's HTTP
+    status, if it answered."""
 
     def __init__(self, sentence: str, *, is_final: bool = False, status: int | None = None) -> None:
         super().__init__(sentence)
@@ -38,13 +40,13 @@ class WebhookFailed(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """The receiver answers, and will not have this; not that it is late, busy or broken."""
+        """Whether the receiver refuses this request (4xx), rather than being too slow, busy or broken."""
         return self.status is not None and 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
 @dataclass(frozen=True)
 class WebhookNetwork:
-    """How the outside is reached. Tests name other hosts and another authority."""
+    """The resolver, TLS context and time limits to use. Tests pass their own."""
 
     resolve: Callable[[str, int], Sequence[Address]] = resolve
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
@@ -56,7 +58,7 @@ OUTSIDE = WebhookNetwork()
 
 
 def checked(url: str) -> SplitResult:
-    """The parts of an address that may be posted to; raises WebhookFailed. Asks no resolver."""
+    """The parts of a URL that may be posted to. Raises WebhookFailed. Makes no DNS query."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -74,18 +76,19 @@ def checked(url: str) -> SplitResult:
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
-    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of "<t>.<body>"; the time lets a receiver refuse what is replayed."""
+    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of "<t>.<body>". By the time a receiver can refuse replayed requests."""
     return f"t={at},v1={hmac.new(secret.encode(), b'%d.' % at + body, hashlib.sha256).hexdigest()}"
 
 
 def identified(delivery: str, secret: str, body: bytes) -> dict[str, str]:
-    """The headers by which the receiver of an alert knows it. `delivery` is the same at each try."""
+    """The headers that identify and sign an alert. `delivery` is the same at each attempt."""
     signed = {"X-PRX-Signature": signature(secret, body, int(time.time()))} if secret else {}
     return {"X-PRX-Delivery": delivery, **signed}
 
 
 def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwork = OUTSIDE) -> str:
-    """Post JSON; the status in words when it is 2xx, else WebhookFailed. `identity`: further headers."""
+    """Post JSON and return a sentence with the status when it is 2xx; else raise WebhookFailed. `identity`: further
+    headers."""
     parts = checked(url)
     target = _chosen(parts, network)
     headers = {
@@ -130,7 +133,8 @@ def _chosen(parts: SplitResult, network: WebhookNetwork) -> tuple[str, int]:
 def _ask(
     parts: SplitResult, target: tuple[str, int], body: bytes, headers: dict[str, str], network: WebhookNetwork
 ) -> int:
-    """The status alone. http.client reads at most 100 header lines of 64 kB, and of the body we read nothing."""
+    """Send the request and return the status. http.client reads at most 100 header lines of 64 kB; the body is not
+    read."""
     host = (parts.hostname or "").encode("idna").decode("ascii") if ":" not in (parts.hostname or "") else ""
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
@@ -144,10 +148,10 @@ def _ask(
             connection = network.context().wrap_socket(plain, server_hostname=parts.hostname)
             watch.guard(connection)
         asked = http.client.HTTPConnection(host or f"[{parts.hostname}]", target[1])
-        asked.sock = connection  # connected already: http.client resolves nothing
+        asked.sock = connection  # already connected, so http.client makes no DNS query
         asked.request("POST", path, body=body, headers=headers)
         status = asked.getresponse().status
-        if watch.is_over:  # the end of the connection looks like the end of the headers
+        if watch.is_over:  # the deadline closed the connection, which looks like the end of the headers
             raise TimeoutError
         return status
     except (OSError, http.client.HTTPException) as error:

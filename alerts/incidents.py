@@ -1,4 +1,7 @@
-"""Problems become incidents, incidents notices. Each transition is one conditional UPDATE: two at once notify once."""
+"""Turns problems into incidents and incidents into notices.
+
+Each transition is one conditional UPDATE, so that two concurrent runs notify once.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,18 @@ from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 from alerts.problems.find import Problems
 from alerts.problems.problem import Problem
 
-# A minimum time before anybody is told: what mends itself within a try or two is no incident.
+# How long a problem must last before anybody is notified: many are over after another attempt or two.
 TELL_AFTER = {
-    Kind.WORKERS: timedelta(0),  # their heartbeat has been missed for 90 s already
+    Kind.WORKERS: timedelta(0),  # their heartbeat has been missing for 90 s already
     Kind.BEHIND: timedelta(minutes=2),
     Kind.SIGN_IN: timedelta(minutes=1),
     Kind.HOST: timedelta(minutes=2),  # a restart takes less
     Kind.PUSH: timedelta(minutes=2),
-    Kind.PAUSED: timedelta(minutes=10),  # whoever paused it knows, and mostly resumes it soon
+    Kind.PAUSED: timedelta(minutes=10),  # the person who paused it knows of it, and usually resumes it soon
 }
-# It is over when it was gone for so long: what comes and goes is one incident, told once.
+# An incident ends when its problem was absent for this time, so that one that comes and goes notifies once.
 CALM = timedelta(minutes=5)
-# More of the same (another mail failed) is told again, at most so often.
+# When the problem has grown (another mail failed), people are notified again, at most this often.
 AGAIN = timedelta(hours=1)
 
 
@@ -45,7 +48,7 @@ def update(problems: Problems, now: datetime) -> None:
 
 
 def _open(problems: list[Problem], now: datetime) -> None:
-    """The unique key makes one of two who insert at the same instant the loser, without an error."""
+    """Open an incident for each problem. If another run inserts the same key first, the unique constraint skips it."""
     AlertIncident.objects.bulk_create([_incident(each, now) for each in problems], ignore_conflicts=True)
 
 
@@ -76,7 +79,7 @@ def _still_there(row: AlertIncident, problem: Problem, now: datetime) -> None:
             more = {"count": problem.count, "newest": problem.newest}
             this.update(sentence=sentence, translations=translations, **more)
     elif is_more and now - row.alerted_at >= AGAIN:
-        # What was told is not all any more: a new incident takes its place, and of the former no end is told.
+        # The notice no longer tells all: a new incident replaces this one, whose end is not notified.
         with transaction.atomic():
             if this.update(closed_at=now):
                 _open([problem], now)
@@ -93,13 +96,14 @@ def _gone(row: AlertIncident, now: datetime) -> None:
 
 
 def _told_of(row: AlertIncident) -> list[AlertRule]:
-    """Who heard, or is still to hear, that it began."""
+    """The rules whose notice of the beginning was sent or is waiting."""
     began = row.notices.filter(phase="begin", state__in=["sent", "waiting"], rule__is_on=True)
     return [notice.rule for notice in began.select_related("rule", "rule__user")]
 
 
 def _tell(row: AlertIncident, rules: list[AlertRule], now: datetime) -> None:
-    """That it was told and to whom commit together: killed in between, nobody was told and the next look does it."""
+    """Mark the incident as notified and write the notices, in one transaction: if the process is killed before the
+    commit, the next run does both."""
     with transaction.atomic():
         this = AlertIncident.objects.open().filter(pk=row.pk, alerted_at=None, absent_since=None)
         if this.update(alerted_at=now):
@@ -118,20 +122,21 @@ def _write(rules: list[AlertRule], row: AlertIncident, phase: str, now: datetime
 
 
 def target_of(rule: AlertRule) -> str:
-    """What tells destinations apart. A digest: a webhook's address may be long, and hold a secret."""
+    """The key of a rule's destination: two rules with the same one notify once. It has a digest, since a webhook's URL
+    may be long and contain a secret."""
     place = rule.mail_address.lower() if rule.channel == Channel.MAIL else rule.url
     return f"{rule.channel}:{hashlib.sha256((place or str(rule.pk)).encode()).hexdigest()}"
 
 
 def ask_for_test(rule: AlertRule, now: datetime) -> AlertNotice:
-    """A telling of nothing, to see whether it arrives."""
+    """Create a test notice, to see whether it arrives."""
     return AlertNotice.objects.create(
         rule=rule, phase=AlertNotice.Phase.TEST, target=target_of(rule), next_try_at=now, created_at=now
     )
 
 
 def forget(before: datetime) -> int:
-    """Remove what was over by then, with its notices, and tests as old; how many rows."""
+    """Delete incidents that ended before this time, with their notices, and older tests; return how many rows."""
     old = Q(closed_at__lt=before)
     removed, _ = AlertIncident.objects.filter(old).delete()
     tests, _ = AlertNotice.objects.filter(incident=None, created_at__lt=before).delete()

@@ -1,4 +1,4 @@
-"""Notices: a claimed one goes out by mail (through our own outbox) or by webhook, and its result is kept."""
+"""Sends notices: claims each, sends it by mail (through our own outbox) or webhook, and stores the result."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 
 logger = logging.getLogger(__name__)
-CLAIMED = timedelta(minutes=5)  # above every wait of a try; whoever died at it is followed after this
+CLAIMED = timedelta(minutes=5)  # longer than any attempt; if a worker dies, another may claim the notice after this
 WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1), timedelta(hours=3))
-AT_ONCE = 50  # notices a run
+AT_ONCE = 50  # notices in one run
 
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """How one try ended."""
+    """The result of one attempt to send a notice; `result` is a sentence."""
 
     is_sent: bool
     result: str
@@ -36,7 +36,8 @@ class DeliveryResult:
 
 
 def send_due(now: datetime, *, foreground: bool = False, network: http_post.WebhookNetwork = http_post.OUTSIDE) -> int:
-    """Tell what is due; how many were tried. `foreground`: deliver mail here, as no worker does."""
+    """Send the notices that are due; return how many were attempted. `foreground`: send mail in this process instead of
+    queueing it, as no worker may be running."""
     tried = 0
     for pk in list(AlertNotice.objects.due(now).values_list("pk", flat=True)[:AT_ONCE]):
         if AlertNotice.objects.claim(pk, now, timezone.now() + CLAIMED):
@@ -47,7 +48,7 @@ def send_due(now: datetime, *, foreground: bool = False, network: http_post.Webh
 
 
 def _store_result(notice: AlertNotice, told: DeliveryResult) -> None:
-    """The result, unless somebody else has ended it meanwhile."""
+    """Store the result, unless the notice is no longer waiting."""
     now = timezone.now()
     row = AlertNotice.objects.filter(pk=notice.pk, state=AlertNotice.State.WAITING)
     if told.is_sent:
@@ -68,7 +69,8 @@ def _try(notice: AlertNotice, *, foreground: bool, network: http_post.WebhookNet
 
 
 def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
-    """The idempotency key makes one mail of any number of requests, whichever process was killed meanwhile."""
+    """Send the notice by mail. The idempotency key ensures one mail, however often the request is repeated, for example
+    after a process was killed."""
     rule, incident, to = notice.rule, notice.incident, notice.rule.mail_address
     if not to:
         return DeliveryResult(
@@ -84,7 +86,7 @@ def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
     key = f"{ALERT_KEY}{notice.pk}"
     mail = Request(to, subject_of(notice), text_of(notice), auto_submitted=True)
     answer = write(rule.sender.pk, SendRequest(mail, idempotency_key=key))
-    if answer.data is not None:  # the outbox has it, and cares for it from now on
+    if answer.data is not None:  # the outbox has the mail and retries it by itself
         return DeliveryResult(True, f"In the outbox of {rule.sender.email} as number {answer.data.outbox_id}.")
     return DeliveryResult(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))
 
@@ -119,7 +121,7 @@ def text_of(notice: AlertNotice) -> str:
 
 
 def payload_of(notice: AlertNotice) -> bytes:
-    """The JSON of a webhook. `text` is what chat systems show."""
+    """The JSON body for a webhook. Chat systems show its `text`."""
     incident = notice.incident
     names = {"begin": "incident.opened", "end": "incident.closed", "test": "test"}
     url = f"{settings.BASE_URL}{incident.path if incident else '/alerts/'}"

@@ -1,4 +1,4 @@
-"""The schedules of the alerts: incidents are looked for each minute, events are posted each half minute."""
+"""The schedules of the alerts: problems are looked for every minute, events are posted every half minute."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ PLANNED = (
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Make them, or bring them in line; runs after each migrate."""
+    """Create or update the schedules. Runs after each migrate."""
     schedules.make_schedules(using, PLANNED)

@@ -1,4 +1,4 @@
-"""django-q2's entry points of the alerts. Every one may run twice, or be killed at any instruction."""
+"""The tasks of the alerts, called by django-q2. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ EVENTS_KEPT = timedelta(days=7)
 
 
 def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
-    """Each minute: what needs a person, who is to be told of it, and the telling.
+    """Every minute: find problems, update the incidents and send the notices that are due.
 
-    `foreground`: by `manage.py alerts`, which also tells that no worker is running and so delivers its mail itself.
+    `foreground`: in `manage.py alerts`, which sends its mail itself, as it also notifies when no worker is running.
     """
     now = now or timezone.now()
     incidents.update(find_problems(now), now)
@@ -28,29 +28,32 @@ def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
 
 
 def send_due() -> None:
-    """Tell what waits, as soon as somebody clicked."""
+    """Send the notices that are due now, after a person's click."""
     notice_delivery.send_due(timezone.now())
 
 
 def queue_sending() -> None:
-    """Have a worker tell what waits, once the present transaction has committed."""
+    """Queue the sending of notices, once the current transaction has committed."""
     queue("alerts.tasks.send_due", group="alerts")
 
 
 def send_events() -> int:
-    """Each half minute, and after news: post events to the webhooks; how many deliveries were tried. Events get their
-    numbers also where nobody listens: what has none is never forgotten."""
+    """Every half minute, and after changes: number new events and post them to the webhooks.
+
+    Returns how many deliveries were attempted. Events are numbered even without any webhook, since unnumbered ones are
+    never deleted.
+    """
     numbers.give()
     return webhook_delivery.send_all()
 
 
 def queue_events() -> None:
-    """Have a worker post events, if anybody wants them, once the present transaction has committed."""
+    """Queue the posting of events, if there is a webhook, once the current transaction has committed."""
     if Webhook.objects.filter(is_on=True).exists():
         queue("alerts.tasks.send_events", group="events")
 
 
 def prune() -> None:
-    """Daily: forget what was over long ago."""
+    """Daily: delete incidents that ended, and events, longer ago than KEPT and EVENTS_KEPT."""
     deletions.if_two_looks_agree("alerts", lambda now: incidents.forget(now - KEPT))
     deletions.if_two_looks_agree("events", lambda now: numbers.forget(now - EVENTS_KEPT))

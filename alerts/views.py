@@ -1,4 +1,4 @@
-"""What alerts whom, whether it arrived, and what is open: for administrators of all accounts."""
+"""The pages of alerts: rules, their last notices, open incidents, expiries. For administrators of all accounts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class RuleRow:
-    """A rule in words, with its last telling."""
+    """A rule as text, with its last notice."""
 
     rule: AlertRule
     to: str
@@ -39,7 +39,7 @@ class RuleRow:
 
 
 def to_of(rule: AlertRule) -> str:
-    """Where it goes. Of a webhook the host alone: the rest may be a secret."""
+    """The rule's destination as text. Of a webhook only the host, as the rest of the URL may be a secret."""
     if rule.channel == Channel.WEBHOOK:
         return urlsplit(rule.url).hostname or "?"
     if rule.user:
@@ -49,7 +49,7 @@ def to_of(rule: AlertRule) -> str:
 
 
 def _stored_to(rule: AlertRule) -> str:
-    """As `to_of`, for the record of who did what: stored text is English (docs/pages.md)."""
+    """As `to_of`, for the audit: stored text is English (docs/pages.md)."""
     with override("en"):
         return to_of(rule)
 
@@ -61,13 +61,13 @@ def only_administrators(request: HttpRequest) -> None:
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    """The rules with their last results, what is open, and what was over last. At constant cost."""
+    """The rules with their last results, open incidents, and those that ended last. A fixed number of queries."""
     only_administrators(request)
     newest = AlertNotice.objects.filter(rule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     rules = list(AlertRule.objects.select_related("user", "sender", "account").annotate(last=Subquery(newest)))
     notices = AlertNotice.objects.select_related("incident").in_bulk([rule.last for rule in rules if rule.last])
     rows = [RuleRow(rule, to_of(rule), _kinds(rule), notices.get(rule.last or 0)) for rule in rules]
-    # Where no rule wants it, an incident's turn to be told passes without anybody being told.
+    # `alerted_at` does not tell whether anybody was notified: it is set even if no rule wants the incident.
     is_told = Exists(AlertNotice.objects.filter(incident=OuterRef("pk"), phase=AlertNotice.Phase.BEGIN))
     context = {
         "rows": sorted(rows, key=lambda row: row.rule.pk),
@@ -110,7 +110,7 @@ def _edited(request: HttpRequest, form: AlertForm, verb: str, words: str) -> Htt
 
 @require_POST
 def test(request: HttpRequest, pk: int) -> HttpResponse:
-    """Have a worker tell a test; its result is shown with the rule."""
+    """Queue a test notice; its result is shown with the rule."""
     only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user"), pk=pk)
     incidents.ask_for_test(rule, timezone.now())
@@ -135,7 +135,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def show_endings(request: HttpRequest) -> HttpResponse:
-    """Everything that will end, soonest first; for administrators, as it names accounts, servers and providers."""
+    """All expiries, soonest first. For administrators of all accounts, as it names accounts, servers and providers."""
     only_administrators(request)
     now = timezone.now()
     rows = [{"ending": each, "days": each.days_left(now)} for each in expiries.all_expiries()]

@@ -1,4 +1,4 @@
-"""What an administrator says of a webhook for events. Refusals are sentences at the field."""
+"""The form of a webhook for events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailbox.models import Account
 
 
 class WebhookForm(forms.Form):
-    """A new webhook, or with `webhook` one that is there. A stored secret is never shown again."""
+    """A new webhook, or `webhook` to edit. A stored secret is never shown."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("Which program is told."))
     url = forms.CharField(
@@ -56,7 +56,7 @@ class WebhookForm(forms.Form):
             initial = {name: getattr(webhook, name) for name in ("name", "url", "kinds", "is_on")}
             initial["accounts"] = "\n".join(emails)
         super().__init__(data, initial=initial)
-        # In the reader's language: a lazy label cannot be put together before it is known.
+        # Made for each request, as the f-string evaluates the lazy label in the active language.
         self.fields["kinds"].choices = [(value, f"{value}: {label}") for value, label in EventKind.choices]  # type: ignore[attr-defined]
         for name in ("url", "secret"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
@@ -82,7 +82,7 @@ class WebhookForm(forms.Form):
         return secret
 
     def clean_accounts(self) -> list[Account] | None:
-        """The accounts; None for all."""
+        """The accounts with the typed addresses; None for all accounts."""
         emails = {line.strip().casefold() for line in self.cleaned_data["accounts"].splitlines() if line.strip()}
         if not emails:
             return None
@@ -92,7 +92,7 @@ class WebhookForm(forms.Form):
         return found
 
     def save(self) -> Webhook:
-        """The row. A new one is told what happens from now on."""
+        """Save and return the webhook. A new one gets the events from now on."""
         given = self.cleaned_data
         webhook = self.webhook or Webhook(cursor=numbers.give())
         webhook.name, webhook.url, webhook.kinds = given["name"], given["url"], given["kinds"]
@@ -103,10 +103,10 @@ class WebhookForm(forms.Form):
             if self.webhook is None:
                 webhook.is_on = given["is_on"]
                 webhook.save()
-            else:  # not the cursor and the lease, which a worker may be moving, nor a secret that may be rotated now
+            else:  # cursor and lease are left out, as a worker may change them, and the secret, which may be rotated
                 changed = ["name", "url", "kinds", "all_accounts"]
                 webhook.save(update_fields=changed + (["encrypted_secret", "secret_set_at"] if given["secret"] else []))
-                # What was changed may have mended it: it is tried at once.
+                # The change may have fixed a failing webhook, so it is tried at once.
                 tried = {"failures": 0, "failing_since": None, "next_try_at": webhook.created_at}
                 Webhook.objects.filter(pk=webhook.pk).update(is_on=given["is_on"], **tried)
             webhook.accounts.set(given["accounts"] or [])

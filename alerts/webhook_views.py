@@ -1,4 +1,4 @@
-"""Webhooks for events: what is posted where, and each delivery; for administrators of all accounts."""
+"""The pages of webhooks for events, and of their deliveries. For administrators of all accounts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TONES = {State.SENT.value: "fine", State.WAITING.value: "waiting", State.FAILED.
 @dataclass(frozen=True)
 class WebhookRow:
     webhook: Webhook
-    host: str  # the rest of the address may be a secret
+    host: str  # the rest of the URL may be a secret
     kinds: str
     accounts: str
 
@@ -89,7 +89,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _deliveries(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
-    """Newest first; `?state=` and `?before=` as the links of the page give them."""
+    """One page of deliveries, newest first, filtered by `?state=` and `?before=` (a pk) from the page's links."""
     state, before = request.GET.get("state", ""), request.GET.get("before", "")
     if state not in ("", *State.values) or (before and not _is_key(before)):
         raise Refused(gettext("The address names no place in this list; start from its first page."))
@@ -129,7 +129,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """One delivery, or without `delivery` all that were given up."""
+    """Post a delivery again. POST field `delivery`: its pk; without it, all that were given up."""
     only_administrators(request)
     webhook, chosen = get_object_or_404(Webhook, pk=pk), request.POST.get("delivery", "")
     rows = WebhookDelivery.objects.filter(webhook=webhook)

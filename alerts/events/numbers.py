@@ -1,9 +1,9 @@
-"""The order of events, and reading them in it.
+"""Numbers events, and reads them in the order of their numbers.
 
-An automatic key says when an event was begun, not when it was committed: on PostgreSQL the event with the lower key may
-become visible after the one with the higher, and a reader that goes on behind the higher would never see it. So what is
-committed gets its number afterwards, under one lock, before anything is read: what a reader has not seen yet has
-a higher number than all that it has seen.
+An automatic primary key is given at insert, not at commit: on PostgreSQL an event with a lower key may become visible
+after one with a higher key, and a reader that goes on after the higher key would never see it. So committed events are
+numbered afterwards, under one lock, before they are read: an event that a reader has not seen yet has a higher number
+than all that it has seen.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ AT_ONCE = 5000
 NUMBER = """UPDATE events SET number = %s + ranked.place FROM
 (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS place FROM events WHERE number IS NULL ORDER BY id LIMIT %s) AS ranked
 WHERE events.id = ranked.id"""
-# Rows that do not name their account, of those just numbered. One that was deleted meanwhile leaves an event that
-# nobody may see.
+# These set the account of newly numbered events whose trigger did not know it. If the outbox row or transport has been
+# deleted meanwhile, the account stays NULL, and nobody may see the event.
 OF_OUTBOX = """UPDATE events SET account_id = (SELECT account_id FROM outbox WHERE outbox.id = events.outbox_pk)
 WHERE number > %s AND account_id IS NULL AND outbox_pk IS NOT NULL"""
 OF_TRANSPORT = """UPDATE events SET account_id = (SELECT id FROM accounts
@@ -30,7 +30,7 @@ WHERE number > %s AND account_id IS NULL AND transport_pk IS NOT NULL"""
 
 
 def give() -> int:
-    """Number what is committed and has no number yet; the last number."""
+    """Number the committed events that have no number yet; return the last number."""
     while Event.objects.filter(number=None).exists():
         with transaction.atomic():
             EventNumbers.objects.get_or_create(pk=1)
@@ -45,12 +45,12 @@ def give() -> int:
 
 
 def last() -> int:
-    """The last number given, 0 before the first."""
+    """The last number that was given; 0 before the first."""
     return EventNumbers.objects.filter(pk=1).values_list("last", flat=True).first() or 0
 
 
 def after(number: int, accounts: Collection[int], kinds: Sequence[str] | None, limit: int) -> list[Event]:
-    """The events behind this number, of these accounts and kinds (None: all), in order. Call `give` before."""
+    """The events after this number, of these accounts and kinds (None: all), in order. Call `give` before."""
     rows = Event.objects.filter(number__gt=number, account__in=accounts)
     return list((rows if kinds is None else rows.filter(kind__in=kinds)).order_by("number")[:limit])
 
@@ -65,8 +65,10 @@ def account_keys() -> set[int]:
 
 
 def forget(before: datetime) -> int:
-    """Remove events from before then, with their deliveries, whether or not they were delivered; how many. In small
-    transactions: a first sync of a large mailbox leaves a million of one day."""
+    """Delete numbered events from before this time, delivered or not, with their deliveries; return how many rows.
+
+    In small transactions, as the first sync of a large mailbox may have made a million events in one day.
+    """
     removed = 0
     old = Event.objects.filter(created_at__lt=before).exclude(number=None).order_by("number")
     while found := list(old.values_list("number", flat=True)[:AT_ONCE]):

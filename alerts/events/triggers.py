@@ -1,8 +1,8 @@
-"""Triggers that write an event beside the change that it tells of, in the same transaction.
+"""Database triggers that write an event in the transaction of the change that it reports.
 
-A mail's state changes in statements by hand, in bulk, by a person's click and in Django's administration; the database
-sees all of them, and forgets none. A trigger names only its own table and `events`: SQLite refuses to rename a table
-while some trigger names one that is not there.
+A mail's state is changed by raw SQL, in bulk, by views and in Django's admin; only the database sees all of these. A
+trigger refers only to its own table and `events`: SQLite refuses to rename a table while a trigger refers to a table
+that does not exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ TEXT, BOOLEAN = "text", "boolean"
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """`moment` as SQL has it after AFTER. `kind`, `when` and the values of `keys` are SQL; `detail`: column -> type."""
+    """One trigger. `moment`: the SQL after AFTER. `kind`, `when` and the values of `keys` are SQL expressions.
+    `detail`: column -> type, the columns that the event's detail has."""
 
     name: str
     table: str
@@ -72,7 +73,7 @@ TRIGGERS = (
         "CASE WHEN NEW.status = 'sent' THEN 'outbox.sent' WHEN NEW.hold = 'uncertain' THEN 'outbox.uncertain' "
         "ELSE 'outbox.failed' END",
         {"account_id": "NEW.account_id", "outbox_pk": "NEW.id"},
-        # Failed without a hold is tried again by itself: that is no end.
+        # A failed row without a hold will be retried, so it has not ended.
         when="(NEW.status = 'sent' OR NEW.status = 'failed' AND NEW.hold <> '') "
         "AND (OLD.status <> NEW.status OR OLD.hold <> NEW.hold)",
         detail=_SENT,
@@ -116,8 +117,10 @@ TRIGGERS = (
 
 
 def install(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Make those that are missing and drop those of other versions; after each migrate, as Django's way to change a
-    table of SQLite drops its triggers."""
+    """Create missing triggers and drop those of other versions.
+
+    Runs after each migrate: Django changes a SQLite table by making a new one, which drops the table's triggers.
+    """
     db = connections[using]
     there = set(db.introspection.table_names())
     if not {"events", *(each.table for each in TRIGGERS)} <= there:
@@ -131,7 +134,7 @@ def install(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
 
 
 def remove(using: str = DEFAULT_DB_ALIAS, plan: Any = (), **_: Any) -> None:
-    """Before a migrate that changes tables of SQLite, which cannot rename `events` while a trigger names it."""
+    """Drop the triggers before a migrate of SQLite, which cannot rename `events` while a trigger refers to it."""
     db = connections[using]
     if plan and db.vendor == "sqlite":
         for name, table in _present(db).items():
@@ -139,12 +142,12 @@ def remove(using: str = DEFAULT_DB_ALIAS, plan: Any = (), **_: Any) -> None:
 
 
 def missing(using: str = DEFAULT_DB_ALIAS) -> set[str]:
-    """The names of triggers that are not there: events of theirs are not written."""
+    """The names of triggers that do not exist, so that their events are not written."""
     return {_name(each) for each in TRIGGERS} - _present(connections[using]).keys()
 
 
 def _name(trigger: EventTrigger) -> str:
-    """With a digest: another version of a trigger has another name."""
+    """The trigger's name in the database, with a digest, so that another version has another name."""
     return f"{PREFIX}{trigger.name}_{hashlib.sha256(repr(trigger).encode()).hexdigest()[:8]}"
 
 
@@ -170,7 +173,7 @@ def _drop(db: BaseDatabaseWrapper, name: str, table: str) -> None:
 
 
 def _create(db: BaseDatabaseWrapper, name: str, each: EventTrigger) -> None:
-    """Of names and expressions above, nobody's input."""
+    """Create the trigger. The SQL is made of the constants above only."""
     is_postgres = db.vendor == "postgresql"
     now = "clock_timestamp()" if is_postgres else "strftime('%Y-%m-%d %H:%M:%f', 'now')"
     columns = ", ".join(each.keys)
@@ -196,7 +199,7 @@ def _detail(columns: Mapping[str, str], *, is_postgres: bool) -> str:
     def value(name: str, kind: str) -> str:
         if is_postgres or kind == TEXT:
             return f"NEW.{name}"
-        return f"json(CASE WHEN NEW.{name} THEN 'true' ELSE 'false' END)"  # SQLite knows 0 and 1 only
+        return f"json(CASE WHEN NEW.{name} THEN 'true' ELSE 'false' END)"  # SQLite has no boolean type
 
     pairs = ", ".join(f"'{name}', {value(name, kind)}" for name, kind in columns.items())
     return f"{'jsonb_build_object' if is_postgres else 'json_object'}({pairs})"

@@ -1,9 +1,10 @@
-"""Posting events to a webhook: at least once, in their order, by one worker at a time.
+"""Posts events to webhooks: at least once, in order, by one worker at a time for each webhook.
 
-First each event that is wanted gets its delivery, in the transaction that moves the webhook's cursor; then what waits
-is posted, oldest first. A receiver that does not answer, or answers 5xx, 408 or 429, is left alone for longer and
-longer, and nothing is passed over. One that refuses a single event (4xx) gets the others meanwhile, but none about the
-same mail; after REFUSALS tries that event is given up, and a person may have it delivered again.
+First each wanted event gets a WebhookDelivery, in the transaction that moves the webhook's cursor; then waiting
+deliveries are posted, oldest first. If the receiver does not answer, or answers 5xx, 408, 425 or 429, all its
+deliveries wait, with growing backoff, and none is skipped. If it refuses one event (another 4xx), the others are
+posted meanwhile, except those with the same subject (the same mail); after REFUSALS attempts that event is given up,
+and a person may have it delivered again. 410 switches the webhook off.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ from outbox.models import SendingSwitch
 
 logger = logging.getLogger(__name__)
 State = WebhookDelivery.State
-LEASE = timedelta(seconds=90)  # above http.IN_ALL: whoever died at a delivery is followed after this
+LEASE = timedelta(seconds=90)  # longer than http.IN_ALL; if a worker dies, another may take the webhook after this
 AT_ONCE = 500  # events that get their delivery in one transaction
-BUDGET_SECONDS = 50.0  # of one run; the next goes on
+BUDGET_SECONDS = 50.0  # of one run; the next one goes on
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(hours=1)
-REFUSALS = 8  # tries of an event that the receiver refuses
+REFUSALS = 8  # attempts of an event that the receiver refuses
 PREFIX = "whsec_"
 
 
 @dataclass(frozen=True)
 class Posted:
-    """How one try ended. `is_away`: by no fault of this event, so that the others would end the same way."""
+    """The result of one attempt. `is_away`: the receiver could not be reached or could not process it, so other events
+    would fail too."""
 
     is_sent: bool
     sentence: str
@@ -56,7 +58,7 @@ def new_secret() -> str:
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes that sign; raises ValueError for what is no secret of Standard Webhooks."""
+    """The key bytes of a Standard Webhooks secret. Raises ValueError when it is not one."""
     key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     if not secret.startswith(PREFIX) or not 24 <= len(key) <= 64:
         raise ValueError("A secret is whsec_ and 24 to 64 bytes in base64.")
@@ -76,7 +78,7 @@ def wait_after(tries: int) -> timedelta:
 
 
 def _due(now: datetime) -> QuerySet[Webhook]:
-    """The webhooks that may be posted to at this time, and that nobody posts to."""
+    """The webhooks that may be posted to now and whose lease is free."""
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now) | Q(lease_expires_at__gt=now + 2 * LEASE)
     return Webhook.objects.filter(free, is_on=True, next_try_at__lte=now)
 
@@ -86,8 +88,11 @@ def due(now: datetime) -> list[int]:
 
 
 def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
-    """Post what is due to every webhook; how many were tried. Nothing while sending waits for a person after a restore:
-    a copy of this database must not tell the receivers of the original."""
+    """Post the due deliveries of all webhooks; return how many were attempted.
+
+    Posts nothing while sending is paused by the restore guard (paused by nobody): a copy of this database must not post
+    to the receivers of the original.
+    """
     switch = SendingSwitch.current()
     if network_switch.is_off() or (switch.paused_at is not None and switch.paused_by_id is None):
         return 0
@@ -95,9 +100,9 @@ def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
 
 
 def send(pk: int, network: http.WebhookNetwork = http.OUTSIDE, budget: float = BUDGET_SECONDS) -> int:
-    """Post what is due to one webhook, unless another worker does; how many deliveries were tried."""
+    """Post the due deliveries of one webhook, unless another worker does; return how many were attempted."""
     now, token = timezone.now(), secrets.token_hex(16)
-    # One statement with its condition: of two workers that both found it free, one gets it.
+    # One conditional UPDATE, so that of two workers that found the lease free one gets it.
     if _due(now).filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE) != 1:
         return 0
     tried, ends, skipped = 0, time.monotonic() + budget, set[str]()
@@ -127,7 +132,7 @@ def _renew(pk: int, token: str) -> bool:
 
 
 def _plan(pk: int, token: str) -> None:
-    """Give the events behind the cursor their deliveries, while few wait."""
+    """Create deliveries for the events after the cursor, as long as few are waiting."""
     if WebhookDelivery.objects.filter(webhook=pk, state=State.WAITING)[AT_ONCE:].exists():
         return
     end, now = numbers.give(), timezone.now()
@@ -148,10 +153,10 @@ def _plan(pk: int, token: str) -> None:
 
 
 def _next(pk: int, skipped: set[str]) -> WebhookDelivery | None:
-    """The oldest that is due and has no earlier one of its subject before it that waits."""
+    """The oldest due delivery whose subject has no earlier delivery waiting, and is not in `skipped`; None if none."""
     now, held = timezone.now(), set(skipped)
     waiting = WebhookDelivery.objects.filter(webhook=pk, state=State.WAITING).select_related("event", "webhook")
-    # Tests first: somebody waits for them.
+    # Tests first, as a person waits for their result.
     for row in waiting.order_by(F("event").asc(nulls_first=True), "pk")[: 2 * AT_ONCE].iterator():
         subject = row.event.subject if row.event else f"test {row.pk}"
         if row.next_try_at <= now and subject not in held:
@@ -161,7 +166,7 @@ def _next(pk: int, skipped: set[str]) -> WebhookDelivery | None:
 
 
 def payload_of(delivery: WebhookDelivery) -> tuple[str, bytes]:
-    """(webhook-id, body). Both are the same at each try."""
+    """(webhook-id, body). Both are the same at each attempt."""
     if (event := delivery.event) is None:
         at, kind, data = delivery.created_at, "test", dict[str, Any]()
         identifier = f"test_{delivery.pk}_{int(at.timestamp())}"
@@ -182,8 +187,8 @@ def _post(delivery: WebhookDelivery, network: http.WebhookNetwork) -> Posted:
 
 
 def _store_result(delivery: WebhookDelivery, posted: Posted, token: str) -> bool:
-    """Write down how a try ended; False when another worker has taken over meanwhile."""
-    # Silence is no refusal of this event: only refusals count until it is given up.
+    """Store the result of an attempt; False when another worker has taken over meanwhile."""
+    # Only refusals of this event count toward REFUSALS, not an unreachable receiver.
     now, tries = timezone.now(), delivery.tries + (0 if posted.is_away else 1)
     row = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.WAITING)
     written = {"tries": tries, "result": posted.sentence[:300]}
@@ -199,7 +204,7 @@ def _store_result(delivery: WebhookDelivery, posted: Posted, token: str) -> bool
         else:
             row.update(**written, next_try_at=now if posted.is_away else now + wait_after(tries))
         if posted.is_over:
-            ours.update(is_on=False, failing_since=now)  # which alerts tell
+            ours.update(is_on=False, failing_since=now)  # opens an incident (problems.installation)
             event(logger, "webhook_switched_off", logging.WARNING, webhook=webhook.pk, reply=posted.sentence)
         elif posted.is_away and delivery.event is not None:
             wait = wait_after(webhook.failures + 1)
@@ -211,12 +216,12 @@ def _store_result(delivery: WebhookDelivery, posted: Posted, token: str) -> bool
 
 
 def deliver_again(deliveries: Any) -> int:
-    """By a person's click, under the same webhook-id; how many."""
+    """Have ended deliveries posted again, with the same webhook-id, as a person asked; return how many."""
     over = deliveries.exclude(state=State.WAITING)
     return int(over.update(state=State.WAITING, tries=0, next_try_at=timezone.now(), ended_at=None))
 
 
 def ask_for_test(webhook: Webhook) -> WebhookDelivery:
-    """A delivery of nothing, to see whether it arrives; also to a receiver that is being left alone."""
+    """Create a test delivery, to see whether it arrives. It ends the webhook's current backoff."""
     Webhook.objects.filter(pk=webhook.pk).update(next_try_at=timezone.now())
     return WebhookDelivery.objects.create(webhook=webhook, next_try_at=timezone.now())

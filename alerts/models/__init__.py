@@ -1,4 +1,4 @@
-"""Incidents and who is told of them; events and the webhooks they are posted to."""
+"""Models: alert rules, incidents and notices; events, webhooks and their deliveries."""
 
 from alerts.models.events import Event, EventKind, EventNumbers
 from alerts.models.incidents import AlertIncident, AlertNotice, AlertRule, Channel, Kind

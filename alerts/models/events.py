@@ -1,4 +1,4 @@
-"""What happened, for programs: one row an event, written by the database itself (see alerts.events.triggers)."""
+"""Events for programs: one row for each, written by database triggers (alerts.events.triggers)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class EventKind(models.TextChoices):
 
 
 class Event(models.Model):
-    """One event. `number` is its place in the order that readers see; None until it has one (alerts.events.numbers).
+    """One event. `number`: its position in the order for readers; None until it is numbered (alerts.events.numbers).
 
-    The other rows are named by their keys alone: an event outlives them, and no foreign key is checked for each mail.
+    Related rows are given by pk, not by foreign key: events outlive them, and no constraint is checked for each mail.
     """
 
     number = models.BigIntegerField(null=True, unique=True)
     kind = models.CharField(max_length=21)  # of EventKind
-    # None until it is numbered, for events of rows that do not name their account.
+    # None until it is numbered, for events of tables without a column for the account.
     account = models.ForeignKey(
         Account, models.CASCADE, null=True, related_name="+", db_constraint=False, db_index=False
     )
@@ -45,7 +45,7 @@ class Event(models.Model):
     outbox_pk = models.BigIntegerField(null=True)
     folder_pk = models.BigIntegerField(null=True)
     transport_pk = models.BigIntegerField(null=True)
-    detail = models.JSONField(default=dict)  # what the row said at that moment
+    detail = models.JSONField(default=dict)  # some columns of the row, as they were then
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -57,13 +57,14 @@ class Event(models.Model):
 
     @property
     def identifier(self) -> str:
-        """The same at each delivery, and another for each installation; also of a database that was put back."""
+        """An id that is the same at each delivery and differs between installations, also after a restore reused the
+        pk."""
         known = f"{settings.BASE_URL} {self.pk} {self.created_at.isoformat()}"
         return f"evt_{hashlib.sha256(known.encode()).hexdigest()[:32]}"
 
     @property
     def subject(self) -> str:
-        """What it tells of: events of one subject are told in their order."""
+        """The message, outbox row, folder or account that it concerns: events with one subject are posted in order."""
         if self.message_pk is not None:
             return f"message {self.message_pk}"
         if self.outbox_pk is not None:
@@ -71,7 +72,7 @@ class Event(models.Model):
         return f"folder {self.folder_pk}" if self.folder_pk is not None else f"account {self.account_id}"
 
     def facts(self) -> dict[str, Any]:
-        """As the API and webhooks tell it."""
+        """The event's data as in the API and in webhooks."""
         return {
             "number": self.number,
             "account_id": self.account_id,
@@ -83,7 +84,7 @@ class Event(models.Model):
 
 
 class EventNumbers(models.Model):
-    """The last number given. Its one row is the lock under which numbers are given."""
+    """The last number given. Its one row is locked while events are numbered."""
 
     last = models.BigIntegerField(default=0)
 

@@ -1,4 +1,4 @@
-"""Rules of alerting, incidents, and each notice of one."""
+"""Alert rules, incidents and their notices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mailbox.models import Account
 
 
 class Kind(models.TextChoices):
-    """What needs a person. The order is that of the page.
+    """The kinds of incidents, in the order of the page.
 
     A new kind needs: a value of at most 10 characters, a migration; a finder in `alerts.problems`; its sentence and
-    link on the dashboard (prx_email_site.dashboard.attention); a rule in deploy/alerts.yml, which a test asks for. What
-    is known only while a worker runs stands in `installation.TOLD_BY_WORKERS`, what waits before anybody is told
-    in `alerts.incidents.TELL_AFTER`.
+    link on the dashboard (prx_email_site.dashboard.attention); a rule in deploy/alerts.yml, which a test checks. A kind
+    that is known only while a worker runs is in `installation.TOLD_BY_WORKERS`; a minimum time before anybody is
+    notified is in `alerts.incidents.TELL_AFTER`.
     """
 
     WORKERS = "workers", _("No worker runs")
@@ -54,14 +54,14 @@ class Channel(models.TextChoices):
 
 
 class AlertRule(models.Model):
-    """Tell one destination of some kinds of incidents, of one account or all."""
+    """Notifies one destination of some kinds of incidents, of one account or all."""
 
     channel = models.CharField(max_length=7, choices=Channel)
-    # Mail: to a user of this site (whatever address the user has then) or to an address, from an account of ours.
+    # Mail: to a user of this site (at the address the user has then) or to `address`, from the account `sender`.
     user = models.ForeignKey("auth.User", models.CASCADE, null=True, blank=True, related_name="alert_rules")
     address = models.CharField(max_length=320, blank=True)
     sender = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
-    url = models.CharField(max_length=2000, blank=True)  # of the webhook; it may hold a secret: not for lists or logs
+    url = models.CharField(max_length=2000, blank=True)  # of the webhook; it may contain a secret: not in lists or logs
     encrypted_secret = models.TextField(null=True, editable=False)
     secret_set_at = models.DateTimeField(null=True, editable=False)  # NULL: when the rule was made
     kinds = models.JSONField(default=list, blank=True)  # of Kind; empty: all
@@ -87,7 +87,7 @@ class AlertRule(models.Model):
 
     @property
     def secret(self) -> str:
-        """The key of the webhook's signature; raises DecryptionFailed."""
+        """The key of the webhook's signature. Raises DecryptionFailed."""
         return credentials.decrypt(self.encrypted_secret) or ""
 
     @secret.setter
@@ -96,13 +96,13 @@ class AlertRule(models.Model):
 
     @property
     def mail_address(self) -> str:
-        """Where a mail goes now; "" while the user has no address."""
+        """The address that mail goes to now; "" while the user has none."""
         return self.user.email if self.user else self.address
 
     def wants(self, kind: str, account_id: int | None) -> bool:
-        """Whether this incident is told here. One of the whole site is told to the rules of single accounts, too."""
+        """Whether this rule notifies of such an incident. One without an account also matches rules of one account."""
         if kind == Kind.ALERT_MAIL and self.channel == Channel.MAIL:
-            return False  # else each failed alert would make the next one
+            return False  # otherwise each failed alert mail would cause another one
         fits = self.account_id is None or account_id is None or self.account_id == account_id
         return self.is_on and fits and (not self.kinds or kind in self.kinds)
 
@@ -113,18 +113,18 @@ class IncidentQuerySet(models.QuerySet["AlertIncident"]):
 
 
 class AlertIncident(models.Model):
-    """Something that needs a person, from when it was first seen until it has been gone for a while."""
+    """A problem that needs a person, from when it was first found until it has been absent for a while."""
 
     key = models.CharField(max_length=100)  # "sign_in:imap:3"; one open incident a key
     kind = models.CharField(max_length=10, choices=Kind)
     account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")
-    sentence = models.CharField(max_length=500)  # in English, as programs, metrics and notices have it
-    translations = models.JSONField(default=dict, db_default={})  # by language code, as it was when it was stored
-    path = models.CharField(max_length=300)  # of the page that mends it
+    sentence = models.CharField(max_length=500)  # in English, for programs, metrics and notices
+    translations = models.JSONField(default=dict, db_default={})  # language code -> the sentence, when it was stored
+    path = models.CharField(max_length=300)  # of the page where it can be fixed
     count = models.PositiveBigIntegerField(default=1)
-    newest = models.BigIntegerField(default=0)  # the highest pk among what it counts: a higher one is news
+    newest = models.BigIntegerField(default=0)  # the highest pk of the counted rows: a higher one means more of them
     opened_at = models.DateTimeField()
-    present_since = models.DateTimeField()  # moved on when it comes back after an absence
+    present_since = models.DateTimeField()  # reset when the problem comes back after an absence
     absent_since = models.DateTimeField(null=True)
     alerted_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
@@ -143,13 +143,14 @@ class AlertIncident(models.Model):
 
     @property
     def in_words(self) -> str:
-        """In the language of whoever reads, where it had one when this was stored; else "", and the sentence holds."""
+        """The sentence in the reader's language; "" where no translation was stored, and `sentence` is to be shown."""
         return str(self.translations.get(get_language(), ""))
 
 
 class NoticeQuerySet(models.QuerySet["AlertNotice"]):
     def due(self, now: datetime) -> NoticeQuerySet:
-        """Waiting and allowed. "It is over" waits until "it began" was told or given up."""
+        """Waiting notices whose time has come. A notice of the end waits until that of the beginning was sent or
+        failed."""
         beginning = AlertNotice.objects.filter(
             incident=OuterRef("incident"), target=OuterRef("target"), phase="begin", state="waiting"
         )
@@ -157,13 +158,14 @@ class NoticeQuerySet(models.QuerySet["AlertNotice"]):
         return waiting.exclude(Q(phase="end") & Exists(beginning)).order_by("pk")
 
     def claim(self, pk: int, now: datetime, until: datetime) -> bool:
-        """Whether this try is ours: one conditional UPDATE. Who dies at it gives it back at `until`."""
+        """Claim one attempt by one conditional UPDATE; return whether it worked. If the process dies, the notice can be
+        claimed again from `until` on."""
         waiting = self.filter(pk=pk, state=AlertNotice.State.WAITING, next_try_at__lte=now)
         return waiting.update(next_try_at=until, tries=F("tries") + 1) == 1
 
 
 class AlertNotice(models.Model):
-    """One telling, to one destination: that an incident began, that it is over, or a test."""
+    """One notice to one destination: that an incident began, that it ended, or a test."""
 
     class Phase(models.TextChoices):
         BEGIN = "begin", _("began")
@@ -178,7 +180,7 @@ class AlertNotice(models.Model):
     incident = models.ForeignKey(AlertIncident, models.CASCADE, null=True, related_name="notices")
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="notices")
     phase = models.CharField(max_length=5, choices=Phase)
-    target = models.CharField(max_length=80)  # what tells destinations apart: two rules for one address tell once
+    target = models.CharField(max_length=80)  # key of the destination: two rules for one address notify once
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     tries = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField()

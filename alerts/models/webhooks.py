@@ -1,4 +1,4 @@
-"""Where events are posted to, and each delivery."""
+"""Webhooks that events are posted to, and their deliveries."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mailbox.models import Account
 
 
 class Webhook(models.Model):
-    """An address that events are posted to, in their order, from the number where it was added."""
+    """A URL that events are posted to, in order, beginning with those after it was added."""
 
     name = models.CharField(max_length=80)
-    url = models.CharField(max_length=2000)  # it may hold a secret: not for lists or logs
+    url = models.CharField(max_length=2000)  # it may contain a secret: not in lists or logs
     encrypted_secret = models.TextField(editable=False)  # whsec_ and base64
     secret_set_at = models.DateTimeField(null=True, editable=False)  # NULL: when the webhook was made
     kinds = models.JSONField(default=list, blank=True)  # of EventKind; empty: all
-    # Told by a column of its own: a webhook for two accounts must not become one for all when both are deleted.
+    # A column of its own: a webhook for two accounts must not become one for all when both accounts are deleted.
     all_accounts = models.BooleanField(default=True)
     accounts = models.ManyToManyField(Account, related_name="+", db_table="webhook_accounts", blank=True)
     is_on = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
-    # Every event up to this number has its delivery, or is none that is wanted here.
+    # Every wanted event up to this number has its delivery.
     cursor = models.BigIntegerField(default=0)
-    # While the receiver does not answer, all of it waits: tries in a row, since when, and when the next is due.
+    # While the receiver does not answer, all deliveries wait: attempts in a row, since when, and when the next is due.
     failures = models.PositiveIntegerField(default=0)
     failing_since = models.DateTimeField(null=True)
     next_try_at = models.DateTimeField(default=timezone.now)
-    # One worker at a time, or the order would be lost.
+    # One worker at a time, as otherwise the order would be lost.
     lease_token = models.CharField(max_length=32, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
 
@@ -46,7 +46,7 @@ class Webhook(models.Model):
 
     @property
     def secret(self) -> str:
-        """whsec_…; raises DecryptionFailed."""
+        """The secret, beginning with whsec_. Raises DecryptionFailed."""
         return credentials.decrypt(self.encrypted_secret) or ""
 
     @secret.setter
@@ -58,7 +58,7 @@ class Webhook(models.Model):
 
 
 class WebhookDelivery(models.Model):
-    """One event for one webhook, or a test of it. A row may be posted more than once, always under one webhook-id."""
+    """One event for one webhook, or a test of it. It may be posted more than once, always with the same webhook-id."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

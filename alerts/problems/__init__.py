@@ -1,5 +1,5 @@
-"""What needs a person at this moment, told from the rows that are there and without a state of its own.
+"""Finds the problems that need a person now, from existing rows; it keeps no state.
 
-Way in: `find_problems(now)`. It asks three modules: `find` itself about accounts and mail, `installation` about
-hosts, disks and schedules, `expiries` about what expires. `alerts.incidents` keeps what is found as rows.
+Way in: `find.find_problems(now)`. `find` itself looks at accounts and mail, `installation` at hosts, disks and
+schedules, `expiries` at grants, secrets, certificates and keys. `alerts.incidents` stores the problems as incidents.
 """

@@ -1,4 +1,4 @@
-"""Everything that will end, soonest first: grants, tokens, secrets, certificates and keys."""
+"""Grants, tokens, secrets, certificates and keys that will expire, and the warnings before: 30, 7 and 1 days."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from alerts.problems.problem import Problem, isolated, utc
 from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
 
 WARNED = (1, 7, 30)  # days before
-MOST_SECRETS = 1000  # that are looked at for the age of the key
+MOST_SECRETS = 1000  # secrets to read for the age of the key
 TOKENS = {
     "imap": gettext_noop("The IMAP access token of %(name)s"),
     "smtp": gettext_noop("The SMTP access token of %(name)s"),
 }
-KEY_AGE = timedelta(days=365)  # after which keys and secrets of our own should be replaced
+KEY_AGE = timedelta(days=365)  # the age at which our own keys and secrets should be replaced
 
 
 @dataclass(frozen=True)
 class Expiry:
-    """`what` is a sentence's subject in English, with %(name)s in it where the thing has a name, and `then` a sentence:
-    both by gettext_noop. `key` names the thing for ever."""
+    """One thing that expires. `key`: identifies it. `what`: its name as the subject of a sentence, with %(name)s where
+    it has a name; `then`: a sentence that says what to do. Both are in English, by gettext_noop."""
 
     key: str
     what: str
@@ -40,20 +40,20 @@ class Expiry:
     then: str
     path: str
     account_id: int | None = None
-    began_at: datetime | None = None  # of what was made for a time: nobody is told of its end as soon as it is made
+    began_at: datetime | None = None  # when its lifetime began: no warning that is as long as the whole lifetime
     name: str = ""
 
     @property
     def in_words(self) -> str:
-        """In the language of whoever reads."""
+        """`what` in the active language, with the name."""
         return gettext(self.what) % {"name": isolated(self.name)}
 
     def days_left(self, now: datetime) -> int:
-        """Whole days, rounded down; negative when it is over."""
+        """Whole days until it expires, rounded down; negative afterwards."""
         return (self.at - now) // timedelta(days=1)
 
 
-# What apps above this one know of: each yields Expiry.
+# Functions of apps that this one may not import; each yields Expiry.
 elsewhere: list[Callable[[], Iterable[Expiry]]] = []
 
 
@@ -66,20 +66,23 @@ def all_expiries() -> list[Expiry]:
 
 
 def stage_of(ending: Expiry, now: datetime) -> int | None:
-    """Which of the three warnings is due; None while there is time."""
+    """The warning that is due, in days (one of WARNED); None if it is too early.
+
+    No warning for a period that is longer than the whole lifetime: it would be due from the beginning.
+    """
     lasts = ending.at - ending.began_at if ending.began_at else timedelta.max
     due = (days for days in WARNED if ending.at - now <= timedelta(days=days) < lasts)
     return next(due, None)
 
 
 def of_accounts(among: Collection[int]) -> list[Expiry]:
-    """What belongs to these accounts; nothing of the others is read."""
+    """The expiries of these accounts. Reads no rows of other accounts."""
     return [*_tokens(among), *_grants(among), *_authorities([], among)]
 
 
 def find(now: datetime, among: Collection[int] | None = None) -> Iterator[Problem]:
-    """One problem for each thing that ends within 30 days; another when 7 are left, and when one is. `among`: only of
-    what belongs to these accounts."""
+    """A problem for each thing that expires within 30 days, another one from 7 days on, and from 1 day on. `among`: of
+    these accounts only; None: all."""
     for each in all_expiries() if among is None else of_accounts(among):
         stage = stage_of(each, now)
         if stage is not None:
@@ -105,7 +108,10 @@ def _tokens(among: Collection[int] | None = None) -> Iterator[Expiry]:
 
 
 def _grants(among: Collection[int] | None = None) -> Iterator[Expiry]:
-    """What is renewed by itself ends only when it is not renewed: access tokens of such grants are no news."""
+    """The end of each account's grant: that of the refresh token or, without one, that of the access token.
+
+    Access tokens that are renewed automatically are left out.
+    """
     by_grant = Q(imap__grant__isnull=False) | Q(smtp__grant__isnull=False)
     accounts = Account.objects.all() if among is None else Account.objects.filter(pk__in=among)
     for account in accounts.filter(by_grant).select_related("imap__grant", "smtp__grant"):
@@ -119,7 +125,10 @@ def _grants(among: Collection[int] | None = None) -> Iterator[Expiry]:
 
 
 def _of_refresh_token(grant: OAuthGrant, ending: Expiry) -> Expiry:
-    """One that each use renews was made at the last use: of half an hour's, as some providers give, nobody is told."""
+    """The expiry with the beginning of its lifetime: the last refresh if each use extends the token, else the consent.
+
+    So there is no warning of refresh tokens that last for half an hour, as with some providers.
+    """
     if grant.use_refresh_by is None:
         return replace(ending, began_at=grant.granted_at)
     return replace(ending, began_at=grant.refreshed_at, then=gettext_noop("Workers renew it in time, by using it."))
@@ -152,7 +161,7 @@ def _app_secrets(apps: list[OAuthApp]) -> Iterator[Expiry]:
 
 
 def _sign_on() -> Iterator[Expiry]:
-    """The secret that people's single sign-on needs, where the environment says its end."""
+    """The client secret of single sign-on, where the environment states when it expires."""
     if settings.SSO_ISSUER and settings.SSO_CLIENT_SECRET_ENDS_ON:
         at = datetime.combine(settings.SSO_CLIENT_SECRET_ENDS_ON, time.min, UTC)
         what = gettext_noop("The client secret of single sign-on")
@@ -161,7 +170,7 @@ def _sign_on() -> Iterator[Expiry]:
 
 
 def _certificates() -> Iterator[Expiry]:
-    """Of servers that an account still has."""
+    """The certificates of mail servers that are still in use by an account."""
     used = Transport.objects.filter(host__iexact=OuterRef("host"), port=OuterRef("port"))
     what, then = gettext_noop("The certificate of %(name)s"), gettext_noop("Its operator must renew it.")
     for row in SeenCertificate.objects.filter(Exists(used)):
@@ -177,7 +186,7 @@ def _authorities(apps: list[OAuthApp], among: Collection[int] | None = None) -> 
             path = reverse("mailbox:account_edit", args=[account.pk])
             what = gettext_noop("The extra CA certificate of %(name)s")
             yield Expiry(f"authority:{account.pk}", what, at, then, path, account.pk, name=account.email)
-    for app in apps:  # new accounts of the provider are given its certificate
+    for app in apps:  # new accounts of a provider get its CA certificate
         if at := first_end(app.ca_certificate):
             path = reverse("mailbox:provider", args=[app.pk])
             what = gettext_noop("The extra CA certificate at %(name)s")
@@ -185,7 +194,7 @@ def _authorities(apps: list[OAuthApp], among: Collection[int] | None = None) -> 
 
 
 def first_end(pem: str) -> datetime | None:
-    """When the first of these certificates ends; None when there is none that can be read."""
+    """When the first of these certificates (PEM) expires; None when none can be read."""
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
@@ -194,7 +203,8 @@ def first_end(pem: str) -> datetime | None:
 
 
 def _keys() -> Iterator[Expiry]:
-    """The encryption key in use is as old as its file, or as the oldest secret that it encrypts."""
+    """The encryption key in use, a year old. Its age is that of its file or, if it is not in that file, of the oldest
+    secret that it encrypts."""
     file = Path(settings.DATA_DIR) / "keys" / "encryption_key"
     since: list[float] = []
     try:
@@ -213,19 +223,20 @@ def _keys() -> Iterator[Expiry]:
 
 
 def _encrypted_since(key: Fernet) -> list[float]:
-    """When this key encrypted each secret that it did, in Unix seconds. Refresh tokens are of another age each hour."""
+    """The times, in Unix seconds, at which this key encrypted the stored secrets. Tokens of grants are left out: they
+    are encrypted again about every hour."""
     kept = Transport.objects.values_list("encrypted_password").exclude(encrypted_password=None)
     pasted = Transport.objects.values_list("encrypted_oauth_token").exclude(encrypted_oauth_token=None)
     of_apps = OAuthApp.objects.values_list("encrypted_client_secret").exclude(encrypted_client_secret=None)
     found = []
     for (secret,) in kept.order_by().union(pasted.order_by(), of_apps.order_by())[:MOST_SECRETS]:
-        with contextlib.suppress(InvalidToken):  # another key's
+        with contextlib.suppress(InvalidToken):  # encrypted by another key
             found.append(float(key.extract_timestamp(str(secret).encode())))
     return found
 
 
 def _webhooks() -> Iterator[Expiry]:
-    """Of alerts, and of events."""
+    """The secrets of webhooks of alerts and of events, a year old."""
     what = gettext_noop("The year of the secret of webhook %(name)s")
     then = gettext_noop("It is a year old then: give the webhook a new one.")
     for rule in AlertRule.objects.exclude(encrypted_secret=None):

@@ -1,4 +1,4 @@
-"""What needs a person at this moment, from the rows that are there: one problem for each incident there may be."""
+"""Finds the problems that need a person now, from existing rows; each becomes one incident."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mailbox.models import Account, Completeness, Quarantine, WorkerHeartbeat
 from mailbox.oauth import apps
 from outbox.models import DeliveryReport, OutboxMessage
 
-# What is made of one condition: its kind -> ours. Switches that a person set are no incident.
+# The kind of an account's condition (accounts.health) -> Kind. Switches that a person has set are no incidents.
 _OF_CONDITION = {
     "folder_stopped": Kind.STOPPED,
     "sync_fails": Kind.BEHIND,
@@ -36,16 +36,16 @@ _OF_CONDITION = {
 
 @dataclass(frozen=True)
 class Problems:
-    """`unknown`: kinds that cannot be told now, so that what is open stays open."""
+    """The problems found. `unknown`: kinds that cannot be judged now, so that their open incidents stay open."""
 
     found: tuple[Problem, ...]
     unknown: frozenset[str] = frozenset()
 
 
 def find_problems(now: datetime) -> Problems:
-    """Everything, at a cost that does not grow with what was sent or received."""
+    """All problems, at a cost that does not grow with the amount of mail."""
     if not WorkerHeartbeat.objects.alive(now).exists():
-        # Without workers all folders fall behind: that is said once, and not as many incidents.
+        # Without workers all folders fall behind: that is one problem, not one for each account.
         found = (
             *_workers(now),
             *_providers(),
@@ -61,7 +61,8 @@ def find_problems(now: datetime) -> Problems:
 
 
 def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ...]:
-    """Of these accounts alone, and that nothing comes or goes, which concerns each. It reads nothing of the others."""
+    """The problems of these accounts, and those that stop all mail: no worker runs, or all sending is paused. Reads no
+    rows of other accounts."""
     works = WorkerHeartbeat.objects.alive(now).exists()
     of_all = installation.paused() if works else _workers(now)
     own = (*_of_accounts(now, with_behind=works, among=among), *_of_mail(among), *_incomplete(among))
@@ -70,7 +71,7 @@ def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ..
 
 def _workers(now: datetime) -> Iterator[Problem]:
     if not Account.objects.exists():
-        return  # nothing to do: nobody misses them
+        return  # workers would have nothing to do
     seen = WorkerHeartbeat.objects.aggregate(last=Max("seen_at"))["last"]
     never = _("No worker has run: nothing is fetched and nothing is sent.")
     text = _("No worker has run since %(time)s: nothing is fetched and nothing is sent.")
@@ -79,7 +80,7 @@ def _workers(now: datetime) -> Iterator[Problem]:
 
 
 def _providers() -> Iterator[Problem]:
-    """Sign-in providers that refuse the site's own id or secret: one problem, however many accounts wait for it."""
+    """Sign-in providers that refuse the site's own client id or secret: one problem each, for all waiting accounts."""
     for each in apps.refused():
         words = partial(_refuses_us, str(each.app), each.waiting, each.words)
         yield Problem(f"provider:{each.app.pk}", Kind.SIGN_IN, None, words, each.app.get_absolute_url())
@@ -103,7 +104,7 @@ def _of_accounts(now: datetime, *, with_behind: bool, among: Collection[int] | N
         folders = account.chosen_folders  # type: ignore[attr-defined]
         seen: set[str] = set()
         for number, condition in enumerate(conditions(account, folders, now, waiting)):
-            # Told again in the language that is asked for: of the same rows it tells the same, in the same order.
+            # For each language the conditions are computed again: the same rows give the same ones in the same order.
             again = partial(conditions, account, folders, now, waiting)
             problem = _of_condition(account, condition, partial(_told, account, again, number))
             if problem is None or problem.key in seen or (problem.kind == Kind.BEHIND and not with_behind):
@@ -133,7 +134,7 @@ def _of_condition(account: Account, condition: AccountNotice, words: Callable[[]
 
 
 def _of_mail(among: Collection[int] | None = None) -> Iterator[Problem]:
-    """`among`: of these accounts only."""
+    """Failed and uncertain outbox rows, delivery reports and quarantine. `among`: of these accounts only; None: all."""
     held = OutboxMessage.objects.filter(status=OutboxMessage.Status.FAILED)
     held = held if among is None else held.whose(among)
     alerts = held.filter(idempotency_key__startswith=ALERT_KEY)
@@ -231,7 +232,7 @@ def _counted(
     *,
     field: str = "account",
 ) -> Iterator[Problem]:
-    """One problem an account, however many rows."""
+    """One problem for each account with such rows."""
     groups = rows.order_by().values(field, f"{field}__email").annotate(count=Count("pk"), newest=Max("pk"))
     for group in groups:
         pk, count = group[field], group["count"]

@@ -1,4 +1,4 @@
-"""What needs a person and is about no account: hosts, the clock, push, disks, and mail that does not go out."""
+"""Finds problems that concern no single account: hosts, schedules, push, disks, stores, restores, events, late mail."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, Work
 from mailbox.models.operations import DISK_FREE_PERCENT
 from outbox.models import OutboxMessage, SendingSwitch
 
-LATE_AFTER = timedelta(minutes=10)  # beyond what the sweep (half a minute) and a busy worker explain
+LATE_AFTER = timedelta(minutes=10)  # longer than the sweep's interval (half a minute) or a busy worker explains
 SCHEDULE_LATE_AFTER = timedelta(minutes=5)
 WEBHOOK_FAILS_AFTER = timedelta(minutes=15)
-# While no worker runs these say nothing: what they look at is written by workers.
+# These kinds are unknown while no worker runs, since workers write the rows they are found by.
 TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.BROKER, Kind.LATE})
 
 
@@ -42,8 +42,8 @@ def find(now: datetime) -> Iterator[Problem]:
 
 
 def _hosts(now: datetime) -> Iterator[Problem]:
-    """A host whose workers were there within a day and are not, while others are. One that is stopped in order takes
-    its heartbeats along."""
+    """Hosts whose workers ran within the last day and do not now, while others do. A worker that is stopped properly
+    deletes its heartbeat."""
     alive = set(WorkerHeartbeat.objects.alive(now).values_list("host", flat=True))
     for host, seen in WorkerHeartbeat.objects.order_by().values_list("host").annotate(Max("seen_at")):
         if host not in alive:
@@ -85,7 +85,7 @@ def _disks(now: datetime) -> Iterator[Problem]:
 
 
 def _stores(now: datetime) -> Iterator[Problem]:
-    """Hosts whose workers cannot use the raw store and so take no work, and those that lacked a file lately."""
+    """Hosts whose workers cannot use the raw store, so that they take no work, and hosts that missed a file lately."""
     for each in WorkerHeartbeat.objects.without_store(now):
         text = _("Workers of %(host)s cannot write and read stored mail: they take no sync and no delivery.")
         words = said(text, host=each.host)
@@ -104,7 +104,7 @@ def _brokers(now: datetime) -> Iterator[Problem]:
 
 
 def _restore(now: datetime) -> Iterator[Problem]:
-    """The newest proof failed, or is old. Who never proved a restore hears nothing of it here."""
+    """The newest proof of a restore failed, or is old. No problem where no restore was ever proven."""
     newest = RestoreProof.objects.order_by("-pk").first()
     if newest is None:
         return
@@ -119,8 +119,8 @@ def _restore(now: datetime) -> Iterator[Problem]:
 
 
 def _events(now: datetime) -> Iterator[Problem]:
-    """Webhooks for events that fail, refused some, or wanted no more (410); and triggers that a migrate which did not
-    come to its end has left out."""
+    """Event webhooks that fail, have refused events or were switched off by 410; and missing triggers, as after a
+    migrate that did not finish."""
     if missing := triggers.missing():
         text = _("Triggers are missing (%(number)s), so some events are not told: run manage.py migrate.")
         words = said(text, number=len(missing))
@@ -153,13 +153,14 @@ def paused() -> Iterator[Problem]:
 
 
 def _late(now: datetime) -> Iterator[Problem]:
-    """Mail that workers might send at once and do not. An account with a rate limit has mail that waits in order."""
+    """Mail that is due and not sent, of accounts that may send now and have no rate limit (with one, waiting is
+    normal)."""
     if SendingSwitch.objects.filter(paused_at__isnull=False).exists():
         return
     is_free = Q(smtp__next_allowed_at=None) | Q(smtp__next_allowed_at__lte=now - LATE_AFTER)
     free = Account.objects.sending().filter(is_free, messages_per_minute=None)
     late = OutboxMessage.objects.due(now - LATE_AFTER).filter(account__in=free.values("pk"))
-    late = late.exclude(idempotency_key__startswith=ALERT_KEY)  # these are an incident of their own kind
+    late = late.exclude(idempotency_key__startswith=ALERT_KEY)  # alert mails have a kind of their own
     oldest = late.aggregate(oldest=Min("next_attempt_at"))["oldest"]
     if oldest is not None:
         words = said(

@@ -1,4 +1,4 @@
-"""One problem that needs a person now, as its finder words it."""
+"""One problem that needs a person now, with its sentence in all languages."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from django.utils.translation import get_language_bidi, gettext, override
 
 from alerts.models import Kind
 
-ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin
+ALERT_KEY = "alert:"  # prefix of the idempotency keys of our own alert mails
 LONGEST = 500  # characters of a sentence
 ENGLISH = "en"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """`key` tells incidents apart; `newest` and `count` tell when there is more of it than was said. `path` leads to
-    the page that mends it. `words` makes the sentence in the language of the moment."""
+    """A problem. `key`: identifies its incident. `count`, `newest`: how many rows, and the highest pk of them; when one
+    of them rises, there is more than was notified. `path`: of the page where it can be fixed. `words`: makes the
+    sentence in the active language."""
 
     key: str
     kind: Kind
@@ -34,7 +35,7 @@ class Problem:
         return self.words()[:LONGEST]
 
     def stored(self) -> tuple[str, dict[str, str]]:
-        """As it is kept: in English, and in the other languages of the pages by their codes."""
+        """The sentence in English, and by language code in the other languages of the pages where it differs."""
         told = {}
         for code, _name in [(ENGLISH, ""), *settings.LANGUAGES]:
             with override(code):
@@ -44,12 +45,13 @@ class Problem:
 
 
 def said(text: str, **values: object) -> Callable[[], str]:
-    """A sentence (of gettext_noop) with values in it, which keep their own direction."""
+    """A function that makes the sentence: `text` (of gettext_noop) translated, with the values isolated."""
     return lambda: (gettext(text) % {name: isolated(value) for name, value in values.items()}).strip()
 
 
 def isolated(value: object) -> str:
-    """Within a language from right to left a value stands in an isolate (U+2068): else its parts are turned round."""
+    """The value, in a right-to-left language within an isolate (U+2068, U+2069), as its parts would be reordered
+    otherwise."""
     return f"\u2068{value}\u2069" if value and get_language_bidi() else str(value)
 
 

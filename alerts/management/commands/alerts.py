@@ -41,11 +41,12 @@ class Command(BaseCommand):
             try:
                 presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), every=timedelta(seconds=every))
                 look()
-            except DATABASE_TROUBLE as error:  # the watch must outlast a database that is away
+            except DATABASE_TROUBLE as error:  # this process must survive an outage of the database
                 event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))
 
 
 def look() -> None:
-    """The workers' clock is looked after from here: the workers themselves run by it."""
+    """Find incidents and send notices; before, correct schedules that a wrong clock has set too far ahead. That is done
+    here, as the workers run by these schedules."""
     schedules.pull_back(timezone.now())
     tasks.watch(foreground=True)
