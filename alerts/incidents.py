@@ -20,7 +20,7 @@ TELL_AFTER = {
     Kind.WORKERS: timedelta(0),  # their heartbeat has been missing for 90 s already
     Kind.BEHIND: timedelta(minutes=2),
     Kind.SIGN_IN: timedelta(minutes=1),
-    Kind.HOST: timedelta(minutes=2),  # a restart takes less
+    Kind.HOST: timedelta(minutes=2),  # a restart takes less time
     Kind.PUSH: timedelta(minutes=2),
     Kind.PAUSED: timedelta(minutes=10),  # the person who paused it knows of it, and usually resumes it soon
 }
@@ -31,7 +31,7 @@ AGAIN = timedelta(hours=1)
 
 
 def update(problems: Problems, now: datetime) -> None:
-    """Update the incidents from the problems found, and write a notice for each that is due."""
+    """Open, update and close incidents by the problems found, and write the notices that are due."""
     found = {each.key: each for each in problems.found}
     rows = {row.key: row for row in AlertIncident.objects.open()}
     for key, problem in found.items():

@@ -1,4 +1,4 @@
-"""Addresses under /alerts/."""
+"""URLs under /alerts/."""
 
 from django.urls import path
 

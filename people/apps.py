@@ -29,6 +29,6 @@ class PeopleConfig(AppConfig):
         factor_audit.connect()
         requirement.ask_with_roles()
         mails.make_known()
-        from people import schedules  # django-q2 has its models by now
+        from people import schedules  # imported here, when django-q2's models are loaded
 
         post_migrate.connect(schedules.make_schedules, sender=self, dispatch_uid="people.schedules")

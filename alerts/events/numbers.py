@@ -56,7 +56,7 @@ def after(number: int, accounts: Collection[int], kinds: Sequence[str] | None, l
 
 
 def oldest() -> int | None:
-    """The lowest number that is still kept."""
+    """The lowest number of the stored events; None when there are none."""
     return Event.objects.exclude(number=None).order_by("number").values_list("number", flat=True).first()
 
 

@@ -124,7 +124,7 @@ def install(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
     db = connections[using]
     there = set(db.introspection.table_names())
     if not {"events", *(each.table for each in TRIGGERS)} <= there:
-        return  # `migrate` of one app alone
+        return  # after `migrate APP` for one app, other tables may be missing
     wanted = {_name(each): each for each in TRIGGERS}
     present = _present(db)
     for name in present.keys() - wanted.keys():
@@ -152,7 +152,7 @@ def _name(trigger: EventTrigger) -> str:
 
 
 def _present(db: BaseDatabaseWrapper) -> dict[str, str]:
-    """Our triggers: name -> table."""
+    """The event triggers in the database: name -> table."""
     sql = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
     if db.vendor == "postgresql":
         sql = (
@@ -194,7 +194,7 @@ def _create(db: BaseDatabaseWrapper, name: str, each: EventTrigger) -> None:
 
 
 def _detail(columns: Mapping[str, str], *, is_postgres: bool) -> str:
-    """A JSON object of the new row's columns."""
+    """The SQL of a JSON object with these columns of the new row."""
 
     def value(name: str, kind: str) -> str:
         if is_postgres or kind == TEXT:

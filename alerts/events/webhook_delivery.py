@@ -50,7 +50,7 @@ class Posted:
     is_sent: bool
     sentence: str
     is_away: bool = False
-    is_over: bool = False  # 410: the receiver wants nothing more
+    is_over: bool = False  # the receiver answered 410 (Gone): it wants no more events
 
 
 def new_secret() -> str:

@@ -20,7 +20,7 @@ from alerts.models import AlertRule, Kind, Webhook
 from alerts.problems.problem import Problem, isolated, utc
 from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
 
-WARNED = (1, 7, 30)  # days before
+WARNED = (1, 7, 30)  # days before the end at which a warning is due
 MOST_SECRETS = 1000  # secrets to read for the age of the key
 TOKENS = {
     "imap": gettext_noop("The IMAP access token of %(name)s"),

@@ -39,7 +39,7 @@ def _target(obj: Any) -> str:
 
 
 def _fields(message: Any) -> str:
-    """The names in the admin's own note of a change; values stay out of it."""
+    """The names of the changed fields from the admin's change message; it contains no values."""
     parts = message if isinstance(message, list) else []
     changed = [each["changed"] for each in parts if isinstance(each, dict) and "changed" in each]
     words = [f"{each.get('object', '')} {', '.join(each.get('fields', []))}".strip() for each in changed]

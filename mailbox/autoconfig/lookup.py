@@ -82,7 +82,7 @@ def run(pk: int, through: NetworkAccess | None = None) -> None:
 
         found = discover.discover(email, through or reach())
     except Exception:
-        logger.exception("settings_lookup_failed")  # the page must not wait for ever
+        logger.exception("settings_lookup_failed")  # goes on to store an empty result, as the page waits for one
         found = Discovery()
     SettingsLookup.objects.filter(pk=pk).update(finished_at=timezone.now(), found=to_json(found))
 

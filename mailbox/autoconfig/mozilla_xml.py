@@ -81,7 +81,7 @@ def read(document: bytes, email: str) -> list[ServerSettings]:
     parser.CharacterDataHandler = reader.characters
     try:
         parser.Parse(document, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:  # an encoding that is none, a NUL, ...
+    except (expat.ExpatError, ValueError, LookupError) as error:  # e.g. an unknown encoding, a NUL
         raise ConfigInvalid("The document is no well-formed XML.") from error
     if not reader.is_config:
         raise ConfigInvalid("The document is no clientConfig.")

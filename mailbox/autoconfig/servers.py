@@ -29,7 +29,7 @@ class LookupOutcome(StrEnum):
     NOTHING = "nothing"
     UNUSABLE = "unusable"  # a server is named but refused (ServerRefusal)
     FAILED = "failed"  # no answer, or none that could be read
-    SKIPPED = "skipped"  # the time for the whole look-up was over
+    SKIPPED = "skipped"  # not asked, as the time of the whole look-up was over
 
 
 class ServerRefusal(StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MOST_NAMED = 100  # findings of a folder that are named; all are counted
+MOST_NAMED = 100  # findings of a folder that a report lists; all are counted
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mailbox.search.results import ListPosition, SearchPage, search
 
 END = "end"
 COUNTED_AT_ONCE = 500
-COUNTED = 5_000  # mails that a page counts before it says "more than"
+COUNTED = 5_000  # an estimate counts up to so many mails; above, the page says "more than"
 
 
 class SelectionInvalid(ValueError):

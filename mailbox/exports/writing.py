@@ -52,8 +52,8 @@ class Piece:
     mails: int = 0
     missing: int = 0
     after: Cursor = None
-    is_cut: bool = False  # the next mail's bytes are out of reach on this host
-    is_last: bool = False  # the source has no more
+    is_cut: bool = False  # this host cannot reach the next mail's bytes
+    is_last: bool = False  # the source has no more mails
 
 
 def next_piece(source: MailSource, form: str, after: Cursor, begin: int, *, waits: bool = False) -> Piece:

@@ -74,7 +74,7 @@ _MAX_STYLE = 10_000
 
 
 def safe_style(style: str) -> str:
-    """The declarations that are allowed by property and by value, as a style attribute; "" when none is left."""
+    """The allowed declarations of a style attribute (by property and by value); "" when none is left."""
     kept = []
     # Background pictures are removed before the split, as their URLs may contain semicolons; the colour stays.
     for declaration in _PICTURE.sub(" ", _COMMENT.sub(" ", style[:_MAX_STYLE])).split(";"):

@@ -18,7 +18,7 @@ from mailbox.tls import pem_problem
 
 Kind = OAuthApp.Kind
 _SERVERS = ("imap_host", "imap_port", "smtp_host", "smtp_port")
-_ONLY = {  # field -> the providers it is asked for
+_ONLY = {  # field -> the kinds of providers whose form has it
     "name": {Kind.DISCOVERY},
     "discovery_url": {Kind.DISCOVERY},
     "scopes": {Kind.DISCOVERY},

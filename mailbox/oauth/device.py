@@ -13,7 +13,7 @@ from mailbox.models import Account, OAuthApp, OAuthGrant
 from mailbox.oauth import apps, client, direct, exchange, protocol
 from mailbox.oauth.protocol import DeviceCode, StillPending, Tokens
 
-SLOWER_BY = 5.0  # RFC 8628, 3.5
+SLOWER_BY = 5.0  # seconds added to the interval after slow_down (RFC 8628, 3.5)
 LONGEST_INTERVAL = 60.0
 
 

@@ -144,7 +144,7 @@ def check(app: OAuthApp, tokens: Tokens, mailbox: Endpoint, *, nonce: str, is_sh
 
 
 def try_login(mailbox: Endpoint, access_token: str) -> None:
-    """Sign in to the mailbox with this token, and out again. Raises MailErrors."""
+    """Sign in to the IMAP server with this token, and out again. Raises MailErrors."""
     endpoint = replace(mailbox, oauth_token=access_token)
     timeouts: dict[str, Any] = {
         "connect_timeout": settings.CONNECT_TIMEOUT_SECONDS,

@@ -60,5 +60,5 @@ def _is_issuer(said: str, expected: str, tenant: str) -> bool:
     """
     if "{tenantid}" in expected:
         return bool(re.fullmatch(r"[0-9a-fA-F-]{36}", tenant)) and said == expected.replace("{tenantid}", tenant)
-    # Google has issued both forms (Google Identity, "OpenID Connect", validating an ID token).
+    # Google uses both forms of its issuer (Google Identity, "OpenID Connect", validating an ID token).
     return said == expected or (expected == "https://accounts.google.com" and said == "accounts.google.com")

@@ -182,7 +182,7 @@ def read_tokens(status: int, headers: Mapping[str, str], content: bytes, secrets
 
 
 def read_device_code(status: int, headers: Mapping[str, str], content: bytes, secrets: list[str]) -> DeviceCode:
-    """Raises as read_tokens does."""
+    """The device authorization response of an answer. Raises as read_tokens does."""
     answer = _answer(status, headers, content, secrets)
     names = ("device_code", "user_code")
     address = answer.get("verification_uri") or answer.get("verification_url")  # Google's name for it

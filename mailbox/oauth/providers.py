@@ -124,7 +124,7 @@ def checked_document(document: object, address: str, schemes: Sequence[str] = ("
         raise UnusableDocument(f"The discovery document is that of another issuer: {kept['issuer'][:300]}")
     methods = document.get("token_endpoint_auth_methods_supported")
     offered = [each for each in methods if isinstance(each, str)] if isinstance(methods, list) else []
-    # RFC 8414, 2: without the member, client_secret_basic is meant.
+    # A missing member means client_secret_basic (RFC 8414, 2).
     is_posted = "client_secret_post" in offered
     return kept | {"auth_method": "client_secret_post" if is_posted else "client_secret_basic"}
 

@@ -45,7 +45,7 @@ def confine() -> None:
     ):
         with contextlib.suppress(ValueError, OSError):  # a lower hard limit is in force already
             resource.setrlimit(limit, (value, value))
-    with contextlib.suppress(OSError, AttributeError):  # Linux: die with the worker, also when it is killed
+    with contextlib.suppress(OSError, AttributeError):  # Linux: killed with the worker, even by SIGKILL
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -20,7 +20,7 @@ NOBODY_LEFT = _("Nothing was changed: without this person nobody could administe
 
 
 class StaysAdministrator(Exception):
-    """Without this person nobody could administer the site; nothing was changed."""
+    """The change would leave no administrator who can sign in; it was rolled back."""
 
 
 @contextmanager

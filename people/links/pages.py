@@ -28,7 +28,7 @@ from people.sessions.own_sessions import end_sessions
 from people.sign_in import audit
 from people.sign_in.refusals import closed_for_a_while, refused
 
-KEPT = "password_link"  # in the session: {"user": pk, "proof": tokens.proof_for_browser}
+KEPT = "password_link"  # session key of {"user": pk, "proof": a token of tokens.proof_for_browser}
 
 
 class EmailForm(forms.Form):

@@ -27,7 +27,7 @@ class LinkPurpose(StrEnum):
 
 
 LASTS = {LinkPurpose.INVITATION: timedelta(days=7), LinkPurpose.PASSWORD: timedelta(hours=1)}
-IN_BROWSER = timedelta(minutes=30)  # from opening the link to sending the new password
+IN_BROWSER = timedelta(minutes=30)  # between opening the link and sending the new password
 
 
 class LinkTokens(PasswordResetTokenGenerator):

@@ -58,7 +58,7 @@ class _Code(Guarded):
         field.help_text = _("Six digits of your authenticator app, or one of your recovery codes.")
 
     def clean_code(self) -> str:
-        """A right code that was used is a wrong one, and is counted as such."""
+        """Refuse a correct code that was used before, as a wrong one; it counts as a failure."""
         code = str(super().clean_code())  # type: ignore[misc]
         if self.authenticator.type == Authenticator.Type.TOTP and not used_codes.use(self.authenticator, code):
             raise get_adapter().validation_error("incorrect_code")

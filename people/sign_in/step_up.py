@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from people.sessions.expiry import is_poll
 
-TO_OPEN, TO_SEND = 1, 2  # times PRX_EMAIL_STEP_UP_MINUTES
+TO_OPEN, TO_SEND = 1, 2  # to open a page, to send a form: multiples of PRX_EMAIL_STEP_UP_MINUTES
 SECRETS = {
     "email",
     "mailbox:account_import",
@@ -84,8 +84,10 @@ class StepUpMiddleware:
 
 
 def ask_again(request: HttpRequest) -> HttpResponse:
-    """Redirect to the first way of reauthentication, which leads back to this page. The content of a form is not kept,
-    as it may contain secrets."""
+    """Redirect to the first way of reauthentication, which after a GET leads back to this page.
+
+    The content of a form is not kept, as it may contain secrets.
+    """
     back = {"next": request.get_full_path()} if request.method in ("GET", "HEAD") and not is_poll(request) else {}
     methods = get_adapter().get_reauthentication_methods(request.user)
     # A person with neither password nor second factor must sign in again.

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 
 from people.sign_in.refusals import REASONS
 
-LONGEST = 140  # of auth.User.username's 150: a number may follow
+LONGEST = 140  # characters; auth.User.username allows 150, and a number may be added
 
 
 class SignOnRefused(Exception):
@@ -24,7 +24,8 @@ class SignOnRefused(Exception):
 
 def found_or_made(claims: dict[str, Any]) -> User:
     """The user with the person's address, or a new user when nobody has it. Raises SignOnRefused when several users
-    have it, when the provider does not state that it is verified, or when the user is a superuser.
+    have it, when the provider does not state that it is verified, or when the user is a superuser or the break-glass
+    administrator.
 
     A new user gets the address only when it is verified, as password links are sent to it.
     """
