@@ -1,4 +1,4 @@
-"""Backups as objects of S3 or what speaks its protocol: s3://bucket/prefix."""
+"""A store of backups on S3 or a compatible server: s3://bucket/prefix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bucket(BackupStore):
 
     @classmethod
     def at(cls, address: str) -> Bucket:
-        """Raises BackupFault."""
+        """The store at this address. Raises BackupFault."""
         parts = urlsplit(address)
         prefix = parts.path.strip("/")
         if not parts.netloc or not prefix:
@@ -46,7 +46,10 @@ class Bucket(BackupStore):
         return bool((store.bucket_name, store.endpoint_url) == (ours.bucket_name, ours.endpoint_url))
 
     def _refuse_overlap(self, store: S3RawStorage) -> None:
-        """The raw store's sweep would take old backups, or `--keep` stored mail that no backup names."""
+        """Raise BackupFault if one of backups and raw store is inside the other.
+
+        The raw store's sweep would remove backups, or `--keep` stored mail that no backup refers to.
+        """
         ours, theirs = (f"{each.location.strip('/')}/".lstrip("/") for each in (self.storage, store))
         if ours.startswith(theirs) or theirs.startswith(ours):
             raise BackupFault(f"{self} and the raw store lie one within the other: give another bucket, or prefix.")
@@ -78,7 +81,7 @@ class Bucket(BackupStore):
         self.storage.delete(name)
 
     def alone(self) -> AbstractContextManager[None]:
-        """Of the backups of this installation; S3 knows no locks."""
+        """Excludes other backups of this installation only, as S3 has no locks."""
         return one_at_a_time.or_refused(
             Path(settings.DATA_DIR) / "backup.lock",
             one_at_a_time.BACKUP_LOCK,

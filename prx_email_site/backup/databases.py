@@ -1,4 +1,4 @@
-"""The two databases' own ways to be copied whole while they are written to, and put back.
+"""Copies the database while it is in use, and loads such a copy.
 
 SQLite: its backup API. PostgreSQL: pg_dump and pg_restore, of the server's version or newer.
 """
@@ -24,7 +24,7 @@ Fetch = Callable[[str], list[Any]]
 
 @dataclass(frozen=True)
 class DatabaseContent:
-    """What is in a database: rows by table, names of migrations, and for each segment the bytes that rows refer to."""
+    """Row counts by table, names of migrations, and for each segment the end in bytes of the last message in it."""
 
     counts: dict[str, int]
     migrations: list[str]
@@ -32,12 +32,12 @@ class DatabaseContent:
 
 
 def dump(to: Path) -> DatabaseContent:
-    """Copy the database to a file; says what is in the copy. Raises ToolFailed."""
+    """Copy the database to a file and return the content of the copy. Raises ToolFailed."""
     return _dump_sqlite(to) if connection.vendor == "sqlite" else _dump_postgresql(to)
 
 
 def load(path: Path) -> None:
-    """Put a copy in place of the database, of which nothing is left. Raises DumpDamaged and ToolFailed."""
+    """Replace all of the database by a copy. Raises DumpDamaged and ToolFailed."""
     if connection.vendor == "sqlite":
         _load_sqlite(path)
     else:
@@ -45,7 +45,7 @@ def load(path: Path) -> None:
 
 
 def content() -> DatabaseContent:
-    """Of the database of this process, in one snapshot."""
+    """The content of this process's database, in one snapshot."""
     with _snapshot() as fetch:
         return _content(fetch, connection.introspection.table_names())
 
@@ -59,7 +59,7 @@ def _content(fetch: Fetch, tables: list[str]) -> DatabaseContent:
 
 @contextmanager
 def _snapshot() -> Iterator[Fetch]:
-    """Every question sees the database as it was at the first."""
+    """A function that runs queries, all of which see the database as it was at the first one."""
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -75,7 +75,7 @@ def _snapshot() -> Iterator[Fetch]:
 
 
 def _dump_sqlite(to: Path) -> DatabaseContent:
-    """All pages in one step: a reader of the write-ahead log, in whose way no writer is, nor the other way round."""
+    """Copy all pages in one step: in WAL mode this reader and the writers do not block each other."""
     with closing(sqlite3.connect(connection.settings_dict["NAME"])) as ours, closing(sqlite3.connect(to)) as copy:
         ours.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
@@ -101,7 +101,7 @@ def _load_sqlite(path: Path) -> None:
 
 
 def _dump_postgresql(to: Path) -> DatabaseContent:
-    """pg_dump sees what the counts see: the snapshot of one transaction, handed on by its name."""
+    """pg_dump uses the exported snapshot of the transaction that counts, so both see the same rows."""
     with _snapshot() as fetch:
         name = fetch("SELECT pg_export_snapshot()")[0][0]
         counted = _content(fetch, connection.introspection.table_names())
@@ -110,7 +110,7 @@ def _dump_postgresql(to: Path) -> DatabaseContent:
 
 
 def _load_postgresql(path: Path) -> None:
-    """All in one transaction: a copy that is cut short leaves nothing."""
+    """Drop all tables, then restore in one transaction, so that a truncated copy leaves no rows."""
     listed = subprocess.run(["pg_restore", "--list", str(path)], capture_output=True, text=True)  # noqa: S603, S607
     if listed.returncode:
         raise DumpDamaged(f"pg_restore cannot read {path}: {listed.stderr.strip()[-300:]}")
@@ -141,7 +141,7 @@ def _run(tool: str, *options: str, name_database: bool = False) -> None:
 
 @contextmanager
 def scratch_database(name: str) -> Iterator[None]:
-    """An empty PostgreSQL database on the same server, dropped at the end; raises ToolFailed."""
+    """A context with an empty PostgreSQL database on the same server, dropped at the end. Raises ToolFailed."""
     quoted = connection.ops.quote_name(name)
     try:
         with connection.cursor() as cursor:

@@ -1,22 +1,22 @@
-"""The names of what can be wrong with a backup."""
+"""The faults of backups."""
 
 from __future__ import annotations
 
 
 class BackupFault(Exception):
-    """Why a backup cannot be made, restored or trusted. The class's name is what scripts and the dashboard are told."""
+    """Why a backup cannot be made, restored or trusted. Scripts and the dashboard get the class's name."""
 
     def __str__(self) -> str:
         return f"{type(self).__name__}: {super().__str__()}"
 
 
 def code_of(error: BackupFault | OSError) -> str:
-    """The name of what is wrong; "Unreadable" where a file or a store cannot be read or written."""
+    """The name of the fault; "Unreadable" if a file or a store cannot be read or written."""
     return type(error).__name__ if isinstance(error, BackupFault) else "Unreadable"
 
 
 class NoBackup(BackupFault):
-    """There is no manifest, or none that can be read."""
+    """There is no manifest, or it cannot be read."""
 
 
 class DumpTruncated(BackupFault):
@@ -24,7 +24,7 @@ class DumpTruncated(BackupFault):
 
 
 class DumpDamaged(BackupFault):
-    """The database's file has other bytes than the manifest says, or cannot be read as a database."""
+    """The database's file differs from its digest in the manifest, or is no valid database."""
 
 
 class SegmentMissing(BackupFault):
@@ -32,15 +32,15 @@ class SegmentMissing(BackupFault):
 
 
 class SegmentDamaged(BackupFault):
-    """A file of the raw store has other bytes than when it was copied."""
+    """A file of the raw store differs from its digest in the manifest."""
 
 
 class MessagesMissing(BackupFault):
-    """Rows refer to raw messages whose bytes are not there, or are others."""
+    """Rows refer to raw messages whose bytes are missing or damaged."""
 
 
 class WrongKey(BackupFault):
-    """The encryption keys do not open the stored secrets."""
+    """The encryption keys do not decrypt the stored secrets."""
 
 
 class NoIdentity(BackupFault):
@@ -48,7 +48,7 @@ class NoIdentity(BackupFault):
 
 
 class WrongIdentity(BackupFault):
-    """The private key that was given does not open the backup."""
+    """The given private key does not decrypt the backup."""
 
 
 class NewerSchema(BackupFault):

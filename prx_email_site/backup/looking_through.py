@@ -1,4 +1,4 @@
-"""What a restored database must show, looked at within the scratch installation."""
+"""Restores a backup within the scratch installation of a proof, and checks the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRATCH = "scratch"  # a file in the data folder of an installation that is made
 
 @dataclass(frozen=True)
 class LookedThrough:
-    """`missing`: messages whose bytes are not there, or are others."""
+    """Numbers of messages and secrets that were checked. `missing`: messages whose bytes are missing or damaged."""
 
     messages: int = 0
     missing: int = 0
@@ -37,7 +37,10 @@ class LookedThrough:
 
 
 def restore_and_look(backup: Backup, now: datetime) -> LookedThrough:
-    """In a scratch installation; stored mail is read where the backup lies. Raises BackupFault."""
+    """Restore the database in a scratch installation and check it. Raises BackupFault.
+
+    Stored mail is not copied: it is read from the backup.
+    """
     if not (Path(settings.DATA_DIR) / SCRATCH).exists():
         raise NotEmpty("This is no scratch installation: manage.py prove BACKUP makes one.")
     stated = backup.read()
@@ -60,7 +63,7 @@ def restore_and_look(backup: Backup, now: datetime) -> LookedThrough:
 
 
 class MissingBytes(MessagesMissing):
-    """With what was found all the same."""
+    """MessagesMissing with the numbers of the check."""
 
     def __init__(self, words: str, found: LookedThrough) -> None:
         super().__init__(words)
@@ -68,7 +71,7 @@ class MissingBytes(MessagesMissing):
 
 
 def open_secrets() -> int:
-    """How many there are; raises WrongKey when some stay closed."""
+    """Decrypt all stored secrets and return their number. Raises WrongKey if some cannot be decrypted."""
     closed, total = stored_secrets.unopened()
     if closed:
         raise WrongKey(f"The keys open {total - closed} of {total} stored secrets.")
@@ -76,8 +79,10 @@ def open_secrets() -> int:
 
 
 def read_all(backup: Backup, stated: Manifest) -> tuple[int, list[str]]:
-    """How many messages were read, and what is wrong, segment by segment in the order in which they lie: each is
-    fetched once. Raises SegmentMissing, SegmentDamaged."""
+    """Read all messages of a backup; returns their number and a description of each missing or damaged one.
+
+    They are read in the order of segments, so that each segment is fetched once. Raises SegmentMissing, SegmentDamaged.
+    """
     segments = {each.path: each for each in stated.segments}
     count, lost = 0, list[str]()
     rows = RawMessage.objects.order_by("segment", "offset").values_list("segment", "offset", "length", "digest")
@@ -98,7 +103,7 @@ def read_all(backup: Backup, stated: Manifest) -> tuple[int, list[str]]:
 
 
 def _unknown() -> Iterator[str]:
-    """Rows that refer to bytes of which the raw store knows nothing."""
+    """Descriptions of rows that refer to a digest which has no row in the raw store's index."""
     for model in apps.get_models():
         for field in model._meta.concrete_fields:
             if field.name in REFERENCE_FIELDS:

@@ -1,4 +1,4 @@
-"""Make a backup while the installation runs."""
+"""Makes a backup while the installation runs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from prx_email_site.backup.manifest import Backup, Manifest
 from prx_email_site.backup.sealing import Writer
 from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, FolderStore, measure, raw_stores
 
-Known = dict[str, BackupFile]  # by the name in the store
+Known = dict[str, BackupFile]  # name in the store -> file
 
 ATTEMPTS = 3
-# Of the data folder. The mark of the installation must not come back with it (outbox.restore_guard); the keys are kept
-# apart; the rest is made again or fetched again.
+# Not copied from the data folder: the mark of the installation (installation-*), which outbox.restore_guard must not
+# find after a restore; the keys, which are kept apart; files that can be made or fetched again.
 LEFT_OUT = ("keys", "raw", "raw-copies", "static", "partial")
-# What else somebody put there stays.
+# Names that a backup makes in a store; `forget` removes no others.
 _OURS = re.compile(rf"(to-[0-9a-f]{{12}}/)?(raw|files)/|\d{{8}}T\d{{6}}Z/|{DRAFTS}")
 LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft")
 
 
 class SegmentSwept(Exception):
-    """A segment of the copied database was removed since: its messages had been deleted. The copy is taken anew."""
+    """A segment was removed after the database was copied, as its messages were deleted. The backup is made again."""
 
 
 def make(store: BackupStore, now: datetime, recipients: Sequence[str] = ()) -> Backup:
-    """Add a backup to those of the store, encrypted where recipients are given. Raises BackupFault, OSError."""
+    """Add a backup to a store; encrypted if there are recipients (public keys). Raises BackupFault, OSError."""
     sealing.check(recipients)
     backup, writer = Backup(store, f"{now:%Y%m%dT%H%M%SZ}"), Writer(store, tuple(sorted(set(recipients))))
     with store.alone():
@@ -74,8 +74,11 @@ def _make(backup: Backup, writer: Writer, now: datetime) -> Backup:
 def _copy_segments(
     writer: Writer, wanted: dict[str, int], there: dict[str, int], known: Known
 ) -> tuple[list[BackupFile], list[str]]:
-    """`wanted`: segment -> bytes that rows refer to. `there`: what the store holds. What an earlier backup copied whole
-    is not read again; what an interrupted one left is measured where it lies."""
+    """Copy the segments that the store lacks; returns (segments of the backup, names of missing ones).
+
+    wanted: segment -> bytes that rows refer to. there: name in the store -> size. A segment that an earlier backup
+    copied is not read again; one that an interrupted backup left is only measured.
+    """
     copied, missing = [], []
     for segment, end in sorted(wanted.items()):
         name = f"{writer.folder}{manifest.RAW}/{segment}"
@@ -93,12 +96,12 @@ def _copy_segments(
         except FileNotFoundError:
             if not RawMessage.objects.filter(segment=segment).exists():
                 raise SegmentSwept(segment) from None
-            missing.append(segment)  # damage, which the manifest names; the rest is worth keeping all the more
+            missing.append(segment)  # the raw store is damaged: the manifest says so, and the rest is backed up
     return copied, missing
 
 
 def _known(writer: Writer) -> Known:
-    """What the newest backup for the same recipients has."""
+    """The files of the newest backup for the same recipients."""
     for earlier in reversed(manifest.complete_in(writer.store)):
         if earlier.folder == writer.folder:
             listing = earlier.listing
@@ -108,7 +111,7 @@ def _known(writer: Writer) -> Known:
 
 
 def _copy_files(writer: Writer, there: dict[str, int], known: Known) -> Iterator[BackupFile]:
-    """What else the data folder holds: translations of one's own, the folder of attachments."""
+    """Copy the other files of the data folder, such as own translations and the folder of attachments."""
     for path in _other_files(writer.store):
         name = str(path.relative_to(settings.DATA_DIR))
         for _ in range(ATTEMPTS):
@@ -124,7 +127,7 @@ def _copy_files(writer: Writer, there: dict[str, int], known: Known) -> Iterator
 
 
 def _copy_file(writer: Writer, path: Path, name: str, there: dict[str, int], known: Known) -> BackupFile | None:
-    """None where it was changed between the look at its digest, which makes its name, and the copy."""
+    """Copy a file under its digest as name; returns None if it changed between the digest and the copy."""
     with path.open("rb") as source:
         found = measure(source, name)
         kept_as = writer.name_of(found.sha256)
@@ -152,7 +155,7 @@ def _other_files(store: BackupStore) -> Iterator[Path]:
 
 
 def write_keys(path: Path, store: BackupStore) -> None:
-    """The keys, to a place apart from the backups: together they are the accounts' passwords in clear."""
+    """Write the keys to a file outside of the backups: with both, anybody could read the accounts' passwords."""
     if isinstance(store, FolderStore) and path.resolve().is_relative_to(store.path):
         raise BackupFault("The keys are kept apart from the backup: name a file outside of its folder.")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -164,13 +167,15 @@ def write_keys(path: Path, store: BackupStore) -> None:
 
 
 def forget(store: BackupStore, keep: int) -> list[Backup]:
-    """Remove all but the newest `keep` backups and what none of them names, as an interrupted one leaves it; says what
-    went."""
+    """Remove all but the newest `keep` backups, and files that belong to none, as an interrupted backup leaves them.
+
+    Returns the removed backups.
+    """
     with store.alone():
         complete = manifest.complete_in(store)
         old = complete[: max(len(complete) - keep, 0)]
         named = {name for backup in complete[len(old) :] for name in backup.names()}
-        for backup in old:  # before what it needs, so that whatever crashes leaves no half backup
+        for backup in old:  # the manifest first, so that a crash leaves no incomplete backup
             store.remove(backup.manifest)
         for name in store.sizes():
             if name not in named and _OURS.match(name):

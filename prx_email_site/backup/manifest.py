@@ -1,4 +1,4 @@
-"""What a backup says of itself, and how one is found."""
+"""The manifest of a backup, and finding backups."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ _NAME = re.compile(r"\d{8}T\d{6}Z")
 
 @dataclass(frozen=True)
 class Manifest:
-    """`counts`: rows by table. `missing`: segments that the database names and that were gone when it was made. `keys`:
-    SHA-256 of each encryption key, in hex; they have 256 random bits, so that nothing follows from their digests."""
+    """The content of a backup.
+
+    counts: rows by table. missing: segments that rows refer to and that were missing when it was made. keys: SHA-256
+    (hex) of each encryption key; a key has 256 random bits, so its digest reveals nothing.
+    """
 
     made_at: datetime
     engine: str
@@ -44,8 +47,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Listing:
-    """What of a backup anybody may read, for the next one to copy only what is new: where it is encrypted, that is in
-    its manifest.json, and the manifest lies encrypted beside it."""
+    """The readable part of a backup, by which the next one copies only new files.
+
+    For an encrypted backup, manifest.json contains this alone, and `sealed` is the encrypted manifest.
+    """
 
     recipients: list[str]
     segments: list[BackupFile]
@@ -55,8 +60,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup of those that a store holds, by the time in its name. `identity`: the file with the private key that
-    opens it, where it is encrypted. `written`: by this process, which need not open it."""
+    """A backup in a store; its name is its time.
+
+    identity: the file with the private key for an encrypted backup. written: the manifest, if this process made the
+    backup and so need not decrypt it.
+    """
 
     store: BackupStore
     name: str
@@ -80,7 +88,7 @@ class Backup:
 
     @cached_property
     def listing(self) -> Listing:
-        """Raises NoBackup."""
+        """The readable part of the backup. Raises NoBackup."""
         said = self._json(self.manifest)
         try:
             if said["format"] == SEALED_FORMAT:
@@ -96,11 +104,11 @@ class Backup:
 
     @property
     def folder(self) -> str:
-        """Below which the store has its segments and files."""
+        """The folder of its segments and files in the store: "to-…/" for an encrypted backup, else ""."""
         return sealing.folder_for(self.listing.recipients)
 
     def names(self) -> Iterator[str]:
-        """Of all that the backup needs."""
+        """The names of all files in the store that the backup needs."""
         yield from (self.manifest, self.database)
         if self.listing.sealed:
             yield self.sealed
@@ -108,12 +116,15 @@ class Backup:
         yield from (self.name_of(each) for each in self.listing.files)
 
     def name_of(self, file: BackupFile) -> str:
-        """Of a file of the data folder."""
+        """The name in the store of a file of the data folder."""
         return f"{self.folder}{FILES}/{file.kept_as or file.sha256}"
 
     @contextmanager
     def opened(self, file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-        """What a file of the store says, from its beginning; raises NoIdentity, WrongIdentity, SegmentDamaged."""
+        """A context with the decrypted content of a file of the store, from its beginning. `name`: for error texts.
+
+        Raises NoIdentity, WrongIdentity, SegmentDamaged.
+        """
         file.seek(0)
         if not self.listing.recipients:
             yield file
@@ -125,7 +136,7 @@ class Backup:
 
     @contextmanager
     def database_file(self) -> Iterator[Path]:
-        """On this host's disk."""
+        """A context with the path of the decrypted copy of the database on this host's disk."""
         if not self.listing.recipients:
             with self.store.as_file(self.database) as path:
                 yield path
@@ -134,7 +145,7 @@ class Backup:
             yield Path(plain.name)
 
     def read(self) -> Manifest:
-        """Raises NoBackup, NoIdentity, WrongIdentity."""
+        """The manifest. Raises NoBackup, NoIdentity, WrongIdentity."""
         if self.written:
             return self.written
         said = self._opened_manifest() if self.listing.sealed else self._json(self.manifest)
@@ -172,7 +183,7 @@ class Backup:
         return NoBackup(f"{self.store}/{self.manifest} cannot be read: {why}")
 
     def write(self, manifest: Manifest, writer: Writer) -> None:
-        """Durable and whole, or not there."""
+        """Write the manifest, encrypted if there are recipients. It is durable and complete, or not there at all."""
         text = json.dumps({**asdict(manifest), "made_at": manifest.made_at.isoformat()}, indent=1)
         if writer.recipients:
             sealed = writer.put(self.sealed, io.BytesIO(text.encode()), SEALED_NAME)
@@ -181,7 +192,7 @@ class Backup:
 
 
 def _listing_of(manifest: Manifest, writer: Writer, sealed: BackupFile) -> dict[str, Any]:
-    """Files by the names that they are kept as: their own say what people attach."""
+    """The readable part of an encrypted backup. Files have their names in the store, as their own names are private."""
     listing = Listing(
         recipients=list(writer.recipients),
         segments=manifest.segments,
@@ -196,7 +207,7 @@ def key_digests(keys: list[str]) -> list[str]:
 
 
 def complete_in(store: BackupStore) -> list[Backup]:
-    """The backups of a store, oldest first; one that was interrupted is none."""
+    """The backups of a store, oldest first, without interrupted ones."""
     tops = {
         name.partition("/")[0] for name in store.sizes() if name.endswith(f"Z/{FILE_NAME}") and name.count("/") == 1
     }
@@ -204,7 +215,7 @@ def complete_in(store: BackupStore) -> list[Backup]:
 
 
 def find(target: str | Path, identity: Path | None = None) -> Backup:
-    """The backup at this path or address, or the newest of those below it; raises NoBackup."""
+    """The backup at this path or s3:// address, or the newest backup below it. Raises NoBackup."""
     parent, _, name = str(target).rstrip("/").rpartition("/")
     if _NAME.fullmatch(name):
         return Backup(places.at(parent or "."), name, identity)

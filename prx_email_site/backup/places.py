@@ -1,4 +1,4 @@
-"""Which store of backups an operator means: a folder's path, or s3://bucket/prefix."""
+"""Finds the store of backups that an operator names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from prx_email_site.backup.stores import BackupStore, FolderStore, raw_stores
 
 
 def at(target: str | Path) -> BackupStore:
-    """A folder's path, or s3://bucket/prefix; raises BackupFault."""
+    """The store at a folder's path or s3://bucket/prefix. Raises BackupFault."""
     if str(target).startswith("s3://"):
-        from prx_email_site.backup.bucket import Bucket  # its packages are not on every machine
+        from prx_email_site.backup.bucket import Bucket  # its packages are optional
 
         return Bucket.at(str(target))
-    if not str(target).strip():  # a variable of a shell that is not set; "." is this folder
+    if not str(target).strip():  # probably an unset shell variable; the current folder is "."
         raise BackupFault("The place of the backup is empty: name a folder, or s3://BUCKET/PREFIX.")
     folder = Path(target).resolve()
     for store in raw_stores():
@@ -26,6 +26,6 @@ def at(target: str | Path) -> BackupStore:
 
 
 def _refuse_overlap(folder: Path, raw: Path) -> None:
-    """A backup keeps mail in its own raw/: where that is the raw store, `--keep` would remove what no backup names."""
+    """Raise BackupFault if the backups' raw/ and the raw store overlap: `--keep` would remove stored mail."""
     if folder.is_relative_to(raw) or raw.is_relative_to(folder / "raw"):
         raise BackupFault(f"{folder} and the raw store lie one within the other: give another folder.")

@@ -1,4 +1,4 @@
-"""Prove that a backup can be restored: do it, in a scratch installation, by a process of its own."""
+"""Proves that a backup can be restored: another process restores it into a scratch installation and checks it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from prx_email_site.backup.faults import BackupFault, SegmentMissing, ToolFailed
 from prx_email_site.backup.looking_through import SCRATCH
 from prx_email_site.backup.manifest import Backup, Manifest
 
-# The scratch installation has its own of these; stored mail is read from the backup.
+# The environment's variables that the scratch installation does not get; it has its own, or reads the backup instead.
 NOT_HANDED_ON = (
     *("DATABASE_URL", "PRX_EMAIL_ENCRYPTION_KEYS", "PRX_EMAIL_DATA_DIR", "PRX_EMAIL_RAW_STORAGE"),
     *("PRX_EMAIL_RAW_DIR", "PRX_EMAIL_RAW_ALSO_READ"),
@@ -34,7 +34,10 @@ NOT_HANDED_ON = (
 
 
 def prove(target: str | Path, now: datetime, identity: Path | None = None) -> RestoreProof:
-    """Restore, look through, and note what came of it, for the dashboard and the alerts. Raises nothing of a backup."""
+    """Restore a backup in a scratch installation, check it, and save the result for the dashboard and the alerts.
+
+    Faults of the backup are in the result and are not raised.
+    """
     proof = RestoreProof(proven_at=now)
     try:
         backup = manifest.find(target, identity)
@@ -55,7 +58,7 @@ def prove(target: str | Path, now: datetime, identity: Path | None = None) -> Re
 
 
 def _check_list(backup: Backup, stated: Manifest) -> None:
-    """What is not there is named at once; the bytes of what is there are read in the scratch installation."""
+    """Raise SegmentMissing if the store lacks a segment. The scratch installation reads their bytes later."""
     folder = f"{backup.folder}{manifest.RAW}"
     there = backup.store.sizes(folder)
     for each in stated.segments:
@@ -88,7 +91,10 @@ def _scratch_url(folder: Path) -> Iterator[str]:
 
 
 def _run(backup: Backup, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
-    """`hidden`: variables that hold secrets, handed on in files that only this user may read."""
+    """Run `manage.py prove --in-scratch` and return its JSON. Raises ToolFailed.
+
+    hidden: variables with secrets, which are passed in files that only this user may read (NAME_FILE).
+    """
     environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
     environment["PRX_EMAIL_DATA_DIR"] = str(folder)
     for name, value in hidden.items():

@@ -1,4 +1,4 @@
-"""Put a backup in place of an empty installation. It starts with sending paused."""
+"""Restores a backup into an empty installation, which then starts with sending paused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ PAUSED = (
 
 
 def restore(backup: Backup, now: datetime) -> Manifest:
-    """Into the database and data folder of this process. Raises BackupFault before anything is changed."""
+    """Restore into the database and data folder of this process. All checks come before the first change.
+
+    Raises BackupFault.
+    """
     stated = backup.read()
     check_dump(backup, stated)
     for each in stated.segments:
@@ -47,7 +50,7 @@ def restore(backup: Backup, now: datetime) -> Manifest:
     check_schema(stated)
     check_keys(stated)
     refuse_if_used()
-    # Files first: a row never lacks its bytes, whatever crashes in between.
+    # Files first, so that rows never lack their bytes, even after a crash.
     for each in stated.segments:
         _put_segment(backup, each)
     for each in stated.files:
@@ -61,7 +64,10 @@ def restore(backup: Backup, now: datetime) -> Manifest:
 
 
 def restore_database(backup: Backup, stated: Manifest, now: datetime) -> None:
-    """The rows, their count against the manifest, the migrations since, and the pause."""
+    """Load the database, compare its row counts with the manifest, run newer migrations, and pause sending.
+
+    Raises DumpDamaged, ToolFailed, CountsDiffer.
+    """
     with backup.database_file() as dump:
         databases.load(dump)
     counts = databases.content().counts
@@ -88,7 +94,7 @@ def check_segment(backup: Backup, stated: BackupFile) -> None:
 
 
 def open_segment(backup: Backup, segment: str) -> IO[bytes]:
-    """Raises SegmentMissing."""
+    """Open a segment of the backup as it is stored. Raises SegmentMissing."""
     try:
         return backup.store.open(f"{backup.folder}{manifest.RAW}/{segment}")
     except FileNotFoundError as error:
@@ -96,13 +102,13 @@ def open_segment(backup: Backup, segment: str) -> IO[bytes]:
 
 
 def refuse_damage(file: IO[bytes], stated: BackupFile) -> None:
-    """Raises SegmentDamaged."""
+    """Raise SegmentDamaged if the file differs from its size and digest in the manifest."""
     if measure(file, stated.path) != stated:
         raise SegmentDamaged(f"{stated.path} has other bytes than when it was copied.")
 
 
 def check_files(backup: Backup, stated: Manifest) -> None:
-    """Those of the data folder; raises SegmentDamaged."""
+    """Check the files of the data folder. Raises SegmentDamaged."""
     for each in stated.files:
         try:
             with backup.store.open(backup.name_of(each)) as file:
@@ -114,7 +120,7 @@ def check_files(backup: Backup, stated: Manifest) -> None:
 
 
 def check_schema(stated: Manifest) -> None:
-    """Whether this release can take the tables: of the same database, and none of a newer release."""
+    """Raise OtherDatabase for a backup of the other database engine, NewerSchema for unknown migrations."""
     if stated.engine != connection.vendor:
         raise OtherDatabase(f"The backup is of {stated.engine}; this database is {connection.vendor}.")
     loader = MigrationLoader(None)
@@ -131,7 +137,7 @@ def check_keys(stated: Manifest) -> None:
 
 
 def refuse_if_used() -> None:
-    """Nothing is overwritten that somebody works with."""
+    """Raise NotEmpty if the database has accounts, so that no installation in use is overwritten."""
     there = connection.introspection.table_names()
     if Account._meta.db_table in there and Account.objects.exists():
         raise NotEmpty("The database has accounts: give an empty one, or remove what is there yourself.")
@@ -143,7 +149,7 @@ def _put_segment(backup: Backup, stated: BackupFile) -> None:
         if storage.exists(stated.path):
             with storage.open(stated.path, "rb") as there:
                 if measure(there, stated.path) == measure(source, stated.path):
-                    return  # of a restore that was interrupted
+                    return  # an interrupted restore has copied it already
             storage.delete(stated.path)
             source.seek(0)
         storage.save(stated.path, File(source))

@@ -1,5 +1,8 @@
-"""Backups encrypted for public keys by age (age-encryption.org): the host that makes one cannot read it, nor can the
-store. Each file is an age file of its own, so that `age --decrypt` opens it where nothing of this is at hand."""
+"""Encryption of backups for public keys by age (age-encryption.org). Neither the host that makes one nor the store can
+decrypt it.
+
+Each file is an age file of its own, so that `age --decrypt` can read it without this software.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,17 @@ from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore
 
 
 def folder_for(recipients: Sequence[str]) -> str:
-    """Where the store keeps what is encrypted for these alone, with a slash; "" for what is not encrypted. A segment
-    that is there for others is another file."""
+    """The folder in the store for files encrypted for these recipients, with a slash; "" for unencrypted files.
+
+    A segment that is encrypted for other recipients is another file.
+    """
     if not recipients:
         return ""
     return f"to-{hashlib.sha256(' '.join(sorted(set(recipients))).encode()).hexdigest()[:12]}/"
 
 
 def check(recipients: Sequence[str]) -> None:
-    """Raises BackupFault."""
+    """Raise BackupFault if one of the recipients is no public key."""
     for each in recipients:
         _recipient(each)
 
@@ -45,7 +50,7 @@ def _recipient(text: str) -> pyrage.x25519.Recipient | pyrage.ssh.Recipient:
 
 @dataclass(frozen=True)
 class Writer:
-    """Adds to a store what nobody but the recipients can read; as it is, where there are none."""
+    """Writes files to a store, encrypted for the recipients; unencrypted if there are none."""
 
     store: BackupStore
     recipients: tuple[str, ...] = ()
@@ -55,14 +60,16 @@ class Writer:
         return folder_for(self.recipients)
 
     def name_of(self, digest: str) -> str:
-        """Of a file by the digest of what is in it; with a key of ours, or who knows a file could see that it is
-        there."""
+        """The name in the store of a file with this digest.
+
+        In an encrypted backup it is keyed, as the plain digest would show that a known file is in the backup.
+        """
         if not self.recipients:
             return digest
         return hmac.new(settings.ENCRYPTION_KEYS[0].encode(), digest.encode(), hashlib.sha256).hexdigest()
 
     def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
-        """As the store's; size and digest are those of the bytes as they lie there."""
+        """BackupStore.put(), encrypted. Size and digest are those of the stored (encrypted) bytes."""
         if not self.recipients:
             return self.store.put(name, source, path)
         with self.store.drafts() as drafts:
@@ -80,7 +87,7 @@ class Writer:
         return stored
 
     def drafts(self) -> AbstractContextManager[Path]:
-        """For what is not encrypted yet, which then never lies where the backups do."""
+        """A context with a folder for unencrypted files; with recipients, it is never inside the store."""
         return _elsewhere() if self.recipients else self.store.drafts()
 
 
@@ -91,7 +98,7 @@ def _elsewhere() -> Iterator[Path]:
 
 
 def identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity]:
-    """Of a file as age-keygen writes it, or a private key of SSH without a passphrase. Raises WrongIdentity."""
+    """The private keys in a file from age-keygen, or of an SSH private key without passphrase. Raises WrongIdentity."""
     try:
         content = path.read_bytes()
         if b"PRIVATE KEY-----" in content:
@@ -109,8 +116,10 @@ def identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity]
 
 @contextmanager
 def opened(source: IO[bytes], identity: Path, name: str) -> Iterator[IO[bytes]]:
-    """What was encrypted, in a file of this host's disk. Raises WrongIdentity, and SegmentDamaged for what is cut short
-    or has other bytes."""
+    """A context with the decrypted content, in a temporary file on this host's disk. `name`: for error texts.
+
+    Raises WrongIdentity, and SegmentDamaged if the content is truncated or damaged.
+    """
     keys = identities(identity)
     with tempfile.NamedTemporaryFile(prefix="prx-email-") as plain:
         try:

@@ -1,4 +1,4 @@
-"""Where backups lie: a folder, or the objects of a bucket below a prefix. Names in it are as `backup` says."""
+"""Stores of backups: the interface, and a folder as store. The package's docstring shows the names in a store."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ DRAFTS = "draft-"
 
 @dataclass(frozen=True)
 class BackupFile:
-    """`path` as the installation names it: a segment, or a file of the data folder. Size and digest, in hex, of the
-    bytes as they lie in the store. `kept_as`: the name of a file of the data folder, where it is not its digest."""
+    """A file in a store.
+
+    path: its name in the installation (a segment, or a path in the data folder). size, sha256 (hex): of the bytes in
+    the store. kept_as: the name in the store of a file of the data folder, if that is not its digest.
+    """
 
     path: str
     size: int
@@ -37,7 +40,7 @@ class BackupFile:
 
 
 class Measured(File):  # type: ignore[type-arg]  # not generic when it runs
-    """What is read of it piece by piece, with its size and digest."""
+    """A file that measures size and digest while it is read in pieces."""
 
     def __init__(self, source: IO[bytes], name: str) -> None:
         super().__init__(source, name)
@@ -62,38 +65,42 @@ def measure(source: IO[bytes], path: str) -> BackupFile:
 
 
 class BackupStore(ABC):
-    """Every method raises OSError when the store is away; `open` and `as_file` FileNotFoundError where nothing is."""
+    """A store of backups. Every method raises OSError if the store is unavailable.
+
+    `open` and `as_file` raise FileNotFoundError for a missing file.
+    """
 
     @abstractmethod
     def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
-        """Write the rest of `source`, durable and whole under its name, or not there; in place of what was there."""
+        """Write the rest of `source` under this name and return its size and digest. It is durable and complete, or
+        not there at all; a file with this name is replaced."""
 
     @abstractmethod
     def take(self, draft: Path, name: str) -> BackupFile:
-        """As put(), of a file in drafts(), which goes."""
+        """put() for a file in drafts(), which is removed."""
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
-        """A file in which one may seek."""
+        """Open a file for reading; it is seekable."""
 
     @abstractmethod
     def sizes(self, folder: str = "") -> dict[str, int]:
-        """What is there, by name, below this folder."""
+        """The sizes of all files below a folder: name in the store -> bytes."""
 
     @abstractmethod
     def remove(self, name: str) -> None: ...
 
     @abstractmethod
     def alone(self) -> AbstractContextManager[None]:
-        """While no other process adds to it or removes from it; raises BackupFault."""
+        """A context in which no other process changes the store. Raises BackupFault if one is doing so."""
 
     @abstractmethod
     def drafts(self) -> AbstractContextManager[Path]:
-        """A folder on this host's disk that is gone at the end."""
+        """A context with a folder on this host's disk, which is removed at the end."""
 
     @contextmanager
     def as_file(self, name: str) -> Iterator[Path]:
-        """On this host's disk."""
+        """A context with the path of the file on this host's disk, a temporary copy if need be."""
         with tempfile.NamedTemporaryFile(prefix="prx-email-") as copy, self.open(name) as source:
             shutil.copyfileobj(source, copy, PIECE)
             copy.flush()
@@ -132,7 +139,7 @@ class FolderStore(BackupStore):
         return stored
 
     def _name(self, draft: Path, target: Path) -> None:
-        """Durable under its name: its bytes, its name, and each folder's that may be new."""
+        """Rename a draft to its name; fsync its bytes, its folder and each parent folder that may be new."""
         _sync(draft)
         draft.replace(target)
         for folder in (target.parent, *target.parent.parents):
@@ -173,7 +180,7 @@ class FolderStore(BackupStore):
             yield
 
     def drafts(self) -> AbstractContextManager[Path]:
-        return _folder(self.path)  # on the same disk, so that what is taken is only named
+        return _folder(self.path)  # on the same disk, so that take() only renames
 
     @contextmanager
     def as_file(self, name: str) -> Iterator[Path]:
@@ -197,6 +204,6 @@ def _sync(path: Path) -> None:
 
 
 def raw_stores() -> list[Storage]:
-    """Each in which mail lies: two while it is moved."""
+    """The raw stores: two while mail is being moved to another one."""
     store = raw_storage()
     return [getattr(store, name) for name in ("present", "other")] if hasattr(store, "present") else [store]

@@ -1,12 +1,14 @@
-"""A person by address: where it stands in everything that is stored, all of it as one file, and its erasure.
+"""The data of a person, by e-mail address: finding it in all tables, exporting it as one file, and erasing it.
 
-address     what counts as the address in a text, and what stands for it afterwards; pure
-tables      each table: where a person may stand in it and what becomes of its rows, or why it is not looked into
+address     finding the address in texts, and its placeholder after an erasure; pure
+tables      for each table, the columns that may contain the address and what to do with such rows, or why not searched
 decisions   what is to be done with a row; pure
-walking     table by table in small batches, counting or erasing; killed, it goes on where it was
-removal     how rows go, are emptied, or lose the address
-exporting   what is found, as JSON and mail in a zip (mailbox.exports)
-requests    asking, confirming, the signed report
-tasks       what workers run
+facts       the facts about rows that decisions need
+walking     goes through the tables in small batches and counts or erases; can be killed and continued
+removal     removes rows, empties them, or replaces the address in them
+exporting   the data of a person as JSON and mail in a zip (mailbox.exports)
+requests    beginning a search, confirming an erasure, the signed report
+tasks       django-q2's entry points; schedule: when they run
+words       the results of a search in words
 pages       the pages, for administrators of all accounts; `manage.py person` does the same
 """

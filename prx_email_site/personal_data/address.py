@@ -1,7 +1,7 @@
-"""An address within texts: found whole, never as a part of a longer one, and put out of them. Pure but for the key.
+"""Finds an address in texts, never as a part of a longer one, and replaces it. Pure except for the key from settings.
 
-What takes its place is the same each time, so that what belonged together still does; nobody can tell the address from
-it without the installation's key, not even by trying addresses.
+An address always gets the same placeholder, so that related texts stay related. It is a keyed digest: without the
+installation's key the address cannot be found from it, not even by trying addresses.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from urllib.parse import quote
 from django.conf import settings
 
 _PURPOSE = b"prx-email: erased addresses"
-# Characters of an address (RFC 5322 atext and the dot), which may stand beside a shorter one. "%40" as in queries.
+# Before the address: no character of a longer one (RFC 5322 atext or a dot), but an escape such as "%3D" is allowed.
 _BEFORE = r"(?:(?<=%[0-9A-Fa-f]{2})|(?<![\w!#$%&*+/?^`{|}~.-]))"
 _AFTER = r"(?![\w-]|\.\w)"
 
 
 @lru_cache(maxsize=64)
 def pattern(address: str) -> re.Pattern[str]:
-    """Of the address as written in a text, or encoded in the query of a link. `=` and `'` may stand before it."""
+    """The pattern of an address in a text, also URL-encoded as in the query of a link. `=` or `'` may precede it."""
     ways = {re.escape(each) for each in (address, quote(address, safe=""), quote(address))}
     any_way = "|".join(sorted(ways, key=len, reverse=True))
     return re.compile(f"{_BEFORE}(?:{any_way}){_AFTER}", re.IGNORECASE)
 
 
 def normal(given: str) -> str:
-    """As it is looked for; "" for what is none."""
+    """The address in the form that is searched for (trimmed, lower case); "" if it is no address."""
     address = given.strip().lower()
     local, at, domain = address.rpartition("@")
     is_one = bool(at and local and domain) and len(address) <= 320 and "@" not in local
@@ -39,18 +39,18 @@ def normal(given: str) -> str:
 
 
 def digest(address: str) -> str:
-    """What the activity and the report call the person."""
+    """The keyed digest (16 hex digits) by which the activity and the report name the person."""
     key = hmac.digest(base64.urlsafe_b64decode(settings.ENCRYPTION_KEYS[0]), _PURPOSE, hashlib.sha256)
     return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def placeholder(address: str) -> str:
-    """An address that no mail reaches (RFC 2606, 2) and that tells nothing."""
+    """The address that replaces an erased one: in the domain `.invalid`, which gets no mail (RFC 2606 2)."""
     return f"{digest(address)}@erased.invalid"
 
 
 def stands_in(address: str, value: Any) -> bool:
-    """Whether it is anywhere within a text, or in the texts of what JSON holds."""
+    """Whether a text, or any text in a JSON value, contains the address."""
     if isinstance(value, str):
         return bool(pattern(address).search(value))
     if isinstance(value, dict):
@@ -59,7 +59,7 @@ def stands_in(address: str, value: Any) -> bool:
 
 
 def without(address: str, value: Any, instead: str) -> Any:
-    """The same value with `instead` at each of its places."""
+    """The text or JSON value with each occurrence of the address replaced by `instead`."""
     if isinstance(value, str):
         return pattern(address).sub(instead, value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What is to be done with a row in which the address stands. Pure."""
+"""Decides what is to be done with a row that contains the address. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from prx_email_site.personal_data.tables import Way
 
 class ErasureOutcome(StrEnum):
     REMOVED = "removed"
-    EMPTIED = "emptied"  # the row stays for what must not happen twice, without content and without the address
-    MASKED = "masked"
-    HELD = "held"  # a legal hold keeps it
-    WAITS = "waits"  # it may still go out, or a person must decide about it
-    KEY = "key"  # likewise, but for its idempotency key, which holds the address and must still be known
+    EMPTIED = "emptied"  # the row stays, so that the mail is not sent twice, without its content and the address
+    MASKED = "masked"  # the address is replaced by its placeholder
+    HELD = "held"  # a legal hold keeps the row
+    WAITS = "waits"  # its mail may still be sent, or a person must decide about it
+    KEY = "key"  # emptied, but keeps for now an idempotency key that contains the address
     MENTIONED = "mentioned"  # mail of others that only mentions the address
-    KEPT = "kept"  # see the table's reason
+    KEPT = "kept"  # for the table's reason (PersonalTable.why)
 
 
 STAYS = (
@@ -26,13 +26,13 @@ STAYS = (
     ErasureOutcome.KEY,
     ErasureOutcome.MENTIONED,
     ErasureOutcome.KEPT,
-)  # named in the report
-KEY_IS_KNOWN_FOR = timedelta(days=30)  # as retention promises to programs that repeat a request
+)  # the report lists these rows
+KEY_IS_KNOWN_FOR = timedelta(days=30)  # retention promises this time to programs that repeat a request
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a row. `is_theirs`: the address stands in its own columns, and not in texts alone."""
+    """What is known of a row. is_theirs: the address is in PersonalTable.columns, not only in `mentions`."""
 
     is_theirs: bool = True
     is_held: bool = False
@@ -42,7 +42,7 @@ class Facts:
 
 
 def decide(way: Way, facts: Facts, now: datetime, *, mentions: bool) -> ErasureOutcome:
-    """`mentions`: mail that only mentions the address is meant, too."""
+    """What to do with a row. mentions: erase mail too that only mentions the address."""
     if way == Way.KEEP:
         return ErasureOutcome.KEPT
     if facts.is_held:
@@ -56,5 +56,5 @@ def decide(way: Way, facts: Facts, now: datetime, *, mentions: bool) -> ErasureO
             return ErasureOutcome.WAITS
         is_known = facts.written_at is not None and facts.written_at > now - KEY_IS_KNOWN_FOR
         return ErasureOutcome.KEY if facts.has_key and is_known else ErasureOutcome.EMPTIED
-    # Of a draft a part can go; a mail's stored bytes go as a whole.
+    # A draft can lose only the address; the stored bytes of a received mail can only be removed as a whole.
     return ErasureOutcome.REMOVED if facts.is_theirs or way == Way.RECEIVED else ErasureOutcome.MASKED

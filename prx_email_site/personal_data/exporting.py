@@ -1,4 +1,4 @@
-"""All that is stored of a person, for a zip: the mail byte for byte, and the rows of all tables as JSON."""
+"""The export of a person's data as a zip: their mail byte for byte, and the rows of all tables as JSON."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from prx_email_site.personal_data.walking import candidates, model_of
 
 MAILS = {table.label: table for table in TABLES if table.label in ("mailbox.Message", "outbox.OutboxMessage")}
 RECEIVED, SENT = MAILS["mailbox.Message"], MAILS["outbox.OutboxMessage"]
-BODIES = ("body_text", "body_html", "attached_text", "attachments", "snippet")  # they stand in the mail itself
+BODIES = ("body_text", "body_html", "attached_text", "attachments", "snippet")  # left out: the mail contains them
 
 
 def begin(address: str, user: User, key: uuid.UUID, now: datetime) -> Export:
-    """Have workers make it; the same page sent twice is one export."""
+    """Create the export and queue it; the same form sent twice makes one export."""
     values = {"form": Export.Form.ZIP, "what": Export.What.PERSON, "query": address, "asked_at": now, "moved_at": now}
     with transaction.atomic():
         export, is_new = Export.objects.get_or_create(key=key, user=user, defaults=values)
@@ -44,7 +44,7 @@ def queue_slice(export_id: int) -> None:
 
 @dataclass(frozen=True)
 class PersonSource:
-    """Mail from and to the address, received and written here; mail that only mentions it is not theirs."""
+    """Received and written mail from or to the address; not mail that only mentions it."""
 
     address: str
 
@@ -73,7 +73,7 @@ class PersonSource:
 
 
 def rows_of(table: PersonalTable, address: str) -> Iterator[Any]:
-    """Rows in whose own columns the address stands."""
+    """The rows of a table with the address in `columns`."""
     after, is_last = None, False
     while not is_last:
         keys, after, is_last = candidates(table, address, after)

@@ -1,4 +1,4 @@
-"""What decide() needs to know of rows: whether a legal hold keeps them, whether they are over."""
+"""The facts about rows for decide(): whether a legal hold keeps them, whether their mail is sent or cancelled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
 
 
 def facts_of(rows: Sequence[Any], theirs: set[Any], address: str, legal_holds: LegalHolds) -> list[Facts]:
-    """Of rows of one table, in their order."""
+    """The facts about rows of one table, in their order. theirs: pks of rows with the address in `columns`."""
     if not rows:
         return []
     mails, messages = [_mail_of(row) for row in rows], [_message_of(row) for row in rows]
@@ -40,14 +40,14 @@ def facts_of(rows: Sequence[Any], theirs: set[Any], address: str, legal_holds: L
 
 
 def _mail_of(row: Any) -> int | None:
-    """The mail of the outbox that the row is, or belongs to."""
+    """The pk of the outbox mail that the row is or belongs to, or None."""
     if isinstance(row, OutboxMessage):
         return row.pk
     return row.attempt.outbox_id if isinstance(row, SentLookup) else getattr(row, "outbox_id", None)
 
 
 def _message_of(row: Any) -> int | None:
-    """The received mail that the row is, or belongs to. In some tables `message_id` is a header."""
+    """The pk of the received mail that the row is or belongs to, or None. In some tables `message_id` is a header."""
     if isinstance(row, Message):
         return row.pk
     refers = any(each.attname == "message_id" and each.is_relation for each in row._meta.concrete_fields)
@@ -65,7 +65,7 @@ def _held_mails(mails: Sequence[int | None], legal_holds: LegalHolds) -> set[int
 
 
 def _over(mails: Sequence[int | None]) -> set[int]:
-    """Which of them neither go out any more nor have a copy to be put into Sent."""
+    """The pks of mails that are sent or cancelled and whose copy in Sent is not waiting to be made."""
     keys = [pk for pk in mails if pk]
     if not keys:
         return set()

@@ -1,4 +1,4 @@
-"""The pages: an address is looked for everywhere, and what is found exported or, once confirmed, erased."""
+"""The pages: search all tables for an address, then export or, after a confirmation, erase the data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def searches(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def search(request: HttpRequest, pk: int) -> HttpResponse:
-    """Its page; with htmx the part that changes."""
+    """The page of a search; for htmx only the fragment that changes."""
     found = _find(request, pk)
     is_at_work = found.state in (State.COUNTING, State.ERASING)
     reason = requests.why_not(found.address) if found.state == State.COUNTED else ""
@@ -121,7 +121,7 @@ def _question(found: PersonSearch, *, mentions: bool) -> Question:
 
 @require_safe
 def report(request: HttpRequest, pk: int) -> HttpResponse:
-    """The signed report: `manage.py completeness --verify FILE` tells whether it is genuine."""
+    """Download the signed report of an erasure; `manage.py completeness --verify FILE` checks its signature."""
     found = _find(request, pk)
     if not found.document:
         raise Http404("There is no report.")

@@ -1,4 +1,4 @@
-"""How rows go, are emptied, or lose the address. Each within the caller's transaction."""
+"""Removes rows, empties them, or replaces the address in them; within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prx_email_site.personal_data.address import placeholder, without
 from prx_email_site.personal_data.tables import PersonalTable, Way
 from prx_email_site.retention.kinds import KINDS, What
 
-# What stands in the raw store for a mail that was emptied: pages, bounces and checks go on as with any other.
+# The stored bytes of an emptied mail, so that pages, bounces and checks handle it like any other.
 ERASED = {"subject": "(erased)", "body_text": "The content of this mail was erased.", "body_html": "", "error": ""}
 TOMBSTONE = "Subject: {subject}\r\n\r\n{body_text}\r\n".format(**ERASED).encode()
 
@@ -31,7 +31,10 @@ def remove(table: PersonalTable, rows: Sequence[Any]) -> None:
 
 
 def _remove_received(pks: list[int]) -> None:
-    """As retention does: not fetched again, and out of the search. Pictures of its files are not waited for."""
+    """Remove received mail as retention does: it is not fetched again and leaves the search index.
+
+    Previews of its attachments are removed at once if no other mail has the same file.
+    """
     files = set(Attachment.objects.filter(message__in=pks).values_list("digest", flat=True))
     KINDS[What.RECEIVED].remove(Message.objects.all(), pks)
     files -= set(Attachment.objects.filter(digest__in=files).values_list("digest", flat=True))
@@ -40,7 +43,7 @@ def _remove_received(pks: list[int]) -> None:
 
 
 def _let_go_of(rows: Sequence[Quarantine]) -> None:
-    """What could not be read is not fetched again either."""
+    """Note (LetGo) that quarantined messages are not to be fetched again."""
     gone = [LetGo(folder_id=row.folder_id, uidvalidity=row.uidvalidity, uid=row.uid) for row in rows]
     LetGo.objects.bulk_create(gone, ignore_conflicts=True)
 
@@ -63,9 +66,11 @@ def _masked(row: Model, columns: Sequence[str], address: str) -> dict[str, Any]:
 
 
 def empty(rows: Sequence[OutboxMessage], address: str, *, with_key: bool) -> None:
-    """Of a mail that was sent or cancelled: what tells that it was, when, and what keeps it from going out twice stays
-    (Message-IDs, attempts, idempotency key); its content, names and the address go. `with_key`: the idempotency key
-    loses the address, too."""
+    """Remove content, names and the address from mail that was sent or cancelled.
+
+    The rows keep status, times, Message-IDs, attempts and the idempotency key, so that a mail is not sent twice.
+    with_key: replace the address in the idempotency key too.
+    """
     tombstone = raw_store.save_batch([TOMBSTONE])[0]
     raw_store.reference([tombstone], timezone.now())
     instead = placeholder(address)
@@ -80,13 +85,15 @@ def empty(rows: Sequence[OutboxMessage], address: str, *, with_key: bool) -> Non
 
 
 def _recipients(row: OutboxMessage, address: str, instead: str) -> dict[str, str]:
-    """The header fields from the envelope, without any names. The envelope's own rows lose the address here, too: else
-    somebody who is at the page at this moment would see it."""
+    """The values of to, cc and bcc, made of the envelope's addresses without names.
+
+    It also replaces the address in the OutboxRecipient rows, so that no page shows it until their table is reached.
+    """
     headers: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
     for each in OutboxRecipient.objects.filter(outbox=row).order_by("pk"):
         if each.address.lower() == address:
             if instead in headers[each.kind] or OutboxRecipient.objects.filter(outbox=row, address=instead).exists():
-                each.delete()  # twice in other letters; a row has it once
+                each.delete()  # the same address in another case: a mail has the placeholder once
                 continue
             each.address = instead
             OutboxRecipient.objects.filter(pk=each.pk).update(address=instead)

@@ -1,4 +1,4 @@
-"""Asking for a search, confirming an erasure, and its end: the signed report."""
+"""Begins a search, confirms an erasure, and ends both; an erasure ends with a signed report."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from prx_email_site.personal_data import address as addresses
 from prx_email_site.personal_data.tables import TABLES, Way
 
 State = PersonSearch.State
-KEPT = timedelta(days=1)  # an address that was looked for and not erased
+KEPT = timedelta(days=1)  # how long a search without an erasure is kept
 HELD = gettext_noop("A legal hold stands on this address: release it first (page Retention).")
 OWN = gettext_noop("It is the address of an account here: delete the account, which removes its mail.")
 NOT_COUNTED = gettext_noop("It was not looked for to the end, or is erased already.")
 
 
 class RemovalRefused(Exception):
-    """str() is a sentence of HELD and so on."""
+    """The erasure is refused. str() is one of the sentences HELD, OWN, NOT_COUNTED."""
 
 
 def begin(address: str, user: User | None, key: uuid.UUID, now: datetime) -> PersonSearch:
-    """Have workers look for it; the same page sent twice is one search. `address`: as addresses.normal() has it."""
+    """Create a search and queue it; the same form sent twice makes one search. address: from addresses.normal()."""
     values: dict[str, Any] = {"address": address, "digest": addresses.digest(address), "asked_at": now, "moved_at": now}
     with transaction.atomic():
         search, is_new = PersonSearch.objects.get_or_create(key=key, user=user, defaults=values)
@@ -39,12 +39,12 @@ def begin(address: str, user: User | None, key: uuid.UUID, now: datetime) -> Per
 
 
 def queue_slice(search_id: int) -> None:
-    """Go on with it, once the present transaction has committed."""
+    """Queue the next slice of a search for when the present transaction commits."""
     queue("prx_email_site.personal_data.tasks.person_slice", search_id, group="person")
 
 
 def why_not(address: str) -> str:
-    """Why it cannot be erased; "" when it can."""
+    """The sentence that says why the address cannot be erased; "" if it can."""
     if LegalHold.objects.standing().filter(address=address).exists():
         return HELD
     own = Account.objects.filter(email__iexact=address).exists() or AccountAlias.objects.filter(email__iexact=address)
@@ -52,7 +52,7 @@ def why_not(address: str) -> str:
 
 
 def confirm(search: PersonSearch, user: User | None, *, mentions: bool, now: datetime) -> None:
-    """Have workers erase what was found, and what has come since. Raises Refused."""
+    """Have workers erase the data, including data that was stored after the search. Raises RemovalRefused."""
     if search.state == State.COUNTED and (reason := why_not(search.address)):
         raise RemovalRefused(reason)
     begun: dict[str, Any] = {"state": State.ERASING, "confirmed_at": now, "moved_at": now, "mentions": mentions}
@@ -65,19 +65,19 @@ def confirm(search: PersonSearch, user: User | None, *, mentions: bool, now: dat
 
 
 def refuse(search: PersonSearch, why: str, now: datetime) -> None:
-    """A hold was put meanwhile: what is erased is erased, the rest stays."""
+    """End an erasure because of a new legal hold; erased data stays erased, the rest is kept."""
     over: dict[str, Any] = {"state": State.REFUSED, "error": why, "finished_at": now, "address": ""}
     PersonSearch.objects.filter(pk=search.pk).update(**over)
     _record("person_refused", search, search.user)
 
 
 def finish(search: PersonSearch, now: datetime) -> bool:
-    """All tables are done; False when another worker said so first."""
+    """End a search or an erasure after all tables are done; returns False if another worker did so first."""
     here = PersonSearch.objects.filter(pk=search.pk, steps=search.steps, state=search.state)
     if search.state == State.COUNTING:
         return here.update(state=State.COUNTED, moved_at=now) == 1
     with transaction.atomic():
-        # They may hold what is erased; whoever wants them asks again.
+        # Exports may contain erased data, so all are deleted; people can make them again.
         ended = Export.objects.filter(asked_at__lte=now).delete()[1].get("mailbox.Export", 0)
         document = signature.sign(_report(search, ended, now))
         over: dict[str, Any] = {"state": State.ERASED, "finished_at": now, "moved_at": now, "address": ""}
@@ -105,7 +105,7 @@ def _report(search: PersonSearch, exports: int, now: datetime) -> dict[str, Any]
 
 
 def _record(verb: str, search: PersonSearch, user: User | None) -> None:
-    """Into the activity: the person by the digest, never by the address."""
+    """Record an audit entry, which names the person by the digest and never by the address."""
     sums: dict[str, int] = {}
     for counts in search.found.values():
         for outcome, number in counts.items():

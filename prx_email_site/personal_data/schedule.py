@@ -1,4 +1,4 @@
-"""The clock of searches for persons."""
+"""The schedule of the sweep over searches and exports of persons: every minute."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ PLANNED = (
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Make it, or bring it in line; runs after each migrate."""
+    """Create or correct the Schedule row; runs after each migrate."""
     schedules.make_schedules(using, PLANNED)

@@ -1,6 +1,7 @@
-"""Each table: where a person may stand in it, and what becomes of such rows; or why it is not looked into.
+"""For each table, the columns that may contain a person's address and what an erasure does with such rows; or why the
+table is not searched.
 
-A new column of text fails a test until it is named here.
+A test fails for a new text column until it is listed here.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from mailbox.messages.legal_holds import COLUMNS as HEADERS
 
 
 class Way(StrEnum):
-    RECEIVED = "received"  # the mail goes, and is not fetched again
-    PUT_ASIDE = "put aside"  # likewise
-    SENT = "sent"  # the row stays, empty
+    RECEIVED = "received"  # the mail is removed, and not fetched again
+    PUT_ASIDE = "put aside"  # the quarantined message is removed, and not fetched again
+    SENT = "sent"  # the row stays without its content
     REMOVE = "remove"
     MASK = "mask"  # the address is replaced
-    KEEP = "keep"  # named, with `why`
+    KEEP = "keep"  # the row stays; the report lists it with the reason `why`
 
 
 @dataclass(frozen=True)
 class PersonalTable:
-    """`columns`: where the address makes a row the person's. `mentions`: where it stands as in any text of others."""
+    """columns: a row with the address in one of these is the person's. mentions: texts that may only mention it."""
 
     label: str
     columns: tuple[str, ...]
@@ -38,7 +39,7 @@ _SENT_TEXTS = (
     *("subject", "body_text", "body_html", "in_reply_to", "references_header", "error", "provider_message_id"),
     "dsn_parameters",
 )
-# In this order: exports first, as they hold what goes after them.
+# Searched in this order: exports first, as they contain data of the other tables.
 TABLES = (
     PersonalTable("mailbox.Export", ("query",), Way.REMOVE),
     PersonalTable("mailbox.Message", HEADERS, Way.RECEIVED, mentions=(*_TEXTS, "references_header", "attachments")),
@@ -98,7 +99,7 @@ _CODE = "names of the code"
 _OURS = "our own names of hosts, processes, schedules and settings"
 _WITH_MESSAGE = "goes with its message"
 _WITH_SENT = "goes when its mail is emptied"
-# Whole tables ("app.Model"), or columns of the tables above ("app.Model.column"), and why they are not looked into.
+# Whole tables ("app.Model"), or columns of the tables above ("app.Model.column"), and why they are not searched.
 NOT_SEARCHED = {
     "auth.Permission": _CODE,
     "auth.Group": "names of roles",

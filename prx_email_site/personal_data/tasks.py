@@ -1,4 +1,4 @@
-"""What workers run. Each may run twice, or be killed any time."""
+"""django-q2's entry points. Each may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STALLED = timedelta(seconds=90)
 
 
 def person_slice(search_id: int) -> None:
-    """Go on looking, or erasing, for a while, and leave the rest to the next task."""
+    """Continue a search or an erasure for some seconds; queue the next slice if it is not done."""
     search = PersonSearch.objects.at_work().select_related("user").filter(pk=search_id).first()
     if search is None:
         return
@@ -37,7 +37,7 @@ def person_export_slice(export_id: int) -> None:
 
 
 def person_sweep() -> dict[str, int]:
-    """Each minute: queue searches and exports again whose worker is gone; delete searches that were not confirmed."""
+    """Every minute: queue stalled searches and exports again; delete old searches that were not confirmed."""
     now = timezone.now()
     left = list(PersonSearch.objects.at_work().filter(moved_at__lt=now - STALLED).values_list("pk", flat=True))
     for search_id in left:

@@ -1,7 +1,7 @@
-"""Walks over all tables in small batches: counts what the address stands in, or erases it.
+"""Goes through all tables in small batches, and counts the rows that contain the address or erases it.
 
-What looks for it reads, a stretch of keys at a time and outside of any transaction; what changes rows is a short one,
-which looks at them again under their lock, reads the legal holds anew, and moves the search on.
+Candidates are read outside of a transaction, a range of pks at a time. A short transaction then checks them again under
+their locks, reads the legal holds again, changes the rows and saves the progress of the search.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from prx_email_site.personal_data.requests import HELD, finish, refuse
 from prx_email_site.personal_data.tables import TABLES, PersonalTable
 
 State = PersonSearch.State
-STRETCH = 2_000  # keys looked through by one query
-BATCH = 200  # rows a transaction
+STRETCH = 2_000  # pks that one query searches
+BATCH = 200  # rows in a transaction
 SLICE_SECONDS = 20.0
-NAMED = 100  # keys of rows that stay, of a table and reason
+NAMED = 100  # pks of rows that stay which are listed, for each table and reason
 
 
 def model_of(table: PersonalTable) -> type[Model]:
@@ -43,7 +43,10 @@ def model_of(table: PersonalTable) -> type[Model]:
 
 
 def candidates(table: PersonalTable, address: str, after: Any) -> tuple[list[Any], Any, bool]:
-    """Keys of rows that may hold it, BATCH at most; up to where that looked; whether the table ends there."""
+    """(pks of rows that may contain the address, at most BATCH; the last pk that was searched; whether the table ends)
+
+    after: the pk after which to begin, None for the beginning of the table.
+    """
     rows = model_of(table)._base_manager.order_by("pk")
     rows = rows if after is None else rows.filter(pk__gt=after)
     stretch = list(rows.values_list("pk", flat=True)[:STRETCH])
@@ -57,7 +60,7 @@ def candidates(table: PersonalTable, address: str, after: Any) -> tuple[list[Any
 
 
 def _containing(rows: QuerySet[Any], table: PersonalTable, address: str) -> QuerySet[Any]:
-    """By a part of the text, which the database tells; whether it is the whole address is asked of each row."""
+    """The rows with the address as a substring, by the database; the caller checks that it is the whole address."""
     ways = dict.fromkeys((address, quote(address, safe=""), json.dumps(address)[1:-1]))
     conditions = []
     for name in (*table.columns, *table.mentions):
@@ -70,7 +73,7 @@ def _containing(rows: QuerySet[Any], table: PersonalTable, address: str) -> Quer
 
 
 def run(search: PersonSearch, *, seconds: float = SLICE_SECONDS, now: Callable[[], datetime] = timezone.now) -> None:
-    """Go on with it for so long: one batch at least."""
+    """Continue a search or an erasure for `seconds`, at least for one batch."""
     ends = time.monotonic() + seconds
     while search.state in (State.COUNTING, State.ERASING):
         if not _step(search, now()) or time.monotonic() > ends:
@@ -79,7 +82,7 @@ def run(search: PersonSearch, *, seconds: float = SLICE_SECONDS, now: Callable[[
 
 
 def _step(search: PersonSearch, now: datetime) -> bool:
-    """One batch; False when another worker is ahead."""
+    """Do one batch; returns False if another worker has continued the search meanwhile."""
     if search.table >= len(TABLES):
         return finish(search, now)
     table = TABLES[search.table]
@@ -101,7 +104,7 @@ def _step(search: PersonSearch, now: datetime) -> bool:
 def _decided(
     search: PersonSearch, table: PersonalTable, keys: Sequence[Any], legal_holds: LegalHolds, now: datetime
 ) -> dict[ErasureOutcome, list[Any]]:
-    """The rows by what is to be done with each; it is done when the search is erasing."""
+    """The rows by outcome. If the search is erasing, the outcomes are carried out."""
     chosen: dict[ErasureOutcome, list[Any]] = defaultdict(list)
     if not keys:
         return chosen

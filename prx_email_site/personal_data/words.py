@@ -1,4 +1,4 @@
-"""What a search found, as lines for people."""
+"""The results of a search as lines for people."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ SETTING = _("people set it up: change or remove it on its page")
 
 @dataclass(frozen=True)
 class FoundLine:
-    table: str  # as the database calls it, as the page of the system does
+    table: str  # its name in the database, as on the system page
     number: int
     outcome: str
     stays: bool
-    keys: str  # which of them stay, the first ones
+    keys: str  # the first pks of rows that stay
 
 
 def lines_of(search: PersonSearch, *, is_refused: bool = False) -> list[FoundLine]:
-    """By table, in the order in which they are walked over. `is_refused`: none of them can be erased now."""
+    """The lines in the order of the tables. is_refused: the address cannot be erased now."""
     is_over = search.state in (State.ERASED, State.REFUSED, State.ERASING)
     said = STAYING | (DONE if is_over else NOT_ERASED if is_refused else TO_DO)
     lines = []
@@ -71,7 +71,7 @@ def lines_of(search: PersonSearch, *, is_refused: bool = False) -> list[FoundLin
 
 
 def _rows_in_words(named: Sequence[int], number: int) -> str:
-    """ "" where none is named; with an ellipsis where there are more than are named."""
+    """The first pks as "rows 1, 2, …", or "" if none is listed."""
     if not named:
         return ""
     keys = ", ".join(map(str, named[:NAMED])) + (", …" if number > NAMED else "")

@@ -1,14 +1,15 @@
-"""What is removed because of its age, by rules.
+"""Retention: removes rows by age, according to rules. Legal holds exempt mail.
 
-kinds       what each kind of rule means: which rows, and how they go
+kinds       the kinds of rules: which rows each removes, and how
 sweep       the removal: daily, in small batches, by workers
-schedule    when it runs; rules of the environment (PRX_EMAIL_RETENTION) are read by prx_email_site.settings.retention
-changes     what administrators change, with its entry of the activity
+schedule    its schedule; rules of the environment (PRX_EMAIL_RETENTION) are read by prx_email_site.settings.retention
+changes     changes of rules and holds by administrators, with their audit entries
+forms       the forms of a rule and of a hold
 pages       the page: rules with a preview, holds
-api         the same over the HTTP API
-ends        how every table ends, or why it is kept
+api         the same as the page, over the HTTP API
+table_ends  for each table, how its rows are removed or why they are kept
 
-What legal holds keep is in mailbox.messages.legal_holds and outbox.views.legal_holds.
+mailbox.messages.legal_holds and outbox.views.legal_holds say which rows a legal hold keeps.
 
-Nothing is removed without a rule, but for what docs/operations.md lists (mailbox.deletions).
+Without a rule nothing is removed by age, except the rows that docs/operations.md lists (mailbox.deletions).
 """

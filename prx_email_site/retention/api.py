@@ -1,4 +1,4 @@
-"""Rules of retention and legal holds over the HTTP API. They concern all accounts, so that it takes a token for all."""
+"""Retention rules and legal holds over the HTTP API. They concern all accounts, so they need a token for all."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RuleState(Schema):
 
 
 class PreviewState(Schema):
-    """What a rule would remove at this moment; nothing was done."""
+    """What a rule would remove now; nothing is removed."""
 
     number: int
     size: int | None = Field(description="Bytes; null where rows have no size.")
@@ -66,7 +66,7 @@ class PreviewState(Schema):
 
 
 class Hold(Asked):
-    """Of exactly one of the three."""
+    """A legal hold on exactly one of account, address and message."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=300)]
     account_id: Number | None = Field(default=None, description="All of its mail.")
@@ -99,14 +99,14 @@ def _administrator(request: HttpRequest) -> None:
 
 
 def _valid(form: BaseForm) -> None:
-    """Raises Refused."""
+    """Raise Refused with the form's errors, if it has any."""
     if not form.is_valid():
         named = [(name, each) for name, errors in form.errors.items() for each in errors]
         raise Refused(" ".join(str(each) if name == "__all__" else f"{name}: {each}" for name, each in named))
 
 
 def _as_given(request: HttpRequest, given: Rule, row: RetentionRule | None = None) -> RetentionRule:
-    """Not saved."""
+    """The rule with the given terms, not saved. Raises Refused, Http404."""
     if given.account_id is not None:
         account_of(request, given.account_id, Scope.ADMINISTER)
     form = RuleForm(given.model_dump(exclude={"account_id"}) | {"account": given.account_id}, instance=row)
@@ -116,14 +116,14 @@ def _as_given(request: HttpRequest, given: Rule, row: RetentionRule | None = Non
 
 @router.get("/retention/rules", response={200: Answer[list[RuleState]], **FAILURES}, operation_id="list_rules")
 def list_rules(request: HttpRequest) -> Answer[list[RuleState]]:
-    """All of them, 100 at most, and those of the setting."""
+    """The rules, at most 100, and those of the setting PRX_EMAIL_RETENTION."""
     _administrator(request)
     return Answer(data=[RuleState.of(row) for row in sweep.rules()])
 
 
 @router.post("/retention/preview", response={200: Answer[PreviewState], **FAILURES}, operation_id="preview_rule")
 def preview_rule(request: HttpRequest, given: Rule) -> Answer[PreviewState]:
-    """What a rule with these terms would remove now, by count and size. Nothing is done."""
+    """The number and size of what a rule with these terms would remove now. Nothing is removed."""
     _administrator(request)
     request.changed_nothing = True  # type: ignore[attr-defined]
     found = kinds.preview(_as_given(request, given), timezone.now())
@@ -134,7 +134,7 @@ def preview_rule(request: HttpRequest, given: Rule) -> Answer[PreviewState]:
 def create_rule(
     request: HttpRequest, given: Rule, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[RuleState]] | HttpResponse:
-    """Workers remove once a day what it means, from a day or two from now; it cannot be brought back. Ask
+    """Create a rule. Workers remove matching rows once a day, beginning in a day or two; that cannot be undone. Call
     /retention/preview before."""
     _administrator(request)
 
@@ -162,7 +162,8 @@ def get_rule(request: HttpRequest, pk: Path[Number]) -> Answer[RuleState]:
 
 @router.put("/retention/rules/{pk}", response=RULE, operation_id="change_rule", openapi_extra=IF_MATCH)
 def change_rule(request: HttpRequest, pk: Path[Number], given: Rule) -> Answer[RuleState]:
-    """All of it: what is absent is as in a new rule. What is being removed by its old terms stops. Heeds If-Match."""
+    """Replace a rule; absent members have their defaults. A removal by the old terms that is running stops. Heeds
+    If-Match."""
     _administrator(request)
     with _rule_unchanged(request, pk):
         changes.set_rule(request, _as_given(request, given, get_object_or_404(RetentionRule, pk=pk)))
@@ -176,7 +177,7 @@ def change_rule(request: HttpRequest, pk: Path[Number], given: Rule) -> Answer[R
     openapi_extra=IF_MATCH,
 )
 def remove_rule(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """Nothing more is removed by it. Heeds If-Match."""
+    """End a rule: it removes nothing more. Heeds If-Match."""
     _administrator(request)
     rule = get_object_or_404(RetentionRule.objects.select_related("account"), pk=pk)
     with _rule_unchanged(request, pk):
@@ -188,7 +189,7 @@ def remove_rule(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
 def list_holds(
     request: HttpRequest, standing: bool | None = None, limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[HoldState]]:
-    """Newest first; those that stand, those that were released, or both."""
+    """Legal holds, newest first. `standing`: true for those in force only, false for released ones only."""
     _administrator(request)
     rows = LegalHold.objects.order_by("-pk")
     rows = rows if standing is None else rows.filter(released_at__isnull=standing)
@@ -201,7 +202,7 @@ def list_holds(
 def create_hold(
     request: HttpRequest, given: Hold, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[HoldState]] | HttpResponse:
-    """From now on nothing of it is removed by a rule, whatever its age."""
+    """Create a legal hold: from now on no rule removes what it covers, whatever its age."""
     _administrator(request)
     data: dict[str, Any] = {"reason": given.reason, "address": given.address, "message_pk": given.message_id}
     if given.account_id is not None:
@@ -232,7 +233,7 @@ def get_hold(request: HttpRequest, pk: Path[Number]) -> Answer[HoldState]:
 
 @router.post("/retention/holds/{pk}/release", response=HOLD, operation_id="release_hold", openapi_extra=IF_MATCH)
 def release_hold(request: HttpRequest, pk: Path[Number]) -> Answer[HoldState]:
-    """The next daily run may remove what it kept, for good. Heeds If-Match, with the ETag of the hold."""
+    """Release a hold: the next daily run may remove for good what it covered. Heeds If-Match, with the hold's ETag."""
     _administrator(request)
     hold = get_object_or_404(LegalHold.objects.select_related("account"), pk=pk)
     with unchanged(request, LegalHold.objects.filter(pk=pk), lambda: _hold(pk)):

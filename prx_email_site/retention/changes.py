@@ -1,4 +1,4 @@
-"""What administrators change about retention, by page or by token: with the entry of the activity, together."""
+"""Changes of retention rules and legal holds, from the page or the API; each commits together with its audit entry."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mailbox.views.requests import signed_in_user
 
 
 class RemovedMeanwhile(Exception):
-    """What a hold was to keep was removed at this instant."""
+    """The account or message of a new hold was removed meanwhile."""
 
 
 def set_rule(request: HttpRequest, rule: RetentionRule) -> None:
-    """A new one, or other terms of one that is there, whose count goes on."""
+    """Save a new rule, or new terms of a saved one, which keeps its counts."""
     is_new = rule.pk is None
     rule.created_by = signed_in_user(request) if is_new else rule.created_by
     with transaction.atomic():
@@ -33,13 +33,13 @@ def end_rule(request: HttpRequest, rule: RetentionRule) -> None:
 
 
 def _in_english(rule: RetentionRule) -> str:
-    """What the activity keeps is English, whoever's request it is."""
+    """The rule's terms for the activity, which stores English whatever the user's language."""
     size = f", larger than {rule.larger_than} bytes" if rule.larger_than else ""
     return f"{rule}{f', folder {rule.folder}' if rule.folder else ''}{size}"
 
 
 def put_hold(request: HttpRequest, hold: LegalHold) -> None:
-    """Raises Gone."""
+    """Save a new legal hold. Raises RemovedMeanwhile."""
     hold.created_by = signed_in_user(request)
     try:
         with transaction.atomic():
@@ -50,7 +50,7 @@ def put_hold(request: HttpRequest, hold: LegalHold) -> None:
 
 
 def release(request: HttpRequest, hold: LegalHold) -> bool:
-    """False when it was released already."""
+    """Release a legal hold; returns False if it was released already."""
     released: dict[str, Any] = {"released_at": timezone.now(), "released_by": signed_in_user(request)}
     with transaction.atomic():
         done = LegalHold.objects.standing().filter(pk=hold.pk).update(**released)

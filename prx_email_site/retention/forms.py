@@ -13,7 +13,7 @@ from prx_email_site.retention.kinds import KINDS
 
 MEBIBYTE = 1024 * 1024
 LONGEST_DAYS = 36_500
-MOST = 100  # rules, and holds that stand: the page lists all, and SQLite takes 1,000 conditions (six for an address)
+MOST = 100  # of rules, and of holds in force: the page lists all; SQLite allows 1,000 conditions, an address has six
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -87,7 +87,7 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
         labels = {"address": _("An address"), "reason": _("Why")}
         help_texts = {"address": _("All mail from or to it, in every account.")}
 
-    # By its address: a second list of a thousand accounts would be a third of what a page may weigh.
+    # A text field for the address, as a second list of a thousand accounts would make the page too large.
     account = forms.ModelChoiceField(
         Account.objects.all(),
         label=_("An account"),

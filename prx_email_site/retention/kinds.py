@@ -1,4 +1,4 @@
-"""What each kind of rule means: which rows are old enough and not held, and how they go."""
+"""The kinds of retention rules: for each, the rows that are old enough and not held, and how they are removed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ from outbox.views.legal_holds import of_drafts, of_outbox
 
 What = RetentionRule.What
 Rows = QuerySet[Any]
-LET_GO = ("folder_id", "uidvalidity", "uid", "received_at", "size", "header_digest")  # of a place
+LET_GO = ("folder_id", "uidvalidity", "uid", "received_at", "size", "header_digest")  # columns copied from a place
 LOOKED_AT = 50_000  # rows that a preview counts at most
 
 
 @dataclass(frozen=True)
 class Kind:
-    """`rows`: those that the rule means at the time, but for what is held. `remove`: those with these keys, within the
-    caller's transaction. `size`: the column of bytes. `least_days`: no rule may be shorter."""
+    """One kind of rule.
+
+    rows: (rule, legal holds, time) -> the rows to be removed, without held ones. remove: (rows, pks) -> removes the
+    rows with these pks, within the caller's transaction. size: the column with the size in bytes, or "".
+    least_days: the shortest age that a rule may have.
+    """
 
     rows: Callable[[RetentionRule, LegalHolds, datetime], Rows]
     remove: Callable[[Rows, list[int]], None]
-    order: tuple[str, ...]  # oldest first, as an index has it: a batch must not walk over all that is younger
+    order: tuple[str, ...]  # oldest first, in an index's order, so that a batch does not read all younger rows
     size: str = ""
     least_days: int = 1
     takes_account: bool = True
@@ -39,8 +43,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class RetentionPreview:
-    """`held`: rows that go once no hold keeps them, None where too many stand beside them to be told. `is_more`: there
-    are more than `number`, and `size` is that of as many."""
+    """What a rule would remove: number of rows and size in bytes.
+
+    held: rows that are only kept by legal holds; None if they are too many to count. is_more: there are more rows than
+    `number`, and `size` is that of the first `number` rows.
+    """
 
     number: int
     size: int | None
@@ -49,7 +56,7 @@ class RetentionPreview:
 
 
 def preview(rule: RetentionRule, now: datetime) -> RetentionPreview:
-    """What the rule would remove at this moment."""
+    """What the rule would remove now."""
     kind, legal_holds = KINDS[rule.what], LegalHolds.standing()
     rows = kind.rows(rule, legal_holds, now).order_by(*kind.order)
     number = rows.values("pk")[: LOOKED_AT + 1].count()
@@ -70,8 +77,8 @@ def _of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows
 
 
 def _received(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
-    """By the time at which the server took it in (INTERNALDATE), which no sender sets. With a folder: what lies there
-    and nowhere else."""
+    """Received mail by its INTERNALDATE (RFC 3501 2.3.3), which senders cannot set. With a folder: only messages that
+    are in folders of that name and in no other."""
     rows = _of_account(Message.objects.filter(received_at__lt=rule.cutoff(now)), rule)
     if rule.larger_than:
         rows = rows.filter(size__gt=rule.larger_than)
@@ -83,8 +90,8 @@ def _received(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Ro
 
 
 def _sent(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
-    """Only what is over: nothing that may still go out, that waits for a person, whose bounce nobody has seen, or
-    whose copy in Sent is still to be put there."""
+    """Sent and cancelled mail. Not mail with a bounce or complaint that nobody has acknowledged, nor mail whose copy in
+    Sent is still to be made."""
     old = Q(created_at__lt=rule.cutoff(now), updated_at__lt=rule.cutoff(now))
     over = Q(status__in=[OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED])
     rows = _of_account(OutboxMessage.objects.filter(old & over), rule)
@@ -128,7 +135,7 @@ def _remove(rows: Rows, pks: list[int]) -> None:
 
 
 def _remove_received(rows: Rows, pks: list[int]) -> None:
-    """What the server still has is noted, so that no sync fetches it again."""
+    """Remove received mail; note the places that the server still has (LetGo), so that no sync fetches it again."""
     lying = MessagePlace.objects.present().filter(message__in=pks).values(*LET_GO)
     LetGo.objects.bulk_create([LetGo(**place) for place in lying], ignore_conflicts=True)
     unindex(pks)
@@ -137,7 +144,7 @@ def _remove_received(rows: Rows, pks: list[int]) -> None:
 
 KINDS: dict[str, Kind] = {
     What.RECEIVED: Kind(_received, _remove_received, ("received_at", "pk"), size="size", takes_folder=True),
-    # With a row its idempotency key is forgotten, and bounces that come later find no mail: both for a month at least.
+    # A row has the idempotency key, and later bounces need it to find their mail: it stays for a month at least.
     What.SENT: Kind(_sent, _remove, ("created_at", "pk"), size="mime_size", least_days=30),
     What.REPORTS: Kind(_reports, _remove, ("pk",)),
     What.ACTIVITY: Kind(_activity, _remove, ("at", "pk"), least_days=30),

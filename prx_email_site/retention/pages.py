@@ -1,4 +1,4 @@
-"""The retention page: rules, each shown by count and size before it acts, and legal holds."""
+"""The retention page: rules, each with a preview by number and size before it is set, and legal holds."""
 
 from __future__ import annotations
 

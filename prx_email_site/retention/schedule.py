@@ -1,4 +1,4 @@
-"""The clock of retention: daily."""
+"""The schedule of retention: daily."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ PLANNED = (PlannedTask("retention: remove by rules", "prx_email_site.retention.s
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Make it, or bring it in line; runs after each migrate."""
+    """Create or correct the Schedule row; runs after each migrate."""
     schedules.make_schedules(using, PLANNED)

@@ -1,7 +1,7 @@
-"""Remove what rules mean: once a day, in small batches, by workers.
+"""Removes the rows that rules match: once a day, in small batches, by workers.
 
-A batch is a short transaction. A task works for some seconds and queues the next, so that it holds no worker; one that
-is lost goes on with the next day's.
+A batch is a short transaction. A task works for some seconds and queues the next one, so that it does not block a
+worker. If a task is lost, the next day's run continues.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ SLICE = "prx_email_site.retention.sweep.remove_slice"
 
 
 def rules() -> list[RetentionRule]:
-    """Those that people made, and those of PRX_EMAIL_RETENTION, which have no key."""
+    """The rules that people made, and those of PRX_EMAIL_RETENTION, which have no pk."""
     made = RetentionRule.objects.select_related("account").order_by("pk")
     return [*made, *(RetentionRule(what=what, days=days) for what, days in settings.RETENTION_DAYS.items())]
 
 
 def begin() -> None:
-    """Daily, when two looks agree about the time. All slices go by that time: the clock may be set meanwhile."""
+    """The daily task: queue the first slice if two looks at the clock agree (mailbox.deletions).
+
+    All slices use that time, as the host's clock may be changed meanwhile.
+    """
     deletions.if_two_looks_agree("retention", lambda now: queue(SLICE, now.isoformat(), group="retention"))
 
 
 def remove_slice(agreed: str, seconds: float = SLICE_SECONDS) -> None:
-    """Remove for so long what is old at the time agreed (ISO 8601), and queue the next slice when something is left."""
+    """For `seconds`, remove rows that are old at the time `agreed` (ISO 8601); queue another slice if some are left."""
     now, ends = datetime.fromisoformat(agreed), time.monotonic() + seconds
     for rule in rules():
         removed = _Removed(rule, now)
@@ -56,8 +59,11 @@ def remove_slice(agreed: str, seconds: float = SLICE_SECONDS) -> None:
 
 @dataclass
 class _Removed:
-    """What a rule removes in this slice. `reached`: where the next batch begins, in the order of the rows. What stands
-    before is held, and would be walked over by each batch again."""
+    """The removal by one rule in this slice.
+
+    reached: the first value of the order at which the next batch begins. Rows before it are held; without it, every
+    batch would read them again.
+    """
 
     rule: RetentionRule
     now: datetime
@@ -67,13 +73,13 @@ class _Removed:
     entry: AuditEntry | None = None
 
     def batch(self) -> None:
-        """One batch. Legal holds are read anew, rows locked and asked again under the lock: a sync or a sender may be
-        at one of them at this moment."""
+        """Remove one batch. Legal holds are read again and the rows are locked when they are selected, as a sync or a
+        sender may be changing one of them."""
         rule, kind = self.rule, KINDS[self.rule.what]
         with transaction.atomic():
             terms = {name: getattr(rule, name) for name in RetentionRule.TERMS}
             if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk, **terms).exists():
-                self.is_done = True  # taken back meanwhile, or changed: the next day's run has the new terms
+                self.is_done = True  # the rule was ended or changed; the next day's run uses the new terms
                 return
             rows = kind.rows(rule, LegalHolds.until_commit(), self.now).select_for_update(of=("self",))
             if self.reached is not None:
@@ -86,7 +92,7 @@ class _Removed:
         self.reached = found[-1][0] if found else None
 
     def _note(self, number: int) -> None:
-        """With the rows, so that who is killed has told of all that went."""
+        """Record the removal in the batch's transaction, so that all that a killed worker removed is recorded."""
         rule, self.number = self.rule, self.number + number
         if rule.pk:
             counted = {"removed": F("removed") + number, "last_removed_at": self.now}

@@ -1,4 +1,4 @@
-"""How every table ends, or why it is kept. A new table without a line here fails a test."""
+"""For every table, how its rows are removed or why they are kept. A test fails for a new table without a line here."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ What = RetentionRule.What
 
 @dataclass(frozen=True)
 class With:
-    """Its rows go with those they belong to (a foreign key that cascades)."""
+    """Rows are deleted with the row of another table that they belong to (a foreign key that cascades)."""
 
     table: str
 
 
 @dataclass(frozen=True)
 class ByRule:
-    """Kept until a rule of retention means them."""
+    """Rows are kept until a retention rule removes them."""
 
     what: str
 
 
 @dataclass(frozen=True)
 class ByAge:
-    """Removed by age, without a rule: a name of mailbox.deletions.BY_AGE."""
+    """Rows are removed by age without a rule. `name`: a key of mailbox.deletions.BY_AGE."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Ends:
-    """What else removes its rows."""
+    """Rows are removed in another way, which `how` says."""
 
     how: str
 
