@@ -203,8 +203,8 @@ def first_end(pem: str) -> datetime | None:
 
 
 def _keys() -> Iterator[Expiry]:
-    """The encryption key in use, a year old. Its age is that of its file or, if it is not in that file, of the oldest
-    secret that it encrypts."""
+    """When the encryption key in use reaches KEY_AGE. Its age is that of its file or, if it is not in that file, of the
+    oldest secret that it encrypts."""
     file = Path(settings.DATA_DIR) / "keys" / "encryption_key"
     since: list[float] = []
     try:
@@ -236,7 +236,7 @@ def _encrypted_since(key: Fernet) -> list[float]:
 
 
 def _webhooks() -> Iterator[Expiry]:
-    """The secrets of webhooks of alerts and of events, a year old."""
+    """When the secrets of the webhooks of alerts and of events reach KEY_AGE."""
     what = gettext_noop("The year of the secret of webhook %(name)s")
     then = gettext_noop("It is a year old then: give the webhook a new one.")
     for rule in AlertRule.objects.exclude(encrypted_secret=None):

@@ -45,8 +45,8 @@ class FindingWords:
 
 @dataclass(frozen=True)
 class LineWords:
-    """One folder of a report as text. `count`: as "12,340 of 12,340". `besides`: messages that are left out and count
-    as no difference. `tone`: the colour on pages."""
+    """One folder of a report as text. `count`: as "12,340 of 12,340". `besides`: the numbers of messages that are not
+    among these and are no difference, as "3 not fetched yet". `tone`: the colour on pages."""
 
     folder: str
     at: datetime | None

@@ -31,7 +31,7 @@ def provider_of(app: OAuthApp) -> Provider:
 
 @dataclass(frozen=True)
 class RefusedApp:
-    """A registration that the provider refuses. `waiting`: how many grants it has. `words`: the provider's."""
+    """A registration that the provider refuses. `waiting`: how many grants failed for it. `words`: the provider's."""
 
     app: OAuthApp
     waiting: int
