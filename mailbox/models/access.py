@@ -1,4 +1,4 @@
-"""Who may do what to which account, and who did what."""
+"""Roles of users for single accounts, and the audit trail."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class AccountGrant(models.Model):
 
 
 class AuditEntry(models.Model):
-    """A click or command that changed something: who, when, what, and what came of it."""
+    """One action of a user or of a command that changed something, with its target and its outcome."""
 
-    OWN_MAIL = gettext_noop("the site's own mail")  # the detail of a mail that no person wrote
+    OWN_MAIL = gettext_noop("the site's own mail")  # `detail` of mail that the site itself wrote
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+", db_index=False)
@@ -41,7 +41,7 @@ class AuditEntry(models.Model):
     verb = models.CharField(max_length=40)  # "retry", "send_now", "cancel", "sync_now", ...
     target = models.CharField(max_length=60, blank=True)  # "outbox:42", "account:3"
     detail = models.TextField(blank=True)
-    # The entry of the click that did this to many things at once; None for what stands by itself.
+    # The entry of the bulk action of which this is a part; None for a single action and for a bulk action itself.
     part_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False)
 
     class Meta:
@@ -51,7 +51,7 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["target", "-id"], name="audit_by_target"),
             models.Index(fields=["account", "-id"], name="audit_by_account"),
-            # Lists show clicks, and the many things of one of them when it is opened.
+            # Lists show actions without parts, and the parts of one bulk action when it is opened.
             models.Index(fields=["-id"], name="audit_clicks", condition=models.Q(part_of__isnull=True)),
             models.Index(fields=["part_of", "-id"], name="audit_parts", condition=models.Q(part_of__isnull=False)),
             models.Index(fields=["user", "-id"], name="audit_by_user"),

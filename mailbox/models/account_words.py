@@ -1,4 +1,4 @@
-"""What an account's columns may say, and why not."""
+"""Choices and messages for the columns of Account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SITE_MAIL_IS_NOT_FETCHED = gettext_noop(
 
 
 class SentCopyChoice(models.TextChoices):
-    """Whether a mail that went out is put into the account's Sent folder."""
+    """Whether a copy of sent mail is stored in the account's Sent folder."""
 
     AUTOMATIC = "automatic", _("Automatic")
     ALWAYS = "always", _("Always")

@@ -1,4 +1,4 @@
-"""Accounts and their two transports."""
+"""Accounts, and their transports (one for IMAP, one for SMTP)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mailbox.tls import pem_problem
 
 
 class Transport(models.Model):
-    """How one server is reached and signed in to: IMAP or SMTP of one account.
+    """The IMAP or SMTP server of one account: host, credentials and the state of its failures.
 
-    Secrets are set through the properties `password` and `oauth_token`, which encrypt; an absent one is NULL.
+    Secrets are set by the properties `password` and `oauth_token`, which encrypt them; an absent one is NULL.
     """
 
     class Kind(models.TextChoices):
@@ -42,24 +42,24 @@ class Transport(models.Model):
     port = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(65535)])
     security = models.CharField(max_length=8, choices=Security, default=Security.TLS)
     user = models.CharField(max_length=320)
-    # Whether the host may be one of an inner network: said by an administrator of all accounts, or on the machine.
+    # Whether the host may have a private address: allowed by an administrator of all accounts or on the command line.
     private_host_allowed = models.BooleanField(default=True, db_default=True, editable=False)
     encrypted_password = models.TextField(null=True, editable=False)
     encrypted_oauth_token = models.TextField(null=True, editable=False)
-    oauth_expires_at = models.DateTimeField(null=True, editable=False)  # of that token, where somebody said it
-    # Instead of a token of its own: the account's grant, whose access token is kept good by refreshes.
+    oauth_expires_at = models.DateTimeField(null=True, editable=False)  # of that token, if it was stated
+    # In place of a token: the account's OAuth grant, whose access token is refreshed before it expires.
     grant = models.ForeignKey(OAuthGrant, models.PROTECT, null=True, related_name="transports", editable=False)
 
-    # The server refused the credentials: set by whoever was refused, cleared when they change.
+    # Since when the server has refused these credentials; cleared when they change or a sign-in succeeds.
     needs_sign_in_since = models.DateTimeField(null=True, editable=False)
-    # The server's words of the last failure, and when it may be asked again (throttled, unavailable).
+    # The server's reply at the last failure; next_allowed_at: when it may be tried again (throttled, unavailable).
     last_reply = models.TextField(blank=True, editable=False)
     # The server's newest [ALERT] (RFC 3501, 7.1).
     alert = models.TextField(blank=True, default="", db_default="", editable=False)
     alerted_at = models.DateTimeField(null=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
-    # The first of the failures since the server last took a mail; of an SMTP server only that ends them.
+    # Time of the first failure since the last success. For SMTP only an accepted mail counts as success.
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -109,7 +109,7 @@ class Transport(models.Model):
 
     @property
     def password(self) -> str | None:
-        """The password in clear; raises credentials.DecryptionFailed when no key opens it."""
+        """The password in plain text. Raises credentials.DecryptionFailed when no key decrypts it."""
         return credentials.decrypt(self.encrypted_password)
 
     @password.setter
@@ -118,7 +118,7 @@ class Transport(models.Model):
 
     @property
     def oauth_token(self) -> str | None:
-        """The OAuth access token in clear, its own or its grant's; raises credentials.DecryptionFailed."""
+        """The OAuth access token in plain text, its own or its grant's. Raises credentials.DecryptionFailed."""
         return self.grant.access_token if self.grant else credentials.decrypt(self.encrypted_oauth_token)
 
     @oauth_token.setter
@@ -127,7 +127,7 @@ class Transport(models.Model):
 
     @property
     def auth_method(self) -> str:
-        """ "oauth" or "password", without decrypting either. A grant counts as the token."""
+        """ "oauth" (a token or a grant) or "password", without decrypting anything."""
         return "password" if self.encrypted_password is not None else "oauth"
 
     def clean(self) -> None:
@@ -138,11 +138,12 @@ class Transport(models.Model):
 
     @property
     def public_only(self) -> bool:
-        """Whether the host must be one of the public Internet."""
+        """Whether the host must have a public address."""
         return not (self.private_host_allowed or settings.ACCOUNT_ALLOW_PRIVATE)
 
     def endpoint(self, ca_certificate: str = "") -> Endpoint:
-        """What imap.py and smtp.py need to connect, secrets in clear: never log, store or pass it to a task."""
+        """Host and credentials for mailbox.imap and outbox.smtp. It contains plain secrets: never log, store or queue
+        it."""
         return Endpoint(
             host=self.host,
             port=self.port,
@@ -155,9 +156,9 @@ class Transport(models.Model):
         )
 
     def mark_needs_sign_in(self, reply: str, now: datetime) -> None:
-        """The server refused these very credentials. Conditional: they may have been changed in the meantime.
+        """Record that the server refused these credentials, if they have not been changed in the meantime.
 
-        The access token of a grant may have ended before its time: it is refreshed once before a person is asked.
+        The access token of a grant may have been revoked early, so it is refreshed once before a person must sign in.
         """
         if self.grant is not None and self.grant.takes_refusal():
             return
@@ -165,9 +166,9 @@ class Transport(models.Model):
         self._same_credentials().update(last_reply=reply, failure_count=models.F("failure_count") + 1)
 
     def mark_unavailable(self, reply: str, until: datetime, now: datetime | None = None) -> None:
-        """The server could not be reached or asked to wait: leave it alone until `until`. `now`: by default, now.
+        """Record that the server could not be reached or asked to wait, and let nobody try it before `until`.
 
-        The words of a refused sign-in stay: they say what a person has to do, and no weather changes that.
+        The reply of a refused sign-in is kept, as it tells what a person has to do. now: default is the present time.
         """
         refused = models.When(needs_sign_in_since__isnull=False, then=models.F("last_reply"))
         Transport.objects.filter(pk=self.pk).update(
@@ -178,15 +179,15 @@ class Transport(models.Model):
         )
 
     def mark_working(self) -> None:
-        """The server did what it is there for: it took a mail. A sign-in alone does not say that it would."""
+        """Record that the server accepted a mail, which ends `failing_since`. A sign-in alone does not end it."""
         Transport.objects.filter(pk=self.pk, failing_since__isnull=False).update(failing_since=None)
 
     def note_alert(self, words: str, now: datetime) -> None:
-        """Keep what the server marked as to be shown to its user (RFC 3501, 7.1: ALERT). The newest counts."""
+        """Save the newest text that the server marked as [ALERT], to be shown to the user (RFC 3501, 7.1)."""
         Transport.objects.filter(pk=self.pk).exclude(alert=words).update(alert=words, alerted_at=now)
 
     def mark_signed_in(self) -> None:
-        """A login with these credentials succeeded."""
+        """Record a successful sign-in with these credentials."""
         self._same_credentials().update(needs_sign_in_since=None, last_reply="", failure_count=0, next_allowed_at=None)
 
     def _same_credentials(self) -> models.QuerySet[Transport]:
@@ -203,11 +204,11 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.select_related("imap__grant__app", "smtp__grant__app")
 
     def syncing(self) -> AccountQuerySet:
-        """Accounts whose mail is fetched: switched on."""
+        """Accounts with fetching switched on."""
         return self.filter(sync_enabled=True)
 
     def sending(self) -> AccountQuerySet:
-        """Accounts whose outbox workers may deliver: switched on and not paused, sign-in in order."""
+        """Accounts whose mail workers may send: switched on, not paused, and no refused SMTP sign-in."""
         return self.filter(send_enabled=True, sending_paused_at=None, smtp__needs_sign_in_since=None)
 
     def needing_sign_in(self) -> AccountQuerySet:
@@ -215,11 +216,11 @@ class AccountQuerySet(models.QuerySet["Account"]):
 
 
 class Account(models.Model):
-    """A mailbox: an address, an IMAP and an SMTP transport, and its switches."""
+    """An e-mail account: an address, an IMAP and an SMTP transport, and switches."""
 
     email = models.EmailField(max_length=254)
     display_name = models.CharField(max_length=200, blank=True)
-    signature = models.TextField(blank=True, default="", db_default="")  # below what is written in the browser
+    signature = models.TextField(blank=True, default="", db_default="")  # for mail written in the browser
     imap = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_imap", editable=False)
     smtp = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_smtp", editable=False)
     ca_certificate = models.TextField(
@@ -236,7 +237,7 @@ class Account(models.Model):
     )
     sync_enabled = models.BooleanField(_("fetch mail"), default=True)
     send_enabled = models.BooleanField(_("send mail"), default=True)
-    # Hold a connection to the inbox where the server offers IDLE. Polling goes on in either case.
+    # Keep a connection with IDLE to INBOX, if the server offers it. The account is polled in either case.
     push_enabled = models.BooleanField(_("push"), default=True)
     messages_per_minute = models.PositiveIntegerField(
         _("messages a minute, at most"),
@@ -245,13 +246,13 @@ class Account(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("For a provider that limits how fast one may send. Empty: no limit."),
     )
-    # The one account that sends invitations and links to set a password. It is never fetched: what it sent, and what
-    # bounced, would be read here with the links in it.
+    # The one account that sends invitations and links to set a password. Its mail is never fetched: users could read
+    # the links in sent and bounced mail.
     sends_site_mail = models.BooleanField(default=False, db_default=False, editable=False)
-    # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
+    # While paused, new mail is accepted but not sent; send_enabled=False refuses new mail (FeatureDisabled).
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     folders_listed_at = models.DateTimeField(null=True, editable=False)
-    # When a person last asked for a sync or a listing that no worker has begun: a broker may lose its queue.
+    # When a sync or a listing was asked for that no worker has begun, so that a task lost by the broker is found.
     sync_asked_at = models.DateTimeField(null=True, editable=False)
     listing_asked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -300,7 +301,7 @@ class Account(models.Model):
         return self.imap.endpoint(self.ca_certificate)
 
     def wants_sent_copy(self) -> bool:
-        """Whether the copy in Sent is ours to make: providers that make it themselves would show the mail twice."""
+        """Whether to store a copy in Sent. Not where the provider does so itself, as the mail would be there twice."""
         if self.sent_copy == SentCopyChoice.AUTOMATIC:
             return not keeps_sent_copy(self.smtp.host)
         return self.sent_copy == SentCopyChoice.ALWAYS
@@ -309,7 +310,7 @@ class Account(models.Model):
         return self.smtp.endpoint(self.ca_certificate)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete the account, all that hangs on it, and its transports, which nothing else refers to."""
+        """Delete the account with all dependent rows, its transports and their OAuth grants."""
         with transaction.atomic():
             imap, smtp = self.imap, self.smtp
             deleted = super().delete(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Further addresses of an account, which its mail may come from."""
+"""Further addresses of an account that its mail may have in From."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from mailbox.models.accounts import Account
 
 
 class AccountAlias(models.Model):
-    """An address beside the account's own that stands in From (RFC 5322, 3.6.2); the envelope's sender stays the
-    account's address, so that a report of non-delivery comes to the mailbox that is read here."""
+    """An additional address for From (RFC 5322, 3.6.2).
+
+    The envelope sender remains the account's own address, so that delivery reports arrive in its mailbox.
+    """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="aliases", db_index=False)
     email = models.EmailField(_("address"), max_length=254)

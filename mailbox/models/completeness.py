@@ -1,4 +1,4 @@
-"""What a comparison of an account's folders with its server found."""
+"""The result of comparing an account's folders with its server."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from mailbox.models.accounts import Account
 
 
 class Completeness(models.Model):
-    """An account's last finished comparison (`document`, signed: see mailbox.completeness.signature), and how far the
-    one is that is under way (`progress`: a line a folder, by the folder's key)."""
+    """An account's last finished comparison, and the progress of a running one.
+
+    document: the signed report of the finished one (see mailbox.completeness.signature). progress: the running one's
+    results by the folder's pk.
+    """
 
     account = models.OneToOneField(Account, models.CASCADE, related_name="completeness")
-    next_at = models.DateTimeField(default=timezone.now, db_index=True)  # when it begins, goes on, or is tried again
-    started_at = models.DateTimeField(null=True)  # of the one under way; NULL while none is
+    next_at = models.DateTimeField(default=timezone.now, db_index=True)  # when to begin, continue or retry
+    started_at = models.DateTimeField(null=True)  # of the running one; NULL while none is running
     progress = models.JSONField(default=dict, blank=True)
-    sampled_to = models.JSONField(
-        default=dict, blank=True
-    )  # folder's key -> the UID behind which the next sample begins
+    sampled_to = models.JSONField(default=dict, blank=True)  # folder's pk -> UID after which the next sample begins
     finished_at = models.DateTimeField(null=True)
     document = models.JSONField(default=dict, blank=True)
-    differing = models.PositiveIntegerField(default=0)  # of the finished one
-    error = models.TextField(blank=True)  # why the last try did not come to its end
+    differing = models.PositiveIntegerField(default=0)  # messages that differ, in the finished one
+    error = models.TextField(blank=True)  # why the last try failed
 
     class Meta:
         db_table = "completeness"

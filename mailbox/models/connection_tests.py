@@ -1,4 +1,4 @@
-"""One press of "Test connection": a row that a person asks for, a worker fills and a page reads."""
+"""Connection tests: a row is created on request, filled by a worker, and shown on a page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from mailbox.models.accounts import Account
 
-LASTS = timedelta(minutes=3)  # longer than both servers' time-outs: a test that began before has lost its worker
+LASTS = timedelta(minutes=3)  # longer than both servers' time-outs; after it the test's worker must have died
 
 
 class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
     def waiting(self) -> ConnectionTestQuerySet:
-        """No worker has begun: the longest waiting first."""
+        """Tests that no worker has begun, the oldest first."""
         return self.filter(started_at=None).order_by("pk")
 
     def at_work(self, now: datetime) -> ConnectionTestQuerySet:
@@ -22,8 +22,7 @@ class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
 
 
 class ConnectionTest(models.Model):
-    """One press of "Test connection", or an imported account: asked for by a person, run on a worker, read by the
-    page."""
+    """One test of an account's two servers, after a click on "Test connection" or the import of an account."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="connection_tests")
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
@@ -32,7 +31,7 @@ class ConnectionTest(models.Model):
     finished_at = models.DateTimeField(null=True)
     imap_ok = models.BooleanField(null=True)
     imap_reply = models.TextField(blank=True)
-    imap_code = models.CharField(max_length=12, blank=True)  # what kind of failure: a troubleshooting.FailureCode
+    imap_code = models.CharField(max_length=12, blank=True)  # an accounts.troubleshooting.FailureCode
     smtp_ok = models.BooleanField(null=True)
     smtp_reply = models.TextField(blank=True)
     smtp_code = models.CharField(max_length=12, blank=True)

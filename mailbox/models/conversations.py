@@ -1,4 +1,4 @@
-"""Which messages belong together. A narrow table of its own: a list must not read bodies to group its rows."""
+"""The conversation of each message. A small table of its own, so that lists group messages without reading bodies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mailbox.models.messages import Message
 
 
 class ConversationLink(models.Model):
-    """A message's conversation, by 64 bits of the SHA-256 of Message-IDs (see mailbox.messages.conversations)."""
+    """A message's conversation. Keys are 64 bits of the SHA-256 of Message-IDs (see mailbox.messages.conversations)."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="link")
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
-    conversation = models.BigIntegerField()  # the key of the Message-ID that the conversation began with
+    conversation = models.BigIntegerField()  # the key of the Message-ID with which the conversation began
     id_key = models.BigIntegerField()  # the key of the message's own Message-ID
-    thread_key = models.BigIntegerField(null=True)  # of Thread-Index and subject; None without a Thread-Index
-    received_at = models.DateTimeField()  # as the message's, so that one index finds the newest
+    thread_key = models.BigIntegerField(null=True)  # key of Thread-Index and subject; None without a Thread-Index
+    received_at = models.DateTimeField()  # a copy of the message's, so that one index finds the newest
 
     class Meta:
         db_table = "conversation_links"

@@ -1,4 +1,4 @@
-"""An export of mail as one file: its selection, its progress and its pieces."""
+"""Exports of mail as one file: their selection, progress and pieces."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class ExportQuerySet(models.QuerySet["Export"]):
 
 
 class Export(models.Model):
-    """The file is written piece after piece: `parts` moves in the transaction that adds a piece, so that a worker may
-    be killed, or two may run, and each mail is still in the file once."""
+    """One export. Its file is written in pieces, and `parts` increases in the transaction that adds a piece.
+
+    So each mail is in the file exactly once, even if a worker is killed or two run at once.
+    """
 
     class What(models.TextChoices):
         SEARCH = "search", _("Messages")
@@ -31,24 +33,24 @@ class Export(models.Model):
         ZIP = "zip", _("zip of .eml files")
         MBOX = "mbox", _("mbox")
 
-    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: its form, sent twice, is one export
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the form, which sent twice is one export
     what = models.CharField(max_length=6, choices=What, default=What.SEARCH)
     form = models.CharField(max_length=4, choices=Form)
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
-    # What is meant, as in the address of its list; of a person "address=…". It goes with the row.
+    # The selection, as the query string of the list's URL; for a person "address=…".
     query = models.TextField(blank=True)
     asked_at = models.DateTimeField(default=timezone.now)
     moved_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
-    ends_at = models.DateTimeField(null=True, blank=True)  # from then on it is not to be had, and the row goes
+    ends_at = models.DateTimeField(null=True, blank=True)  # from then on it cannot be downloaded; the row is removed
     total = models.PositiveBigIntegerField(null=True)  # mails; None before they are counted
     done = models.PositiveBigIntegerField(default=0)
-    missing = models.PositiveBigIntegerField(default=0)  # of which the raw store does not have the bytes
+    missing = models.PositiveBigIntegerField(default=0)  # mails whose bytes the raw store lacks
     size = models.PositiveBigIntegerField(default=0)  # bytes of the file so far
     parts = models.PositiveIntegerField(default=0)
-    after = models.JSONField(null=True)  # where the source goes on
-    accounts = models.JSONField(default=list)  # keys of those whose mail is in the file
-    error = models.TextField(blank=True)  # why it waits; of a finished one, why there is none
+    after = models.JSONField(null=True)  # position from which the next piece continues
+    accounts = models.JSONField(default=list)  # pks of accounts whose mail is in the file
+    error = models.TextField(blank=True)  # why it waits; if finished, why there is no file
 
     objects = ExportQuerySet.as_manager()
 
@@ -65,7 +67,7 @@ class Export(models.Model):
 
 
 class ExportPart(models.Model):
-    """A piece of the file, whose bytes lie in the raw store, and what a manifest says of the mails in it."""
+    """A piece of the file, whose bytes are in the raw store, and its mails' entries for manifest and zip directory."""
 
     export = models.ForeignKey(Export, models.CASCADE, related_name="pieces")
     position = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""Which accounts have a feature: a share of all accounts, and what was said of single ones."""
+"""Feature flags: a share of all accounts has a feature, and single accounts may differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailbox.models.accounts import Account
 
 
 class Feature(models.TextChoices):
-    """PRX-Email's flags, by its names."""
+    """The feature flags of PRX-Email, with its names for them."""
 
     INBOX_READ = "inbox_read", _("Reading received mail")
     INBOX_SEARCH = "inbox_search", _("Searching received mail")
@@ -20,8 +20,10 @@ class Feature(models.TextChoices):
 
 
 class FeatureSetting(models.Model):
-    """A row without an account is the share of accounts that have the feature; one with an account is for it alone,
-    0 or 100. Without any row every account has it."""
+    """A row without an account states the percentage of accounts that have the feature.
+
+    A row with an account is for it alone, with 0 or 100. Without any row every account has the feature.
+    """
 
     feature = models.CharField(max_length=20)  # a Feature
     account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")

@@ -1,5 +1,7 @@
-"""What kinds of files a person looks for, and how an index knows them. A change of KINDS needs a migration that makes
-the indexes over KindOf anew."""
+"""The kinds of files by which attachments are filtered, with the database function over which they are indexed.
+
+A change of KINDS needs a migration that rebuilds the indexes over KindOf.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.lazy_text import Words
 
-# What the address calls a kind of file, its label, and how its types begin. The first kind that fits is a file's own.
+# Name in the URL -> label, and the prefixes of its content types. The first kind that matches applies.
 KINDS: dict[str, tuple[Words, tuple[str, ...]]] = {
     "image": (_("Images"), ("image/",)),
     "pdf": ("PDF", ("application/pdf",)),
@@ -20,11 +22,11 @@ KINDS: dict[str, tuple[Words, tuple[str, ...]]] = {
     "message": (_("Messages"), ("message/",)),
     "media": (_("Sound and video"), ("audio/", "video/")),
 }
-LARGE_FROM = 100_000  # bytes: the smallest size that a list of attachments can be asked for
+LARGE_FROM = 100_000  # bytes; the smallest size by which attachments can be filtered
 
 
 class KindOf(models.Func):
-    """The key in KINDS of a content type, "" for all others. Without parameters, or SQLite would not use its index."""
+    """The key in KINDS of a content type, or "". The SQL has no parameters, since SQLite would not use its index."""
 
     output_field = models.CharField()
     arity = 1

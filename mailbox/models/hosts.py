@@ -1,4 +1,4 @@
-"""Who runs what, what ran by the clock, and how the tables grow: for the system page and `manage.py status`."""
+"""Processes by host, runs of scheduled tasks, and table sizes, for the system page and `manage.py status`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ProcessHeartbeat(models.Model):
-    """A process that stays says on which host it runs, and as what. Rows of a day ago are pruned."""
+    """Heartbeat of a long-running process, by host and role. Rows without a beat for a day are removed."""
 
     class Role(models.TextChoices):
         WEB = "web", _("web server")
@@ -20,10 +20,10 @@ class ProcessHeartbeat(models.Model):
 
     host = models.CharField(max_length=200)
     role = models.CharField(max_length=10, choices=Role)
-    pid = models.PositiveIntegerField()  # 0: `manage.py alerts` by cron, another process each time
+    pid = models.PositiveIntegerField()  # 0: `manage.py alerts` run by cron, a new process each time
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
-    silent_at = models.DateTimeField()  # unless it has said so again before, it is gone
+    silent_at = models.DateTimeField()  # without another beat until then, it counts as ended
     release = models.CharField(max_length=30)
     python = models.CharField(max_length=30)
     load = models.FloatField(null=True)  # of the host, over one minute
@@ -41,13 +41,13 @@ class ProcessHeartbeat(models.Model):
 
 
 class ScheduleRun(models.Model):
-    """The last run of what runs by the clock. django-q2 keeps its newest 200 tasks, which is some minutes."""
+    """The last run of a scheduled task. Kept here, since django-q2 keeps only its newest 200 tasks: some minutes."""
 
-    name = models.CharField(max_length=100, primary_key=True)  # of the schedule
+    name = models.CharField(max_length=100, primary_key=True)  # the schedule's name
     started_at = models.DateTimeField()
     seconds = models.FloatField()
     ok = models.BooleanField()
-    succeeded_at = models.DateTimeField(null=True)  # the last time that it ended well
+    succeeded_at = models.DateTimeField(null=True)  # of the last run that succeeded
 
     class Meta:
         db_table = "schedule_runs"
@@ -57,12 +57,12 @@ class ScheduleRun(models.Model):
 
 
 class TableSize(models.Model):
-    """How large a table was on a day, with its indexes: what it grew by is the difference."""
+    """The size of a table with its indexes on one day."""
 
     table = models.CharField(max_length=100)
     day = models.DateField()
     size = models.BigIntegerField()  # bytes
-    rows = models.BigIntegerField(null=True)  # as the database estimates; None: it does not
+    rows = models.BigIntegerField(null=True)  # the database's estimate; None if it has none
     measured_at = models.DateTimeField()
 
     class Meta:

@@ -1,6 +1,6 @@
-"""The leases that keep one sync and one sender an account, across all machines.
+"""Leases: at most one sync, one sender, one user of Sent and one push connection per account, across all hosts.
 
-Taken and given back by hand: with nothing new to fetch they are a good part of a worker's time.
+acquire and release are raw SQL: when there is nothing new to fetch, they are a good part of a worker's time.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from django.db import OperationalError, connection, models
 from mailbox.clocks import SLACK
 from mailbox.models.accounts import Account
 
-LONGEST_SECONDS = 3600.0  # no lease is taken for longer: one that ends later was taken by a clock that was ahead
+LONGEST_SECONDS = 3600.0  # of any lease; one that ends later was taken by a host whose clock was ahead
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
-MOST_DEADLOCKS = 5  # in a row; what was not got then is left to the next round
+MOST_DEADLOCKS = 5  # in a row, after which no lease is acquired; the next round tries again
 
 
 class Lease(models.Model):
-    """The right to be the one sync, the one sender, the one at work in Sent, or the one that listens for news of an
-    account, across all machines.
+    """The exclusive right to one purpose for an account, until a time, under a token, across all hosts.
 
-    A worker whose lease is taken because its clock is ahead commits nothing more: it renews the lease by its token in
-    each transaction.
+    A worker renews its lease by the token in each transaction. So a worker that has lost the lease, for example because
+    its clock was ahead, commits nothing more.
     """
 
     class Purpose(models.TextChoices):
@@ -50,9 +49,10 @@ class Lease(models.Model):
     def acquire(
         cls, account_id: int, purpose: str, holder: str, *, seconds: float, now: datetime, token: str = ""
     ) -> str | None:
-        """Return a token when the lease was free, had lapsed, or ends later than any can, else None.
+        """Take the lease if it is free, has expired, or ends later than any lease can. Returns its token, else None.
 
-        `token`: the one to take it with, for who tries again and cannot know whether the first try was committed.
+        token: use this one. A caller that tries again, and does not know whether the first try was committed, passes
+        the same token.
         """
         token = token or secrets.token_hex(16)
         return token if cls.acquire_all([account_id], purpose, holder, seconds=seconds, now=now, token=token) else None
@@ -61,10 +61,12 @@ class Lease(models.Model):
     def acquire_all(
         cls, account_ids: Collection[int], purpose: str, holder: str, *, seconds: float, now: datetime, token: str
     ) -> set[int]:
-        """acquire() for several accounts: one statement decides. Returns the accounts that we got; what was deleted
-        meanwhile is not among them.
+        """acquire() for several accounts by one statement. Returns the pks of those acquired; deleted accounts are not
+        among them.
 
-        Where the database ended it to end a deadlock, it is made again: nothing of it was written."""
+        Repeated if the database aborts it to resolve a deadlock, as nothing was written then. Inside a caller's
+        transaction the OperationalError is raised instead.
+        """
         for _ in range(MOST_DEADLOCKS):
             try:
                 return cls._acquire_all(account_ids, purpose, holder, seconds=seconds, now=now, token=token)
@@ -96,21 +98,20 @@ class Lease(models.Model):
 
     @classmethod
     def renew(cls, account_id: int, purpose: str, token: str, *, seconds: float, now: datetime) -> bool:
-        """Push the end of a lease that is still ours; False when another took it."""
+        """Extend the lease. Returns False if it has another token, or is gone."""
         ours = cls.objects.filter(account_id=account_id, purpose=purpose, token=token)
         return ours.update(expires_at=_end(now, seconds)) == 1
 
     @classmethod
     def release(cls, account_id: int, purpose: str, token: str) -> bool:
-        """Give the lease back; False, and nothing happens, when another has taken it."""
+        """Release the lease. Returns False, and changes nothing, if it has another token, or is gone."""
         return bool(cls.release_all([(account_id, token)], purpose))
 
     @classmethod
     def release_all(cls, held: Sequence[tuple[int, str]], purpose: str) -> set[int]:
-        """release() for several accounts with their tokens, by one statement; returns those that were still ours.
+        """release() for several (account pk, token) by one statement. Returns the pks of those released.
 
-        Rows are locked in acquire_all()'s order: a worker that takes what another gives back would lock it out, and be
-        locked out by it.
+        Rows are locked in the same order as in acquire_all(), so that the two do not deadlock.
         """
         if not held:
             return set()

@@ -1,4 +1,4 @@
-"""One look-up of mail settings: a row that a person asks for, a worker fills and a page reads."""
+"""Look-ups of mail settings: a row is created on request, filled by a worker, and shown on a page."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from django.utils import timezone
 
 
 class SettingsLookup(models.Model):
-    """Somebody typed an address and wants the servers found. Theirs alone, and forgotten after a day."""
+    """A look-up of the servers for an address that a user entered. Visible to this user only; removed after a day."""
 
     asked_by = models.ForeignKey("auth.User", models.CASCADE, related_name="+")
     email = models.EmailField(max_length=254)
     asked_at = models.DateTimeField(default=timezone.now, db_index=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    found = models.JSONField(default=dict)  # see discovered.to_json
+    found = models.JSONField(default=dict)  # by autoconfig.servers.to_json
 
     class Meta:
         db_table = "settings_lookups"

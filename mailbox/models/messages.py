@@ -1,6 +1,6 @@
-"""Messages, the places they lie in, their attachments, and where their raw bytes are.
+"""Messages, their places (folder and UID), their attachments, and the location of their raw bytes.
 
-The raw bytes are the truth; these tables are their index and can be made again from them.
+The raw bytes are the original; the parsed columns are derived from them and can be derived again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mailbox.models.accounts import Account
 from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from mailbox.models.sync import Folder
 
-# Columns of messages that no list shows: long ones, and those stored behind them, which a row is read over for.
+# Columns of messages that lists do not load: long ones, and those stored behind them (SQLite reads a row in order).
 UNLISTED = (
     "body_text",
     "body_html",
@@ -33,13 +33,14 @@ def present_parser() -> int:
 
 
 class RawMessage(models.Model):
-    """Where the bytes with this SHA-256 lie: a stretch of a segment file in the raw store."""
+    """The location of the bytes with this SHA-256: a range of a segment file in the raw store."""
 
     digest = models.CharField(max_length=64, primary_key=True)  # hex
     segment = models.CharField(max_length=100, db_index=True)
     offset = models.BigIntegerField()
     length = models.BigIntegerField()
-    # Storing the digest again renews it; the sweep leaves young ones alone, as their row may be about to commit.
+    # Renewed when the digest is stored again. The sweep skips recent ones, as a row that refers to them may be about to
+    # commit.
     stored_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -51,29 +52,29 @@ class RawMessage(models.Model):
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def listed(self) -> MessageQuerySet:
-        """Rows for a list: without the bodies, which are large."""
+        """Rows for a list, without the columns of UNLISTED."""
         return self.defer(*UNLISTED)
 
     def visible(self) -> MessageQuerySet:
-        """Messages that lie somewhere still: not expunged everywhere."""
+        """Messages that still have a place: not expunged from all folders."""
         return self.filter(gone_at=None)
 
     def with_message_id(self, account_id: int, message_id: str) -> MessageQuerySet:
-        """By Message-ID, with or without its angle brackets; several when two mails claim one."""
+        """Messages with this Message-ID, given with or without angle brackets. Several if mails differ (variants)."""
         bare = message_id.strip().removeprefix("<").removesuffix(">")
         return self.filter(account_id=account_id, message_id__in=[bare, f"<{bare}>"]).order_by("variant", "pk")
 
 
 class Message(models.Model):
-    """One mail of an account. The headers' names are the RFC 5322 fields'."""
+    """One mail of an account. Columns of header fields have their RFC 5322 names."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="messages")
-    # As written, angle brackets and all; the SHA-256 of the raw bytes when absent, empty or longer than 998 bytes.
+    # As written, with angle brackets; the SHA-256 of the raw bytes if absent, empty or longer than 998 bytes.
     message_id = models.CharField(max_length=998)
-    # 0 for the first mail with this Message-ID; 1, 2, ... for others that claim it but differ (a forgery, or a bug).
+    # 0 for the first mail with this Message-ID; 1, 2, ... for others that have it but differ (a forgery, or a bug).
     variant = models.PositiveIntegerField(default=0)
     subject = models.TextField(blank=True)
-    sender = models.TextField(blank=True)  # as shown: Ann <ann@example.com>
+    sender = models.TextField(blank=True)  # for display: Ann <ann@example.com>
     sender_address = models.TextField(blank=True)  # lower case, address only
     recipients = models.TextField(blank=True)
     cc = models.TextField(blank=True)
@@ -82,27 +83,27 @@ class Message(models.Model):
     in_reply_to = models.TextField(blank=True)
     references_header = models.TextField(blank=True)
     date = models.DateTimeField(null=True)  # the Date header
-    received_at = models.DateTimeField()  # INTERNALDATE, of the earliest place
+    received_at = models.DateTimeField()  # the earliest INTERNALDATE of its places
     snippet = models.CharField(max_length=120, blank=True)
     has_attachments = models.BooleanField(default=False)
     attachments = models.JSONField(default=list, blank=True)
     size = models.BigIntegerField(default=0)
     raw_digest = models.CharField(max_length=64)
-    is_complete = models.BooleanField(default=True)  # False: over the size limit, only the headers are here
-    seen = models.BooleanField(default=False)  # in every place
-    flagged = models.BooleanField(default=False)  # in some place
-    answered = models.BooleanField(default=False)
-    gone_at = models.DateTimeField(null=True, blank=True)  # its last place was expunged then
+    is_complete = models.BooleanField(default=True)  # False: above the size limit, only the header is stored
+    seen = models.BooleanField(default=False)  # at every place
+    flagged = models.BooleanField(default=False)  # at any place
+    answered = models.BooleanField(default=False)  # at any place
+    gone_at = models.DateTimeField(null=True, blank=True)  # when its last place was found expunged
     parse_defects = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-    # Last, so that a list reads a row without walking over its bodies (SQLite stores columns in order).
+    # Bodies follow the columns of lists, so that a list does not read over them (SQLite stores columns in order).
     body_text = models.TextField(blank=True)
     body_html = models.TextField(blank=True)
-    # mime.PARSER_VERSION that read it; None: one before versions were kept. Behind the bodies, as it came later: lists
-    # must not ask for it, and what looks for old ones has an index.
+    # The mime.message.PARSER_VERSION by which it was parsed; None: before versions were kept. It was added later and is
+    # stored behind the bodies, so lists must not load it; reparsing has an index.
     parser_version = models.PositiveSmallIntegerField(null=True, default=present_parser, editable=False)
-    # Of messages attached to it: searched, not shown.
+    # Text of messages attached to it, for search; not displayed.
     attached_text = models.TextField(blank=True, default="", db_default="", editable=False)
 
     objects = MessageQuerySet.as_manager()
@@ -115,10 +116,10 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["-received_at", "-id"], name="message_newest"),
             models.Index(fields=["account", "-received_at", "-id"], name="message_newest_of_account"),
-            # For is:unread and is:flagged: in a large mailbox nearly all mail is read and not flagged.
+            # For is:unread and is:flagged, as nearly all mail of a large mailbox is read and not flagged.
             models.Index(fields=["-received_at", "-id"], name="message_unread", condition=models.Q(seen=False)),
             models.Index(fields=["-received_at", "-id"], name="message_flagged", condition=models.Q(flagged=True)),
-            # The lists count what is unread on every look.
+            # Every list counts the unread messages.
             models.Index(fields=["account"], name="message_unread_count", condition=models.Q(seen=False, gone_at=None)),
             models.Index(fields=["parser_version", "id"], name="message_parsed_by"),
         ]
@@ -133,7 +134,7 @@ class MessagePlaceQuerySet(models.QuerySet["MessagePlace"]):
 
 
 class MessagePlace(models.Model):
-    """Where a message lies on the server: a folder and a UID. One mail in two folders has two."""
+    """A message's location on the server: folder, UIDVALIDITY and UID. One mail in two folders has two places."""
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="places")
     folder = models.ForeignKey(Folder, models.CASCADE, related_name="places")
@@ -145,14 +146,14 @@ class MessagePlace(models.Model):
     draft = models.BooleanField(default=False)
     deleted = models.BooleanField(default=False)
     keywords = models.JSONField(default=list, blank=True)
-    labels = models.JSONField(null=True, blank=True)  # Gmail's (X-GM-LABELS), decoded; None where there are none
+    labels = models.JSONField(null=True, blank=True)  # Gmail's (X-GM-LABELS), decoded; None from other servers
     size = models.BigIntegerField()  # RFC822.SIZE
     received_at = models.DateTimeField()  # INTERNALDATE
     raw_digest = models.CharField(max_length=64, db_index=True)
     header_digest = models.CharField(max_length=64)
     modseq = models.BigIntegerField(null=True)
     is_complete = models.BooleanField(default=True)
-    fetch_requested_at = models.DateTimeField(null=True, blank=True)  # "Fetch now" of a too large message
+    fetch_requested_at = models.DateTimeField(null=True, blank=True)  # when "Fetch now" was asked for a large message
     gone_at = models.DateTimeField(null=True, blank=True)
 
     objects = MessagePlaceQuerySet.as_manager()
@@ -165,7 +166,7 @@ class MessagePlace(models.Model):
         indexes = [
             models.Index(fields=["folder", "-received_at", "-id"], name="place_newest"),
             models.Index(fields=["folder"], name="place_unread_count", condition=models.Q(seen=False, gone_at=None)),
-            # Each run asks what people want fetched: without it, that walks over all that is stored.
+            # Each run queries the places that people asked to fetch; without the index it would scan all places.
             models.Index(fields=["folder"], name="place_wanted", condition=models.Q(fetch_requested_at__isnull=False)),
         ]
 
@@ -174,13 +175,13 @@ class MessagePlace(models.Model):
 
 
 class Attachment(models.Model):
-    """One attachment of a received message; the bytes are cut from the raw message when asked for."""
+    """One attachment of a received message. Its bytes are decoded from the raw message on request."""
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="attachment_rows")
-    # The message's own, written with it: a list of attachments by date, of an account, is read from an index.
+    # Copies of the message's columns, so that an account's attachments by date are read from an index.
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
     received_at = models.DateTimeField()
-    position = models.PositiveIntegerField()  # the index that mime.attachment_bytes takes
+    position = models.PositiveIntegerField()  # index for mime.message.attachment_bytes
     filename = models.CharField(max_length=255)
     content_type = models.CharField(max_length=255)
     size = models.BigIntegerField()  # bytes, decoded
@@ -196,7 +197,7 @@ class Attachment(models.Model):
             models.Index(fields=["-received_at", "-id"], name="attachment_newest"),
             models.Index(fields=["account", "-received_at", "-id"], name="attachment_of_account"),
             models.Index(KindOf("content_type"), F("received_at").desc(), F("id").desc(), name="attachment_of_kind"),
-            # With the size, so that looking for the few very large ones reads the index alone.
+            # With the size, so that a search for the few very large ones reads the index alone.
             models.Index(
                 fields=["-received_at", "-id", "size"],
                 name="attachment_large",

@@ -1,4 +1,4 @@
-"""OAuth 2.0: what the site is at each provider, the grants that accounts sign in by, and sign-ins on their way."""
+"""OAuth 2.0: the site's registrations at providers, the grants by which accounts sign in, and pending sign-ins."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mailbox import credentials
 
 
 class AppQuerySet(models.QuerySet["OAuthApp"]):
-    """Named states."""
+    """Queries by state."""
 
     def refused(self) -> AppQuerySet:
-        """Registrations that the provider refuses."""
+        """Registrations that their provider refuses."""
         return self.filter(grants__failure=OAuthGrant.Failure.APP).distinct()
 
 
 class OAuthApp(models.Model):
-    """The site's registration at one provider. Secrets are set through properties, which encrypt.
+    """The site's registration at one provider. Secrets are set by properties, which encrypt them.
 
-    Of the known providers there is one row each; the environment goes before what is stored (settings.OAUTH_CLIENTS).
+    A known provider has at most one row. Values in the environment (settings.OAUTH_CLIENTS) precede the stored ones.
     """
 
     class Kind(models.TextChoices):
@@ -39,11 +39,12 @@ class OAuthApp(models.Model):
     name = models.CharField(_("name"), max_length=60)
     client_id = models.CharField(max_length=400, blank=True)
     encrypted_client_secret = models.TextField(null=True, editable=False)
-    # A Google service account's key file (JSON), whole.
+    # The whole key file (JSON) of a Google service account.
     encrypted_service_key = models.TextField(null=True, editable=False)
     secret_ends_on = models.DateField(null=True, blank=True)
     tenant = models.CharField(max_length=100, blank=True)
-    # Of another provider: its discovery document and what is kept of it, its scopes, and whose mail it opens where.
+    # For another provider: its discovery document's URL and content, its scopes, and the domains and servers of its
+    # mail.
     discovery_url = models.CharField(max_length=500, blank=True)
     document = models.JSONField(default=dict, blank=True)
     discovery_error = models.CharField(max_length=500, blank=True)
@@ -69,7 +70,7 @@ class OAuthApp(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """Its page."""
+        """The URL of the provider's page."""
         if self.kind == self.Kind.DISCOVERY:
             return reverse("mailbox:provider", args=[self.pk])
         return reverse("mailbox:provider_known", args=[self.kind])
@@ -97,29 +98,29 @@ class OAuthApp(models.Model):
 
     @property
     def from_environment(self) -> tuple[str, str] | None:
-        """(client id, client secret) where the environment says them."""
+        """(client id, client secret) from the environment, or None."""
         found: tuple[str, str] | None = settings.OAUTH_CLIENTS.get(self.kind)
         return found
 
     @property
     def is_configured(self) -> bool:
-        """Whether persons can sign in by it."""
+        """Whether people can sign in by it."""
         has_client = bool(self.from_environment or self.client_id)
         return has_client and (self.kind != self.Kind.DISCOVERY or bool(self.document))
 
 
 class GrantQuerySet(models.QuerySet["OAuthGrant"]):
-    """Named states."""
+    """Queries by state."""
 
     def not_ended(self) -> GrantQuerySet:
-        """Those that the provider may still renew."""
+        """Grants that the provider may still renew."""
         return self.exclude(failure=OAuthGrant.Failure.ENDED)
 
 
 class OAuthGrant(models.Model):
-    """What a provider granted for one account; both of its transports sign in by it.
+    """A provider's grant for one account: access token and refresh token, by which both transports sign in.
 
-    `generation` moves with each set of tokens: whoever stores tokens does so on condition that it did not move.
+    generation: increases with each new set of tokens. Tokens are stored on condition that it has not changed.
     """
 
     class Flow(models.TextChoices):
@@ -129,7 +130,7 @@ class OAuthGrant(models.Model):
         EXTERNAL = "external", _("a refresh provider of one's own")
 
     class Failure(models.TextChoices):
-        """ENDED needs a person, who consents again. The others are the site's own: it asks again by itself."""
+        """ENDED needs a person to consent again. The others are faults of the site's settings and are retried."""
 
         ENDED = "ended", _("the provider ended the grant")
         APP = "app", _("the provider refuses the site's own id or secret")
@@ -137,7 +138,7 @@ class OAuthGrant(models.Model):
 
     app = models.ForeignKey(OAuthApp, models.PROTECT, null=True, related_name="grants")
     flow = models.CharField(max_length=16, choices=Flow)
-    identity = models.CharField(max_length=320, blank=True)  # who signed in; may differ from a shared mailbox
+    identity = models.CharField(max_length=320, blank=True)  # the person who signed in; for a shared mailbox, another
     encrypted_access_token = models.TextField(editable=False)
     encrypted_refresh_token = models.TextField(null=True, editable=False)
     scope = models.CharField(max_length=2000, blank=True)
@@ -145,20 +146,20 @@ class OAuthGrant(models.Model):
     granted_at = models.DateTimeField(default=timezone.now)
     refreshed_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True)  # of the access token
-    refresh_expires_at = models.DateTimeField(null=True)  # of the refresh token, when it is not used before
-    use_refresh_by = models.DateTimeField(null=True, db_index=True)  # when it is used in time
+    refresh_expires_at = models.DateTimeField(null=True)  # when the refresh token expires unless it is used before
+    use_refresh_by = models.DateTimeField(null=True, db_index=True)  # when to use it, to be in time
 
-    # A server refused this very access token: one refresh is due, and `is_after_refusal` says that it has been.
+    # must_refresh: a server refused this access token, so one refresh is due. is_after_refusal: that refresh was made.
     must_refresh = models.BooleanField(default=False, editable=False)
     is_after_refusal = models.BooleanField(default=False, editable=False)
-    # The provider was asked with the present refresh token, and no answer is stored yet.
+    # When the provider was asked with the present refresh token, while no answer is stored.
     asked_at = models.DateTimeField(null=True, editable=False)
-    # That happened, and the answer never came or its worker died: the provider may hold the refresh token for used.
+    # When it was asked without an answer ever being stored: the provider may regard the refresh token as used.
     answer_lost_at = models.DateTimeField(null=True, editable=False)
     lease_token = models.CharField(max_length=32, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, editable=False)
 
-    failure = models.CharField(max_length=8, blank=True, choices=Failure)  # empty: in order
+    failure = models.CharField(max_length=8, blank=True, choices=Failure)  # "": none
     last_reply = models.TextField(blank=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
@@ -207,8 +208,11 @@ class OAuthGrant(models.Model):
         return self.flow != self.Flow.PERSON or self.encrypted_refresh_token is not None
 
     def takes_refusal(self) -> bool:
-        """A server refused the access token of this object. True when that says nothing yet: another token is there
-        already, or the one refresh that a refusal deserves is still to come."""
+        """Record that a server refused this object's access token.
+
+        Returns True if no person is needed yet: there is a newer token already, or one refresh is now due. Returns
+        False if the token was already refreshed after a refusal, or cannot be refreshed.
+        """
         if not self.can_refresh or self.failure in (self.Failure.ENDED, self.Failure.KEY):
             return False
         rows = OAuthGrant.objects.not_ended().filter(pk=self.pk)
@@ -218,9 +222,9 @@ class OAuthGrant(models.Model):
 
 
 class OAuthSignIn(models.Model):
-    """A person's sign-in on its way to a provider and back. Theirs and their session's alone, and good once.
+    """A user's pending sign-in at a provider. Valid once, for this user and session only; removed after a day.
 
-    The callback only writes down what came back; a worker asks the provider. Forgotten after a day.
+    The callback view only saves the provider's answer; a worker then asks the provider for tokens.
     """
 
     class Status(models.TextChoices):
@@ -232,14 +236,14 @@ class OAuthSignIn(models.Model):
 
     app = models.ForeignKey(OAuthApp, models.CASCADE, related_name="+")
     asked_by = models.ForeignKey("auth.User", models.CASCADE, related_name="+")
-    account = models.ForeignKey("mailbox.Account", models.CASCADE, null=True, related_name="+")  # None: to be added
+    account = models.ForeignKey("mailbox.Account", models.CASCADE, null=True, related_name="+")  # None: a new account
     email = models.EmailField(max_length=254)
     state_digest = models.CharField(max_length=64, unique=True)
     session_digest = models.CharField(max_length=64)
     encrypted_verifier = models.TextField()  # PKCE (RFC 7636)
     nonce = models.CharField(max_length=64)
     callback = models.CharField(max_length=500)
-    # Of the account to be added: TransportFields and switches, without secrets.
+    # For a new account: TransportFields and switches, without secrets.
     settings = models.JSONField(default=dict)
     status = models.CharField(max_length=8, choices=Status, default=Status.AWAY)
     encrypted_code = models.TextField(null=True)
@@ -257,20 +261,20 @@ class OAuthSignIn(models.Model):
 
     @property
     def adds_account(self) -> bool:
-        """Whether it adds one, or did: only then it knows the servers itself."""
+        """Whether it adds, or has added, an account: only then `settings` contains servers."""
         return "imap_host" in self.settings
 
     def when_key_is_lost(self) -> str:
         return f"{self.email}: its sign-in at the provider was under way; begin it again"
 
     def move(self, before: str, after: str, now: datetime, **fields: Any) -> bool:
-        """Go on to another state, once; False when it was not in the state before."""
+        """Change the status from `before` to `after`. Returns False if the status was another."""
         rows = OAuthSignIn.objects.filter(pk=self.pk, status=before)
         return rows.update(status=after, moved_at=now, **fields) == 1
 
 
 class SeenCertificate(models.Model):
-    """When the certificate ends that a server showed at its last handshake."""
+    """The expiry of the certificate that a server presented at its last TLS handshake."""
 
     host = models.CharField(max_length=253)
     port = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""What tells how the installation does: counters by the hour and the workers' heartbeats."""
+"""The installation's health: hourly counters, heartbeats of workers and push processes, storage use, restore proofs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailbox.models.leases import Lease
 
 
 class Counter(models.Model):
-    """How often something happened to an account in one hour."""
+    """The number of events of one kind of an account in one hour."""
 
     class Name(models.TextChoices):
         SYNC_ATTEMPTS = "sync_attempts"
@@ -39,17 +39,17 @@ class Counter(models.Model):
 
     @classmethod
     def add(cls, account_id: int, name: str, now: datetime, amount: int = 1) -> None:
-        """Count; one statement that inserts or adds, so that two workers never overwrite each other."""
+        """Add to a counter by one statement (upsert), so that two workers do not overwrite each other."""
         cls.add_all(account_id, {cls.Name(name): amount}, now)
 
     @classmethod
     def add_all(cls, account_id: int, amounts: Mapping[Counter.Name, int], now: datetime) -> None:
-        """Likewise, several by one statement."""
+        """Add to several counters of an account by one statement. amounts: by name."""
         cls.add_each({(account_id, str(name)): amount for name, amount in amounts.items()}, now)
 
     @classmethod
     def add_each(cls, amounts: Mapping[tuple[int, str], int], now: datetime) -> None:
-        """Likewise, by account and name."""
+        """Add to counters of several accounts by one statement. amounts: by account pk and name."""
         hour = connection.ops.adapt_datetimefield_value(now.replace(minute=0, second=0, microsecond=0))
         rows = [[pk, str(name), hour, amount] for (pk, name), amount in amounts.items() if amount]
         if not rows:
@@ -64,8 +64,8 @@ class Counter(models.Model):
             )
 
 
-DISK_FREE_PERCENT = 10  # less is said, on the dashboard and by alerts
-WORKER_SILENT_AFTER = timedelta(seconds=90)  # two ticks of the half-minute clock and some slack
+DISK_FREE_PERCENT = 10  # less is reported by dashboard and alerts
+WORKER_SILENT_AFTER = timedelta(seconds=90)  # two periods of the half-minute schedule, and some slack
 
 
 class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
@@ -73,30 +73,30 @@ class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
         return self.filter(seen_at__gte=now - WORKER_SILENT_AFTER)
 
     def without_broker(self, now: datetime) -> WorkerHeartbeatQuerySet:
-        """Alive, and could not reach the broker (Redis): tasks go by way of the database."""
+        """Live clusters that cannot reach the broker (Redis); their tasks are queued in the database."""
         return self.alive(now).filter(broker_away_since__isnull=False)
 
     def without_store(self, now: datetime) -> WorkerHeartbeatQuerySet:
-        """Alive, and could not write and read the raw store: they take no sync and no delivery."""
+        """Live clusters that cannot write and read the raw store; they take no syncs and no deliveries."""
         return self.alive(now).filter(store_failed_since__isnull=False)
 
 
 class WorkerHeartbeat(models.Model):
-    """A cluster says that its workers take tasks: written by a task each half minute, read by the dashboard."""
+    """Heartbeat of a django-q2 cluster, which shows that its workers take tasks. A task writes it each half minute."""
 
     host = models.CharField(max_length=200)
     cluster_pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
-    # Of the disk with the data folder, as its user may use it.
+    # Free space for this process on the disk with the data folder.
     disk_free_percent = models.PositiveSmallIntegerField(null=True)
     broker_away_since = models.DateTimeField(null=True)
     store_failed_since = models.DateTimeField(null=True)
-    # What a look at the raw store took (to write, read and remove a small file), and how many looks failed since the
-    # cluster began.
+    # How long a check of the raw store took (to write, read and remove a small file), and how many checks have failed
+    # since the cluster started.
     store_seconds = models.FloatField(null=True)
     store_failures = models.PositiveIntegerField(default=0, db_default=0)
-    fetching_stopped_since = models.DateTimeField(null=True)  # its disk has less free than the reserve
+    fetching_stopped_since = models.DateTimeField(null=True)  # since its disk has less free than the reserve
 
     objects = WorkerHeartbeatQuerySet.as_manager()
 
@@ -113,12 +113,12 @@ class WorkerHeartbeat(models.Model):
 
 
 class StoreMiss(models.Model):
-    """A host that was asked for a stored file and did not have it, lately: another host may. A row a host."""
+    """A host that lately could not read a stored file, which another host may have. One row per host."""
 
     KEPT = timedelta(minutes=15)
 
     host = models.CharField(max_length=200, unique=True)
-    file = models.CharField(max_length=200)  # of the raw store, as the database names it
+    file = models.CharField(max_length=200)  # the segment's name in the raw store
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
 
@@ -138,11 +138,12 @@ class StoreMiss(models.Model):
 
 class PushHeartbeatQuerySet(models.QuerySet["PushHeartbeat"]):
     def seen_within(self, time: timedelta, now: datetime) -> PushHeartbeatQuerySet:
-        """Processes that said so lately and have not let go; none by a clock that was ahead."""
+        """Processes with a beat within `time` that have not stopped. A beat in the future, by a wrong clock, does not
+        count if it is further ahead than that."""
         return self.exclude(token="").filter(seen_at__range=(now - time, now + time))
 
     def listening(self, now: datetime) -> PushHeartbeatQuerySet:
-        """Those among which the accounts are divided."""
+        """The processes among which the accounts are divided."""
         return self.seen_within(PushHeartbeat.LEASE, now)
 
     def alive(self, now: datetime) -> PushHeartbeatQuerySet:
@@ -150,14 +151,14 @@ class PushHeartbeatQuerySet(models.QuerySet["PushHeartbeat"]):
 
 
 class PushHeartbeat(models.Model):
-    """A process that listens for news, and how the connection of each account of its share does."""
+    """Heartbeat of a push process, with the state of the connection of each of its accounts."""
 
-    # Of its accounts (Lease.Purpose.PUSH, by its token), and of its place among the others.
+    # How long its leases on accounts (Lease.Purpose.PUSH, by its token) and its own share in the division are valid.
     LEASE = timedelta(seconds=20)
-    SILENT_AFTER = timedelta(seconds=60)  # is said then
-    HEARD_WITHIN = timedelta(seconds=30)  # it beats each six seconds; accounts of one that is silent are polled
+    SILENT_AFTER = timedelta(seconds=60)  # after which silence is reported
+    HEARD_WITHIN = timedelta(seconds=30)  # it beats every 6 s; accounts of a silent process are polled
 
-    token = models.CharField(max_length=32)  # "": it has let go
+    token = models.CharField(max_length=32)  # "": it has stopped
     host = models.CharField(max_length=200)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
@@ -175,32 +176,32 @@ class PushHeartbeat(models.Model):
 
     @classmethod
     def beat(cls, token: str, host: str, pid: int, states: Mapping[str, str], now: datetime) -> None:
-        """Say that we listen."""
+        """Save this process's heartbeat. states: account pk as text -> State."""
         says = {"seen_at": now, "states": dict(states)}
         if not cls.objects.filter(token=token).update(**says):
             cls.objects.create(token=token, host=host, pid=pid, started_at=now, **says)
 
     @classmethod
     def connected(cls, now: datetime) -> set[int]:
-        """The accounts of which news are heard at this time; none of a process that is silent."""
+        """The pks of accounts with a push connection at this time. Those of a silent process are left out."""
         found = cls.objects.seen_within(cls.HEARD_WITHIN, now).values_list("states", flat=True)
         return {int(pk) for states in found for pk, state in states.items() if state == "connected"}
 
     @classmethod
     def fell_silent(cls, now: datetime) -> bool:
-        """Whether one was heard of within a minute, and is not any more."""
+        """Whether a process has fallen silent within the last minute."""
         silent = cls.objects.filter(seen_at__range=(now - 2 * cls.HEARD_WITHIN, now - cls.HEARD_WITHIN))
         return silent.exclude(token="").exists()
 
     @classmethod
     def release(cls, token: str) -> None:
-        """Let other processes have the accounts of this one at once."""
+        """Release this process's accounts, so that other processes can take them at once."""
         Lease.objects.filter(purpose=Lease.Purpose.PUSH, token=token).delete()
         cls.objects.filter(token=token).update(token="", states={})
 
 
 class DeletionLook(models.Model):
-    """When it was last looked what may be removed because of its age, by both clocks (see mailbox.deletions)."""
+    """Time of the last check for data that may be removed by age, by two clocks (see mailbox.deletions)."""
 
     name = models.CharField(max_length=40, primary_key=True)
     host_at = models.DateTimeField()
@@ -214,14 +215,14 @@ class DeletionLook(models.Model):
 
 
 class StorageUse(models.Model):
-    """How much is kept, counted by the clock: summing a million rows is nothing a page should wait for."""
+    """Amount of stored mail. Counted by a scheduled task, as a page should not wait for a sum over a million rows."""
 
     class Kind(models.TextChoices):
         RECEIVED = "received", _("Received mail")
         RECEIVED_FILES = "received_files", _("Attachments in received mail")
         SENT = "sent", _("Written mail")
         SENT_FILES = "sent_files", _("Attachments in written mail")
-        ON_DISK = "on_disk", _("Raw store, on disk")  # of no account: equal bytes are kept once for all
+        ON_DISK = "on_disk", _("Raw store, on disk")  # not by account, as equal bytes are stored once for all
 
     account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")
     kind = models.CharField(max_length=14, choices=Kind)
@@ -239,16 +240,16 @@ class StorageUse(models.Model):
 
 
 class RestoreProof(models.Model):
-    """A backup was restored into a scratch database and looked through: what came of it. The newest fifty are kept."""
+    """The result of restoring a backup into a scratch database and checking it. The newest KEPT rows are kept."""
 
     KEPT = 50
     STALE_AFTER = timedelta(days=7)
 
     proven_at = models.DateTimeField(db_index=True)
-    backup_at = models.DateTimeField(null=True)  # None: its manifest cannot be read
-    messages = models.BigIntegerField(default=0)  # whose bytes were read and compared with their digest
-    missing = models.BigIntegerField(default=0)  # messages whose bytes are not there, or others
-    fault = models.CharField(max_length=30, blank=True)  # the name of what was wrong; "": the restore is proven
+    backup_at = models.DateTimeField(null=True)  # None: the backup's manifest cannot be read
+    messages = models.BigIntegerField(default=0)  # messages whose bytes were read and compared with their digest
+    missing = models.BigIntegerField(default=0)  # messages whose bytes are missing or differ
+    fault = models.CharField(max_length=30, blank=True)  # name of the fault; "": the restore is proven
     detail = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -259,7 +260,7 @@ class RestoreProof(models.Model):
 
     @classmethod
     def note(cls, proof: RestoreProof) -> None:
-        """Keep it, and forget what is old."""
+        """Save the proof, and delete old ones."""
         proof.save()
         kept = cls.objects.order_by("-pk").values_list("pk", flat=True)[: cls.KEPT]
         cls.objects.filter(pk__lt=min(kept)).delete()

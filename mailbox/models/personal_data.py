@@ -1,4 +1,4 @@
-"""Looking for a person by address in everything that is stored, and erasing what is found."""
+"""Searches for a person's data by address in all tables, and their erasure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from django.utils.translation import gettext_lazy as _
 
 class PersonSearchQuerySet(models.QuerySet["PersonSearch"]):
     def at_work(self) -> PersonSearchQuerySet:
-        """What workers are to go on with."""
+        """Searches and erasures that workers must continue."""
         return self.filter(state__in=[PersonSearch.State.COUNTING, PersonSearch.State.ERASING])
 
 
 class PersonSearch(models.Model):
-    """One address, looked for table by table; then, when somebody confirms it, erased likewise. `table` and `after`
-    move in the transaction that changes rows, so that a worker may be killed and each row is counted once.
+    """A search for one address, table by table; after a confirmation, its erasure table by table.
 
-    The address itself goes when it is erased, or a day after it was looked for; `digest` stays."""
+    `table` and `after` change in the transaction that changes rows, so that each row is counted once even if a worker
+    is killed. The address itself is deleted after the erasure, or a day after the search; `digest` is kept.
+    """
 
     class State(models.TextChoices):
         COUNTING = "counting", _("being looked for")
@@ -39,11 +40,11 @@ class PersonSearch(models.Model):
     confirmed_at = models.DateTimeField(null=True, blank=True)
     moved_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
-    steps = models.PositiveIntegerField(default=0)  # goes up with each batch: of two workers one is too late
-    table = models.PositiveSmallIntegerField(default=0)  # index of the one that is next
-    after = models.JSONField(null=True)  # its key up to which rows are dealt with
-    found = models.JSONField(default=dict)  # table -> what is, or was, to be done -> how many
-    named = models.JSONField(default=dict)  # table -> why it stays -> keys of rows, the first ones
+    steps = models.PositiveIntegerField(default=0)  # increases with each batch; of two workers one fails on it
+    table = models.PositiveSmallIntegerField(default=0)  # index of the next table
+    after = models.JSONField(null=True)  # key in that table up to which rows are done
+    found = models.JSONField(default=dict)  # table -> action to be taken, or taken -> number of rows
+    named = models.JSONField(default=dict)  # table -> reason why rows are kept -> keys of the first ones
     document = models.JSONField(default=dict)  # the signed report
     error = models.TextField(blank=True)
 

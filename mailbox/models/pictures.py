@@ -1,6 +1,7 @@
-"""Pictures that are fetched or made for a person: remote images they asked for, previews of attachments.
+"""Images that are fetched or made on request: remote images of messages, previews of attachments.
 
-All of it can be fetched or made again. The bytes lie in the raw store, which keeps what a `raw_digest` refers to.
+All can be fetched or made again. Their bytes are in the raw store, which keeps the bytes to which a `raw_digest`
+refers.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from mailbox.models.messages import Message
 
 
 class ImageFetch(models.Model):
-    """Somebody asked for the remote images of a message. A worker fetches them, once."""
+    """A user's request for the remote images of a message. A worker fetches them once."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="image_fetch")
     asked_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     asked_at = models.DateTimeField(default=timezone.now, db_index=True)
-    claimed_at = models.DateTimeField(null=True)  # a worker is at it, or died at it
+    claimed_at = models.DateTimeField(null=True)  # when a worker began, which may have died since
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -30,10 +31,10 @@ class ImageFetch(models.Model):
 
 
 class RemoteImage(models.Model):
-    """What came of one address: a picture in the raw store, or the reason why there is none."""
+    """The result of fetching one URL: an image in the raw store, or the reason why there is none."""
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="remote_images")
-    address_digest = models.CharField(max_length=64)  # SHA-256 of the address
+    address_digest = models.CharField(max_length=64)  # SHA-256 of the URL
     address = models.TextField()
     content_type = models.CharField(max_length=20, blank=True)
     size = models.BigIntegerField(default=0)
@@ -50,7 +51,7 @@ class RemoteImage(models.Model):
 
 
 class TrustedSender(models.Model):
-    """A person always wants to see the remote images of this sender."""
+    """A sender whose remote images are always displayed to a user."""
 
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="trusted_senders")
     address = models.CharField(max_length=320)  # lower case
@@ -66,21 +67,21 @@ class TrustedSender(models.Model):
 
 
 class Preview(models.Model):
-    """The picture of an attachment's first page, by the SHA-256 of the attachment's bytes: equal files share it."""
+    """An image of an attachment's first page, by the SHA-256 of the attachment's bytes: equal files share one."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
         READY = "ready", _("ready")
-        NONE = "none", _("none")  # no picture can be made of it; `reason` says why
+        NONE = "none", _("none")  # no image can be made; see `reason`
 
     digest = models.CharField(max_length=64, primary_key=True)
-    # Where the bytes are: an attachment of this stored mail. This keeps nothing: when the mail goes, so may this.
+    # Raw digest and position of an attachment with the bytes. No reference, so it does not keep the mail's raw bytes.
     source = models.CharField(max_length=64)
     position = models.PositiveIntegerField()
     content_type = models.CharField(max_length=255)
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     reason = models.CharField(max_length=200, blank=True)
-    raw_digest = models.CharField(max_length=64, blank=True, db_index=True)  # the small picture, then the large one
+    raw_digest = models.CharField(max_length=64, blank=True, db_index=True)  # the small image, then the large one
     small_length = models.PositiveIntegerField(default=0)
     asked_at = models.DateTimeField(default=timezone.now, db_index=True)
     claimed_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""What a user has chosen for the own pages."""
+"""A user's own settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class UserPreference(models.Model):
-    """No row, or an empty time zone, means the site's own; an empty language the browser's."""
+    """A user's time zone (empty, or no row: the site's) and language (empty, or no row: the browser's)."""
 
     user = models.OneToOneField("auth.User", models.CASCADE, primary_key=True, related_name="preference")
     time_zone = models.CharField(max_length=64, blank=True)  # a name of the tz database, "Europe/Vienna"
@@ -20,14 +20,16 @@ class UserPreference(models.Model):
 
 
 class SavedFilters(models.Model):
-    """Filters of lists that somebody gave a name: one row a user and one that all share, so that a page gets them in
-    the query it asks about its user anyhow."""
+    """Named filters of lists: one row per user, and one shared by all users.
+
+    One row holds all filters of a user, so that a page loads them in a query that it makes anyway.
+    """
 
     SHARED = "shared"
-    AT_MOST = 50  # of a row
+    AT_MOST = 50  # filters in one row
 
     key = models.CharField(max_length=30, primary_key=True)  # "user:5", or SHARED
-    filters = models.JSONField(default=list)  # {"page", "name", "query", "by": the key of the user who saved it}
+    filters = models.JSONField(default=list)  # {"page", "name", "query", "by": pk of the user who saved it}
 
     class Meta:
         db_table = "saved_filters"

@@ -1,4 +1,4 @@
-"""Readings of stored mail that come after its own: as a delivery report."""
+"""Later readings: stored messages that are parsed once more for another purpose, as delivery reports."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.models.accounts import Account
 from mailbox.models.messages import Message
 
-MAX_ATTEMPTS = 2  # begun and not ended: what stops its reader twice is passed over
-STALE_AFTER = timedelta(minutes=10)  # far above what a parser may take: whoever began has died
+MAX_ATTEMPTS = 2  # begun without an end, after which the message is skipped
+STALE_AFTER = timedelta(minutes=10)  # far above a parser's limit: its worker must have died
 STOPPED_ITS_READER = "Each time it was read, the worker stopped before it was done."
 
 
@@ -22,17 +22,17 @@ class LaterReadingQuerySet(models.QuerySet["LaterReading"]):
         return self.exclude(error="")
 
     def left(self, now: datetime) -> LaterReadingQuerySet:
-        """Begun by somebody who has died since."""
+        """Readings whose worker must have died."""
         return self.filter(finished_at=None, begun_at__lte=now - STALE_AFTER)
 
     def ask_again(self, now: datetime) -> int:
-        """Have the sweep read these once more, as if they had never been tried; returns how many they are."""
+        """Reset failed readings, so that the sweep tries them again. Returns how many."""
         return self.failed().update(attempts=0, begun_at=now - STALE_AFTER, finished_at=None, error="")
 
     def begin(self, message: Message, purpose: str, now: datetime) -> bool:
-        """Note that the message is about to be read; False when it was read, is being read, or is passed over.
+        """Record that the message is about to be read. Returns False if it was read, is being read, or is skipped.
 
-        Call it outside of a transaction: the note must be there when the reader dies.
+        Call it outside of a transaction, as the record must exist if the worker dies.
         """
         _, is_new = self.get_or_create(
             message=message, purpose=purpose, defaults={"account_id": message.account_id, "begun_at": now}
@@ -47,7 +47,8 @@ class LaterReadingQuerySet(models.QuerySet["LaterReading"]):
 
 
 class LaterReading(models.Model):
-    """One such reading. Noted before it begins, so that no message stops a sweep for good."""
+    """One later reading. Recorded before it begins, so that a message that kills its worker cannot stop the sweep for
+    ever."""
 
     class Purpose(models.TextChoices):
         REPORT = "report", _("delivery report")
@@ -58,7 +59,7 @@ class LaterReading(models.Model):
     attempts = models.PositiveSmallIntegerField(default=1)
     begun_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
-    error = models.TextField(blank=True)  # why it could not be read; kept until somebody asks for another reading
+    error = models.TextField(blank=True)  # why it failed; kept until a person asks for another try
 
     objects = LaterReadingQuerySet.as_manager()
 

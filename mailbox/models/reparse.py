@@ -1,4 +1,4 @@
-"""A round of reading stored mail again, when the parser has learned something."""
+"""Rounds of parsing stored mail again, after the parser was improved."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class ReparseQuerySet(models.QuerySet["Reparse"]):
 
 
 class Reparse(models.Model):
-    """One round and how far it has come. A batch moves `after_pk` on, if it still stands where the batch began."""
+    """One round and its progress. A batch advances `after_pk` on condition that it has not changed meanwhile."""
 
-    account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")  # None: of all
-    everything = models.BooleanField(default=False)  # also what was read by the present parser
+    account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")  # None: all accounts
+    everything = models.BooleanField(default=False)  # also messages that the present parser has parsed
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(default=timezone.now)
     moved_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
     after_pk = models.BigIntegerField(default=0)  # messages up to this one are done
-    total = models.PositiveBigIntegerField(default=0)  # that waited when it began
+    total = models.PositiveBigIntegerField(default=0)  # messages to parse when it began
     done = models.PositiveBigIntegerField(default=0)
-    changed = models.PositiveBigIntegerField(default=0)  # of which other values came
+    changed = models.PositiveBigIntegerField(default=0)  # messages with other values than before
     changed_fields = models.JSONField(default=dict, db_default={}, blank=True)  # column of messages -> how many differ
-    lost = models.PositiveBigIntegerField(default=0)  # whose raw bytes are missing: they stay as they are
+    lost = models.PositiveBigIntegerField(default=0)  # messages without raw bytes, which are not changed
     failed = models.PositiveBigIntegerField(default=0)
 
     objects = ReparseQuerySet.as_manager()

@@ -1,4 +1,4 @@
-"""What is removed because of its age, by rules that people make; what a legal hold keeps; what was let go of."""
+"""Retention rules, which remove data by age; legal holds against them; and messages that a rule has removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailbox.models.sync import Folder
 
 
 class RetentionRule(models.Model):
-    """Remove one kind of thing when it is older than so many days. Without a rule all is kept."""
+    """Removes data of one kind that is older than `days`. Without a rule everything is kept."""
 
     class What(models.TextChoices):
         RECEIVED = "received", _("received mail")
@@ -27,9 +27,9 @@ class RetentionRule(models.Model):
 
     what = models.CharField(max_length=9, choices=What)
     days = models.PositiveIntegerField()
-    account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")  # None: of all
-    folder = models.CharField(max_length=500, blank=True)  # received mail that lies in folders of this name alone
-    larger_than = models.BigIntegerField(null=True, blank=True)  # bytes, of mail
+    account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")  # None: all accounts
+    folder = models.CharField(max_length=500, blank=True)  # received mail in folders of this name alone
+    larger_than = models.BigIntegerField(null=True, blank=True)  # only mail above so many bytes
     created_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     removed = models.BigIntegerField(default=0)  # rows, since the rule was made
@@ -52,10 +52,9 @@ class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
 
 
 class LegalHold(models.Model):
-    """Nothing of this account, of this address or of this message is removed by a rule, whatever its age. Exactly one
-    of the three is meant."""
+    """Keeps an account's mail, mail with an address, or one message from being removed. Exactly one of them is set."""
 
-    # What is held is not deleted; a hold that was released outlives what it named.
+    # SET_NULL: an account or a message cannot be deleted while it is held, but a released hold outlives it.
     account = models.ForeignKey(Account, models.SET_NULL, null=True, blank=True, related_name="+")
     address = models.CharField(max_length=320, blank=True)  # lower case
     message = models.ForeignKey(Message, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -75,14 +74,16 @@ class LegalHold(models.Model):
 
 
 class LetGo(models.Model):
-    """A message that a rule removed and its server still has: it is not fetched again. The row goes when the server
-    removes it too, or gives its UID to another message, which `received_at`, `size` and `header_digest` tell (those
-    that its place had, see mailbox.sync.reassigned_uids)."""
+    """A message that a rule removed here but that its server still has; it is not fetched again.
+
+    The row is deleted when the server expunges the message or gives its UID to another one. `received_at`, `size` and
+    `header_digest`, copied from its place, show the latter (see mailbox.sync.reassigned_uids).
+    """
 
     folder = models.ForeignKey(Folder, models.CASCADE, related_name="+")
     uidvalidity = models.BigIntegerField()
     uid = models.BigIntegerField()
-    received_at = models.DateTimeField(null=True)  # None: removed before this was noted
+    received_at = models.DateTimeField(null=True)  # None: removed before this column existed
     size = models.BigIntegerField(null=True)
     header_digest = models.CharField(max_length=64, default="")
     at = models.DateTimeField(default=timezone.now)

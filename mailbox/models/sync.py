@@ -1,4 +1,4 @@
-"""Folders, how far each is synced, what is quarantined, and the report of each run."""
+"""Folders, the sync state of each, quarantined messages, and the report of each run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mailbox.models.accounts import Account
 
 class FolderQuerySet(models.QuerySet["Folder"]):
     def chosen(self) -> FolderQuerySet:
-        """Folders a person wants synced and the server still has."""
+        """Folders that a person chose for sync and that the server still has."""
         return self.filter(sync_enabled=True, selectable=True, gone_at=None)
 
     def due(self, now: datetime) -> FolderQuerySet:
-        """Chosen folders of syncing accounts outside their backoff window. The scheduler's question."""
+        """Chosen folders of syncing accounts that are not in a backoff and not stopped. Used by the scheduler."""
         return (
             self.chosen()
             .filter(account__sync_enabled=True)
@@ -32,7 +32,7 @@ class FolderQuerySet(models.QuerySet["Folder"]):
 
 
 class Folder(models.Model):
-    """One mailbox of an account as LIST names it, decoded from modified UTF-7 (RFC 3501, 5.1.3)."""
+    """One IMAP mailbox of an account. name: as in LIST, decoded from modified UTF-7 (RFC 3501, 5.1.3)."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="folders")
     name = models.CharField(max_length=500)
@@ -41,12 +41,12 @@ class Folder(models.Model):
     selectable = models.BooleanField(default=True)
     sync_enabled = models.BooleanField(_("synced"), default=False)
     gone_at = models.DateTimeField(null=True, blank=True)
-    is_subscribed = models.BooleanField(null=True)  # None: the server was not asked, or does not say
-    # Gmail's labels look like folders (X-GM-EXT-1): what carries this one lies in All Mail, and is fetched there.
+    is_subscribed = models.BooleanField(null=True)  # None: the server was not asked, or does not state it
+    # Gmail lists its labels as folders (X-GM-EXT-1). Messages with this label are in All Mail and are fetched there.
     is_label = models.BooleanField(default=False)
-    # False: the server writes no modified UTF-7, as RFC 3501, 5.1.3 demands; `name` is what it writes.
+    # False: the server's name is not the modified UTF-7 that RFC 3501, 5.1.3 requires.
     is_name_encoded = models.BooleanField(default=True, db_default=True)
-    mailbox_id = models.CharField(max_length=255, blank=True)  # RFC 8474, 4: stays when the folder is renamed
+    mailbox_id = models.CharField(max_length=255, blank=True)  # RFC 8474, 4: kept when the folder is renamed
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = FolderQuerySet.as_manager()
@@ -61,14 +61,14 @@ class Folder(models.Model):
 
 
 class SyncState(models.Model):
-    """How far a folder is synced. Rows of `messages` and the cursors commit together."""
+    """The sync state of a folder. Its cursors commit together with the rows of the messages."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="sync_states")
     folder = models.OneToOneField(Folder, models.CASCADE, related_name="sync_state")
     uidvalidity = models.BigIntegerField(null=True)
-    # The highest UID seen: everything from backfill_cursor up to it is stored or quarantined.
+    # The highest UID of the stretch: all UIDs from backfill_cursor up to it are stored, quarantined or gone.
     cursor = models.BigIntegerField(default=0)
-    # The lowest UID of that stretch; 1 once the backfill has reached the bottom, None before the first batch.
+    # The lowest UID of the stretch; 1 when the backfill is complete, None before the first batch.
     backfill_cursor = models.BigIntegerField(null=True)
     uidnext = models.BigIntegerField(null=True)
     highestmodseq = models.BigIntegerField(null=True)
@@ -77,20 +77,21 @@ class SyncState(models.Model):
     compared_at = models.DateTimeField(null=True)
     # When flags and expunges were last followed.
     followed_at = models.DateTimeField(null=True)
-    # Runs in a row that met another UIDVALIDITY; too many stop the folder until a person lets it go on.
+    # Consecutive runs that found another UIDVALIDITY. Too many stop the folder until a person resumes it.
     renumbered_count = models.PositiveSmallIntegerField(default=0)
     stopped_at = models.DateTimeField(null=True)
     # The UIDVALIDITY before the last change, until its places are found again or dropped.
     former_uidvalidity = models.BigIntegerField(null=True)
-    # Places of an earlier UIDVALIDITY may be left: true until a walk to the folder's end has settled them.
+    # Whether places with an earlier UIDVALIDITY may be left, until a walk to the folder's end has settled them.
     former_places = models.BooleanField(default=True)
-    # How far up the new UIDs were looked at for messages that are here already; None when there is nothing to look for.
+    # After a change of UIDVALIDITY: the UID up to which the new UIDs were compared with stored messages. None when
+    # there is nothing to compare.
     surveyed_uid = models.BigIntegerField(null=True)
-    # UID -> how often a batch that begins with it was begun, and neither stored nor refused in words.
+    # UID -> how often a batch that begins with it was begun without being stored or refused by the server.
     begun = models.JSONField(default=dict, blank=True)
-    # More waits on the server than the last run fetched: due again at once.
+    # The last run did not fetch all that is on the server; the folder is due again at once.
     more_waiting = models.BooleanField(default=False)
-    # Push heard that something changed, and no run has begun to look since, or one that had was killed.
+    # When push reported a change that no run has begun to fetch since (or such a run was killed).
     news_at = models.DateTimeField(null=True)
     next_allowed_at = models.DateTimeField(null=True)
     failure_count = models.PositiveIntegerField(default=0)
@@ -108,7 +109,7 @@ class SyncState(models.Model):
 
 
 class SurveyedUid(models.Model):
-    """A message under a new UIDVALIDITY that looks, by date and size, like one we hold. Kept until it is settled."""
+    """A message under a new UIDVALIDITY with date and size of a stored one. Kept until it is matched or ruled out."""
 
     folder = models.ForeignKey(Folder, models.CASCADE, related_name="+")
     uidvalidity = models.BigIntegerField()
@@ -132,19 +133,19 @@ class QuarantineQuerySet(models.QuerySet["Quarantine"]):
         return self.filter(resolved_at=None)
 
     def wanted(self) -> QuarantineQuerySet:
-        """Those a person asked to fetch again."""
+        """Open ones that a person asked to fetch again."""
         return self.open().filter(fetch_requested_at__isnull=False)
 
 
 class Quarantine(models.Model):
-    """A message on the server that could not be fetched, parsed or stored. It never holds up the rest."""
+    """A message on the server that could not be fetched, parsed or stored. It does not stop the folder's sync."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="quarantined")
     folder = models.ForeignKey(Folder, models.CASCADE, related_name="quarantined")
     uidvalidity = models.BigIntegerField()
     uid = models.BigIntegerField()
     size = models.BigIntegerField(null=True)
-    # From its header, where that came and could be read.
+    # From its header; "" if that was not fetched or cannot be read.
     subject = models.CharField(max_length=300, blank=True, default="", db_default="")
     sender = models.CharField(max_length=300, blank=True, default="", db_default="")
     error = models.TextField()
@@ -167,8 +168,10 @@ class Quarantine(models.Model):
 
 
 class SyncRun(models.Model):
-    """The report of one run: run_id, and how many folders were attempted, succeeded, failed; `unchanged` of those that
-    succeeded had nothing new, and have no line of their own unless a person asked for the run."""
+    """The report of one run, with the numbers of folders attempted, succeeded and failed.
+
+    unchanged: succeeded folders without news; they have no SyncRunFolder unless a person asked for the run.
+    """
 
     class Trigger(models.TextChoices):
         SCHEDULE = "schedule", _("scheduled")
@@ -180,14 +183,15 @@ class SyncRun(models.Model):
     trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.SCHEDULE)
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(default=timezone.now, db_index=True)
-    # The process that runs it says so each few seconds; what has been silent for a minute is ended by another.
+    # Heartbeat of the process that runs it, every few seconds. After a minute without one, another process ends the
+    # run.
     seen_at = models.DateTimeField(default=timezone.now, db_default=Now())
     finished_at = models.DateTimeField(null=True)
     attempted = models.PositiveIntegerField(default=0)
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0, db_default=0)
-    # A scheduled run is shared out to several workers, and ends with the last of them.
+    # A scheduled run is divided into shares for several workers, and ends with the last share.
     shares_left = models.IntegerField(default=1, db_default=1)
 
     class Meta:
@@ -200,7 +204,7 @@ class SyncRun(models.Model):
 
 
 class SyncRunFolder(models.Model):
-    """One folder's line in the report of a run."""
+    """One folder in the report of a run."""
 
     run = models.ForeignKey(SyncRun, models.CASCADE, related_name="folders")
     account = models.ForeignKey(Account, models.CASCADE, related_name="+")
@@ -214,7 +218,7 @@ class SyncRunFolder(models.Model):
     seconds = models.FloatField(default=0)
     error_code = models.CharField(max_length=40, blank=True)
     error = models.TextField(blank=True)
-    note = models.TextField(blank=True)  # what happened that is no error: UIDVALIDITY changed, more is waiting
+    note = models.TextField(blank=True)  # an event that is no error: UIDVALIDITY changed, more is waiting
     finished_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What the people here note about a message among themselves. None of it is ever written to the mail's server."""
+"""Team marks: notes of this site's users about a message, for each other. Never written to the mail server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTE_LIMIT = 2_000  # characters
 
 
 class TeamMark(models.Model):
-    """Who takes care of a message, whether that is done, and a note. One row a message, made when first needed."""
+    """A message's assignee, whether it is done, and a note. One row per message, created when first needed."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="team_mark")
     assigned_to = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
@@ -37,14 +37,14 @@ class TeamMark(models.Model):
 
     @classmethod
     def change(cls, message: Message, by: User, *, only_if: Q | None = None, **values: object) -> bool:
-        """Set values; with `only_if`, in the one UPDATE that looks at it. False when it did not hold."""
+        """Set values, on condition of `only_if` in the same UPDATE. Returns False if the condition did not hold."""
         TeamMark.objects.bulk_create([TeamMark(message=message, changed_by=by)], ignore_conflicts=True)
         rows = cls.objects.filter(only_if or Q(), pk=message.pk)
         return rows.update(**values, changed_by=by, changed_at=timezone.now()) == 1
 
 
 class MessageViewing(models.Model):
-    """A person has opened a message on its page here."""
+    """A user has opened a message's page."""
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="viewings", db_index=False)
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="+")
@@ -59,11 +59,11 @@ class MessageViewing(models.Model):
 
     @classmethod
     def note(cls, message: Message, user: User, at: datetime) -> None:
-        """Keep that this person saw it; the first time counts."""
+        """Record that this user opened the message; the first time is kept."""
         MessageViewing.objects.bulk_create([MessageViewing(message=message, user=user, at=at)], ignore_conflicts=True)
 
 
-# The filters of lists: their name in the address, and what a page calls them.
+# Filters of lists: name in the URL -> label.
 TEAM_FILTERS = {
     "mine": _("Assigned to me"),
     "assigned": _("Assigned to somebody"),
@@ -75,7 +75,7 @@ TEAM_FILTERS = {
 
 
 def team_filter(name: str, user: User, message: str = "pk") -> Q:
-    """The condition of a filter for rows whose `message` is the key of a message."""
+    """The condition of a filter. message: the lookup of the message's pk in the filtered rows."""
     if name == "unopened":
         return ~Q(Exists(MessageViewing.objects.filter(message=OuterRef(message))))
     if name == "open":

@@ -1,4 +1,5 @@
-"""Full-text search over received mail, by date, the same words on SQLite (FTS5) and PostgreSQL (GIN).
+"""Full-text search over received mail, newest first, with the same results on SQLite (FTS5) and PostgreSQL (GIN).
 
-Way in: `results.search`. `tokenizer` makes the words of a mail and of a query; `index` writes them; `lookup` finds.
+Start with `results.search`. `query` parses the search text; `tokenizer` and `index_terms` make the words of mails and
+queries; `index` writes them; `lookup` queries the index; `highlight` marks the words in results.
 """

@@ -1,4 +1,4 @@
-"""Shows why a row was found: the words of the query marked in its lines, and the part of the body around them. Pure."""
+"""Marks the query's words in the lines of a result, and selects the part of the body around them. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mailbox.search.query import SearchQuery, parse
 from mailbox.search.tokenizer import Phrase, WordSpan, word_spans
 
 EXCERPT = 160  # characters
-_BEFORE = 50  # of which may stand before the first word found
+_BEFORE = 50  # characters of the excerpt before the first word found
 
 
 def highlight(text: str, query: SearchQuery | str, field: str = "") -> SafeString:
-    """The text, escaped, with what the query found in <mark>. `field` ("from", "subject", ...): what the text is."""
+    """The text, escaped, with the query's words in <mark>. field: which field the text is ("from", "subject", ...)."""
     normal = unicodedata.normalize("NFC", text)
     pieces: list[str] = []
     end = 0
@@ -27,7 +27,7 @@ def highlight(text: str, query: SearchQuery | str, field: str = "") -> SafeStrin
 
 
 def excerpt(text: str, query: SearchQuery | str, otherwise: str = "") -> SafeString:
-    """About EXCERPT characters of a body around the first word found, highlighted; `otherwise` when none is there."""
+    """About EXCERPT characters of a body around the first word found, highlighted; `otherwise` if none is found."""
     normal = " ".join(unicodedata.normalize("NFC", text).split())
     found = _stretches(normal, query, "")
     if not found:
@@ -41,7 +41,7 @@ def excerpt(text: str, query: SearchQuery | str, otherwise: str = "") -> SafeStr
 
 
 def _stretches(text: str, query: SearchQuery | str, field: str) -> list[tuple[int, int]]:
-    """Where the query's words stand, in order, joined where they touch or overlap."""
+    """The ranges of the query's words in the text, in order; adjacent and overlapping ones are joined."""
     asked = parse(query) if isinstance(query, str) else query
     wanted = [term.phrase for term in asked.terms if not term.is_negated and term.field in ("", field)]
     placed = word_spans(text) if wanted else []
@@ -66,7 +66,7 @@ def _spans(placed: list[WordSpan], phrase: Phrase) -> list[tuple[int, int]]:
         if window[-1].word == last:
             found.append((window[0].start, window[-1].end))
         elif phrase.is_prefix and window[-1].word.startswith(last):
-            # Of a pair of characters found by its first one, only that one is marked.
+            # If a pair of characters was found by its first one, only this one is marked.
             end = window[-1].end if last.isascii() else window[-1].start + len(last)
             found.append((window[0].start, end))
     return found

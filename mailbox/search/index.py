@@ -1,8 +1,8 @@
-"""Writes the search index: which words stand in which message, keyed so that the newest are found first.
+"""Writes the search index: the words of each message, under a key by which the newest are found first.
 
 SQLite keeps the words in an FTS5 table, PostgreSQL in a tsvector column with a GIN index. mailbox.search.index_terms
-makes the words for both, so neither database's own tokenizer, language or stop words matter. No triggers: the index is
-written by index_messages() in the transaction that writes the message.
+makes the words for both, so that the databases' own tokenizers, languages and stop words do not matter. There are no
+triggers: index_messages() writes the index in the transaction that writes the messages.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from mailbox.search.tokenizer import VERSION
 
 _PK_BITS = 30
 _CHUNK = 500
-# How FTS5 keeps its index. It writes a segment a commit and merges them, by default four at a time, which rewrote each
-# word several times and took longer than indexing it. 64 at a time, some pages with each commit; beyond 64 of a level
-# a page of results takes up to a millisecond longer. `hashsize`: bytes held until the commit, or a large batch would be
-# more than one segment.
+# FTS5 writes one segment per commit and merges segments, by default four at a time. That rewrote each word several
+# times and took longer than indexing. Here it merges 64 at a time, some pages with each commit; with more than 64
+# segments on a level, a page of results takes up to a millisecond longer. hashsize: bytes that FTS5 holds in memory,
+# large enough that a batch becomes one segment.
 MERGING = {"automerge": 64, "crisismerge": 500, "hashsize": 8 * 1024 * 1024}
-_STATEMENT_ROWS = (1, 8, 64, 512)  # of one statement, those that are too many NULL
+_STATEMENT_ROWS = (1, 8, 64, 512)  # possible numbers of rows in one statement; unused rows are NULL
 
 
 def sort_key(received_at: datetime, pk: int) -> int:
-    """Where a message stands in the list: newest highest. Good for 2**30 messages and the years 1700 to 2240."""
+    """The message's key, highest for the newest. Valid for 2**30 messages and the years 1700 to 2240."""
     return (int(received_at.timestamp() // 1) << _PK_BITS) + (pk & ((1 << _PK_BITS) - 1))
 
 
 def moment_and_pk_of(key: int) -> tuple[datetime, int]:
-    """A received_at (to the second) and pk of which sort_key makes this key again."""
+    """The received_at (in whole seconds) and pk from which sort_key() makes this key."""
     return datetime.fromtimestamp(key >> _PK_BITS, tz=UTC), key & ((1 << _PK_BITS) - 1)
 
 
@@ -44,7 +44,7 @@ def first_key(moment: datetime) -> int:
 
 
 def index_text(message: Message) -> str:
-    """The message's words as this database takes them. The costly part: do it before a transaction begins."""
+    """The message's words in the form of this database. Slow, so call it before a transaction begins."""
     names = [str(each.get("filename") or "") for each in message.attachments or () if isinstance(each, dict)]
     found = words_of(
         message,
@@ -57,9 +57,9 @@ def index_text(message: Message) -> str:
 
 
 def index_messages(messages: Sequence[Message], texts: Mapping[int, str] | None = None) -> None:
-    """Write the index rows of these saved messages, new or changed; call it in the transaction that saves them.
+    """Write the index rows of these saved messages, new or changed. Call it in the transaction that saves them.
 
-    `texts`: what index_text() said of a message object, by its id(); of the others it is asked here.
+    texts: id() of a message object -> its index_text(); made here for messages that are not in it.
     """
     texts = texts or {}
     unique = list({message.pk: message for message in messages}.values())
@@ -73,7 +73,7 @@ def index_messages(messages: Sequence[Message], texts: Mapping[int, str] | None 
 
 
 def unindex(pks: Iterable[int]) -> int:
-    """Remove the index rows of these messages; call it in the transaction that deletes them. Returns how many."""
+    """Remove the index rows of these messages. Returns how many. Call it in the transaction that deletes them."""
     wanted, removed = list(pks), 0
     for start in range(0, len(wanted), _CHUNK):
         with transaction.atomic():
@@ -84,9 +84,9 @@ def unindex(pks: Iterable[int]) -> int:
 
 
 def sweep_words(limit: int = 5_000) -> int:
-    """SQLite: remove words whose message was deleted without unindex() (an account's cascade). Returns how many.
+    """SQLite: remove words whose message was deleted without unindex(), as by deleting its account. Returns how many.
 
-    They are never found, as a search joins the messages; they only take room. In PostgreSQL they went with the row.
+    They only take space: a search does not find them, as it joins message_search. On PostgreSQL words are in the row.
     """
     if connection.vendor != "sqlite":
         return 0
@@ -103,10 +103,10 @@ def sweep_words(limit: int = 5_000) -> int:
 
 
 def empty_index() -> None:
-    """Remove everything: `reindex --all` then writes it again."""
+    """Remove all index rows; `reindex --all` then writes them again."""
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            # Dropped and made anew: FTS5 deletes row by row, minutes for a large mailbox.
+            # Dropped and created again, as FTS5 deletes row by row, which takes minutes for a large mailbox.
             cursor.execute("DROP TABLE message_words")
             cursor.execute(
                 """CREATE VIRTUAL TABLE message_words USING fts5(words, tokenize = "ascii", columnsize = 0)"""
@@ -138,7 +138,7 @@ def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
     if moved:
         _forget_words(moved)
         MessageSearch.objects.filter(sort_key__in=moved).delete()
-    # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
+    # REPLACE and not INSERT, as words may be left from a deleted message (see sweep_words).
     with connection.cursor() as cursor:
         for part in bulk_insert.parts(rows):
             placeholders = ", ".join(["(%s, %s, %s)"] * len(part))
@@ -150,10 +150,12 @@ def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
 
 
 def _write_words(cursor: Any, words: list[tuple[int, str]]) -> None:
-    """In one statement, and by rising rowid: FTS5 writes what it has as a segment, to be merged later at as much cost
-    again, before each further statement of several rows (for its savepoint) and at each step down.
+    """Write words in one statement, in ascending order of rowid.
 
-    Of few lengths, since Python's sqlite3 keeps each statement that it has seen, with the values it had last.
+    FTS5 writes a segment before each further statement of several rows (for its savepoint), and whenever a rowid is
+    lower than the one before. Merging it later costs as much again.
+
+    The number of rows is one of few, since Python's sqlite3 caches each statement with its last values.
     """
     length = next(rows for rows in _STATEMENT_ROWS if rows >= len(words))
     parameters: list[Any] = [value for row in words for value in row]

@@ -1,8 +1,9 @@
-"""The words under which a mail is found, as each database takes them. Pure, and without Django: parsers make them.
+"""Makes the words by which a mail is indexed, in the form of each database. Pure, and without Django, as parser
+processes run it.
 
-A word found in one field stands in the index a second time with the field's mark before it, and facts that seldom
-change (account, size, has an attachment) are words too. So the index alone answers most of a search. The marks are
-private-use characters, which no word of a mail ever holds.
+A word in a field (subject, from, to, filename) is indexed a second time with the field's mark in front. Facts that
+rarely change (account, size, has an attachment) are words, too. So the index alone answers most of a search. The marks
+are private-use characters, which no word of a mail contains.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename"
 _FACT = "\ue000"
 EVERY_MESSAGE = f"{_FACT}all"
 HAS_ATTACHMENT = f"{_FACT}attachment"
-_BARRIER = "\ue005"  # between fields: no phrase reaches over it
+_BARRIER = "\ue005"  # a word between fields, so that no phrase matches across them
 
-# PostgreSQL clamps positions in a tsvector at 16,383 and refuses one above 1 MB; SQLite gets the same words.
+# PostgreSQL limits positions in a tsvector to 16,383 and its size to 1 MB. SQLite gets the same words.
 MAX_POSITIONS = 16_000
 MAX_BYTES = 400_000
 _FIELD_LIMITS = {"subject": 300, "from": 100, "to": 2_000, "filename": 300}
-MAX_RESPELLED = 100  # addresses of a field whose domain is looked at for another spelling
+MAX_RESPELLED = 100  # addresses of a field that are also indexed with their domain's other spelling
 _ADDRESS = re.compile(r"([^\s<>\"',;@]{1,64})@([^\s<>\"',;@]{1,253})")
-_LARGEST_OCTAVE = 50  # a petabyte: what claims to be larger is taken for as large
+_LARGEST_OCTAVE = 50  # a petabyte; larger stated sizes count as this
 
 
 def account_term(account_id: int) -> str:
@@ -41,7 +42,7 @@ def _octave_term(octave: int) -> str:
 
 
 def _quarter_term(size: int) -> str:
-    """Each power of two in four parts, so that few of the mails with a term lie on the wrong side of a bound."""
+    """The term of a quarter of a power of two: fine enough that few mails with the term are beyond a given bound."""
     size = min(size, 2**_LARGEST_OCTAVE - 1)
     octave = size.bit_length()
     quarter = size >> (octave - 3) & 3 if octave >= 3 else 0
@@ -49,12 +50,12 @@ def _quarter_term(size: int) -> str:
 
 
 def terms_of_size(size: int) -> list[str]:
-    """The terms of a message of this size."""
+    """The terms for a message of this size in bytes."""
     return [_octave_term(min(size.bit_length(), _LARGEST_OCTAVE)), _quarter_term(size)]
 
 
 def size_terms_above(larger: int) -> list[str]:
-    """The terms of which each message above this size has one; a few below it have one too."""
+    """Terms such that each message above this size has one of them. A few smaller messages have one, too."""
     octave = min((larger + 1).bit_length(), _LARGEST_OCTAVE)
     first = int(_quarter_term(larger + 1)[-1])
     quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(first, 4)]
@@ -62,7 +63,7 @@ def size_terms_above(larger: int) -> list[str]:
 
 
 def size_terms_up_to(size: int) -> list[str]:
-    """The terms of which each message of at most this size has one; a few above it have one too."""
+    """Terms such that each message of at most this size has one of them. A few larger messages have one, too."""
     octave = min(size.bit_length(), _LARGEST_OCTAVE)
     last = int(_quarter_term(size)[-1])
     quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(last + 1)]
@@ -70,7 +71,7 @@ def size_terms_up_to(size: int) -> list[str]:
 
 
 class Indexable(Protocol):
-    """What is indexed of a mail: a stored message has it, and one that has just been parsed."""
+    """The indexed columns of a stored message, or of a ParsedMessage."""
 
     @property
     def subject(self) -> str: ...
@@ -95,13 +96,13 @@ class Indexable(Protocol):
 @dataclass(frozen=True)
 class IndexedWords:
     facts: tuple[str, ...]
-    placed: tuple[str, ...]  # in order, barriers between the fields
+    placed: tuple[str, ...]  # words in their order, with _BARRIER between fields
 
 
 def words_of(
     mail: Indexable, *, account_id: int, size: int, has_attachments: bool, filenames: Sequence[str]
 ) -> IndexedWords:
-    """All words under which a mail is found. `size`: bytes, as the server states it."""
+    """All words by which a mail is indexed. size: RFC822.SIZE in bytes."""
     facts = [EVERY_MESSAGE, account_term(account_id)]
     facts += terms_of_size(max(size, 0))
     if has_attachments:
@@ -112,7 +113,7 @@ def words_of(
         mark = FIELD_MARKS[field]
         placed += [*found, _BARRIER, *(mark + word for word in found), _BARRIER]
     placed += words(readable_text.searched(mail)[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
-    # UTF-8 has at most 4 bytes a character.
+    # UTF-8 has at most 4 bytes per character.
     if len(placed) * (MAX_WORD + 1) * 4 > MAX_BYTES and sum(map(len, placed)) * 4 > MAX_BYTES:
         placed = list(_within_bytes(placed))
     return IndexedWords(tuple(facts), tuple(placed))
@@ -129,7 +130,7 @@ def _field_texts(mail: Indexable, filenames: Sequence[str]) -> dict[str, str]:
 
 
 def _with_both_spellings(text: str) -> str:
-    """The addresses, and those once more whose domain has another spelling (RFC 5890: U-labels and A-labels)."""
+    """The text, and its addresses again with their domain's other spelling (RFC 5890: U-labels or A-labels)."""
     if text.isascii() and "xn--" not in text.lower():
         return text
     found = dict.fromkeys(islice(_ADDRESS.findall(text), MAX_RESPELLED))
@@ -147,7 +148,7 @@ def _within_bytes(placed: Iterable[str]) -> Iterator[str]:
 
 
 def text_for(vendor: str, each: IndexedWords) -> str:
-    """The words as this database ("sqlite" or "postgresql") takes them."""
+    """The words in the form of this database ("sqlite" or "postgresql")."""
     return fts5_text(each) if vendor == "sqlite" else tsvector_text(each)
 
 
@@ -162,6 +163,6 @@ def tsvector_text(each: IndexedWords) -> str:
         if word != _BARRIER:
             positions.setdefault(word, []).append(str(position))
     parts = [f"'{fact}'" for fact in each.facts]
-    # PostgreSQL keeps at most 255 positions of a word.
+    # PostgreSQL keeps at most 255 positions per word.
     parts += [f"'{word}':{','.join(where[:255])}" for word, where in positions.items()]
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""Asks the index of either database: which messages hold these words, newest first."""
+"""Queries the index, SQLite's or PostgreSQL's, for messages that contain given words, newest first."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from mailbox.search.tokenizer import Phrase
 
 LOWEST_KEY, HIGHEST_KEY = -(2**63), 2**63 - 1
 Hit = tuple[int, int]  # sort_key, message pk
-# PostgreSQL: rows whose words are read one by one, newest first, before the index is asked; 5 microseconds each.
+# PostgreSQL: rows that are scanned newest first before GIN is queried; 5 microseconds each.
 _MOST_WALKED = 4_000
-_COMMON = 100  # a word that stands in one of so many rows
-_FEW_ASKED = 1_000  # hits: whoever needs more has walked far already, and GIN finds the rest at once
+_COMMON = 100  # a word counts as common if at least one row in so many contains it
+_FEW_ASKED = 1_000  # hits; a caller that wants more has scanned far already, and GIN finds the rest at once
 _MOST_CONFIRMED, _CONFIRMED_AT_ONCE = 20_000, 1_000
 
 
 @dataclass(frozen=True)
 class Clause:
-    """Satisfied when any of its phrases is there; when negated, when none is."""
+    """Satisfied if the message contains any of the phrases; if negated, if it contains none."""
 
     phrases: tuple[Phrase, ...]
     is_negated: bool = False
@@ -38,17 +38,17 @@ class Clause:
 
 @dataclass(frozen=True)
 class Match:
-    """All clauses hold together."""
+    """A condition on the index: all clauses must be satisfied."""
 
     clauses: tuple[Clause, ...]
 
     @property
     def is_exact(self) -> bool:
-        """Whether it asks for single words only: PostgreSQL's GIN index knows no order of words."""
+        """Whether all phrases are single words. Only then GIN alone can answer, as it has no positions of words."""
         return all(len(phrase.words) == 1 for clause in self.clauses for phrase in clause.phrases)
 
     def loosened(self) -> Match:
-        """What GIN can answer alone: all the words of each phrase, in any order. Finds more, never less."""
+        """A weaker condition that GIN can answer alone: the words of each phrase in any order. It never finds less."""
         clauses: list[Clause] = []
         for clause in self.clauses:
             is_simple = all(len(phrase.words) == 1 for phrase in clause.phrases)
@@ -72,7 +72,7 @@ def _term_clause(term: Term) -> Clause:
 
 
 def match_of(query: SearchQuery, account_ids: Sequence[int] | None) -> Match | None:
-    """What to ask the index; None when the query has nothing that it knows. account_ids None: of all accounts."""
+    """The condition on the index; None if the query has none that the index can answer. account_ids None: all."""
     clauses = [_term_clause(term) for term in query.terms]
     if query.has_attachment is not None:
         clauses.append(_facts([HAS_ATTACHMENT], is_negated=not query.has_attachment))
@@ -89,14 +89,14 @@ def match_of(query: SearchQuery, account_ids: Sequence[int] | None) -> Match | N
 
 @dataclass(frozen=True)
 class Found:
-    """Hits, highest key first. More may lie below `resume`; None when there are no more."""
+    """Hits, highest key first. resume: more hits may be below this key; None if there are no more."""
 
     hits: list[Hit]
     resume: int | None
 
 
 def find(match: Match, below: int, from_key: int, count: int) -> Found:
-    """The first hits, at most `count`, with from_key <= key < below."""
+    """The first `count` hits with from_key <= key < below, highest key first."""
     if connection.vendor != "sqlite":
         return _find_postgresql(match, below, from_key, count)
     hits = _rows(
@@ -112,7 +112,7 @@ def _found(hits: list[Hit], count: int) -> Found:
 
 
 def confirm(match: Match, hits: Sequence[Hit]) -> list[Hit]:
-    """Those of the hits (or of any rows of the index) that satisfy the match to the letter, in their order."""
+    """Those of these index rows that satisfy the match exactly, in their order."""
     if not hits:
         return []
     keys = [key for key, _ in hits]
@@ -125,7 +125,7 @@ def confirm(match: Match, hits: Sequence[Hit]) -> list[Hit]:
 
 
 def _confirmed_by_text(match: Match, keys: Sequence[int]) -> set[int]:
-    """SQLite: the words as they were indexed, read and compared. FTS5 takes 1 ms to be asked about one row."""
+    """SQLite: compare the rows' indexed words in Python, as an FTS5 query for one row takes 1 ms."""
     placeholders = ", ".join(["%s"] * len(keys))
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT rowid, words FROM message_words WHERE rowid IN ({placeholders})", keys)  # noqa: S608
@@ -133,7 +133,7 @@ def _confirmed_by_text(match: Match, keys: Sequence[int]) -> set[int]:
 
 
 def holds(match: Match, text: str) -> bool:
-    """Whether words with a space before and after each satisfy the match."""
+    """Whether a text satisfies the match. text: words with a space before and after each."""
 
     def has(phrase: Phrase) -> bool:
         return f" {' '.join(phrase.words)}{'' if phrase.is_prefix else ' '}" in text
@@ -142,26 +142,27 @@ def holds(match: Match, text: str) -> bool:
 
 
 def _find_postgresql(match: Match, below: int, from_key: int, count: int) -> Found:
-    """GIN finds all hits at once and has no order, so a common word is first looked for in the newest rows alone.
+    """find() for PostgreSQL: scan the newest rows first, and query GIN if hits are too rare there.
 
-    The planner cannot be left to choose: it guesses that hits lie evenly, and where a word stands in old mail only it
-    would read the whole table newest first, words and all.
+    GIN returns all hits at once and without order, which is slow for a common word. The choice is not left to the
+    planner: it assumes that hits are evenly distributed, so for a word that only old mail contains it would scan the
+    whole table newest first, including the words.
     """
     window, most = min(8 * count, _MOST_WALKED), _MOST_WALKED if match.is_exact else _MOST_CONFIRMED
     while True:
         newest, walked, lowest = _walk(match, below, from_key, window, count)
         if len(newest) == count or walked < window:
             return _found(newest, count)
-        # As dense as here, the rest of the page is so many rows away; with room for half that density.
+        # At the density of hits so far, the page needs half of this many rows.
         wanted = 2 * window * count // max(len(newest), 1)
         if wanted > most:
             if match.is_exact and count <= _FEW_ASKED and len(newest) * _COMMON >= walked:
-                return Found(newest, lowest)  # GIN would find and sort all of a common word's hits
+                return Found(newest, lowest)  # a common word: GIN would return and sort all its hits
             break
         window = wanted
     if match.is_exact:
         return _found(_gin_hits(match, below, from_key, count), count)
-    # GIN knows no order of words: what has them all is looked at, newest first, for the phrases.
+    # GIN has no positions of words, so rows with all words are checked for the phrases, newest first.
     likely = _gin_hits(match.loosened(), below, from_key, _MOST_CONFIRMED)
     hits: list[Hit] = []
     for start in range(0, len(likely), _CONFIRMED_AT_ONCE):
@@ -173,7 +174,7 @@ def _find_postgresql(match: Match, below: int, from_key: int, count: int) -> Fou
 
 
 def _walk(match: Match, below: int, from_key: int, window: int, count: int) -> tuple[list[Hit], int, int]:
-    """The hits among the newest `window` rows, at most `count`; how many rows there were, and their lowest key."""
+    """The hits among the newest `window` rows, at most `count`; the number of these rows, and their lowest key."""
     hits = _rows(
         "WITH newest AS MATERIALIZED (SELECT * FROM message_search WHERE sort_key < %s AND sort_key >= %s "
         "ORDER BY sort_key DESC LIMIT %s) "
@@ -181,22 +182,22 @@ def _walk(match: Match, below: int, from_key: int, window: int, count: int) -> t
         "UNION ALL SELECT min(sort_key), count(*) FROM newest",
         [below, from_key, window, tsquery_text(match), count],
     )
-    lowest, walked = hits.pop()  # the last row tells of them all
+    lowest, walked = hits.pop()  # the last row is the summary
     return hits, walked, lowest
 
 
 def _gin_hits(match: Match, below: int, from_key: int, count: int) -> list[Hit]:
     with transaction.atomic(), connection.cursor() as cursor:
-        # The planner takes reading the words of every row to be cheaper than it is; they lie outside the rows.
+        # The planner underestimates the cost of reading every row's words, which are stored out of line (TOAST).
         cursor.execute("SET LOCAL enable_seqscan = off")
-        # "+ 0" keeps the key's own index out of it.
+        # "+ 0" prevents the use of the key's own index.
         cursor.execute(
             "SELECT sort_key, message_id FROM message_search WHERE words @@ %s::tsquery "
             "AND sort_key + 0 < %s AND sort_key + 0 >= %s ORDER BY sort_key + 0 DESC LIMIT %s",
             [tsquery_text(match), below, from_key, count],
         )
         hits = [(key, pk) for key, pk in cursor.fetchall()]
-        # Inside a caller's transaction it would last until its end.
+        # Otherwise the setting would last until the end of a caller's transaction.
         cursor.execute("SET LOCAL enable_seqscan TO DEFAULT")
     return hits
 
@@ -208,14 +209,14 @@ def _rows(sql: str, parameters: Sequence[Any]) -> list[Hit]:
 
 
 def _split(match: Match) -> tuple[list[Clause], list[Phrase]]:
-    """Clauses to be satisfied, at least one, and phrases that must not be there."""
+    """The positive clauses, at least one, and the phrases that must not occur."""
     wanted = [clause for clause in match.clauses if not clause.is_negated]
     unwanted = [phrase for clause in match.clauses if clause.is_negated for phrase in clause.phrases]
     return wanted or [_facts([EVERY_MESSAGE])], unwanted
 
 
 def fts5_expression(match: Match) -> str:
-    """In FTS5's query language (https://sqlite.org/fts5.html, section 3); words never hold a quote."""
+    """The match in FTS5's query language (https://sqlite.org/fts5.html, section 3). Words never contain a quote."""
     wanted, unwanted = _split(match)
     parts = [" OR ".join(_fts5_phrase(phrase) for phrase in clause.phrases) for clause in wanted]
     expression = " AND ".join(f"({part})" for part in parts)
@@ -229,7 +230,7 @@ def _fts5_phrase(phrase: Phrase) -> str:
 
 
 def tsquery_text(match: Match) -> str:
-    """In PostgreSQL's input syntax for a tsquery; words never hold a quote or a backslash."""
+    """The match in PostgreSQL's input syntax for a tsquery. Words never contain a quote or a backslash."""
     wanted, unwanted = _split(match)
     parts = [" | ".join(_tsquery_phrase(phrase) for phrase in clause.phrases) for clause in wanted]
     expression = " & ".join(f"({part})" for part in parts)

@@ -1,6 +1,6 @@
-"""What a person typed into the search box, understood: 'from:ann has:attachment "annual report" -draft'. Pure.
+"""Parses the text of a search, such as 'from:ann has:attachment "annual report" -draft'. Pure.
 
-Nothing typed is an error of the program: what cannot be understood becomes a sentence in `SearchQuery.problems`.
+No text raises an error: SearchQuery.problems has a sentence for each part that cannot be understood.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mailbox.search.tokenizer import Phrase, phrase
 
 MAX_LENGTH = 500  # characters
 MAX_TERMS = 20
-MAX_WORDS = 100  # in all terms together: a long Chinese sentence is one phrase of many pairs
-SMALLEST_PREFIX = 3  # letters before a star; fewer would read a large part of the index
+MAX_WORDS = 100  # in all terms together, as a long Chinese sentence is one phrase of many pairs
+SMALLEST_PREFIX = 3  # letters before a star; fewer would match a large part of the index
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 
-# A minus, an operator, then a quoted or a plain value. An open quote runs to the end.
+# A minus, an operator, then a quoted or a plain value. A quote without its closing one extends to the end.
 _TERM = re.compile(r'(-)?(?:([A-Za-z]+):)?(?:"([^"]*)(?:"|\Z)|(\S*))')
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "：": ":"})  # noqa: RUF001
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmg]?)i?b?", re.I)
@@ -30,7 +30,7 @@ _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 @dataclass(frozen=True)
 class Term:
-    """Words to be found in one field ("from", "to", "subject", "filename") or, with "", anywhere in the mail."""
+    """A phrase to be found in one field ("from", "to", "subject", "filename"), or with "" anywhere in the mail."""
 
     field: str
     phrase: Phrase
@@ -47,7 +47,7 @@ class AccountOrFolderName:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """All conditions hold together; None and () mean "no matter"."""
+    """The conditions of a search, all of which must hold. None and () are no condition."""
 
     text: str = ""
     terms: tuple[Term, ...] = ()
@@ -59,11 +59,11 @@ class SearchQuery:
     from_day: date | None = None  # this day or later
     before_day: date | None = None  # before this day begins
     larger: int | None = None  # bytes, exclusive
-    at_most: int | None = None  # bytes, inclusive: what -larger: means
-    contradicts: bool = False  # such as is:unread -is:unread: finds nothing
-    # What looks like an operator and is none, as typed: its words are looked for as they are, and the page says so.
+    at_most: int | None = None  # bytes, inclusive; from -larger:
+    contradicts: bool = False  # as in is:unread -is:unread, which finds nothing
+    # Words before a colon that are no operator. The text is searched for as it is, and the page says so.
     unknown: tuple[str, ...] = field(default=(), compare=False)
-    problems: tuple[str, ...] = ()  # sentences that say what to change; when there are any, nothing is searched
+    problems: tuple[str, ...] = ()  # sentences that say what to change; if there are any, nothing is searched
 
     @property
     def is_empty(self) -> bool:
@@ -71,11 +71,11 @@ class SearchQuery:
 
 
 class _Misunderstood(Exception):
-    """str() is the sentence to show."""
+    """A part of the text cannot be understood. str(): the sentence to display."""
 
 
 def parse(text: str) -> SearchQuery:
-    """Understand what was typed. Never raises, for any text."""
+    """Parse the text of a search. Raises for no text."""
     query = SearchQuery(text=text)
     if len(text) > MAX_LENGTH:
         return replace(
@@ -111,7 +111,7 @@ def _with_term(
     if operator not in OPERATORS:
         whole = f"{name}:{value}" if name else value
         found = _with_words(query, "", whole, is_negated, quoted is not None)
-        is_meant = name.isalpha() and value and not value.startswith("//")  # an address of the web, "12:30"
+        is_meant = name.isalpha() and value and not value.startswith("//")  # not for a URL, or a time like 12:30
         return replace(found, unknown=(*query.unknown, operator)) if is_meant else found
     if not value.strip():
         raise _Misunderstood(

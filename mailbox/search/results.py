@@ -1,8 +1,9 @@
-"""Search: 'from:ann has:attachment invoice' -> a page of messages, newest first.
+"""Runs a search such as 'from:ann has:attachment invoice' and returns a page of messages, newest first.
 
-Words, accounts, attachments and sizes are answered by the index, in the order of the list. What changes often (unread,
-flagged, folders, expunged) is asked of the messages themselves, so the index is never behind and never shows
-a mail that is gone. Work on a page is bounded: after LOOKED_AT hits it ends, and its cursor goes on from there.
+The index answers words, accounts, attachments and sizes, in the order of the list. Conditions that change often
+(unread, flagged, folders, expunged) are checked on the messages themselves, so that the index is never out of date and
+never returns a mail that is gone. The work for a page is bounded: it ends after LOOKED_AT hits, and the next page
+continues from there.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from mailbox.search.lookup import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, 
 from mailbox.search.query import AccountOrFolderName, SearchQuery, parse
 
 MIN_LIMIT, MAX_LIMIT = 1, 500
-LOOKED_AT = 20_000  # hits a page looks at, at most
-ASKED_AT_ONCE = 5_000  # messages: a page that looks at LOOKED_AT hits asks few times
-FEW = 500  # so few unread, flagged or filed messages are asked one by one whether they hold the words
-EXCERPT_SOURCE = 20_000  # characters of the body that rows bring along for their excerpt
-ListPosition = tuple[datetime, int]  # received_at and pk of the last row seen
+LOOKED_AT = 20_000  # hits that are checked for one page, at most
+ASKED_AT_ONCE = 5_000  # messages in one query
+FEW = 500  # if no more messages satisfy the other conditions, their words are compared instead of querying the index
+EXCERPT_SOURCE = 20_000  # characters of the body that are loaded for the excerpt
+ListPosition = tuple[datetime, int]  # received_at and pk of the last row of a page
 
 
 @dataclass(frozen=True)
 class SearchPage:
-    """One page of results. `next` is where the following page begins (pass it as `before`), None at the end.
+    """One page of results. next: pass it as `before` for the following page; None at the end.
 
-    A page may hold fewer rows than asked for and still have a next one: see LOOKED_AT.
+    A page with fewer rows than the limit may still have a next one, because of LOOKED_AT.
     """
 
     rows: tuple[Message, ...] = ()
@@ -48,11 +49,11 @@ class SearchPage:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A query resolved for one user: what the index answers, and what the messages answer."""
+    """A query resolved for one user: the conditions on the index, and those on the messages."""
 
     match: Match | None
-    messages: MessageQuerySet  # visible, of accounts the user may see, with all conditions but the words
-    may_be_few: bool  # those conditions have an index that tells quickly whether FEW messages satisfy them
+    messages: MessageQuerySet  # visible messages of accounts that the user may see, with all conditions but the words
+    may_be_few: bool  # a database index tells quickly whether at most FEW messages satisfy these conditions
     from_key: int
     below: int
 
@@ -66,14 +67,14 @@ def search(
     among: AccountQuerySet | None = None,
     is_listed: bool = True,
 ) -> SearchPage:
-    """The first `limit` (1 to 500) messages this user may see that satisfy the query, after `before`.
+    """The first `limit` (1 to 500) messages after `before` that match the query and that this user may see.
 
-    `among`: of these accounts only; None for all that the user may see. `is_listed`: the rows bring along what a list
-    shows of them; else the beginning of their bodies is left out.
+    among: only in these accounts; None for all that the user may see. is_listed: load what lists display (team marks
+    and the beginning of the body), too.
 
-    Order: received_at descending (whole seconds, as IMAP has them), then pk descending. A query that is not understood
-    gives a page with `problems` and no rows. Raises ValueError for a limit out of range, FeatureOff where none of the
-    accounts may be searched; those that may not are left out.
+    The order is received_at descending (whole seconds, as in IMAP), then pk descending. A query that cannot be
+    understood gives a page with `problems` and without rows. Accounts without the feature are left out. Raises
+    ValueError for a limit out of range, FeatureOff if none of the accounts may be searched.
     """
     if not MIN_LIMIT <= limit <= MAX_LIMIT:
         raise ValueError(f"The limit is a number from {MIN_LIMIT} to {MAX_LIMIT}.")
@@ -93,7 +94,7 @@ def search(
 
 
 def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet | None) -> _Plan | None:
-    """None when nothing can be found: no account, or no folder, of that name."""
+    """Resolve a query for a user. None if it can find nothing, as no account or no folder has the given name."""
     seen = accounts_for(user) if among is None else among
     account_ids: list[int] | None = None
     known = features.Rollouts.known_to(user)
@@ -132,7 +133,7 @@ def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet
 
 
 def _without(seen: AccountQuerySet, off: set[int]) -> AccountQuerySet:
-    """Those whose mail may be read and searched. Raises FeatureOff when none is left."""
+    """The accounts without those in `off`, where reading or searching is off. Raises FeatureOff if none is left."""
     left = seen.exclude(pk__in=off)
     if seen.exists() and not left.exists():
         raise features.refused(Feature.INBOX_SEARCH, None)
@@ -144,7 +145,7 @@ def _midnight(day: date | None) -> datetime | None:
 
 
 def _account_ids(accounts: Iterable[tuple[int, str, str]], names: Sequence[AccountOrFolderName]) -> list[int]:
-    """The accounts whose address or display name holds every name, and none of the negated ones."""
+    """The pks of accounts whose address or display name contains every name, and none of the negated ones."""
     found = []
     for pk, email, display_name in accounts:
         called = f"{email}\n{display_name}".casefold()
@@ -156,7 +157,7 @@ def _account_ids(accounts: Iterable[tuple[int, str, str]], names: Sequence[Accou
 def _folder_conditions(
     accounts: Iterable[Account], names: Sequence[AccountOrFolderName]
 ) -> tuple[list[Q], bool] | None:
-    """One condition a name, and whether they leave FEW messages; None when a name is wanted that no folder has."""
+    """One condition per name, and whether they leave at most FEW messages. None if no folder has a wanted name."""
     if not names:
         return [], False
     columns = ("pk", "is_label", "name", "delimiter", "special_use")
@@ -181,14 +182,14 @@ def _folder_conditions(
 
 
 def _folder_names(name: str, delimiter: str, special_use: str) -> set[str]:
-    """What a person may call it: its whole name, its last part, what it is for ("sent" for \\Sent, RFC 6154)."""
+    """The names by which a folder is found: its whole name, its last part, its special use ("sent" for \\Sent)."""
     whole = name.casefold()
     last = whole.rsplit(delimiter, 1)[-1] if delimiter else whole
     return {whole, last, special_use.casefold().lstrip("\\")} - {""}
 
 
 def _few(plan: _Plan) -> list[int] | None:
-    """All messages that satisfy everything but the words; None when they are more than FEW."""
+    """The pks of all messages that satisfy everything but the words; None if they are more than FEW."""
     pks = list(plan.messages.order_by("-received_at", "-pk").values_list("pk", flat=True)[: FEW + 1])
     return pks if len(pks) <= FEW else None
 
@@ -199,7 +200,7 @@ def _hits_of(pks: Sequence[int], below: int) -> list[Hit]:
 
 
 def _page_of_hits(plan: _Plan, match: Match, below: int, limit: int, is_listed: bool) -> SearchPage:
-    """Hits newest first, in growing steps, until the page is full."""
+    """Query the index in growing steps, newest first, until the page is full or LOOKED_AT hits were checked."""
     found: list[Hit] = []
     rows = _rows(is_listed=is_listed)
     looked_at, step = 0, limit + 1
@@ -224,7 +225,7 @@ def _allowed(plan: _Plan, hits: Sequence[Hit]) -> list[Hit]:
 
 
 def _page(listed: MessageQuerySet, found: Sequence[Hit], limit: int, stopped_at: int | None = None) -> SearchPage:
-    """The rows of the first `limit` hits; more follows when there are more hits, or the search stopped early."""
+    """The page of the first `limit` hits. It has a next one if there are more hits, or if the search stopped early."""
     by_pk = listed.in_bulk([pk for _, pk in found[:limit]])
     rows = tuple(by_pk[pk] for _, pk in found[:limit] if pk in by_pk)
     last = found[limit - 1][0] if len(found) > limit else stopped_at
@@ -232,7 +233,7 @@ def _page(listed: MessageQuerySet, found: Sequence[Hit], limit: int, stopped_at:
 
 
 def _page_of_messages(plan: _Plan, limit: int, before: ListPosition | None, is_listed: bool) -> SearchPage:
-    """No words: the list itself, by the indexes of the messages (all, unread, flagged, of an account)."""
+    """The page for a query without words, by the database indexes of messages (all, unread, flagged, by account)."""
     rows = _rows(plan.messages, is_listed=is_listed)
     few = _few(plan) if plan.may_be_few else None
     rows = rows.filter(pk__in=few) if few is not None else rows
@@ -244,7 +245,7 @@ def _page_of_messages(plan: _Plan, limit: int, before: ListPosition | None, is_l
 
 
 def _rows(messages: MessageQuerySet | None = None, *, is_listed: bool = True) -> MessageQuerySet:
-    """Rows for the list, with `body_start` for search_marks.excerpt instead of the bodies."""
+    """Rows without bodies; if `is_listed`, with team marks and `body_start`, the source of highlight.excerpt."""
     chosen = Message.objects.all() if messages is None else messages
     if not is_listed:
         return chosen.listed().select_related("account")

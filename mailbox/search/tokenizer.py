@@ -1,8 +1,8 @@
-"""Text to the words of the search index, the same for what is stored and for what is asked. Pure.
+"""Splits text into the words of the search index, in the same way for mails and for queries. Pure.
 
-Both databases get words made here, so both find the same mails: case and accents are folded, and scripts that write
-without spaces are cut into overlapping pairs of characters ("bigrams"), because no tokenizer of either database finds a
-two-character Chinese word inside a sentence.
+Both databases get the words from here, so that both find the same mails. Case and accents are folded. Scripts without
+spaces between words are split into overlapping pairs of characters (bigrams), as neither database's own tokenizer finds
+a two-character Chinese word inside a sentence.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Raise it when the same message gives other words than before, here, in index_terms or in mime.body.searched;
-# `manage.py reindex` then does the whole index again.
+# Raise it when a change here, in index_terms or in mime.readable_text.searched gives other words for the same message.
+# `manage.py reindex` then indexes all messages again.
 VERSION = 2
-MAX_WORD = 64  # characters; what is longer (base64, tracking links) is cut, in the query likewise
+MAX_WORD = 64  # characters; longer words (base64, tracking links) are cut, in queries, too
 
-# Letters that Unicode does not decompose, though people search for them by the plain letter.
+# Letters that Unicode does not decompose, although people type the plain letter to find them.
 _PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "\u0640": ""})
-# Scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Hangul, kana, bopomofo, Han. Hangul has spaces but
-# glues particles to its words: "보고서를" must be found by "보고서".
+# Scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Hangul, kana, bopomofo, Han. Hangul has spaces, but
+# particles are attached to words: "보고서" must find "보고서를".
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c"
     "\u3040-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
@@ -31,22 +31,22 @@ _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
 def _is_accent(letter: str) -> bool:
-    """Marks that a person leaves out when typing: Latin, Greek and Cyrillic accents, Hebrew points, Arabic harakat.
+    """Whether people leave this mark out in typing: Latin, Greek and Cyrillic accents, Hebrew points, Arabic harakat.
 
-    By canonical combining class (Unicode 4.3). Below 10 and from 84 to 132 are marks that make another letter: the
-    Japanese voicing marks, nukta, virama, the vowels of Thai, Lao and Tibetan.
+    Decided by canonical combining class (Unicode 4.3). Classes below 10 and from 84 to 132 contain marks that make
+    another letter: Japanese voicing marks, nukta, virama, vowels of Thai, Lao and Tibetan.
     """
     group = unicodedata.combining(letter)
     return 10 <= group <= 36 or group >= 200
 
 
 class _Folding(dict[int, str]):
-    """For str.translate: each character as the index has it, " " for what separates words; filled as met."""
+    """Table for str.translate: character -> its folded form, " " for separators. Filled on demand."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)
         if letter != "\u200b" and unicodedata.category(letter) == "Cf":
-            folded = ""  # soft hyphens and direction marks stand inside words
+            folded = ""  # soft hyphens and direction marks occur inside words
         else:
             apart = unicodedata.normalize("NFKD", letter.casefold())
             kept = "".join(each for each in apart if not _is_accent(each))
@@ -60,8 +60,11 @@ _FOLDING = _Folding()
 
 
 def _words_of(chunk: str) -> Iterator[str]:
-    """The words of folded text without spaces. The last character of an unspaced run also stands alone, so that one
-    character is found wherever it stands: as the beginning of some word."""
+    """The words of folded text without spaces.
+
+    The last character of a run of an unspaced script is also a word of its own. So each character begins some word, and
+    a search for a single character, as a prefix, finds it anywhere.
+    """
     for run in _RUNS.findall(chunk):
         if _IS_UNSPACED.match(run):
             for position in range(len(run)):
@@ -71,11 +74,11 @@ def _words_of(chunk: str) -> Iterator[str]:
 
 
 def words(text: str, limit: int = 1_000_000) -> list[str]:
-    """The first `limit` words of a text, in order. They hold letters, digits and marks only: never a quote or space."""
+    """The first `limit` words of a text, in order. They contain only letters, digits and marks: no quotes or spaces."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     folded = text.translate(_FOLDING)
-    if folded.isascii():  # most mail; str.split() is as fast as it gets
+    if folded.isascii():  # most mail; a fast path by str.split() alone
         found = folded.split()
         if len(found) > limit:
             del found[limit:]
@@ -95,18 +98,18 @@ def words(text: str, limit: int = 1_000_000) -> list[str]:
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words that follow each other; the last may be the beginning of a longer one."""
+    """Consecutive words. is_prefix: the last one may be the beginning of a longer word."""
 
     words: tuple[str, ...]
     is_prefix: bool = False
 
 
 def phrase(text: str, *, is_prefix: bool = False) -> Phrase:
-    """What to look for to find `text`; no words when it has none (only punctuation)."""
+    """The phrase by which `text` is found; without words if the text has none (only punctuation)."""
     found = words(text)
     if not found or not _IS_UNSPACED.match(found[-1]):
         return Phrase(tuple(found), is_prefix and bool(found))
-    # The run's last character was added for single characters only; longer runs are found by their pairs.
+    # The run's last character alone serves the search for single characters; longer runs are found by their pairs.
     if len(found) > 1 and len(found[-2]) == 2 and _IS_UNSPACED.match(found[-2]) and found[-2][1] == found[-1]:
         return Phrase(tuple(found[:-1]))
     return Phrase(tuple(found), True)
@@ -114,7 +117,7 @@ def phrase(text: str, *, is_prefix: bool = False) -> Phrase:
 
 @dataclass(frozen=True)
 class WordSpan:
-    """A word and the stretch of the text it was made of."""
+    """A word, and the range of the text from which it was made."""
 
     word: str
     start: int
@@ -122,7 +125,7 @@ class WordSpan:
 
 
 def word_spans(text: str) -> list[WordSpan]:
-    """The words of an NFC text with their places; slower than `words`, for the few lines that are shown."""
+    """The words of an NFC text with their positions. Slower than words(); for the few lines that are displayed."""
     letters: list[tuple[str, int]] = []
     for place, letter in enumerate(text):
         letters.extend((folded, place) for folded in _FOLDING[ord(letter)])
