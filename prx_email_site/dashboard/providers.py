@@ -1,4 +1,4 @@
-"""What the dashboard says of sign-in providers."""
+"""The dashboard's lines about sign-in providers (OAuth)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from prx_email_site.dashboard.attention import Need
 
 
 def of_providers(*, may_administer: bool) -> list[Need]:
-    """Those that refuse the site's own id or secret, for whoever may renew it. Others see it at their accounts."""
+    """Providers that refuse the site's client id or secret; only for administrators, who can renew it.
+
+    Other users see the problem on their accounts.
+    """
     return [_need(each) for each in apps.refused()] if may_administer else []
 
 

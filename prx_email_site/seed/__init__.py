@@ -1,1 +1,1 @@
-"""Fills a database with rows of any number, for figures and for a look: `manage.py seed`."""
+"""Fills a database with any number of made-up rows, for measurements and for trying pages: `manage.py seed`."""

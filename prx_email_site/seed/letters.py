@@ -1,4 +1,4 @@
-"""The letters of a seeded database: few thousand mails that are written down again and again. Pure, always the same."""
+"""The letters of a seeded database: a few thousand mails, each of which is used many times. Pure and deterministic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 VOCABULARY = 20_000
 PEOPLE = 500
 _PDF, _PADDING = b"%PDF-1.4\n%%EOF\n", b"% nothing but room, as scanned pages take it\n"
-_ZIP = b"PK\x05\x06" + bytes(18)  # an archive of nothing
+_ZIP = b"PK\x05\x06" + bytes(18)  # an empty archive
 _ONSETS = (
     "b",
     "br",
@@ -41,7 +41,7 @@ _ONSETS = (
 )
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "io", "ou")
 _ENDS = ("", "", "n", "r", "s", "t", "l", "nd", "rk")
-# Each script that is cut into pairs, and one that is written from the right: an index must know them too.
+# Scripts whose text is indexed as pairs of characters, and one written from right to left: the index must handle them.
 OTHER_SCRIPTS = (
     "年度报告已经完成请查收附件。会议改到星期三下午举行",
     "請求書を添付しました。ご確認をお願いいたします",
@@ -52,7 +52,7 @@ OTHER_SCRIPTS = (
 
 @dataclass(frozen=True)
 class SampleFile:
-    """An attachment, by its bytes what its type says."""
+    """An attachment whose bytes match its type."""
 
     filename: str
     content_type: str
@@ -64,7 +64,8 @@ class SampleFile:
 
 
 def file_of(number: int) -> SampleFile:
-    """Every tenth is beyond 100 kB, one in a hundred beyond 1 MB; there is no picture, sound or video among them."""
+    """The attachment with this number. One in ten exceeds 100 kB, one in a hundred 1 MB; none is a picture, sound or
+    video."""
     name = f"{word(3_000 + number % 200)}-{number}"
     if number % 7 == 2:
         return SampleFile(f"{name}.txt", "text/plain", f"Notes on {name}\n".encode())
@@ -76,7 +77,7 @@ def file_of(number: int) -> SampleFile:
 
 @dataclass(frozen=True)
 class SeededMessage:
-    """What the model's columns of the same names take; `filename` is empty for a letter without attachment."""
+    """Values for the model's columns of the same names. `filename`: "" for a letter without attachment."""
 
     sender: str
     sender_address: str
@@ -97,7 +98,7 @@ class SeededMessage:
 
 
 def word(number: int) -> str:
-    """The word with this place in the vocabulary: 0 is the most common one."""
+    """The word with this rank in the vocabulary; 0 is the most frequent one."""
     chance = random.Random(number)  # noqa: S311 - no secret: a seeded database is the same on each run
     syllables = 1 if number < 60 else 2 if number < 4_000 else 3
     made = "".join(chance.choice(_ONSETS) + chance.choice(_VOWELS) for _ in range(syllables))
@@ -105,7 +106,7 @@ def word(number: int) -> str:
 
 
 def letters(count: int) -> list[SeededMessage]:
-    """The first `count` letters. Word n is about n times as rare as the first one (Zipf's law)."""
+    """The first `count` letters. The frequency of a word is inversely proportional to its rank (Zipf's law)."""
     chance = random.Random(count)  # noqa: S311 - as above
     vocabulary = [word(number) for number in range(VOCABULARY)]
     shares = list(itertools.accumulate(1 / (rank + 2) for rank in range(VOCABULARY)))
@@ -126,7 +127,7 @@ def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], share
         start = chance.randrange(len(script) // 2)
         subject, text = f"{script[start : start + 8]} {subject}", f"{script} {text}"
     file = file_of(number // 10) if number % 10 == 3 else None
-    # It has no word of its own: the index holds a word of the HTML alone behind those of the text.
+    # The HTML has no words besides those of the text, which the index would put after the text's words.
     html = f"<p>{text}</p>" if number % 4 == 0 else ""
     values: dict[str, Any] = {
         "sender": f"{first.capitalize()} {last.capitalize()} <{address}>",
@@ -142,7 +143,7 @@ def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], share
 def _raw(
     *, sender: str, recipients: str, subject: str, body_text: str, body_html: str, file: SampleFile | None
 ) -> bytes:
-    """By hand: the standard library takes 3 ms to put one together."""
+    """The raw mail. Built by hand, as the standard library takes 3 ms for each."""
     words = base64.b64encode(subject.encode()).decode()
     head = f"From: {sender}\r\nTo: {recipients}\r\nSubject: =?utf-8?b?{words}?=\r\n"
     head += "Date: Mon, 01 Jun 2026 08:00:00 +0000\r\nMIME-Version: 1.0\r\n"
@@ -160,6 +161,6 @@ def _raw(
 
 
 def _part(content_type: str, text: str, encoding: str = "8bit", disposition: str = "") -> str:
-    """One part with its own fields."""
+    """One MIME part with its header fields."""
     said = f"Content-Disposition: {disposition}\r\n" if disposition else ""
     return f"Content-Type: {content_type}\r\n{said}Content-Transfer-Encoding: {encoding}\r\n\r\n{text}"

@@ -1,6 +1,6 @@
-"""A large installation made of nothing, always the same: accounts, folders, mail with its index, outbox, counters.
+"""Accounts, folders, counters and received mail with its search index for a seeded database; always the same.
 
-For figures and for trying pages at a size; nothing of it ever came from a server. See manage.py seed.
+Nothing comes from a server. See manage.py seed.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
 LETTERS = 4_000
 FOLDERS = (("INBOX", ""), ("Archive", "\\Archive"), ("Sent", "\\Sent"), ("Lists", ""))
-_FOLDER_OF = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3)  # of ten mails
+_FOLDER_OF = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3)  # the indexes of the folders of ten successive mails
 APART = timedelta(seconds=37)  # a million mails are 14 months
-NEW_MAIL = 2_000  # of the newest ones, every third is unread; of all others one in 200
+NEW_MAIL = 2_000  # of these newest mails every third is unread; of all others one in 200
 
 
 @dataclass(frozen=True)
 class SeededAccount:
-    """An account with the keys of its folders."""
+    """An account with the pks of its folders."""
 
     pk: int
     email: str
@@ -49,7 +49,7 @@ class SeededAccount:
 
 
 def ticket(number: int) -> str:
-    """The word that only this mail has; in this form it is one word of the index."""
+    """A word that only this mail contains. The index takes it as one word."""
     return f"ref{number:08d}"
 
 
@@ -85,7 +85,7 @@ def make_accounts(count: int, now: datetime) -> list[SeededAccount]:
 
 
 class SamplePool:
-    """The letters with what is costly of each made once: their raw bytes on disk, and the words of the index."""
+    """The letters, with their raw bytes on disk and their index terms, which are costly and so made once."""
 
     def __init__(self, count: int) -> None:
         self.letters = letters(count)
@@ -95,7 +95,7 @@ class SamplePool:
         self._facts: dict[tuple[int, int], str] = {}
 
     def chosen(self, number: int, accounts: int) -> int:
-        """Which letter a mail is: another one each time round, so that each account gets its share of every kind."""
+        """The index of a mail's letter. It varies from round to round, so that each account gets all kinds of them."""
         return (number * 7_919 + number // accounts) % len(self.letters)
 
     def _placed(self, letter: SeededMessage) -> tuple[str, int]:
@@ -104,7 +104,7 @@ class SamplePool:
         return text_for(self._vendor, IndexedWords((), placed)), len(placed)
 
     def text(self, place: SeededAccount, number: int, own_word: str) -> str:
-        """As index_text() says of the message: the account's and the letter's words, and the mail's own at the end."""
+        """The index's text of a message: terms of the account and the letter, and the mail's own word at the end."""
         text, length = self._words[number]
         letter = self.letters[number]
         if (place.pk, number) not in self._facts:
@@ -160,7 +160,7 @@ _PLACE = [
 
 
 class SampleMailbox:
-    """Writes received mail: the message, its place, its link, its attachment, and what the search knows of it."""
+    """Writes received mail: the message, its place, its conversation link, its attachment and its search terms."""
 
     models_written = (Message, MessagePlace, Attachment, MessageSearch)
 
@@ -168,7 +168,7 @@ class SampleMailbox:
         self.pool, self.places, self.count = pool, places, count
         self.begin = newest - APART * count
         if not Message.objects.exists():
-            empty_index()  # words may have outlived their messages (see sweep_words), and stand under these keys
+            empty_index()  # terms of removed messages may be left under these keys (see sweep_words)
         self.first_pk, self.first_place = next_pk(Message), next_pk(MessagePlace)
         self.messages = RowWriter(Message, _MESSAGE)
         self.lying = RowWriter(MessagePlace, _PLACE)
@@ -193,7 +193,7 @@ class SampleMailbox:
         age = self.count - number
         seen = bool(age % 3) if age <= NEW_MAIL else bool(number % 200)
         flagged = number % 500 == 0
-        # Three mails of an account in a row are a conversation.
+        # Three successive mails of an account are a conversation.
         root = number - number // len(self.places) % 3 * len(self.places)
         message_id, root_id = f"<{number}@seed.example>", f"<{root}@seed.example>"
         file = letter.file
@@ -229,7 +229,7 @@ class SampleMailbox:
 
 @cache
 def _described(file: SampleFile | None) -> str:
-    """What the column `attachments` says of it."""
+    """The value of the column `attachments` for this file."""
     if file is None:
         return "[]"
     said = {"content_type": file.content_type, "size": len(file.content), "content_id": "", "is_inline": False}
@@ -237,5 +237,5 @@ def _described(file: SampleFile | None) -> str:
 
 
 def newest_moment(now: datetime) -> datetime:
-    """Whole seconds, as IMAP has them: the search's keys know no more."""
+    """The time in whole seconds, as in IMAP; the search's sort keys have no finer resolution."""
     return now.astimezone(UTC).replace(microsecond=0)

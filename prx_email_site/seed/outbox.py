@@ -1,4 +1,4 @@
-"""Outbox rows of a seeded database: nearly all sent long ago, a bounded number that waits for workers or a person."""
+"""Outbox rows of a seeded database: most are sent; a bounded number waits for workers or a person."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, Outb
 from prx_email_site.seed.mailboxes import SamplePool, SeededAccount
 from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
-OPEN_AT_MOST = 1_000  # what is not over does not grow with the years
-# Status, hold and error of the open rows, in turns.
+OPEN_AT_MOST = 1_000  # open rows; in a real installation their number does not grow with time
+# Status, hold and error of successive open rows.
 OPEN = (
     ("pending", "", ""),
     ("failed", "", "451 4.7.1 Try again later"),
@@ -22,8 +22,8 @@ APART = timedelta(seconds=31)
 
 
 class SampleOutbox:
-    """Writes rows as sending leaves them: each with one recipient, its attachment if it has one and the entry of who
-    wrote it, and all but the pending and cancelled ones with an attempt."""
+    """Writes outbox rows, each with a recipient, an audit entry, an attachment if the letter has one, and an attempt
+    unless it is pending or cancelled."""
 
     models_written = (OutboxMessage, OutboxRecipient, OutboxAttachment, DeliveryAttempt, AuditEntry)
 
@@ -70,7 +70,7 @@ class SampleOutbox:
             status, hold, error = OPEN[number // self.open_each % len(OPEN)]
         elif number % 50 == 7:
             status = "cancelled"
-        # Far ahead: a worker that is started on a seeded database sends nothing of it for a year.
+        # A year ahead, so that a worker on a seeded database sends nothing.
         later = moment(self.newest + timedelta(days=365))
         is_sent = status == "sent"
         self.rows.add(

@@ -1,4 +1,4 @@
-"""The rest of a seeded database: reports of runs, quarantined mail, bounces, and counts."""
+"""The rest of a seeded database: reports of sync runs, quarantined mail and bounces."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from outbox.models import DeliveryReport, OutboxMessage
 from prx_email_site.seed.mailboxes import SeededAccount
 from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
-RUNS_AT_MOST = 14 * 24 * 60  # reports are kept for two weeks, and there is one a minute
-LINES = 5  # of a run: what a tick finds due
+RUNS_AT_MOST = 14 * 24 * 60  # one run each minute, as reports are kept for two weeks
+LINES = 5  # folders in a run
 QUARANTINED_AT_MOST, BOUNCES_AT_MOST, UNSEEN = 300, 2_000, 20
 
 
 class SampleRuns:
-    """Writes one run a minute, back from `newest`."""
+    """Writes one run for each minute before `newest`, and quarantined mail and bounces."""
 
     models_written = (SyncRun, SyncRunFolder, Quarantine, DeliveryReport)
 
@@ -46,7 +46,7 @@ class SampleRuns:
         rows.flush()
 
     def write_bounces(self, count: int) -> None:
-        """About the newest sent rows; all but the last few were seen."""
+        """Write bounces of the newest sent rows. All but the newest UNSEEN are acknowledged."""
         sent = OutboxMessage.objects.sent().order_by("-pk").values_list("pk", "recipients__pk", "recipients__address")
         names = ["outbox_id", "recipient_id", "message_id", "address", "action", "status_code", "words"]
         rows = RowWriter(DeliveryReport, [*names, "is_proven", "reported_at", "acknowledged_at"])

@@ -1,4 +1,4 @@
-"""Many rows of one table, as fast as the database takes them: COPY in PostgreSQL, executemany in SQLite."""
+"""Inserts many rows into a table as fast as possible: by COPY in PostgreSQL, by executemany in SQLite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT_ONCE = 5_000
 
 
 def moment(at: datetime) -> str:
-    """A time in UTC as both databases take it in text."""
+    """A time in UTC as the text that the database accepts."""
     return at.strftime("%Y-%m-%d %H:%M:%S+00" if connection.vendor == "postgresql" else "%Y-%m-%d %H:%M:%S")
 
 
@@ -36,7 +36,7 @@ class RowWriter:
 
     @classmethod
     def plain(cls, table: str, columns: Sequence[str]) -> RowWriter:
-        """Of a table, or with a column, that is no model's."""
+        """A writer for a table or columns that belong to no model."""
         rows = cls.__new__(cls)
         rows._rest = ()
         rows._into(table, columns)
@@ -79,8 +79,11 @@ def next_pk(model: type[models.Model]) -> int:
 
 @contextmanager
 def in_bulk(models_written: Sequence[type[models.Model]]) -> Iterator[None]:
-    """What makes large writes fast, undone afterwards even when they fail: no wait for the disk, and PostgreSQL's
-    index of words is made anew at the end, in a tenth of the time that a million insertions into it take."""
+    """A context for large writes: commits do not wait for the disk. The settings are restored even after a failure.
+
+    PostgreSQL's word index is dropped and created again at the end, which takes a tenth of the time of a million
+    insertions.
+    """
     inside = _in_postgresql(models_written) if connection.vendor == "postgresql" else _in_sqlite()
     with inside:
         yield
@@ -104,7 +107,7 @@ def _in_postgresql(models_written: Sequence[type[models.Model]]) -> Iterator[Non
             cursor.execute("RESET synchronous_commit")
             cursor.execute("RESET maintenance_work_mem")
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")  # as autovacuum would, a minute later
+        cursor.execute("VACUUM ANALYZE")  # autovacuum would do this a minute later
 
 
 @contextmanager

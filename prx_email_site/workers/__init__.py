@@ -1,15 +1,16 @@
-"""Runs django-q2's cluster so that it works or ends, whatever is killed in it.
+"""Runs django-q2's cluster and ends it if it hangs, so that a service manager can restart it.
 
-django-q2's processes share locks (`multiprocessing.Queue`, `Event`, `Value`). A process that is killed while it holds
-one leaves all others waiting for ever, alive for every service manager. So the parent (`supervisor`) watches from
-outside, by shared memory without locks (`shared_state`); `stall_detection` decides:
+django-q2's processes share locks (`multiprocessing.Queue`, `Event`, `Value`). If a process is killed while it holds
+one, all others wait for ever, and to a service manager they look alive. So the parent (`supervisor`) watches the
+cluster by shared memory without locks (`shared_state`), and `stall_detection` decides:
 
-- each few seconds a task without content (`pulse`) goes the way of all tasks: pusher, worker, monitor. When none comes
-  through although a worker is free, or the sentinel is silent, the parent kills everything and exits with status 75;
-  `make run` or systemd starts it again.
-- a process that was stopped (SIGSTOP) and not continued is killed; django-q2 replaces it.
-- a second process in a session of its own (`observer`) does the same for the parent.
-- SIGTERM asks the parent alone: its children ignore it, so that a signal to the whole group drains, too.
+- Every few seconds an empty task (`pulse`) takes the way of all tasks: pusher, worker, monitor. If none comes through
+  although a worker is free, or if the sentinel is silent, the parent kills all processes and exits with status 75;
+  `make run` or systemd starts the cluster again.
+- A process that was stopped (SIGSTOP) and not continued is killed; django-q2 replaces it.
+- Another process, in a session of its own (`observer`), watches the parent in the same way.
+- SIGTERM stops the parent only, which then drains the cluster. Its children ignore SIGTERM, so a signal to the whole
+  process group drains it too.
 
 Way in: `manage.py qcluster`, which is `supervisor.Supervisor`.
 """

@@ -1,4 +1,4 @@
-"""How long what may be silent. All follow from one setting, so that tests shorten all of them together."""
+"""The time limits of the supervisor. All derive from one setting, so that tests can shorten them together."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class SupervisorLimits:
-    """Seconds."""
+    """Time limits in seconds."""
 
-    silent: float = 45.0  # then the cluster is ended
-    stop: float = 930.0  # of a drain
+    silent: float = 45.0  # a cluster that is silent for longer is ended
+    stop: float = 930.0  # the longest drain
 
     @classmethod
     def from_settings(cls) -> SupervisorLimits:
-        # A task may rightly take its whole time-out; the rest is for django-q2's own end.
+        # A task may use its whole time-out; 30 s are for django-q2 to end.
         return cls(float(settings.CLUSTER_SILENT_SECONDS), settings.TASK_TIMEOUT_SECONDS + 30.0)
 
     @property
@@ -29,11 +29,11 @@ class SupervisorLimits:
 
     @property
     def stopped(self) -> float:
-        """How long a process may be stopped by a signal before it is killed."""
+        """How long a process may be stopped (SIGSTOP) before it is killed."""
         return self.silent / 3
 
     @property
     def own_sleep(self) -> float:
-        """A watcher that was itself away for so long (a frozen machine, a paused container) has seen nothing, and
-        begins anew."""
+        """A watcher that did not run for this time itself (a frozen machine, a paused container) starts its
+        observation again."""
         return self.silent / 9

@@ -1,7 +1,7 @@
-"""The parent's own watch: a process that ends everything when the parent is silent.
+"""Watches the parent: a process that kills the whole cluster if the parent is silent.
 
-It is in a session of its own, so that a signal to the parent's process group does not reach it, and it dies with the
-parent (`parent_death`).
+It has a session of its own, so that signals to the parent's process group do not reach it; it dies with the parent
+(`parent_death`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Observer:
         return self._pid
 
     def ensure_running(self) -> None:
-        """In the parent: fork it, and again when it has ended. One that is stopped is killed like all others."""
+        """Fork the observer if it does not run; called in the parent. A stopped one is killed like other processes."""
         if self._pid and os.waitpid(self._pid, os.WNOHANG) == (0, 0):
             return
         parent = os.getpid()

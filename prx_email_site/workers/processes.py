@@ -1,4 +1,4 @@
-"""What Linux tells of processes (/proc). Elsewhere nothing is known, and no process is found."""
+"""Reads the state of processes from Linux's /proc. On other systems no process is found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """`state` as proc(5) has it: R, S, D, T (stopped by a signal), t (by a debugger), Z (ended)."""
+    """A process. `state` is as in proc(5): R, S, D, T (stopped by a signal), t (stopped by a debugger), Z (zombie)."""
 
     pid: int
     state: str
@@ -20,9 +20,9 @@ class Process:
 
 
 def read(pid: int) -> Process | None:
-    """The process, or None when there is none."""
+    """The process with this pid, or None."""
     try:
-        # The name, in brackets, may hold anything: what follows the last bracket is state and parent.
+        # The name, in brackets, may contain any character; after the last bracket come state and parent.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
@@ -30,7 +30,7 @@ def read(pid: int) -> Process | None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether it is there and neither stopped nor ended. True where there is no /proc to say so."""
+    """Whether the process exists and is neither stopped nor ended. True on systems without /proc."""
     if not Path("/proc/self/stat").exists():
         return True
     process = read(pid)
@@ -38,7 +38,7 @@ def is_running(pid: int) -> bool:
 
 
 def below(pid: int) -> list[Process]:
-    """Every process below `pid`, parents before their children."""
+    """All descendants of the process `pid`, parents before their children."""
     try:
         numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     except OSError:
@@ -47,20 +47,20 @@ def below(pid: int) -> list[Process]:
     for process in filter(None, map(read, numbers)):
         children.setdefault(process.parent, []).append(process)
     found = list(children.get(pid, ()))
-    for process in found:  # grows meanwhile
+    for process in found:  # the list grows while it is iterated
         found += children.get(process.pid, ())
     return found
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL, also to what is stopped or ignores all else."""
+    """Send SIGKILL, which also ends stopped processes and those that ignore other signals."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
 
 
 def reap(pids: Iterable[int]) -> None:
-    """Let go of those that are our children and have ended."""
+    """Reap those of the processes that are ended children of ours (waitpid)."""
     for pid in pids:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)

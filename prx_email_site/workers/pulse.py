@@ -1,8 +1,7 @@
-"""A task without content that goes the way of all tasks, within one cluster: pusher, worker, monitor; and what each
-worker notes of its tasks.
+"""The pulse: an empty task that takes the way of all tasks within a cluster (pusher, worker, monitor).
 
-It never reaches the broker or the database, so it says nothing of those: only whether this cluster's own processes
-still hand tasks on.
+It shows whether this cluster's processes still pass tasks on. It does not use the broker or the database, so it shows
+nothing about those. Here the workers also note in the shared states when they begin and end a task.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.shared_state import SharedStates
 
 FUNCTION = "prx_email_site.workers.pulse.answer"
-BUSY_SECONDS = 3.0  # each minute's looks at accounts with nothing new take less
+BUSY_SECONDS = 3.0  # longer than the short tasks that check accounts every minute
 
-# Of this process and its forks; None where no cluster of ours runs.
+# Shared by this process and its forks; None if this process runs no cluster.
 _states: SharedStates | None = None
 _limits = SupervisorLimits()
-slot = -1  # of this process, when it is a worker: set before it is forked
+slot = -1  # the worker's number in this process; set before the worker is forked
 
 
 def answer() -> None:
-    """What the pulse's task does: nothing."""
+    """The function of the pulse's task; does nothing."""
 
 
 def connect(states: SharedStates, limits: SupervisorLimits) -> None:
-    """Have this process's forks write to the shared states. Called once, before they are forked."""
+    """Make this process's forks write to the shared states. Called once, before they are forked."""
     global _states, _limits
     _states, _limits = states, limits
     post_spawn.connect(_worker_started)
@@ -44,8 +43,11 @@ def connect(states: SharedStates, limits: SupervisorLimits) -> None:
 
 
 def may_wait() -> bool:
-    """Whether this worker may keep its process while it only waits: not when the cluster stops, nor when all others
-    have been busy for a while, so that whatever comes would wait for this one."""
+    """Whether this worker may go on while it only waits for work.
+
+    False when the cluster stops, or when all other workers have been busy for BUSY_SECONDS, so that other tasks would
+    have to wait for this one.
+    """
     if _states is None:
         return True
     busy_before = _states.clock() - BUSY_SECONDS
@@ -55,10 +57,10 @@ def may_wait() -> bool:
 
 
 def due() -> list[tuple[None, str]]:
-    """The pulse as a broker hands out a task, or [] when it is not time for one. Runs in the pusher.
+    """The pulse in the form in which a broker returns tasks, or [] if it is not yet time. Runs in the pusher.
 
-    No second one before the first is back, or all places of the queue would fill with them while all workers are busy;
-    but one may be lost with the worker that had it.
+    While a pulse is on its way, another is sent only after `pulse_lost_after`: else they would fill the queue while all
+    workers are busy. A pulse may be lost with its worker.
     """
     if _states is None:
         return []
@@ -67,7 +69,7 @@ def due() -> list[tuple[None, str]]:
     if now - sent < (_limits.pulse_every if is_back else _limits.pulse_lost_after):
         return []
     _states.note(shared_state.PULSE_SENT)
-    # save False: a success is not written to the database. There is no id to acknowledge.
+    # save: False, so that its success is not saved in the database. There is no id to acknowledge.
     task = {"id": "pulse", "name": "pulse", "func": FUNCTION, "args": (), "kwargs": {}, "save": False}
     return [(None, SignedPackage.dumps(task | {"started": timezone.now()}))]
 

@@ -1,4 +1,4 @@
-"""The last run of what runs by the clock, written down where results are saved: in the monitor of a cluster."""
+"""Saves the last run of each schedule. This is done in the monitor of a cluster, which saves all results."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from mailbox.models import ScheduleRun
 
 
 def connect() -> None:
-    """Have this process's forks note them. Called once, before they are forked."""
+    """Make this process's forks save the runs. Called once, before they are forked."""
     post_execute.connect(_note)
 
 
 def _note(task: dict[str, Any], **_: Any) -> None:
-    """A scheduled task has its schedule's name ("mailbox: sync") for its group; no other group has a colon."""
+    """Save a run if the task is a scheduled one: its group is the schedule's name ("mailbox: sync").
+
+    No other group contains a colon.
+    """
     group = str(task.get("group") or "")
     if ": " in group and task.get("stopped"):
-        # A monitor that raised would end; when the database is away the next run is noted.
+        # An exception would end the monitor; without the database, only the next run is saved.
         with contextlib.suppress(DatabaseError, InterfaceError):
             note(group[:100], task["started"], task["stopped"], ok=bool(task["success"]))
 
 
 def note(name: str, started: datetime, stopped: datetime, *, ok: bool) -> None:
-    """Replace what is known of this schedule. A run that ends after a later one has ended changes nothing."""
+    """Save a run as the schedule's last one, unless a run that began later is saved already."""
     says = {"started_at": started, "seconds": (stopped - started).total_seconds(), "ok": ok}
     says |= {"succeeded_at": stopped} if ok else {}
     row = ScheduleRun.objects.filter(pk=name)

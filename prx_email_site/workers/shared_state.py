@@ -1,7 +1,7 @@
-"""Shared memory without locks, which the parent makes and its forks write: a process that is killed blocks nobody.
+"""Shared memory without locks, made by the parent and written by its forks: a killed process blocks no other.
 
-Every cell is a double with one writer. Eight bytes that are aligned are written at once on the processors that we run
-on; a reader sees the old or the new value.
+Each cell is a double with one writer. Writes of eight aligned bytes are atomic on the supported processors, so a reader
+sees the old or the new value.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ PARENT, SENTINEL, PULSE_SENT, PULSE_RETURNED, STARTED, STOPPING, FIRST_WORKER = 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """`pid` 0: never started. `busy_since` is by time.monotonic(); 0: idle."""
+    """A worker's state. pid: 0 if it never started. busy_since: by time.monotonic(); 0 if it is idle."""
 
     pid: int
     busy_since: float
 
 
 class SharedStates:
-    """Times are by time.monotonic(), which is one clock for all processes of a machine."""
+    """The cells. Times are by time.monotonic(), which is the same for all processes of a machine."""
 
     def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.workers, self.clock = workers, clock
@@ -34,7 +34,7 @@ class SharedStates:
         self._cells[cell] = self.clock()
 
     def at(self, cell: int) -> float:
-        """The time that was noted last; 0: never."""
+        """The last time in a cell; 0 if there was none."""
         return self._cells[cell]
 
     def worker(self, slot: int) -> WorkerState:
@@ -44,7 +44,7 @@ class SharedStates:
         return [self.worker(slot) for slot in range(self.workers)]
 
     def worker_started(self, slot: int, pid: int) -> None:
-        """Said by the worker before its first task: its slot was another's, which may have died busy."""
+        """A worker calls this before its first task: the slot's former worker may have died while busy."""
         self._cells[FIRST_WORKER + 2 * slot + 1] = 0
         self._cells[FIRST_WORKER + 2 * slot] = pid
 
@@ -53,7 +53,7 @@ class SharedStates:
 
 
 class SharedEvent:
-    """What django-q2 uses of `multiprocessing.Event`, which waits for ever for a waiter that was killed."""
+    """The methods of `multiprocessing.Event` that django-q2 uses. The original hangs if a waiting process is killed."""
 
     STEP_SECONDS = 0.05
 
@@ -67,7 +67,7 @@ class SharedEvent:
         return self._states.at(self._cell) > 0
 
     def wait(self, seconds: float) -> bool:
-        """True as soon as it is set; False after `seconds`."""
+        """Wait until the event is set (True), for at most `seconds` (False)."""
         end = time.monotonic() + seconds
         while not self.is_set():
             left = end - time.monotonic()

@@ -1,4 +1,4 @@
-"""Whether a cluster still works, decided from its shared states. Pure but for the clock that is handed in."""
+"""Decides from the shared states whether a cluster hangs. Pure, except for the clock in `states`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prx_email_site.workers.shared_state import SharedStates, WorkerState
 
 
 class StallDetector:
-    """Looks again and again; each look says why the cluster must end, or "".
+    """Its look() is called again and again; it returns why the cluster must be ended, or "".
 
-    `is_running` tells whether a pid is there and not stopped.
+    is_running: whether the process with a pid exists and is not stopped.
     """
 
     def __init__(self, states: SharedStates, limits: SupervisorLimits, is_running: Callable[[int], bool]) -> None:
@@ -23,14 +23,14 @@ class StallDetector:
     def look(self, *, is_stopping: bool) -> str:
         now = self._states.clock()
         if now - self._looked_at > self._limits.own_sleep:
-            self._began = self._well_at = now  # it is we who were away
+            self._began = self._well_at = now  # this process itself did not run
             self._stop_since = self._stop_since and now
         self._looked_at = now
         return self._look_at_stop(now) if is_stopping else self._look_at_work(now)
 
     def _look_at_work(self, now: float) -> str:
         if all(map(self._works, self._states.all_workers())):
-            self._well_at = now  # nobody is free to take anything
+            self._well_at = now  # all workers are busy, so none could take the pulse
         last = max(self._well_at, min(self._states.at(shared_state.PULSE_RETURNED), now))
         if now - last > self._limits.silent:
             return f"no task came through for {now - last:.0f} s although a worker is free"
@@ -40,7 +40,7 @@ class StallDetector:
         return ""
 
     def _look_at_stop(self, now: float) -> str:
-        """A drain lasts as long as some worker has a task, and a while for the rest."""
+        """A drain may last while some worker has a task (up to `stop`), plus `silent` for the rest."""
         if not self._stop_since:
             self._stop_since = self._well_at = now
         if any(map(self._works, self._states.all_workers())):
@@ -56,7 +56,7 @@ class StallDetector:
 
 
 class StoppedProcesses:
-    """Which processes were stopped by a signal at each look for long enough."""
+    """Finds processes that have been stopped by a signal at every look for longer than the limit."""
 
     def __init__(self, limits: SupervisorLimits) -> None:
         self._limits = limits

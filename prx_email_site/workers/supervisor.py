@@ -1,4 +1,4 @@
-"""The cluster's parent: starts the sentinel, watches that work goes on, and ends it all."""
+"""The parent of a cluster: starts the sentinel, watches the cluster, and ends all its processes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from prx_email_site.workers.stall_detection import StallDetector, StoppedProcess
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
-PROCESSES_SECONDS = 3.0  # to read all processes of the machine is too much for each look
-END_SECONDS = 10.0  # what was killed and is not gone by then waits within the kernel
-# A worker's thread whose socket or disk is ready waits so long for one that computes. Python's own 5 ms are longer
-# than most of our waits, and several sessions that are opened at once wait for one another many times.
+PROCESSES_SECONDS = 3.0  # between two readings of all the machine's processes, which are too slow for each look
+END_SECONDS = 10.0  # a killed process that still exists after this time hangs in the kernel
+# sys.setswitchinterval: how long a thread that is ready may wait for one that computes. Python's default of 5 ms is
+# longer than most waits for a server, and several sessions that are opened at once wait for each other many times.
 SWITCH_SECONDS = 0.0005
-EX_TEMPFAIL = 75  # sysexits(3): `make run` and systemd start it again
+EX_TEMPFAIL = 75  # sysexits(3); `make run` and systemd then start the cluster again
 
 
 class Supervisor:
@@ -48,14 +48,17 @@ class Supervisor:
         pulse.connect(self._states, self._limits)
         schedule_runs.connect()
         started = SharedEvent(self._states, shared_state.STARTED)
-        # "fork": the states and all that was imported are there without another word.
+        # "fork", so that the child has the shared states and all imported modules.
         return multiprocessing.get_context("fork").Process(
             target=Sentinel, name="sentinel", args=(self._states, self._stop, started, uuid.uuid4())
         )
 
     def run(self, *, once: bool) -> int:
-        """Until a signal, and then until the tasks under way are done; the exit status. `once` starts and stops."""
-        sys.setswitchinterval(SWITCH_SECONDS)  # the workers are forked and have it too
+        """Run until a signal, and then until the running tasks are done; returns the exit status.
+
+        once: stop as soon as the cluster has started.
+        """
+        sys.setswitchinterval(SWITCH_SECONDS)  # forked workers inherit it
         adopt_orphans()
         self._states.note(shared_state.PARENT)
         self._observer.ensure_running()
@@ -90,7 +93,7 @@ class Supervisor:
         processes.reap(each.pid for each in found if each.pid not in (self._sentinel.pid, self._observer.pid))
 
     def _kill_stopped(self, stopped: set[int], now: float) -> None:
-        """A process that somebody stopped and forgot holds its tasks, perhaps a lock: django-q2 replaces a dead one."""
+        """Kill processes that have been stopped for too long: they keep tasks and locks. django-q2 replaces them."""
         if found := self._stopped.look(stopped, now):
             event(logger, "stopped_processes_killed", logging.WARNING, pids=found)
             processes.kill(found)
@@ -101,7 +104,7 @@ class Supervisor:
         return EX_TEMPFAIL
 
     def _end_all(self) -> None:
-        """Kill what is below us and wait for its end: orphans come to us, see `adopt_orphans`."""
+        """Kill all descendants and wait for their end. Orphans become our children: see `adopt_orphans`."""
         end = self._states.clock() + END_SECONDS
         self._sentinel.kill()
         self._sentinel.join(END_SECONDS)
