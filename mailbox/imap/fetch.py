@@ -75,7 +75,7 @@ class Changes:
 class MessageMeta:
     uid: int
     flags: tuple[str, ...]
-    internal_date: datetime | None  # UTC; None when the server states none, or none that can be read
+    internal_date: datetime | None  # UTC; None if the server states none, or an invalid one
     size: int  # RFC822.SIZE, bytes; 0 when it is not stated
     labels: tuple[str, ...] | None = None
 

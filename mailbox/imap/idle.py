@@ -231,7 +231,7 @@ class IdleSession:
             raise unreachable(error, self._endpoint, connecting=False) from None
 
     async def _ready(self, seconds: float, *, to_write: bool = False) -> bool:
-        """True as soon as the socket can be read (or written), False after so many seconds."""
+        """Wait until the socket is readable (to_write: writable). Returns False after `seconds`."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         watch, leave = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)

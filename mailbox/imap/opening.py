@@ -44,7 +44,7 @@ class FolderOpener:
         return True
 
     def examine(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
-        """EXAMINE a folder: first with its name in modified UTF-7, and if refused, in other encodings.
+        """EXAMINE a folder: first with its name as the server has written it, and if refused, in other encodings.
 
         Returns the answer, and `known` if the answer reports the changes since it (QRESYNC), else None. When all
         encodings are refused, raises the first refusal.

@@ -42,7 +42,7 @@ def found_in(search: list[bytes], esearch: list[bytes], lowest: int = 1, highest
 
 
 def quoted(text: str) -> str:
-    """A quoted string (RFC 3501, 9)."""
+    """The text as a quoted string (RFC 3501, 9)."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -12,7 +12,7 @@ from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message, MessagePlace
 from mailbox.search.index import unindex
 
-CHUNK = 200  # messages a transaction
+CHUNK = 200  # messages per transaction
 
 
 def remove_expunged(now: datetime) -> int:

@@ -25,7 +25,7 @@ class MailHead:
 
     @classmethod
     def of(cls, raw: bytes) -> MailHead:
-        """Read the first HEAD_BYTES of a mail that could not be parsed or stored. Raises for no bytes."""
+        """Read the first HEAD_BYTES of a mail that could not be parsed or stored. Never raises, whatever the bytes."""
         try:
             lines = {name.lower(): value for name, value in reversed(header_lines(raw[:HEAD_BYTES]))}
         except Exception:

@@ -66,7 +66,7 @@ class StoreDecision:
     pairs: list[tuple[Incoming, Message]] = field(default_factory=list)
     new: list[Message] = field(default_factory=list)
     completed: dict[int, tuple[Incoming, Message]] = field(default_factory=dict)  # had only a header, are whole now
-    again: list[Message] = field(default_factory=list)  # rows that existed before and get or lose a place
+    again: list[Message] = field(default_factory=list)  # rows that get a further place, or lose one
     places: dict[int, MessagePlace] = field(default_factory=dict)
     index_texts: dict[int, str] = field(default_factory=dict)  # by id() of the message: new ones have no pk yet
 

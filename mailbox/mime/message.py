@@ -74,7 +74,7 @@ class ParsedMessage:
 
 @charsets.detecting_seldom()
 def parse(raw: bytes) -> ParsedMessage:
-    """Parse a message, whole or its header alone. Raises for no input; damage is listed in `defects`."""
+    """Parse a message, whole or its header alone. Never raises, whatever the bytes; damage is listed in `defects`."""
     return _parsed(raw, depth=0)
 
 

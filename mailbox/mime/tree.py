@@ -19,7 +19,7 @@ __all__ += ["read_tree"]
 
 
 def read_tree(raw: bytes) -> Part:
-    """Parse the message into its root part. Raises for no input."""
+    """Parse the message into its root part. Never raises, whatever the bytes."""
     raw, defects = header_block.begun_at_header(raw)
     root = Reader(raw).part(0, len(raw), 0, "text/plain")
     if "MissingHeaderBodySeparatorDefect" in root.defects:

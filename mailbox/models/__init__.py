@@ -1,4 +1,4 @@
-"""The tables of incoming mail: accounts, folders and messages, and the state of their sync."""
+"""The tables of incoming mail: accounts, folders, messages, their sync state, and those of the features around them."""
 
 from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, Transport

@@ -59,7 +59,7 @@ class Transport(models.Model):
     alerted_at = models.DateTimeField(null=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
-    # Time of the first failure since the last success. For SMTP only an accepted mail counts as success.
+    # Time of the first failure since the SMTP server last accepted a mail. For IMAP it is set but never cleared.
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Leases: at most one sync, one sender, one user of Sent and one push connection per account, across all hosts.
+"""Leases: at most one sync, one sender, one task in Sent and one push connection per account, across all hosts.
 
 acquire and release are raw SQL: when there is nothing new to fetch, they are a good part of a worker's time.
 """

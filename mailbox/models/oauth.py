@@ -80,7 +80,7 @@ class OAuthApp(models.Model):
 
     @property
     def client_secret(self) -> str | None:
-        """In clear; raises credentials.DecryptionFailed."""
+        """The secret in plain text. Raises credentials.DecryptionFailed."""
         return credentials.decrypt(self.encrypted_client_secret)
 
     @client_secret.setter
@@ -89,7 +89,7 @@ class OAuthApp(models.Model):
 
     @property
     def service_key(self) -> str | None:
-        """In clear; raises credentials.DecryptionFailed."""
+        """The key file in plain text. Raises credentials.DecryptionFailed."""
         return credentials.decrypt(self.encrypted_service_key)
 
     @service_key.setter
@@ -187,7 +187,7 @@ class OAuthGrant(models.Model):
 
     @property
     def access_token(self) -> str | None:
-        """In clear; raises credentials.DecryptionFailed."""
+        """The token in plain text. Raises credentials.DecryptionFailed."""
         return credentials.decrypt(self.encrypted_access_token)
 
     @access_token.setter
@@ -196,7 +196,7 @@ class OAuthGrant(models.Model):
 
     @property
     def refresh_token(self) -> str | None:
-        """In clear; raises credentials.DecryptionFailed."""
+        """The token in plain text. Raises credentials.DecryptionFailed."""
         return credentials.decrypt(self.encrypted_refresh_token)
 
     @refresh_token.setter

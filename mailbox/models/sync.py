@@ -75,12 +75,12 @@ class SyncState(models.Model):
     exists = models.BigIntegerField(null=True)
     # When all UIDs and flags were last compared with the server's.
     compared_at = models.DateTimeField(null=True)
-    # When flags and expunges were last followed.
+    # When changes of flags and expunges were last fetched.
     followed_at = models.DateTimeField(null=True)
     # Consecutive runs that found another UIDVALIDITY. Too many stop the folder until a person resumes it.
     renumbered_count = models.PositiveSmallIntegerField(default=0)
     stopped_at = models.DateTimeField(null=True)
-    # The UIDVALIDITY before the last change, until its places are found again or dropped.
+    # The UIDVALIDITY before its last change, until places with it are matched with new UIDs or dropped.
     former_uidvalidity = models.BigIntegerField(null=True)
     # Whether places with an earlier UIDVALIDITY may be left, until a walk to the folder's end has settled them.
     former_places = models.BooleanField(default=True)

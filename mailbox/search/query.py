@@ -75,7 +75,7 @@ class _Misunderstood(Exception):
 
 
 def parse(text: str) -> SearchQuery:
-    """Parse the text of a search. Raises for no text."""
+    """Parse the text of a search. Never raises, whatever the text."""
     query = SearchQuery(text=text)
     if len(text) > MAX_LENGTH:
         return replace(

@@ -35,7 +35,7 @@ _known = _LastCheck()
 def is_usable(*, look_again: bool = False) -> bool:
     """Whether a small file could be written, read and removed. The result is cached for LOOK_SECONDS.
 
-    look_again: check now. Once an hour this also sweeps local_copies.
+    Once an hour a check also sweeps local_copies. look_again: check now, whatever the cache.
     """
     now = time.monotonic()
     if look_again or now - _known.at >= LOOK_SECONDS:

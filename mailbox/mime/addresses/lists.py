@@ -45,7 +45,7 @@ class AddressProblem:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """One item of a typed list: `mailbox` with a canonical address, or None and the `problem`."""
+    """One item of a typed list: a mailbox with a canonical address, or else a problem."""
 
     text: str  # as typed
     mailbox: Mailbox | None

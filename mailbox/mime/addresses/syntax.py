@@ -25,9 +25,9 @@ _JOINERS = frozenset("\u200c\u200d")  # part of the spelling in Persian and Indi
 
 
 class AddressError(ValueError):
-    """An address that cannot be sent to. `kind`: no_at, no_local, no_domain, invisible, local, domain or too_long.
+    """An invalid address. kind: no_at, no_local, no_domain, invisible, local, domain or too_long.
 
-    `detail`: the invisible character's name.
+    detail: the name of the invisible character, else "".
     """
 
     def __init__(self, kind: str, detail: str = "") -> None:
@@ -97,7 +97,7 @@ def _local(local: str) -> str:
 
 
 def _literal(domain: str) -> str:
-    """An address literal (RFC 5321 section 4.1.3). Raises AddressError."""
+    """The domain, if it is a valid address literal (RFC 5321 section 4.1.3). Raises AddressError."""
     found = _LITERAL.fullmatch(domain)
     try:
         ip_address(found[1] if found else "")

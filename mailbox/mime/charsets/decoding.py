@@ -45,9 +45,10 @@ def storable(text: str) -> str:
 def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     """Decode text; also returns whether its label (the stated charset) was right. A missing label counts as right.
 
-    Tried in this order: the label strictly; UTF-8, which is hardly ever valid by chance; the label with replacements,
-    if it reads nearly all, so that one damaged character does not make a Chinese mail unreadable; UTF-8 with
-    replacements, if it reads most; detection; windows-1252.
+    Tried in this order: a byte order mark, or NULs beside letters; UTF-8 with another label (_utf8_under); the label,
+    or the codec of ISO 2022 escapes, strictly; UTF-8, which is hardly ever valid by chance; the label with
+    replacements, if it reads nearly all, so that one damaged character does not make a Chinese mail unreadable; UTF-8
+    with replacements, if it reads most; detection; windows-1252.
     """
     if wide := self_declared.wide_codec(octets):
         return decoded(octets, wide, "replace") or "", True

@@ -79,7 +79,7 @@ class _Property:
 
 
 def read(octets: bytes) -> list[CalendarEvent]:
-    """The events of a calendar part, in its order."""
+    """Read the events of a calendar part, at most MAX_EVENTS, in their order."""
     text = charsets.storable(charsets.decode_text(octets[:MAX_BYTES])[0])
     method = ""
     path: list[str] = []
