@@ -132,7 +132,7 @@ def test_the_page_says_the_same(account: Account, client: Client, make_user: Cal
     PushHeartbeat.beat("of web1", "web1", 9, {"1": "connected", "2": "waiting"}, now)
     PushHeartbeat.beat("of web2", "web2", 8, {"3": "connected"}, now)
     process("web2", "push", 8, now)
-    process("web1", "push", 9, now, release="0.0.9")
+    process("web1", "push", 9, now - timedelta(seconds=1), release="0.0.9")
     process("web1", "web", 3, now, load=9.0, processors=2)
     WorkerHeartbeat.objects.update(store_failed_since=now)
     schedule_runs.note("mailbox: sync", now, now, ok=False)

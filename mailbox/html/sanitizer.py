@@ -26,11 +26,9 @@ FRAME_CSP = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-
 # For the hidden frame whose height static/js/frame.js measures. Measuring needs our origin, so this frame may open no
 # links; like the other it runs no scripts.
 MEASURED_CSP = FRAME_CSP.replace("sandbox allow-popups allow-popups-to-escape-sandbox;", "sandbox allow-same-origin;")
-
 MAX_HTML = 2_000_000  # characters; the rest is cut off, with a note
 MAX_TAGS = 25_000  # likewise; so many tags take a second
 MAX_IMAGE_BYTES = 5_000_000

@@ -134,8 +134,7 @@ class ImapSession:
 
     @property
     def has_gmail_labels(self) -> bool:
-        """Whether the server has Gmail's extensions: its folders are labels, and each message is in All Mail, Junk or
-        Trash."""
+        """Whether folders are Gmail's labels, and each message is in All Mail, Junk or Trash."""
         with self._errors():
             return bool(self._client.has_capability("X-GM-EXT-1"))
 
@@ -173,8 +172,7 @@ class ImapSession:
         return uids
 
     def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Flags, INTERNALDATE and size of these messages, in the order of `uids`. Messages that are gone are left
-        out."""
+        """Flags, INTERNALDATE and size of these messages, in the order of `uids`, without messages that are gone."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
             answer = self._rows(chunk, META_ITEMS)
@@ -182,10 +180,8 @@ class ImapSession:
         return metas
 
     def fetch_meta_around(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Like fetch_meta(), but a message whose data the server refuses is returned with its UID alone.
-
-        Fetching it later shows whether the server refuses the message itself.
-        """
+        """Like fetch_meta(), but a message whose data the server refuses is returned with its UID alone: fetching it
+        later shows whether the server refuses the message itself."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
             answer, refused = rows_around(lambda some: self._rows(some, META_ITEMS), chunk)
@@ -199,8 +195,7 @@ class ImapSession:
         return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
 
     def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
-        """Flags and labels by UID. Left out: messages that are gone, and those whose flags the server omits or
-        refuses."""
+        """Flags and labels by UID, without messages that are gone or whose flags the server omits or refuses."""
         flags = {}
         for chunk in _chunks(uids):
             wanted = set(chunk)

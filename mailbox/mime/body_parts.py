@@ -99,11 +99,9 @@ class _Reader:
         into: tuple[list[Part] | None, list[Part] | None],
         start: str = "",
     ) -> None:
-        """Sort the parts of one multipart.
+        """Sort the parts of one multipart into the lists for the text and the HTML body.
 
-        into: the lists for the text and the HTML body; None for a body that another alternative already serves.
-        start: content id of the root of a multipart/related (RFC 2387); "" when not stated.
-        """
+        into: None for a body that another alternative serves. start: content id of a multipart/related's root."""
         text, html = into
         text_before, html_before = len(text or ()), len(html or ())
         first = _root_of_related(parts, start) if subtype == "related" else 0

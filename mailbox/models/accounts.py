@@ -59,7 +59,7 @@ class Transport(models.Model):
     alerted_at = models.DateTimeField(null=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
-    # Time of the first failure since the SMTP server last accepted a mail. For IMAP it is set but never cleared.
+    # Time of the first failure since the server last worked: took a mail (SMTP), let us sign in (IMAP).
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -179,7 +179,7 @@ class Transport(models.Model):
         )
 
     def mark_working(self) -> None:
-        """Record that the server accepted a mail, which ends `failing_since`. A sign-in alone does not end it."""
+        """Record that an SMTP server accepted a mail, which ends `failing_since`. A sign-in alone does not."""
         Transport.objects.filter(pk=self.pk, failing_since__isnull=False).update(failing_since=None)
 
     def note_alert(self, words: str, now: datetime) -> None:
@@ -187,8 +187,9 @@ class Transport(models.Model):
         Transport.objects.filter(pk=self.pk).exclude(alert=words).update(alert=words, alerted_at=now)
 
     def mark_signed_in(self) -> None:
-        """Record a successful sign-in with these credentials."""
-        self._same_credentials().update(needs_sign_in_since=None, last_reply="", failure_count=0, next_allowed_at=None)
+        """Record a successful sign-in with these credentials. For IMAP this ends `failing_since`, too."""
+        well = {"needs_sign_in_since": None, "last_reply": "", "failure_count": 0, "next_allowed_at": None}
+        self._same_credentials().update(**well, **({"failing_since": None} if self.kind == self.Kind.IMAP else {}))
 
     def _same_credentials(self) -> models.QuerySet[Transport]:
         return Transport.objects.filter(
@@ -246,13 +247,11 @@ class Account(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("For a provider that limits how fast one may send. Empty: no limit."),
     )
-    # The one account that sends invitations and links to set a password. Its mail is never fetched: users could read
-    # the links in sent and bounced mail.
+    # The account of invitations and links to set a password. Never fetched: users could read links in its mail.
     sends_site_mail = models.BooleanField(default=False, db_default=False, editable=False)
-    # While paused, new mail is accepted but not sent; send_enabled=False refuses new mail (FeatureDisabled).
-    sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)  # new mail is taken, not sent
     folders_listed_at = models.DateTimeField(null=True, editable=False)
-    # When a sync or a listing was asked for that no worker has begun, so that a task lost by the broker is found.
+    # When a sync or a listing was asked for that no worker has begun: a task that the broker lost is found by it.
     sync_asked_at = models.DateTimeField(null=True, editable=False)
     listing_asked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -190,5 +190,6 @@ def _finalize(
         last_success_at=now,
     )
     transport = session.account.imap
-    if transport.needs_sign_in_since or transport.failure_count or transport.last_reply or transport.next_allowed_at:
+    marks = ("needs_sign_in_since", "failure_count", "last_reply", "next_allowed_at", "failing_since")
+    if any(getattr(transport, mark) for mark in marks):
         transport.mark_signed_in()

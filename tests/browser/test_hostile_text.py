@@ -100,7 +100,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             "recipients": EVIL,
             "cc": EVIL,
         }
-        hostile |= {"reply_to": EVIL, "snippet": EVIL, "body_text": EVIL}
+        hostile |= {"reply_to": EVIL, "snippet": EVIL[:120], "body_text": EVIL}
         raw = letter_with(b"%PDF-1.4", "report.pdf") if key else letter("x", EVIL, html=f"<p>{EVIL}</p>")
         message = store(account, raw, folder=EVIL, message_id="<same@example.com>", variant=key, **hostile)
     Attachment.objects.update(filename=EVIL, content_type=SHORT)
