@@ -1,2 +1,2 @@
-"""The Django project: settings, URLs, workers, launcher, and what needs all apps (dashboard, monitoring, retention,
-personal_data, backup, seed)."""
+"""The Django project: settings, URLs, workers, launcher, and features that need all apps (dashboard, monitoring,
+retention, personal_data, backup, seed)."""

@@ -1,4 +1,4 @@
-"""What failed among the workers' tasks, to be read. Nothing of django-q2 can be edited here."""
+"""The admin page of failed tasks, read-only. Nothing of django-q2 can be edited here."""
 
 from django.apps import apps
 from django.contrib import admin

@@ -16,7 +16,7 @@ class SiteConfig(AppConfig):
         from prx_email_site.personal_data import schedule as personal_data_schedule
         from prx_email_site.retention import schedule
 
-        # Django sends it for apps that have models alone, which this one has not.
+        # Django sends post_migrate only for apps with models, which this one has not.
         migrated = apps.get_app_config("mailbox")
         for each in (schedule, personal_data_schedule):
             post_migrate.connect(each.make_schedules, sender=migrated, dispatch_uid=each.__name__)

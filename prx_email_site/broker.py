@@ -1,6 +1,6 @@
-"""django-q2's queue: in the database, or in Redis with the database to fall back on.
+"""django-q2's brokers: the database, or Redis with the database as fallback.
 
-The one in the database is looked at so often that a click is answered at once, and yet cheaply.
+The queue in the database is polled often, so that a click is handled at once, and cheaply.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from prx_email_site.workers import pulse
 
 logger = logging.getLogger(__name__)
 KEEP_SECONDS = 1.0
-ASK_AGAIN_SECONDS = 5.0  # after which a Redis that was away is asked again, by each process for itself
-CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 3.0  # a Redis that is silent must hold up no page
+ASK_AGAIN_SECONDS = 5.0  # time until a process tries an unavailable Redis again
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 3.0  # short, so that a silent Redis does not block pages
 
 
 class Broker(ORM):  # type: ignore[misc]
-    """On SQLite a connection is kept for a second: django-q2 opens one for each look, which takes several times as long
-    as looking. No longer, as a database that was restored is another file. Those to PostgreSQL are kept by Django,
-    which makes sure before each look that the server is still there."""
+    """The queue in the database.
+
+    On SQLite it keeps a connection for a second: django-q2 opens one for each poll, which takes several times as long
+    as the poll. Not longer, as a restored database is another file. Django keeps connections to PostgreSQL, and checks
+    them before each poll.
+    """
 
     _kept_until = 0.0
 
     def get_connection(self, list_key: str | None = None) -> Any:
-        """What the queue is asked by: a QuerySet of OrmQ. `list_key` is not used, as in django-q2's."""
+        """The QuerySet of OrmQ by which the queue is read. `list_key` is ignored, as in django-q2's ORM broker."""
         now = time.monotonic()
         if connections[Conf.ORM].vendor == "sqlite" and now < self._kept_until:
             return OrmQ.objects.using(Conf.ORM)
@@ -44,17 +47,17 @@ class Broker(ORM):  # type: ignore[misc]
         return super().get_connection(list_key)
 
     def dequeue(self) -> Any:
-        """What waits, as (id, signed task); first of all the pulse by which the cluster is watched."""
+        """The waiting tasks as (id, signed task); before them the pulse, when it is due (see workers.pulse)."""
         return pulse.due() or super().dequeue()
 
 
 class RedisBroker(Redis):  # type: ignore[misc]
-    """Redis, and the database's queue while Redis is away: whatever is queued then is taken all the same.
+    """The queue in Redis, and in the database while Redis is unavailable; workers read both.
 
-    Tasks of the database have an id, by which they are acknowledged; those of Redis have none.
+    Tasks in the database have an id, by which they are acknowledged; those in Redis have none.
     """
 
-    _away_until = 0.0  # by time.monotonic(); of the class, as django-q2 makes a broker for each task that it queues
+    _away_until = 0.0  # by time.monotonic(); on the class, as django-q2 makes a broker for each task that it queues
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key=list_key)
@@ -78,7 +81,10 @@ class RedisBroker(Redis):  # type: ignore[misc]
         return self._rows.enqueue(task)
 
     def dequeue(self) -> Any:
-        """What waits, as (id, signed task). Looks at the database once a second, or all the time without Redis."""
+        """The waiting tasks as (id, signed task), of the database first, then of Redis.
+
+        With Redis the database is polled only once a second, as a poll of Redis blocks for a second.
+        """
         if found := self._rows.dequeue():
             return found
         if self._is_away():
@@ -96,7 +102,7 @@ class RedisBroker(Redis):  # type: ignore[misc]
         return self._rows.fail(task_id) if task_id else None
 
     def ping(self) -> bool:
-        """Whether Redis answers. django-q2 asks at a start, which goes on in any case."""
+        """Whether Redis answers. django-q2 calls this at its start, which continues in any case."""
         try:
             return bool(super().ping())
         except redis.RedisError as error:
@@ -104,7 +110,7 @@ class RedisBroker(Redis):  # type: ignore[misc]
             return False
 
     def set_stat(self, key: str, value: str, timeout: int) -> Any:
-        """django-q2's own statistics, twice a second; nothing of ours reads them."""
+        """Do nothing: django-q2 would write statistics twice a second, which we do not use."""
 
     def _is_away(self) -> bool:
         return time.monotonic() < type(self)._away_until

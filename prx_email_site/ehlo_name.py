@@ -1,4 +1,4 @@
-"""The name that we give to SMTP servers (RFC 5321 4.1.1.1)."""
+"""The host name that we send to SMTP servers with EHLO (RFC 5321 4.1.1.1)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ _NAME = re.compile(
 
 
 def ehlo_name(setting: str, base_host: str, machine: str) -> str:
-    """The setting, else the host of the base URL, else the machine's own name; "" when none of them is a host name.
-    Raises SettingError when the setting is none.
+    """The setting, else the host of the base URL, else the machine's name; "" if none of them is a host name.
 
-    An address literal such as [127.0.0.1] is for clients without a name (RFC 5321 4.1.3), and servers refuse it:
-    Google's relay with 421, others with 550.
+    An IP address is not used: address literals such as [127.0.0.1] are for clients without a name (RFC 5321 4.1.3),
+    and servers refuse them: Google's relay with 421, others with 550. Raises SettingError for an invalid setting.
     """
     if setting and not _host_name(setting):
         raise SettingError(f"PRX_EMAIL_EHLO_NAME is no host name: {setting!r}. Give one such as mail.example.org.")

@@ -1,7 +1,7 @@
-"""Reading settings from the environment, and the keys that are made on the first run.
+"""Reads settings from the environment, and makes the keys on the first run.
 
-Every variable may instead be given as NAME_FILE, the path of a file that holds the value: this is how
-container secrets arrive. Pure apart from those reads; imports nothing of Django so that settings can use it.
+Each variable may instead be given as NAME_FILE, the path of a file with the value, as container secrets are. This
+module does not import Django, so that the settings can use it.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 
 
-# What is read apart from the settings: by the launcher, by `prepare`, by a test.
+# Variables that are not read by the settings, but by the launcher, `prepare` or tests.
 READ_ELSEWHERE = frozenset(
     {
         "PRX_EMAIL_ADMIN_PASSWORD",
@@ -78,7 +78,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def one_of(name: str, choices: tuple[str, ...]) -> str:
-    """Return the variable, which is one of these words, or the first of them; raises SettingError."""
+    """Return the variable, which must be one of these words; the first is the default. Raises SettingError."""
     value = text(name, choices[0])
     if value not in choices:
         raise SettingError(f"{name} must be {' or '.join(choices)}, not {value!r}.")
@@ -91,7 +91,10 @@ def words(name: str, default: str = "") -> list[str]:
 
 
 def pairs(name: str) -> dict[str, str]:
-    """Return the variable as KEY=VALUE, separated by commas; the key may hold "=", as LDAP's names do."""
+    """Return the variable, KEY=VALUE separated by commas; the key may contain "=", as LDAP names do.
+
+    Raises SettingError.
+    """
     parts = [word.rpartition("=") for word in words(name)]
     if any(not key or not value for key, _, value in parts):
         raise SettingError(f"{name} must be GROUP=ROLE, separated by commas.")
@@ -99,7 +102,7 @@ def pairs(name: str) -> dict[str, str]:
 
 
 def day(name: str) -> date | None:
-    """A date; None when it is not set."""
+    """Return the variable as a date; None if it is not set. Raises SettingError."""
     given = text(name)
     try:
         return date.fromisoformat(given) if given else None
@@ -116,10 +119,10 @@ def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
 
 
 def kept_secret(path: Path, *, value: str | None = None) -> str:
-    """Return the secret in `path`, making it (mode 600) when the file is not there yet.
+    """Return the secret in the file `path`; create the file (mode 600) if it does not exist.
 
-    Web server and workers start at the same instant: O_EXCL on a temporary name and a hard link let exactly
-    one of them make the file, whole; the others read it.
+    Web server and workers start at the same time: a temporary file (O_EXCL) and a hard link ensure that exactly one of
+    them creates the complete file; the others read it.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -136,12 +139,12 @@ def kept_secret(path: Path, *, value: str | None = None) -> str:
 
 
 def known() -> list[str]:
-    """The variables that something reads."""
+    """The names of variables that the software reads."""
     return sorted(_read | READ_ELSEWHERE)
 
 
 def unknown() -> list[str]:
-    """The variables of the environment that begin as ours do and that nothing reads: most are misspelt."""
+    """The names in the environment that begin with PRX_EMAIL_ but are not read; most are misspelt."""
     names = known()
     ours = (name for name in os.environ if name.startswith("PRX_EMAIL_"))
     return sorted(name for name in ours if name not in names and name.removesuffix("_FILE") not in names)

@@ -1,4 +1,4 @@
-"""Which languages there are: English, and those that a compiled catalogue lies there for. Read by the settings."""
+"""The languages of the site: English, and those with a compiled catalogue. Used by the settings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from django.conf.locale import LANG_INFO
 
-SOURCE = "en"  # what the texts are written in
+SOURCE = "en"  # the language of the texts in the sources
 
 
 def found_in(folders: Iterable[Path]) -> list[tuple[str, str]]:
-    """(code, its name in its own language), English first. A catalogue is `<locale>/LC_MESSAGES/django.mo`.
+    """(code, name in that language) of each language, English first. A catalogue is `<locale>/LC_MESSAGES/django.mo`.
 
-    A folder's name is a locale ("pt_BR", "zh_Hans"); the code is as browsers say it ("pt-br", "zh-hans").
+    The folder's name is a locale ("pt_BR", "zh_Hans"); the code is as in Accept-Language ("pt-br", "zh-hans").
     """
     codes = {path.parent.parent.name.replace("_", "-").lower() for each in folders for path in _catalogues(each)}
     return [(code, _name(code)) for code in (SOURCE, *sorted(codes - {SOURCE}))]
@@ -22,7 +22,7 @@ def found_in(folders: Iterable[Path]) -> list[tuple[str, str]]:
 def _catalogues(folder: Path) -> Iterable[Path]:
     try:
         return list(folder.glob("*/LC_MESSAGES/django.mo"))
-    except OSError:  # a folder that may not be read: the site runs, in English
+    except OSError:  # an unreadable folder: the site runs in English
         return []
 
 

@@ -1,4 +1,4 @@
-"""Headers of every response, and failures turned into pages."""
+"""Middleware: security headers, polls without session, failures of storage, language and time zone."""
 
 import zoneinfo
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from mailbox.permissions import language_of, time_zone_of
 from mailbox.storage.raw_store import RawOutOfReach
 from prx_email_site import error_pages
 
-# No inline script or style, nothing from elsewhere.
+# No inline scripts and styles, no resources of other sites.
 POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -27,10 +27,10 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicyMiddleware:
-    """The policy of our own pages, and who may keep them. A view that serves received mail sets a stricter one.
+    """Sets Content-Security-Policy and Cache-Control. A view that serves received mail sets a stricter policy.
 
-    Pages with mail are kept by no browser (no-store). Others are no-cache: with no-store, "Back" to a form that was
-    refused would show it empty.
+    Browsers must not store pages with mail (no-store). Other pages are no-cache: with no-store, "Back" to a refused
+    form would show it empty.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -45,7 +45,7 @@ class ContentSecurityPolicyMiddleware:
 
 
 def shows_mail(request: HttpRequest) -> bool:
-    """Whether the address is one of mail, received or sent, or of a list of it. The form to write one is none."""
+    """Whether the URL is that of a page with mail or of a list of mail; not that of the compose form."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     return name.startswith(("mailbox:message", "mailbox:search", "mailbox:quarantine")) or (
         name.startswith("outbox:") and name not in ("outbox:compose", "outbox:policy")
@@ -53,9 +53,9 @@ def shows_mail(request: HttpRequest) -> bool:
 
 
 class SignedOutPollMiddleware:
-    """A partial update whose session has ended reloads the page, which then asks to sign in.
+    """Makes htmx reload the page if the session of a partial update has ended; the page then asks to sign in.
 
-    Without this, htmx follows the redirect and puts the sign-in page into the fragment's place.
+    Without this, htmx follows the redirect and puts the sign-in page in place of the fragment.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -72,8 +72,10 @@ class SignedOutPollMiddleware:
 
 
 class BusyMiddleware:
-    """A view that waited in vain for a locked row, whose stored file this host does not have, or whose database or disk
-    is away or full, answers with a page that says so and keeps the form, not with a 500."""
+    """Responds with a page that explains the trouble and preserves the form, instead of 500, to certain exceptions:
+
+    a row was locked for too long, this host lacks the stored file, or the database or disk is unavailable or full.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -88,9 +90,9 @@ class BusyMiddleware:
 
 
 class LanguageMiddleware:
-    """Pages speak the language that the user chose, else the first of the browser's that there is a catalogue for.
+    """Activates the language that the user chose, else the browser's first one that has a catalogue.
 
-    In place of Django's LocaleMiddleware, which knows no user and leaves its language to what the thread does next.
+    Used instead of Django's LocaleMiddleware, which ignores the user and leaves the language active in the thread.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -98,7 +100,7 @@ class LanguageMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         chosen = language_of(request.user) if request.user.is_authenticated else ""
-        # A catalogue that was there when it was chosen may be gone.
+        # The catalogue of the chosen language may have been removed since.
         chosen = chosen if chosen in dict(settings.LANGUAGES) else ""
         language = chosen or translation.get_language_from_request(request)
         request.LANGUAGE_CODE = language
@@ -111,13 +113,13 @@ class LanguageMiddleware:
 
 
 class TimeZoneMiddleware:
-    """Times are shown, and taken, in the user's zone for as long as the request lasts; else in the site's own."""
+    """Activates the user's time zone for the request; without one the site's own is used."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # override() leaves the thread as it was: it serves others next.
+        # override() restores the thread's time zone, as the thread serves other requests next.
         with timezone.override(self._zone(request)):
             return self.get_response(request)
 

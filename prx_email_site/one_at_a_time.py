@@ -1,4 +1,4 @@
-"""One `prepare` at a time, as two hosts that are upgraded together would migrate one database twice; and one backup."""
+"""Locks for `prepare` and for backups. Without them, two hosts upgraded together would migrate one database twice."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from django.db import connection
 
-ADVISORY_LOCK, BACKUP_LOCK = 7_305_180_001, 7_305_180_002  # any numbers that nobody else takes in this database
+ADVISORY_LOCK, BACKUP_LOCK = 7_305_180_001, 7_305_180_002  # arbitrary keys that nothing else uses in this database
 STEP_SECONDS = 0.2
 
 
 @contextmanager
 def one_at_a_time(folder: Path, say: Callable[[str], object]) -> Iterator[None]:
-    """Wait for whoever prepares this data folder, or this database, from any host; `say` hears that there is one.
+    """A context that excludes other processes that prepare this data folder, or this database from any host.
 
-    A file's lock for the folder; PostgreSQL's advisory lock for the database, held by a connection that nothing else
-    uses. Both end with the process. They are asked for again and again, since a wait for the second would count
-    towards lock_timeout.
+    Waits for them; `say` gets a sentence if there is one. A file lock guards the folder; an advisory lock of PostgreSQL
+    guards the database, on a connection of its own. Both end with the process. They are polled, as blocking on the
+    second would be subject to lock_timeout.
     """
     with _locks(folder / "prepare.lock", ADVISORY_LOCK) as locks:
         for lock in locks:
@@ -31,7 +31,7 @@ def one_at_a_time(folder: Path, say: Callable[[str], object]) -> Iterator[None]:
 
 @contextmanager
 def or_refused(path: Path, number: int, refusal: Exception) -> Iterator[None]:
-    """Likewise by a file's lock and the database's, and raise `refusal` where somebody has one of them."""
+    """A context with the same kinds of locks, but raises `refusal` if another process holds one of them."""
     with _locks(path, number) as locks:
         if not all(lock() for lock in locks):
             raise refusal
@@ -40,7 +40,7 @@ def or_refused(path: Path, number: int, refusal: Exception) -> Iterator[None]:
 
 @contextmanager
 def _locks(path: Path, number: int) -> Iterator[list[Callable[[], bool]]]:
-    """Each says whether it was taken."""
+    """Functions that try to take each lock and return whether it was taken. The locks are released at the end."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     own = connection.copy("one_at_a_time") if connection.vendor == "postgresql" else None
 

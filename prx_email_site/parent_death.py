@@ -1,7 +1,7 @@
-"""No process of ours outlives its parent: the kernel is asked to send a signal when the parent dies (Linux).
+"""Ends child processes with their parent: the kernel sends them a signal when the parent dies (Linux, prctl(2)).
 
-As a program, `python -m prx_email_site.parent_death PARENT_PID COMMAND...`, it asks for SIGTERM and becomes COMMAND;
-the request survives exec. This is a program and not a `preexec_fn`, which may deadlock in a parent that has threads.
+As a program, `python -m prx_email_site.parent_death PARENT_PID COMMAND...`, it requests SIGTERM and executes COMMAND;
+the request survives exec. It is a program, as a `preexec_fn` may deadlock in a parent with threads.
 """
 
 import contextlib
@@ -14,15 +14,18 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
 def die_with_parent(signal_number: int, parent: int) -> None:
-    """Have the kernel send us `signal_number` when the parent, whose pid we were told, is gone or goes."""
-    with contextlib.suppress(OSError, AttributeError):  # not Linux: the parent's own tidiness must do
+    """Have the kernel send this process `signal_number` when its parent dies, or at once if it is dead already.
+
+    parent: the parent's pid, as the parent told it.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: the parent must end its children itself
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:  # it died before the request
         os.kill(os.getpid(), signal_number)
 
 
 def kill_forks_with_their_parent() -> None:
-    """From now on every process forked here, and forked by those, is killed when its parent dies."""
+    """From now on each process that is forked here, or by such a process, is killed when its parent dies."""
     parent = os.getpid()
 
     def remember() -> None:
@@ -33,7 +36,7 @@ def kill_forks_with_their_parent() -> None:
 
 
 def adopt_orphans() -> None:
-    """From now on a process below this one whose parent dies becomes our child, so that we see when it has ended."""
+    """From now on a descendant whose parent dies becomes this process's child, so that its end can be noticed."""
     with contextlib.suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 

@@ -1,7 +1,7 @@
-"""Files that only the user of the installation may read: the umask of our processes, and the repair of older files.
+"""File permissions: the umask of our processes, and corrections of existing files.
 
-The data folder holds all mail, the sessions and the keys: whoever reads those is signed in as anybody.
-Imports nothing of Django: it runs before the settings are read.
+The data folder contains all mail, the sessions and the keys, with which a reader could act as any user. This module
+does not import Django, as it runs before the settings are read.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-OTHERS = 0o077  # what group and others may do
+OTHERS = 0o077  # the permission bits of group and others
 
 
 def make_new_files_private() -> None:
-    """From now on this process and its children make files with mode 600 and folders with mode 700."""
+    """Set the umask, so that this process and its children create files with mode 600 and folders with mode 700."""
     os.umask(OTHERS)
 
 
 def open_to_others(folder: Path, *, depth: int | None = None) -> Iterator[Path]:
-    """What of the folder, itself included, group or others may read, write or enter.
+    """The folder and the files and folders in it that have any permission for group or others.
 
-    Symbolic links are not followed. `depth`: how many folders down; None for all.
+    Symbolic links are not followed. depth: how many levels of folders; None for all.
     """
     if not folder.is_dir():
         return
@@ -32,7 +32,7 @@ def open_to_others(folder: Path, *, depth: int | None = None) -> Iterator[Path]:
 
 
 def _below(folder: Path, depth: int | None) -> Iterator[Path]:
-    """Entries that vanish meanwhile are left out: a database removes its journal while we look."""
+    """Entries that are removed meanwhile are skipped, such as a database's journal."""
     if depth is not None and depth < 1:
         return
     with os.scandir(folder) as entries:
@@ -54,9 +54,9 @@ def is_open(status: os.stat_result) -> bool:
 
 
 def close_to_others(folder: Path) -> list[Path]:
-    """Take the rights of group and others from all that is ours (the owner is the present user); returns what is left.
+    """Remove the permissions of group and others; returns the paths that belong to another user, which stay open.
 
-    The folder itself comes first: from then on nobody else reaches what lies in it.
+    The folder itself comes first: from then on others cannot reach its contents.
     """
     left = []
     for path in open_to_others(folder):

@@ -1,4 +1,4 @@
-"""Where the two apps meet without knowing each other: what the mailbox announces, the outbox is told."""
+"""Receivers of mailbox's signals, which pass events and questions on to outbox and alerts: mailbox imports neither."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def credentials_changed(account_id: int, **_: Any) -> None:
-    """Mail that waited for a sign-in goes out, and what is new is fetched at once."""
+    """Deliver mail that waited for a sign-in, and sync the account at once."""
     from mailbox.models import Account
     from mailbox.tasks import sync as sync_tasks
     from outbox.tasks import delivery as delivery_tasks
 
     delivery_tasks.queue_sign_in_recovered(account_id)
     account = Account.objects.syncing().filter(pk=account_id).first()
-    if account and account.folders_listed_at is None:  # there was no choosing folders before
+    if account and account.folders_listed_at is None:  # its folders could not be listed before
         sync_tasks.queue_folder_listing(account_id)
     if account:
         sync_tasks.queue_sync(account_id, None)
 
 
 def messages_stored(account_id: int, pks: list[int], **_: Any) -> None:
-    """Some may report on mail that went out."""
+    """Queue those that may be delivery reports, and events for programs."""
     from alerts import tasks as alerts_tasks
     from outbox.tasks import sent_folder as sent_folder_tasks
 
@@ -36,7 +36,7 @@ def messages_stored(account_id: int, pks: list[int], **_: Any) -> None:
 
 
 def delivery_ended(**_: Any) -> None:
-    """Programs hear of it soon, and not only by the clock."""
+    """Queue events for programs at once, rather than wait for the schedule."""
     from alerts import tasks as alerts_tasks
 
     alerts_tasks.queue_events()
@@ -60,7 +60,7 @@ def waiting_mail_asked(account_ids: Collection[int], **_: Any) -> dict[int, int]
 def conversation_asked(
     account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any
 ) -> list[ConversationMessage]:
-    """What was written here stands among what was received."""
+    """The written mail of a conversation, to be shown among the received messages."""
     from outbox.views.mail.conversation import pieces
 
     return pieces(account_id, pks, message_ids)

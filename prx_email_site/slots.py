@@ -1,8 +1,8 @@
-"""How many pages are made at once, so that a thread is always left for a probe.
+"""Limits the number of concurrent requests, so that a thread is always free for health checks.
 
-Each process of gunicorn has more threads than slots. A database that does not answer holds every slot; what comes
-then waits a second for one and is told to come back, and `/health/` needs none. Programs are more patient than people,
-and many of them ask at once for long: a bounded number of their requests waits in line for longer.
+Each gunicorn process has more threads than slots. If the database does not answer, requests keep all slots; further
+ones wait a second for a slot and get 503, while `/health/` needs no slot. Programs are more patient than people and
+often make many requests at once, so a bounded number of their requests may wait longer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from django.conf import settings
 from django.db import connections
 
-SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS
+SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS threads
 THREADS = 24
 WAIT_SECONDS = 1.0
-LINE = THREADS - SLOTS - 3  # requests of programs that wait in line; what is left is for probes and pages
+LINE = THREADS - SLOTS - 3  # requests of programs that may wait longer; the other threads are for health checks, pages
 LINE_SECONDS = 20.0
 BUSY = b"The site is busy or its database does not answer. Nothing was changed: try again in a moment.\n"
 HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "5"), ("Cache-Control", "no-store")]
@@ -26,7 +26,8 @@ Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Slots:
-    """WSGI middleware. 503 for what finds no slot within `wait` seconds, or, of `line` programs, `line_wait`."""
+    """WSGI middleware. Responds 503 if no slot is free within `wait` seconds, or within `line_wait` seconds for up to
+    `line` requests of programs (/api/)."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Slots:
 
 
 def limit_statements() -> None:
-    """Have PostgreSQL end a page's statement after PAGE_STATEMENT_SECONDS. For this process, before it connects."""
+    """Make PostgreSQL cancel a statement after PAGE_STATEMENT_SECONDS. Call it before this process connects."""
     database = connections.settings["default"]
     if database["ENGINE"] != "django.db.backends.postgresql" or not settings.PAGE_STATEMENT_SECONDS:
         return

@@ -23,7 +23,7 @@ from prx_email_site.settings.submission import submission as submission_ports
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
-# The app `mailbox` has the name of a module of the standard library; whoever puts another path first gets that one.
+# The app `mailbox` has the name of a standard library module, which is imported if sys.path has another order.
 if Path(mailbox.__file__ or "").resolve().parent != BASE_DIR / "mailbox":
     raise env.SettingError(
         "The standard library's `mailbox` was imported instead of this project's; run from its folder."
@@ -43,7 +43,7 @@ ENCRYPTION_KEYS = env.words("PRX_EMAIL_ENCRYPTION_KEYS") or [
     )
 ]
 
-# --- Where it is reached --------------------------------------------------------------------------------------
+# --- Address and HTTPS ----------------------------------------------------------------------------------------
 BASE_URL = env.text("PRX_EMAIL_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
 _base = urlsplit(BASE_URL)
 ALLOWED_HOSTS = env.words("PRX_EMAIL_ALLOWED_HOSTS") or sorted({_base.hostname or "", "127.0.0.1", "localhost"} - {""})
@@ -51,19 +51,19 @@ CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 HTTPS = _base.scheme == "https"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
-    # A browser takes such a cookie only from this host itself, by https and for all its paths (RFC 6265bis, 4.1.3).
+    # Browsers accept __Host- cookies only from this host itself, by https and for the path / (RFC 6265bis 4.1.3).
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^health/"]  # a probe inside the network speaks plain HTTP
 SECURE_HSTS_SECONDS = env.integer("PRX_EMAIL_HSTS_SECONDS", 31_536_000 if HTTPS else 0)
-# Other hosts of the domain may have no https, and a preload list is hard to leave: only who owns the domain can say so.
+# Off by default: other hosts of the domain may lack https, and leaving a preload list is hard. The owner must decide.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("PRX_EMAIL_HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = env.boolean("PRX_EMAIL_HSTS_PRELOAD", False)
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # these two left off are what was chosen
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # the two settings above are off on purpose
 if HTTPS:
-    # Behind a proxy that ends TLS; it must set this header itself, which docs/operations.md says.
+    # For a proxy that terminates TLS. It must set this header itself, whatever the client sent (docs/operations.md).
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -136,7 +136,7 @@ TEMPLATES = [
 ]
 CSRF_FAILURE_VIEW = "prx_email_site.error_pages.csrf_failure"
 LANGUAGE_CODE = "en"
-# English, and whatever a catalogue was compiled for: of this release, or the operator's own (docs/translating.md).
+# English, and each language with a compiled catalogue, of this release or the operator's own (docs/translating.md).
 LOCALE_PATHS = [BASE_DIR / "locale", Path(env.text("PRX_EMAIL_LOCALE_DIR", str(DATA_DIR / "locale")))]
 LANGUAGES = languages.found_in(LOCALE_PATHS)
 TIME_ZONE = env.text("PRX_EMAIL_TIME_ZONE", "UTC")
@@ -145,13 +145,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Database -------------------------------------------------------------------------------------------------
-# SQLite: readers never wait for the writer (WAL), a writer waits 5 s for its turn and asks for it at BEGIN, where
-# waiting still works (IMMEDIATE), and a commit survives a power cut (synchronous FULL; with NORMAL, WAL forgets
-# the last commits, and an outbox must not). A connection keeps up to 16 MiB of pages (cache_size): as many as a batch
-# of mail changes, or they would be written before its commit and again by it.
-DATABASE_LOCK_SECONDS = env.integer("PRX_EMAIL_DATABASE_LOCK_SECONDS", 10)  # of PostgreSQL; 0: for ever
+# SQLite: readers never wait for the writer (WAL). A writer waits up to 5 s for the lock and requests it at BEGIN
+# (IMMEDIATE), as waiting is not possible later in a transaction. A commit survives a power failure (synchronous FULL;
+# with NORMAL, WAL loses the last commits, which an outbox must not). A connection caches 16 MiB of pages (cache_size):
+# as many as a batch of mail changes, or they would be written twice, before its commit and by it.
+DATABASE_LOCK_SECONDS = env.integer("PRX_EMAIL_DATABASE_LOCK_SECONDS", 10)  # PostgreSQL's lock_timeout; 0: no limit
 DATABASE_ANSWER_SECONDS = env.integer("PRX_EMAIL_DATABASE_ANSWER_SECONDS", 5, minimum=2)
-# Of a page's statement, on PostgreSQL; a worker's may take as long as they take. 0: for ever.
+# PostgreSQL's statement_timeout for pages; statements of workers have no limit. 0: no limit.
 PAGE_STATEMENT_SECONDS = env.integer("PRX_EMAIL_PAGE_STATEMENT_SECONDS", 30)
 _default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
 DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
@@ -161,16 +161,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;",
     }
-    # A file, not memory: tests run threads and processes against it, as production does.
+    # A file rather than memory, as tests use it from several threads and processes, like production.
     DATABASES["default"]["TEST"] = {"NAME": env.text("PRX_EMAIL_TEST_DATABASE", str(DATA_DIR / "test.sqlite3"))}
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    # A process that sleeps within a transaction (SIGSTOP, a frozen machine) keeps its locks for as long: whoever wants
-    # them gets an error instead of waiting for ever. Said with the connection, so that it costs no statement.
+    # A process that is suspended within a transaction (SIGSTOP, a frozen machine) keeps its locks: others get an error
+    # after lock_timeout instead of waiting for ever. It is set with the connection, so it costs no statement.
     options = DATABASES["default"].setdefault("OPTIONS", {})
-    # A server behind a network that drops packets answers nothing: who asks it hears of that within these seconds.
-    # libpq's; what DATABASE_URL says of them goes first.
+    # libpq's options, so that a server in a network that drops packets causes an error within these seconds. Values in
+    # DATABASE_URL have priority.
     options = DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": DATABASE_ANSWER_SECONDS,
         "keepalives": 1,
@@ -197,8 +197,8 @@ STORAGES = {
 }
 RAW_CACHE_BYTES = raw_cache_bytes()
 BACKUP_S3 = backup_s3_server()
-FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # else Django opens files to everybody
-# Uploads above this size go to a file; the largest form is an attachment within the policy and its fields.
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # Django's default lets others read files
+# Uploads above this size are kept in a temporary file instead of in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 
@@ -209,55 +209,57 @@ SYNC_MAX_BACKOFF_SECONDS = env.integer("PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS", 300
 SYNC_MAX_MESSAGES = env.integer("PRX_EMAIL_SYNC_MAX_MESSAGES", 100, minimum=1)
 SYNC_TICK_SECONDS = env.integer("PRX_EMAIL_SYNC_TICK_SECONDS", 50, minimum=1)
 SYNC_PUSHED_SECONDS = env.integer("PRX_EMAIL_SYNC_PUSHED_SECONDS", 600, minimum=60)
-# Whether a process is meant to listen for new mail (manage.py idle): `make run` starts it, the dashboard misses it.
+# Whether a push process (manage.py idle) should run: `make run` starts it, and the dashboard reports its absence.
 PUSH_ENABLED = env.boolean("PRX_EMAIL_PUSH", True)
 PUSH_CONNECTIONS = env.integer("PRX_EMAIL_PUSH_CONNECTIONS", 1000, minimum=1)  # of one process
-# What comes by itself, and what comes when a person asks for it: the largest that the large providers take is 150 MB.
+# The largest message that is fetched automatically, and the largest at a person's request. Large providers accept up to
+# 150 MB.
 MAX_MESSAGE_BYTES = env.integer("PRX_EMAIL_MAX_MESSAGE_BYTES", 100 * 1024 * 1024, minimum=1024)
 FETCH_NOW_MAX_BYTES = max(
     env.integer("PRX_EMAIL_FETCH_NOW_MAX_BYTES", 150 * 1024 * 1024, minimum=1024), MAX_MESSAGE_BYTES
 )
-# Below so much free space nothing is fetched; sending goes on. 0: until the disk is full.
+# With less free disk space nothing is fetched; sending continues. 0: fetch until the disk is full.
 DISK_RESERVE_BYTES = 1024 * 1024 * env.integer("PRX_EMAIL_DISK_RESERVE_MB", 512)
 RETENTION_DAYS = retention_days()
 EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
 CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
 COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)
 FINAL_DOT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_FINAL_DOT_TIMEOUT_SECONDS", 600, minimum=1)
-# Workers that deliver at once (one is left for the rest), and accounts that each of them serves at once; servers that
-# keep a session waiting do not count.
+# How many workers of a host deliver at once (at least one is left for other tasks), and how many accounts each of them
+# serves at once, not counting those whose servers keep a session waiting.
 _workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
 OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)
-# A worker waits for mail that is due so soon, a sweep being half a minute apart, where another process is left.
+# A worker waits for mail that becomes due within this time, as sweeps run every half minute; only if another worker is
+# left for other tasks.
 OUTBOX_AHEAD_SECONDS = 35 if _workers > OUTBOX_COURIERS else 0
 EHLO_NAME = ehlo_name(env.text("PRX_EMAIL_EHLO_NAME", ""), _base.hostname or "", socket.gethostname())
 SUBMISSION = submission_ports(EHLO_NAME)
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
 OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
-# How long a mail written in the browser is held back so that its writer may undo it; 0: no time at all.
+# The undo window of mail written in the browser; 0: none.
 OUTBOX_UNDO_SECONDS = env.integer("PRX_EMAIL_OUTBOX_UNDO_SECONDS", 10)
 DEFAULT_MESSAGE_ID_DOMAIN = "prx-email.local"
 MESSAGE_ID_DOMAIN = env.text("PRX_EMAIL_MESSAGE_ID_DOMAIN", DEFAULT_MESSAGE_ID_DOMAIN)
-# Webhooks of alerts: https to the public Internet, unless these say otherwise.
-NETWORK = env.boolean("PRX_EMAIL_NETWORK", True)  # see mailbox.network
+NETWORK = env.boolean("PRX_EMAIL_NETWORK", True)  # False: no connection leaves this site; see mailbox.network
+# Webhooks of alerts: only https to public Internet addresses, unless these allow more.
 WEBHOOK_ALLOW_HTTP = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_HTTP", False)
 WEBHOOK_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE", False)
-# The look-up of an address's mail settings asks public hosts only, unless this says otherwise.
+# The look-up of an address's mail servers queries hosts on the public Internet only, unless this allows more.
 LOOKUP_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_LOOKUP_ALLOW_PRIVATE", False)
-# OAuth providers: https to the public Internet, unless these say otherwise (a company's own provider).
+# OAuth providers: only https to public Internet addresses, unless these allow more (for a company's own provider).
 OAUTH_ALLOW_HTTP = env.boolean("PRX_EMAIL_OAUTH_ALLOW_HTTP", False)
 OAUTH_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_OAUTH_ALLOW_PRIVATE", False)
-# provider -> (client id, client secret), where the environment says them; they go before what is stored.
+# provider -> (client id, client secret) from the environment; they have priority over stored ones.
 _oauth_clients = {
     "google": (env.text("PRX_EMAIL_OAUTH_GOOGLE_CLIENT_ID"), env.text("PRX_EMAIL_OAUTH_GOOGLE_CLIENT_SECRET")),
     "microsoft": (env.text("PRX_EMAIL_OAUTH_MICROSOFT_CLIENT_ID"), env.text("PRX_EMAIL_OAUTH_MICROSOFT_CLIENT_SECRET")),
     "yahoo": (env.text("PRX_EMAIL_OAUTH_YAHOO_CLIENT_ID"), env.text("PRX_EMAIL_OAUTH_YAHOO_CLIENT_SECRET")),
 }
 OAUTH_CLIENTS = {provider: client for provider, client in _oauth_clients.items() if client[0]}
-# The dotted name of a class that renews access tokens by itself (docs/oauth.md); "": none.
+# The dotted name of a class that renews access tokens (docs/oauth.md); "": none.
 OAUTH_REFRESH_PROVIDER = env.text("PRX_EMAIL_OAUTH_REFRESH_PROVIDER")
-# Accounts' servers on hosts that are not on the public Internet: else only administrators of all accounts choose such.
+# Whether everybody may choose mail servers that are not on the public Internet; else administrators of all accounts.
 ACCOUNT_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_ACCOUNT_ALLOW_PRIVATE", False)
 ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
 ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
@@ -267,11 +269,11 @@ ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
 ATTACHMENT_STORE_ENABLED = env.boolean("PRX_EMAIL_ATTACHMENT_STORE_ENABLED", False)
 ATTACHMENT_STORE_DIR = Path(env.text("PRX_EMAIL_ATTACHMENT_STORE_DIR", str(DATA_DIR / "attachments")))
 
-# --- Workers: django-q2 is a clock and a process pool, never the truth ----------------------------------------
-# A task's time-out is above the longest thing a task may rightly wait for: the answer to the final dot. The retry
-# clock starts when a task is prefetched, so the queue is short and the clock several times the time-out.
+# --- Workers: django-q2 is a clock and a process pool; the truth is in our tables -----------------------------
+# A task's time-out is longer than the longest wait of a task: for the reply to the final dot. django-q2 counts the time
+# until a retry from the prefetch of a task, so the queue is short and that time is a multiple of the time-out.
 TASK_TIMEOUT_SECONDS = FINAL_DOT_TIMEOUT_SECONDS + 5 * COMMAND_TIMEOUT_SECONDS
-# A cluster that is silent for so long is ended, and started again by `make run` or systemd: see prx_email_site.workers.
+# A cluster that is silent for longer is ended; `make run` or systemd starts it again (see prx_email_site.workers).
 CLUSTER_SILENT_SECONDS = env.integer("PRX_EMAIL_CLUSTER_SILENT_SECONDS", 45, minimum=3)
 BROKER_URL = env.text("PRX_EMAIL_BROKER_URL")
 Q_CLUSTER = {
@@ -281,19 +283,19 @@ Q_CLUSTER = {
     "retry": 4 * TASK_TIMEOUT_SECONDS,
     "queue_limit": 4,
     "bulk": 1,
-    "poll": 0.05,  # what a click waits for a worker, at most
+    "poll": 0.05,  # seconds; the longest wait of a click for a free worker
     "ack_failures": True,
     "max_attempts": 1,
     "catch_up": False,
     "save_limit": 200,
     "recycle": 500,
     "label": "Workers",
-    "orm": "default",  # also where Redis is the broker: what is queued while it is away
+    "orm": "default",  # with Redis as broker too: the database has the queue while Redis is unavailable
     "broker_class": f"prx_email_site.broker.{'RedisBroker' if BROKER_URL else 'Broker'}",
     **({"redis": BROKER_URL} if BROKER_URL else {}),
 }
 
-# --- Watching: who may read /metrics --------------------------------------------------------------------------
+# --- Monitoring: access to /metrics ---------------------------------------------------------------------------
 METRICS_TOKEN = env.text("PRX_EMAIL_METRICS_TOKEN")
 METRICS_NETWORKS = env.networks("PRX_EMAIL_METRICS_NETWORKS")
 

@@ -1,4 +1,4 @@
-"""How mail is compared with its servers each night (docs/operations.md)."""
+"""Settings of the nightly comparison of stored mail with its servers (docs/operations.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where raw messages are stored (docs/operations.md, "The raw store")."""
+"""Settings of the raw store (docs/operations.md, "The raw store")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 def raw_storage_of(data_dir: Path) -> dict[str, Any]:
-    """The entry of STORAGES; raises SettingError."""
+    """The entry "raw" of STORAGES. Raises SettingError."""
     present = storage_named(env.text("PRX_EMAIL_RAW_STORAGE", "files"), env.text("PRX_EMAIL_RAW_DIR"), data_dir)
     also = env.text("PRX_EMAIL_RAW_ALSO_READ")
     if not also:
@@ -27,7 +27,10 @@ def raw_storage_of(data_dir: Path) -> dict[str, Any]:
 
 
 def storage_named(name: str, folder: str, data_dir: Path) -> dict[str, Any]:
-    """`name`: files, s3, or a storage class. A `folder` that is named is taken for one that hosts share."""
+    """A storage for STORAGES. name: files, s3, or the dotted name of a storage class.
+
+    folder: its location, which is then taken to be shared by several hosts; "": the data folder's own.
+    """
     if name == "s3":
         return {"BACKEND": S3, "OPTIONS": _s3_options()}
     backend = FILES if name == "files" else name
@@ -38,7 +41,7 @@ def storage_named(name: str, folder: str, data_dir: Path) -> dict[str, Any]:
 
 
 def _s3_options() -> dict[str, Any]:
-    """Those of django-storages. Without keys, boto3 looks for them where it does: its files, the machine's role."""
+    """The options of django-storages. Without keys, boto3 uses its own sources: its files or the machine's role."""
     if find_spec("storages") is None or find_spec("boto3") is None:
         raise env.SettingError(
             "PRX_EMAIL_RAW_STORAGE=s3 needs more packages: "
@@ -61,7 +64,7 @@ def _s3_server() -> dict[str, Any]:
 
 
 def backup_s3_server() -> dict[str, Any]:
-    """Where `manage.py backup s3://…` writes: the raw store's server, or one, and a key, of its own."""
+    """The server for `manage.py backup s3://…`: that of the raw store, or another one with its own key."""
     own = {
         "endpoint_url": env.text("PRX_EMAIL_BACKUP_S3_ENDPOINT"),
         "region_name": env.text("PRX_EMAIL_BACKUP_S3_REGION"),
@@ -73,5 +76,5 @@ def backup_s3_server() -> dict[str, Any]:
 
 
 def raw_cache_bytes() -> int:
-    """How much of stored mail that lies elsewhere is kept on this host's own disk as well."""
+    """The size of the cache on this host's disk for mail that is stored elsewhere."""
     return MIB * env.integer("PRX_EMAIL_RAW_CACHE_MB", 256)

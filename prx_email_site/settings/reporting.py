@@ -1,4 +1,4 @@
-"""Where traces and errors are reported to, each by packages that an installation without it does not have."""
+"""Settings of reporting: OpenTelemetry traces and Sentry. Their packages are optional."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from prx_email_site import environment as env
 
 
 def _address(name: str, module: str, lock: str) -> str:
-    """Raises SettingError where it is set and its packages are not there."""
+    """The variable's value. Raises SettingError if it is set and the needed packages are not installed."""
     address = env.text(name)
     if address and find_spec(module) is None:
         raise env.SettingError(

@@ -1,15 +1,15 @@
-"""Rules of retention that the environment makes, for all accounts (docs/operations.md). None by default."""
+"""Retention rules from the environment, for all accounts (docs/operations.md). None by default."""
 
 from __future__ import annotations
 
 from prx_email_site import environment as env
 
-# What may be named, and the fewest days: as the page has it (prx_email_site.retention.kinds; a test compares).
+# The kinds and their least days, as in prx_email_site.retention.kinds (a test compares them).
 LEAST_DAYS = {"received": 1, "sent": 30, "reports": 1, "activity": 30, "runs": 1, "drafts": 1, "incidents": 1}
 
 
 def retention_days() -> dict[str, int]:
-    """From KIND=DAYS, separated by commas; raises SettingError."""
+    """kind -> days, from KIND=DAYS separated by commas. Raises SettingError."""
     found = {}
     for what, days in env.pairs("PRX_EMAIL_RETENTION").items():
         least = LEAST_DAYS.get(what)

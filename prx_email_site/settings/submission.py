@@ -21,7 +21,7 @@ def _address(name: str) -> tuple[str, int] | None:
 
 
 def submission(hostname: str) -> Configuration:
-    """Raises SettingError when it is to listen and has no certificate: a token never goes over the network in clear."""
+    """The configuration. Raises SettingError if it is to listen without a certificate, as tokens must be encrypted."""
     found = Configuration(
         starttls=_address("PRX_EMAIL_SUBMISSION_BIND"),
         tls=_address("PRX_EMAIL_SUBMISSION_TLS_BIND"),

@@ -1,4 +1,4 @@
-"""manage.py accounts list | edit | test | delete | import: the accounts, from a shell or a deployment."""
+"""manage.py accounts list | edit | test | delete | import: manages accounts from a shell or a deployment."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Command(AnsweringCommand):
         self._say({"account_id": pk, "email": email}, f"Deleted {email} here.", as_json=options["json"])
 
     def _import(self, options: dict[str, Any]) -> None:
-        """Each account for itself: one that is wrong keeps no other from being made; the status is 1 then."""
+        """Make or change each account independently: an invalid one does not stop the others, but the status is 1."""
         told, failed, made = [], [], []
         for number, given in enumerate(self._read(options["file"], as_json=options["json"]), start=1):
             try:
@@ -123,7 +123,7 @@ class Command(AnsweringCommand):
                 rows: Any = [row.values for row in read_table(content, declared.KNOWN)]
             else:
                 rows = yaml.safe_load(content.decode("utf-8-sig"))
-        except yaml.MarkedYAMLError as error:  # its str() quotes the line, in which a secret may stand
+        except yaml.MarkedYAMLError as error:  # its str() quotes the line, which may contain a secret
             line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
             self.refuse(f"{name} cannot be read: wrong YAML{line}.", as_json=as_json)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, UnreadableTable) as error:

@@ -1,4 +1,4 @@
-"""manage.py backup DIR|s3://…: add a backup to a folder or to a bucket, while the installation runs."""
+"""manage.py backup DIR|s3://…: adds a backup to a folder or to a bucket, while the installation runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""manage.py doctor EMAIL: every step of both connections, in words, with advice. Status 1: a step failed."""
+"""manage.py doctor EMAIL: tests each step of an account's IMAP and SMTP connections and gives advice.
+
+Status 1: a step failed.
+"""
 
 from __future__ import annotations
 

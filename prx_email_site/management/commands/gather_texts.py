@@ -1,4 +1,4 @@
-"""`make messages` (manage.py gather_texts): write the texts of the sources into locale/. Needs GNU gettext."""
+"""`make messages` (manage.py gather_texts): writes the texts of the sources into locale/. Needs GNU gettext."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django.core.management.commands import makemessages
 
 from prx_email_site import catalogues
 
-# No page's text is in these.
+# Folders without texts of pages.
 IGNORED = ("var", ".venv", "tests", "demo", "benchmarks", "scripts", "node_modules", "*/static/*", "*/migrations/*")
 HEAD = "# The texts of PRX-Email Site; see docs/translating.md.\n"
-_DATE = re.compile(r'^"POT-Creation-Date: .*\n', re.MULTILINE)  # else each run would change the file
-_NOBODY = re.compile(r"\A# SOME DESCRIPTIVE TITLE\.\n(?:#.*\n)+")  # what msginit leaves to be filled in
+_DATE = re.compile(r'^"POT-Creation-Date: .*\n', re.MULTILINE)  # removed, as it would change in each run
+_NOBODY = re.compile(r"\A# SOME DESCRIPTIVE TITLE\.\n(?:#.*\n)+")  # the placeholders of a new file
 _UNKNOWN = re.compile(
     r'^"(?:Project-Id-Version|PO-Revision-Date|Last-Translator|Language-Team): [A-Z].*\n', re.MULTILINE
 )
@@ -24,8 +24,8 @@ _UNKNOWN = re.compile(
 class Command(makemessages.Command):
     help = "Bring locale/*/LC_MESSAGES/django.po in step with the sources; --locale de begins a new language."
 
-    # One order and one form for everybody, so that a change of a catalogue shows what changed.
-    # A changed text is to be translated again: what gettext guesses ("fuzzy") is never shown, and nobody looks at it.
+    # Sorted, so that a diff of a catalogue shows only real changes.
+    # No fuzzy matching: gettext's guesses for changed texts are never shown, so changed texts are translated again.
     msgmerge_options = ["-q", "--backup=none", "--no-fuzzy-matching", "--update", "--sort-output"]
     msgattrib_options = ["--no-obsolete", "--sort-output"]
     xgettext_options = ["--from-code=UTF-8", "--add-comments=Translators", "--sort-output"]

@@ -1,4 +1,4 @@
-"""`make languages`: compile the catalogues, and say how far each language is and what is wrong in it."""
+"""`make languages`: compiles the catalogues, and prints the progress and the faults of each language."""
 
 from __future__ import annotations
 

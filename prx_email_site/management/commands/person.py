@@ -1,4 +1,4 @@
-"""manage.py person EMAIL: where an address stands in all that is stored; with --export or --erase what comes of it."""
+"""manage.py person EMAIL: counts by table the rows that contain an address; with --export or --erase does that."""
 
 from __future__ import annotations
 

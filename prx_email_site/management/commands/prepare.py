@@ -1,4 +1,4 @@
-"""All that must be done before the web server and the workers start: run at each start and after each upgrade."""
+"""manage.py prepare: everything to be done before web server and workers start, at each start and after an upgrade."""
 
 import secrets
 from typing import Any
@@ -32,13 +32,13 @@ class Command(BaseCommand):
         self.look_at_secrets()
 
     def look_at_secrets(self) -> None:
-        """Said here too: the checks before a command see the tables as they were before their migration."""
+        """Warn of stored secrets that no key decrypts. The checks before this command ran before the migrations."""
         closed, total = stored_secrets.unopened()
         if closed:
             self.stderr.write(f"{checks.unopened_in_words(closed, total)} {checks.UNOPENED_HINT}")
 
     def close_the_data_folder(self) -> None:
-        """An older version, or a restore, may have left files that others on this machine can read."""
+        """Remove others' permissions in the data folder: an older version or a restore may have left readable files."""
         if left := private_files.close_to_others(settings.DATA_DIR):
             self.stderr.write(
                 f"Others on this machine may read {left[0]} (one of {len(left)}), which belongs to another user. "
@@ -46,7 +46,8 @@ class Command(BaseCommand):
             )
 
     def make_first_administrator(self) -> None:
-        """From PRX_EMAIL_ADMIN_USER and PRX_EMAIL_ADMIN_PASSWORD, or named admin with a password printed once."""
+        """Create an administrator if there is none: from PRX_EMAIL_ADMIN_USER and PRX_EMAIL_ADMIN_PASSWORD, else with
+        the name admin and a password that is printed once. Raises CommandError."""
         if User.objects.filter(is_superuser=True, is_active=True).exists():
             return
         name, given = env.text("PRX_EMAIL_ADMIN_USER", "admin"), env.text("PRX_EMAIL_ADMIN_PASSWORD")
@@ -73,10 +74,8 @@ class Command(BaseCommand):
 
 
 def open_static_files_to_the_proxy() -> None:
-    """Outside of the data folder they are for a proxy, another user, to read; they are public anyway.
-
-    Within it, the site serves them itself.
-    """
+    """Make static files readable for everybody if they are outside of the data folder: a proxy, which runs as another
+    user, serves them there. Inside of it, the site serves them itself."""
     root = settings.STATIC_ROOT
     if root.is_relative_to(settings.DATA_DIR):
         return

@@ -1,4 +1,4 @@
-"""manage.py prove BACKUP: restore it into a scratch database, look through it, and say whether anything is missing."""
+"""manage.py prove BACKUP: restores a backup into a scratch database and checks that nothing is missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Command(RefusingCommand):
     help = (
         "Prove that a backup can be restored, without touching what runs. The dashboard says when it was last proven."
     )
-    requires_system_checks = []  # within the scratch installation there is no table yet
+    requires_system_checks = []  # the scratch installation has no tables yet
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""django-q2's command, run so that it works or ends, whatever is killed in it: see `prx_email_site.workers`."""
+"""django-q2's command, which ends if the cluster hangs: see `prx_email_site.workers`."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from prx_email_site.workers.supervisor import Supervisor
 
 
 class Command(QClusterCommand):  # type: ignore[misc]
-    # Not that of the addresses: it imports every page, which takes as long as half of all else before the first task.
+    # Without the check of URLs: it imports all pages, which would make the start half as long again.
     requires_system_checks = (ENVIRONMENT, Tags.security)
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
-        # Before the first task: a restored database brings its queue of tasks with it.
+        # Before the first task, as a restored database contains its queue of tasks.
         restore_guard.check(now)
         schedules.pull_back(now)
         for task in schedules.first_tasks(now):
             queue(task)
-        connections.close_all()  # forks follow
+        connections.close_all()  # forks must not share connections
         kill_forks_with_their_parent()
         if options["cluster_name"]:
-            os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]  # where django-q2 looks for it
+            os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]  # django-q2 reads it from here
         supervisor = Supervisor(Conf.WORKERS, SupervisorLimits.from_settings())
         status = supervisor.run(once=options["run_once"])
         supervisor.signals.ignore()
@@ -49,9 +49,9 @@ class Command(QClusterCommand):  # type: ignore[misc]
 
 
 def _forget_heartbeats() -> None:
-    """A cluster stopped in order is no host that is gone: its heartbeats go, and those of former ones on this host."""
+    """Delete the heartbeats of this and other ended clusters of this host, so that they are not reported as gone."""
     rows = WorkerHeartbeat.objects.filter(host=platform.node() or "localhost")
     gone = [row.pk for row in rows if not Path(f"/proc/{row.cluster_pid}").exists()]
-    with contextlib.suppress(DatabaseError):  # what cannot be said now is said by the silence
+    with contextlib.suppress(DatabaseError):  # then the cluster is reported as gone
         rows.filter(pk__in=gone).delete()
         presence.forget_ended(ProcessHeartbeat.Role.WORKERS)

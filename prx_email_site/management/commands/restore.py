@@ -1,4 +1,4 @@
-"""manage.py restore BACKUP: put a backup in place of an empty installation, which then waits with sending paused."""
+"""manage.py restore BACKUP: restores a backup into an empty installation, which then has sending paused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prx_email_site.backup.faults import BackupFault, SegmentMissing, code_of
 
 class Command(RefusingCommand):
     help = "Restore a backup into a database without accounts. Sending starts paused."
-    requires_system_checks = []  # they read tables, which may not be there yet
+    requires_system_checks = []  # they read tables, which may not exist yet
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

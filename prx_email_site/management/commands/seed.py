@@ -1,4 +1,4 @@
-"""manage.py seed: a large made-up installation, to try pages at a size and to take figures."""
+"""manage.py seed: fills a database with a large made-up installation, for trying pages and for measurements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from prx_email_site.seed.mailboxes import (
 from prx_email_site.seed.outbox import SampleOutbox
 from prx_email_site.seed.tables import in_bulk
 
-SLICE = 20_000  # rows a transaction
+SLICE = 20_000  # rows in a transaction
 MOST = 100_000_000
 
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             for name, kind in (("messages", SampleMailbox), ("outbox", SampleOutbox)):
                 self._write(kind(pool, places, now, wanted[name]), wanted[name], name, begin)
             _write_reports(places, now, wanted)
-        storage_usage.count(timezone.now())  # as the clock would, within the hour
+        storage_usage.count(timezone.now())  # else counted by a scheduled task within the hour
         count_storage()
         self.stdout.write(f"Done in {time.monotonic() - begin:.0f} s.")
 
@@ -76,7 +76,7 @@ class Command(BaseCommand):
 
 
 def _write_reports(places: list[SeededAccount], now: datetime, wanted: dict[str, int]) -> None:
-    """In proportion to the mail, up to what an installation of any age has."""
+    """Write reports in proportion to the mail, up to the numbers that retention allows."""
     reports = seed_runs.SampleRuns(places, now)
     with transaction.atomic():
         reports.write_runs(min(wanted["messages"] // 50, seed_runs.RUNS_AT_MOST))

@@ -1,4 +1,4 @@
-"""manage.py status: how the machines do. Exit status 1 when somebody is needed, for a watch from outside."""
+"""manage.py status: prints the state of the machines. Exit status 1 if a person is needed, for outside monitoring."""
 
 from __future__ import annotations
 
