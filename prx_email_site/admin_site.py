@@ -1,4 +1,4 @@
-"""The admin site: Django's, behind our own sign-in, and without django-q2's Schedule and Task editing."""
+"""The admin site: Django's, behind our own sign-in, and without the admin pages of django-q2 and django-allauth."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-# django-q2, and django-allauth, whose tables hold second factors: people manage them on pages of this site.
+# django-q2, and django-allauth, whose tables contain second factors, which users manage on pages of this site.
 OF_OTHERS = {"django_q", "account", "mfa", "socialaccount"}
 
 
 class PrxAdminSite(admin.AdminSite):
-    """Every table of ours, users and groups, and django-q2's failures.
+    """Our tables, users and groups, and django-q2's failures.
 
-    Left out on purpose: sessions, whose keys are as good as a sign-in; Django's own bookkeeping (log entries, which
-    stand under each row as its history, permissions, content types); django-q2's other tables, see `register`.
+    Left out on purpose: sessions, as a session key is equivalent to a sign-in; Django's log entries (shown as each
+    row's history), permissions and content types; django-q2's other tables (see `register`).
     """
 
     site_header = _("PRX-Email administration")
@@ -38,7 +38,10 @@ class PrxAdminSite(admin.AdminSite):
         admin_class: type[admin.ModelAdmin[Any]] | None = None,
         **options: Any,
     ) -> None:
-        """Refuse django-q2's own admin: its schedules run any dotted function, its tasks can be submitted again."""
+        """Register models, except those of OF_OTHERS without a harmless admin class.
+
+        django-q2's own admin could run any function by its dotted path, and submit tasks again.
+        """
         models = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else list(model_or_iterable)
         harmless = getattr(admin_class, "is_harmless", False)
         kept = [model for model in models if harmless or model._meta.app_label not in OF_OTHERS]
@@ -46,7 +49,7 @@ class PrxAdminSite(admin.AdminSite):
 
     @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """One sign-in page for everything; who is signed in and no staff is told so instead of asked again."""
+        """Redirect to the site's sign-in page. Signed-in users who are not staff get 403 instead."""
         if request.user.is_authenticated and not self.has_permission(request):
             raise PermissionDenied(
                 gettext("The administration is open to staff only; an administrator ticks “staff” for a user.")
@@ -54,7 +57,7 @@ class PrxAdminSite(admin.AdminSite):
         return redirect_to_login(request.GET.get("next") or request.get_full_path())
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
-        """PostgreSQL raises for a NUL in a text, which Django's other look-ups refuse before they ask."""
+        """Refuse a NUL in the search term, for which PostgreSQL raises; Django's other look-ups refuse it already."""
         if "\x00" in request.GET.get("term", ""):
             raise BadRequest(gettext("No text holds a NUL character."))
         return super().autocomplete_view(request)

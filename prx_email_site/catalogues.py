@@ -1,6 +1,6 @@
-"""Compile and check the catalogues of texts (GNU gettext manual, "The Format of PO Files"); needs no tools of gettext.
+"""Compiles and checks the catalogues (GNU gettext manual, "The Format of PO Files") without gettext's tools.
 
-Imported before the settings are read, as these look for compiled catalogues: so nothing of Django is used here.
+It is used before the settings are read, which look for compiled catalogues, so it does not import Django.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import polib
 
-SOURCE = "en"  # the list of texts to translate from
+SOURCE = "en"  # the catalogue of source texts
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
 _TAG = re.compile(r"<[^<>]+>")
 
 
 @dataclass(frozen=True)
 class TranslationProgress:
-    """How far a language is; `faults` says what would break a page, a sentence each."""
+    """The progress of a language. `faults`: sentences about translations that would break a page."""
 
     language: str
     translated: int
@@ -33,15 +33,15 @@ class TranslationProgress:
 
 
 def written_in(folders: Iterable[Path]) -> list[Path]:
-    """The .po files of all languages but the source's."""
+    """The .po files of all languages except the source language."""
     found = (path for each in folders for path in each.glob("*/LC_MESSAGES/django.po"))
     return sorted(path for path in found if path.parent.parent.name != SOURCE)
 
 
 def compile_new(folders: Iterable[Path]) -> Iterator[str]:
-    """Write django.mo beside each django.po that is newer than it; yields a sentence on each that cannot be.
+    """Write django.mo beside each django.po that is newer; yields a sentence for each that cannot be compiled.
 
-    The file is put in place whole: several processes may compile at once, and others read meanwhile.
+    The file is renamed into place, as several processes may compile concurrently while others read.
     """
     for path in written_in(folders):
         target = path.with_suffix(".mo")
@@ -69,7 +69,7 @@ def _is_translated(entry: polib.POEntry) -> bool:
 
 
 def _fault(entry: polib.POEntry, plural_forms: int) -> str:
-    """What is wrong with it, "" for nothing. What is not translated at all is no fault."""
+    """What is wrong with a translation, or "". A missing translation is no fault."""
     if entry.fuzzy:
         return "is marked as fuzzy"
     if not _is_translated(entry):
@@ -79,7 +79,7 @@ def _fault(entry: polib.POEntry, plural_forms: int) -> str:
     texts = [entry.msgstr_plural[index] for index in sorted(entry.msgstr_plural)]
     if len(texts) != plural_forms or not all(texts):
         return f"has not {plural_forms} plural forms"
-    # A form that stands for one number only ("one mail", "two mails") may leave the number out; the last never is one.
+    # A form for a single number ("one mail", "two mails") may omit the number; the last form is never such a one.
     needed = _placeholders(entry.msgid_plural)
     least = needed - {"%(number)s", "%(formatted)s"} if plural_forms > 1 else needed
     found = [_difference(entry.msgid_plural, text, least) for text in texts[:-1]]

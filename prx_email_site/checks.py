@@ -1,4 +1,4 @@
-"""What `manage.py check` says of the environment and of the data folder."""
+"""System checks (`manage.py check`) of the environment's variables, the keys and the data folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mailbox.accounts import stored_secrets
 from prx_email_site import environment, launch, private_files
 
 LEAST_TOKEN = 22  # characters: 128 bits in base64
-ENVIRONMENT = "environment"  # the tag of what is wrong with the variables and keys
+ENVIRONMENT = "environment"  # the tag of the checks of variables and keys
 
 
 def unknown_variables(**_: Any) -> list[CheckMessage]:
-    """A misspelt variable is silently the default otherwise, which is noticed when it is needed."""
+    """Warn of unknown variables: for a misspelt one, the default would be used silently."""
     known = environment.known()
     return [
         Warning(
@@ -36,7 +36,7 @@ def _hint(name: str, known: list[str]) -> str:
 
 
 def no_proxy_before_an_open_address(**_: Any) -> list[CheckMessage]:
-    """As `make run` says at its start, for whoever starts gunicorn otherwise."""
+    """Warn of an address that is open in plain HTTP, as `make run` does, for those who start gunicorn otherwise."""
     try:
         address = launch.BindAddress.parse(environment.text("PRX_EMAIL_BIND", launch.DEFAULT_BIND))
     except launch.CannotStart as reason:
@@ -48,7 +48,7 @@ def no_proxy_before_an_open_address(**_: Any) -> list[CheckMessage]:
 
 
 def metrics_token_is_long(**_: Any) -> list[CheckMessage]:
-    """No failures close /metrics, so that only its length keeps the token from being guessed."""
+    """Warn of a short token: /metrics has no limit on failures, so only its length protects it from guessing."""
     if not settings.METRICS_TOKEN or len(settings.METRICS_TOKEN) >= LEAST_TOKEN:
         return []
     return [
@@ -62,7 +62,10 @@ def metrics_token_is_long(**_: Any) -> list[CheckMessage]:
 
 
 def data_folder_is_private(**_: Any) -> list[CheckMessage]:
-    """The folder itself, what lies directly in it (the database), and the keys. `prepare` walks all of it."""
+    """Warn if others may read the folder, the files directly in it (the database) or the keys.
+
+    `prepare` checks the whole folder.
+    """
     folders = (settings.DATA_DIR, settings.DATA_DIR / "keys")
     found = sorted({path for folder in folders for path in private_files.open_to_others(folder, depth=1)})
     if not found:
@@ -78,7 +81,7 @@ def data_folder_is_private(**_: Any) -> list[CheckMessage]:
 
 
 def encryption_keys(**_: Any) -> list[CheckMessage]:
-    """That the keys are keys, and open what is stored: else a sync would be the first to hear of it."""
+    """Check that the encryption keys are valid and decrypt the stored secrets; else the first sync would fail."""
     if numbers := credentials.malformed_keys():
         which = ", ".join(map(str, numbers))
         return [
@@ -91,7 +94,7 @@ def encryption_keys(**_: Any) -> list[CheckMessage]:
     try:
         closed, total = stored_secrets.unopened()
     except DatabaseError:
-        return []  # away, or before its first migration
+        return []  # the database is unavailable, or not migrated yet
     return [Warning(unopened_in_words(closed, total), hint=UNOPENED_HINT, id="prx_email_site.W003")] if closed else []
 
 

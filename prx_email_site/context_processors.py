@@ -1,4 +1,4 @@
-"""What every page's frame shows: kept to constant cost, as it runs for each page."""
+"""The context of every page's frame: navigation with badges, role, warnings. Its cost is constant: one query."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from outbox.models.reports import DeliveryReportQuerySet
 class NavItem:
     label: str
     url: str
-    key: str  # what "g" and this key go to: see keyboard.js
+    key: str  # "g" and this key go to the section: see keyboard.js
     current: bool
     count: int = 0
     count_title: str = ""
@@ -49,7 +49,7 @@ class Paused:
 
 @dataclass(frozen=True)
 class WorkersGone:
-    """Whether no worker runs, and when one was last seen: what a page queues waits until then."""
+    """That no worker runs, so that queued tasks wait; and when one was last seen."""
 
     seen_at: datetime | None
 
@@ -84,14 +84,14 @@ def _role(user: User) -> str:
 
 
 def counted(rows: QuerySet[Any], of: str = "pk") -> Subquery:
-    """How many rows, or different values of a field, as an expression: several such counts go into one query."""
+    """The number of rows, or of distinct values of a field, as an expression, so that one query can have several."""
     number = Func(of, function="COUNT", template="%(function)s(DISTINCT %(expressions)s)")
     number = Func("pk", function="COUNT") if of == "pk" else number
     return Subquery(rows.order_by().annotate(_count=number).values("_count"), output_field=IntegerField())
 
 
 def earliest(rows: QuerySet[Any], field: str) -> Subquery:
-    """The first of these times, as an expression; None without rows."""
+    """The earliest time in a field, as an expression; None without rows."""
     found = rows.order_by().annotate(_first=Func(field, function="MIN", output_field=DateTimeField()))
     return Subquery(found.values("_first"), output_field=DateTimeField())
 
@@ -107,9 +107,9 @@ class AllOf(Func):
 
 
 def facts(request: HttpRequest, **more: BaseExpression) -> dict[str, Any]:
-    """Everything the frame asks the database, in one query around the user's own row; asked once a request.
+    """All values that the frame needs from the database, by one query on the user's row; cached for the request.
 
-    A view that asks first gets `more` of its own in the same query.
+    A view that calls this before the frame may add its own expressions (`more`) to the query.
     """
     kept: dict[str, Any] | None = getattr(request, "_frame_facts", None)
     if kept is None or more:
@@ -145,7 +145,7 @@ def _facts(user: User, more: Mapping[str, BaseExpression]) -> dict[str, Any]:
 def _needing_somebody(
     user: User, accounts: AccountQuerySet
 ) -> tuple[OutboxQuerySet, DeliveryReportQuerySet, QuerySet[Quarantine]]:
-    """What of the outbox, of the reports on it and of the quarantine this person sees."""
+    """The outbox rows, unacknowledged reports and quarantined messages that the user may see."""
     outbox, reports = OutboxMessage.objects.all(), DeliveryReport.objects.unacknowledged()
     quarantined = Quarantine.objects.open()
     if permissions.has_role_everywhere(user, Role.VIEWER):
@@ -154,7 +154,7 @@ def _needing_somebody(
     return outbox.whose(seen), reports.filter(outbox__account__in=seen), quarantined.filter(account__in=seen)
 
 
-# What stands in the navigation: the key of its section, and what so many of it do.
+# The badges of the navigation: column -> (key of the section, words for the number).
 BADGES = {
     "decisions": ("o", _("need a decision: %(number)s")),
     "failed": ("o", _("failed: %(number)s")),
@@ -165,7 +165,7 @@ BADGES = {
 
 
 def _badges(known: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
-    """By section: how much needs somebody, and of which kinds."""
+    """key of the section -> (number on its badge, words for it)."""
     found: dict[str, tuple[int, str]] = {}
     for name, (key, words) in BADGES.items():
         if number := known[name]:
@@ -186,22 +186,22 @@ def _chrome(request: HttpRequest) -> dict[str, Any]:
         "sending_paused": Paused(known["paused_at"], known["reason"]) if known["paused_at"] else None,
         "workers_gone": None if is_alive(known["worker_seen_at"]) else WorkersGone(known["worker_seen_at"]),
         "may_administer": permissions.has_role_everywhere(user, Role.ADMINISTRATOR),
-        # As has_role_somewhere says: the role for all accounts counts even before there is one.
+        # As has_role_somewhere(): the role for all accounts counts even if there is no account.
         "may_operate": known["operates"] or permissions.has_role_everywhere(user, Role.OPERATOR),
     }
 
 
 def _shown_path(request: HttpRequest) -> str:
-    """Where the reader is: for the fragment that brings new badges, the page that asked for it."""
+    """The path of the shown page; for the fragment with new badges, that of the page that requested it."""
     return request.GET.get("at", "") if request.path == reverse("badges") else request.path
 
 
 @require_safe
 def badges(request: HttpRequest) -> HttpResponse:
-    """The links of the navigation with their numbers, for a page that stays open; `?at=` is its path."""
+    """The navigation's links with their badges, which open pages poll; `?at=` is the page's path."""
     return render(request, "_nav.html")
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
-    """Lazy: partial updates and pages without a frame ask nothing of the database."""
+    """The context processor. It is lazy, so that partial updates and pages without a frame make no query."""
     return {"chrome": SimpleLazyObject(lambda: _chrome(request)), "network_is_off": network.is_off()}

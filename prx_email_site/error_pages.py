@@ -1,4 +1,4 @@
-"""The pages shown instead of a page: what happened, what was kept, what to do."""
+"""Error pages: what happened, what is preserved, what to do."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ from outbox.views.writing import unsent
 
 logger = logging.getLogger(__name__)
 
-# Django's own limits, before any form sees what was sent.
+# Django's limits, which apply before a form gets the request.
 TOO_LARGE: dict[type, Words] = {
     RequestDataTooBig: _("The form is too large: its text may be 10 MB at most. Shorten it, or attach it as a file."),
     TooManyFieldsSent: _("The form has too many fields: tick fewer rows."),
@@ -45,7 +45,7 @@ def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400. Only a BadRequest's words are meant for a person; other refusals (a wrong Host header) stay general."""
+    """400. Only the text of a BadRequest is shown; others (such as a wrong Host header) get a general sentence."""
     said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
     return _page(
         request,
@@ -57,7 +57,7 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403: signed in, but the role is too low, or the feature is off."""
+    """403: the user's role is too low, or the feature is off."""
     if isinstance(exception, FeatureOff):
         return _page(
             request,
@@ -78,7 +78,7 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """404: not there, or of an account the user may not see; which of both is not said."""
+    """404: it does not exist, or belongs to an account that the user may not see; the page does not say which."""
     return _page(
         request,
         404,
@@ -91,7 +91,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 of a form whose token is missing or old. A mail that was written is not lost with it."""
+    """403 for a form with a missing or old CSRF token. A mail being written is preserved."""
     if request.POST.get("idempotency_key") and request.path == reverse("outbox:compose"):
         return unsent.page(request)
     return _page(
@@ -106,7 +106,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def busy(request: HttpRequest) -> HttpResponse:
-    """503: what it would change is locked by another process, for longer than anybody waits."""
+    """503: another process has locked the rows for longer than the time-out."""
     return _page(
         request,
         503,
@@ -125,7 +125,7 @@ _SECRET = re.compile(r"pass|secret|token|otp|code", re.IGNORECASE)
 
 
 def _form_again(request: HttpRequest) -> dict[str, Any]:
-    """The form that was sent, to be sent again as it was. A secret is never rendered into a page: it is asked for."""
+    """The submitted form as context, to be sent again. Secrets are never put into a page: they must be typed again."""
     if request.method != "POST":
         return {}
     try:
@@ -139,7 +139,7 @@ def _form_again(request: HttpRequest) -> dict[str, Any]:
 
 
 def out_of_reach(request: HttpRequest, file: str) -> HttpResponse:
-    """503: the raw store of this host lacks a file that the database knows; an event, and an incident by StoreMiss."""
+    """503: this host's raw store lacks a file that the database refers to. Logs an event and notes a StoreMiss."""
     host = stored_files.this_host()
     stored_files.note(file)
     response = _page(
@@ -158,7 +158,7 @@ def out_of_reach(request: HttpRequest, file: str) -> HttpResponse:
 
 
 def storage_trouble(request: HttpRequest, error: BaseException) -> HttpResponse | None:
-    """The page for a lock, or for a database or disk that is away or refuses; None for anything else."""
+    """The page for a lock, or for a database or disk that is unavailable or full; None for other errors."""
     if is_locked_by_another(error):
         return busy(request)
     if not (is_trouble(error) or isinstance(error, StorageError)):
@@ -168,7 +168,8 @@ def storage_trouble(request: HttpRequest, error: BaseException) -> HttpResponse 
 
 
 def _unavailable(request: HttpRequest) -> HttpResponse:
-    """503 without a frame, which would ask the database. An answer to COMMIT may be lost: nothing is said of that."""
+    """503 without the frame, which needs the database. The reply to a COMMIT may be lost, so the page does not say
+    whether anything was changed."""
     context = {
         "title": gettext("The database or the disk does not answer"),
         "sentence": gettext(
@@ -185,7 +186,7 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, or 503 where storage is in trouble: a middleware's statement (the session's) is beyond BusyMiddleware."""
+    """500; or 503 if storage is in trouble, as BusyMiddleware does not see errors of other middleware (sessions)."""
     error = sys.exc_info()[1]
     if error is not None and (answer := storage_trouble(request, error)):
         return answer

@@ -1,4 +1,4 @@
-"""The page that tells the keyboard's shortcuts; static/js/keyboard.js shows it as a sheet and obeys it."""
+"""The page of keyboard shortcuts. static/js/keyboard.js shows it as a sheet and implements the shortcuts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SHORTCUTS = (
 
 @require_safe
 def keyboard(request: HttpRequest) -> HttpResponse:
-    arrows = {"→": "←", "←": "→"} if get_language_bidi() else {}  # on is where one reads to
+    arrows = {"→": "←", "←": "→"} if get_language_bidi() else {}  # "next" is in the direction of reading
     groups = [
         (title, [([arrows.get(name, name) for name in names], meaning) for names, meaning in keys])
         for title, keys in SHORTCUTS

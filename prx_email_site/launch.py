@@ -1,9 +1,10 @@
-"""`make run`: prepare, then web server, workers, push and alerts under one roof, for a laptop or a single machine.
+"""`make run`: prepares the installation, then starts web server, workers, push and alerts on a single machine.
 
-Where systemd or a container runtime supervises, run the commands apart: see docs/operations.md.
-Ctrl-C or SIGTERM stops all and lets running requests and tasks finish, for PRX_EMAIL_STOP_SECONDS at most; a second
-one does not wait. When the web server ends by itself, the rest is stopped and the exit status is 1. Workers (which end
-when they hang: see `prx_email_site.workers`), push and alerts are started again.
+With systemd or a container runtime as supervisor, run the commands separately: see docs/operations.md.
+
+Ctrl-C or SIGTERM stops all processes; running requests and tasks may finish within PRX_EMAIL_STOP_SECONDS, and a second
+signal does not wait. If the web server ends by itself, the others are stopped and the exit status is 1. Workers (which
+end if they hang: see `prx_email_site.workers`), push, SMTP submission and alerts are started again.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from prx_email_site import environment as env
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BIND = "127.0.0.1:8000"
-AGAIN_SECONDS = 5  # between two starts of what is started again
+AGAIN_SECONDS = 5  # from the end of a process until it is started again
 
 
 class CannotStart(Exception):
-    """The text says why and what to do."""
+    """The site cannot start. The text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ class BindAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it. A name is looked at as it is: only localhost is surely this machine."""
+        """Whether only this machine can reach the address. Names are not resolved; only localhost counts."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     def check_free(self) -> None:
-        """Raises CannotStart when something else listens there, or we may not."""
+        """Raise CannotStart if another process listens on the address, or this one may not."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             socket.create_server((self.host, self.port), family=family).close()
@@ -80,7 +81,7 @@ class BindAddress:
             ) from error
 
     def answers(self) -> bool:
-        """Whether the web server behind this address gives an HTTP answer, of any status."""
+        """Whether the web server at this address gives an HTTP response of any status."""
         connection = http.client.HTTPConnection(urlsplit(self.url).hostname or "", self.port, timeout=2)
         try:
             connection.request("GET", "/health/live/")
@@ -94,7 +95,7 @@ class BindAddress:
 
 @dataclass
 class Child:
-    """One of the commands, in a session of its own so that a Ctrl-C on the terminal reaches only us."""
+    """A child process with its command. It has its own session, so that Ctrl-C in a terminal reaches only the parent."""
 
     name: str
     command: Sequence[str]
@@ -120,7 +121,7 @@ class Child:
         return self.process.poll() is not None
 
     def start_again(self) -> None:
-        """Once more, some seconds after it ended by itself."""
+        """Start the process again, AGAIN_SECONDS after it ended by itself."""
         if self._ended_at is None:
             self._ended_at = time.monotonic()
             say(f"The {self.name} process ended by itself (status {self.process.returncode}); it is started again.")
@@ -130,12 +131,12 @@ class Child:
             self.start()
 
     def ask_to_stop(self) -> None:
-        # Only the first process: the cluster's sentinel takes SIGTERM for "die", its parent for "drain".
+        # Only the command's own process gets SIGTERM, not its whole session: the cluster's parent drains its children.
         if not self.has_ended:
             self.process.terminate()
 
     def kill_all(self) -> None:
-        """Kill what is left of the session, then show what it had still written."""
+        """Kill all processes left in the session, then print the rest of their output."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -149,8 +150,8 @@ def say(line: str) -> None:
 
 def commands(address: BindAddress) -> list[Child]:
     web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
-    # Threads, because pages that are open ask for news; two processes, because Python runs one thread at a time.
-    # More threads than pages are made at once: see prx_email_site/slots.py.
+    # Threads, as open pages poll; two processes, as Python runs one thread at a time. There are more threads than
+    # requests may run at once: see prx_email_site/slots.py.
     web += ["--workers", "2", "--threads", "24", "--worker-class", "gthread", "--graceful-timeout", "20"]
     web += ["--no-control-socket"]
     children = [Child("web", web)]
@@ -159,7 +160,7 @@ def commands(address: BindAddress) -> list[Child]:
         children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
     if env.text("PRX_EMAIL_SUBMISSION_BIND") or env.text("PRX_EMAIL_SUBMISSION_TLS_BIND"):
         children.append(Child("smtp", [sys.executable, "manage.py", "submission"], starts_again=True))
-    # In a process of its own: dead workers cannot report that they are dead.
+    # A process of its own, as dead workers cannot report their death.
     alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 60))]
     if alerts[-1] != "0":
         children.append(Child("alerts", alerts, starts_again=True))
@@ -175,7 +176,7 @@ class Launcher:
         self.stops_asked = 0
 
     def run(self) -> int:
-        """Start all and stay until a signal (status 0) or until one that must run ends (status 1)."""
+        """Start all children; returns after a signal (status 0), or after the end of one that must run (status 1)."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_stop)
         for child in self.children:
@@ -200,7 +201,7 @@ class Launcher:
         self.stops_asked += 1
 
     def _stop_all(self) -> bool:
-        """True when all ended within the time; whatever is left is killed."""
+        """Stop all children; returns whether all ended in time. The others are killed."""
         say(f"Stopping: running requests and tasks may finish within {self.stop_seconds:g} s.")
         asked = self.stops_asked
         for child in self.children:
@@ -218,7 +219,7 @@ class Launcher:
 
 
 def check_address() -> int:
-    """Exit status 1, with the reason on stderr, when the address is not free. Runs before anything is installed."""
+    """Return 1, with the reason on stderr, if the address is not free, else 0. Runs before packages are installed."""
     try:
         BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND)).check_free()
     except (CannotStart, env.SettingError) as reason:
@@ -234,12 +235,15 @@ PROXY_HINT = (
 
 
 def is_open_in_plain_http(address: BindAddress) -> bool:
-    """Whether other machines reach the address, and no proxy is said to end TLS before it."""
+    """Whether other machines can reach the address, and the base URL names no proxy that terminates TLS."""
     return not address.is_loopback and not env.text("PRX_EMAIL_BASE_URL").startswith("https://")
 
 
 def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") -> int:
-    """`before_start` runs when the database is ready; `welcome` is printed when the site answers."""
+    """Prepare and run the site; returns the exit status.
+
+    before_start: called when the database is ready. welcome: printed when the site responds.
+    """
     try:
         address = BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
         stop_seconds = env.integer("PRX_EMAIL_STOP_SECONDS", 30, minimum=1)

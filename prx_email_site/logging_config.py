@@ -1,4 +1,4 @@
-"""The form of all log lines, of the site and of gunicorn (gunicorn.conf.py)."""
+"""Configuration of logging, for the site and for gunicorn (gunicorn.conf.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORMATTERS = {"text": "mailbox.logs.EventFormatter", "json": "mailbox.logs.JsonF
 
 
 def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A dictionary for logging.config.dictConfig: one handler to stderr, one line an event, as text or as JSON.
+    """A dictionary for logging.config.dictConfig: one handler to stderr, one line for each event, as text or JSON.
 
     Raises SettingError.
     """
@@ -30,11 +30,11 @@ OF_THE_SITE: dict[str, dict[str, Any]] = {
     "django.request": {"filters": ["links"]},
     "django.server": {"filters": ["links"]},
     "django.security.csrf": {"filters": ["links"]},
-    "mail.log": {"level": "CRITICAL"},  # aiosmtpd's, of each command
+    "mail.log": {"level": "CRITICAL"},  # aiosmtpd logs each command
     "django_q": {"level": "WARNING"},
-    "axes": {"level": "ERROR"},  # people.sign_in.audit says it in our form, without the names that were typed
+    "axes": {"level": "ERROR"},  # people.sign_in.audit logs the same without the typed user names
     "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-    "imapclient": {"level": "WARNING"},  # says "Connection closed" of each session, which is nine lines in ten
+    "imapclient": {"level": "WARNING"},  # at INFO it logs "Connection closed" for each session
 }
 OF_GUNICORN: dict[str, dict[str, Any]] = {
     "gunicorn.error": {"filters": ["links"], "handlers": ["console"], "level": "INFO", "propagate": False},

@@ -21,13 +21,13 @@ from mailbox.views.activity_words import told
 from mailbox.views.requests import signed_in_user
 from people.sessions import own_sessions
 
-# Of the tz database, but no place's time: files of the system, and other spellings of an offset.
+# Prefixes of names in the tz database that are no places.
 _NO_PLACE = ("Etc/", "SystemV/", "posix/", "right/")
 
 
 @cache
 def zone_names() -> tuple[str, ...]:
-    """What may be chosen: the places of this machine's tz database, and UTC."""
+    """The time zones to choose from: the places of this machine's tz database, and UTC."""
     return tuple(
         sorted(
             name
@@ -47,7 +47,7 @@ def _languages() -> list[tuple[str, str]]:
 
 
 class ProfileForm(forms.Form):
-    """Without the language where there is only one."""
+    """Time zone and language; without the language if there is only one."""
 
     time_zone = forms.ChoiceField(
         label=_("Time zone"),

@@ -1,6 +1,6 @@
-"""The few words that scripts and templates share: of times that tick, and of what a script tells by itself.
+"""The texts of scripts, such as relative times, which templates use as well.
 
-Scripts get them as JSON in a data attribute ({% words %}), with {number} and the like as their places.
+Scripts get them as JSON in a data attribute ({% words %}); {number} and the like are placeholders.
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ SETS: dict[str, dict[str, Words]] = {
 
 
 def of_set(name: str) -> str:
-    """A set as JSON, in the language of the moment."""
+    """A set of texts as JSON, in the active language."""
     return json.dumps({key: str(words) for key, words in SETS[name].items()}, ensure_ascii=False)

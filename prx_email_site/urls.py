@@ -1,4 +1,4 @@
-"""Every address of the site. Signed-in is the rule (LoginRequiredMiddleware); what is open says so itself."""
+"""The URLs of the site. All views require sign-in (LoginRequiredMiddleware), except those with login_not_required."""
 
 from django.contrib import admin
 from django.urls import include, path

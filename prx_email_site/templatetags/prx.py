@@ -1,4 +1,4 @@
-"""What templates share: icons, times, badges, the server's words."""
+"""Template tags and filters: icons, times, badges, server replies."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def exact(moment: datetime) -> str:
     local = timezone.localtime(moment)
     # Translators: a format of Django's date filter; its columns are to stay equally wide.
     form = gettext("Y-m-d H:i:s T")
-    # A list asks this for each row, and strftime answers in a fifth of the time.
+    # Called for each row of a list; strftime takes a fifth of the time of date_format.
     return local.strftime("%Y-%m-%d %H:%M:%S %Z") if form == "Y-m-d H:i:s T" else date_format(local, form)
 
 
 @register.simple_tag
 def icon(name: str, **attributes: Any) -> str:
-    """A heroicon, hidden from screen readers: the word beside it says the same."""
+    """A heroicon, hidden from screen readers, as the text beside it says the same."""
     attributes.setdefault("class", "icon")
     return heroicon_mini(name, size=16, aria_hidden="true", **attributes)
 
@@ -58,8 +58,8 @@ def badge(tone: str, label: str, icon_name: str = "") -> SafeString:
 @register.filter
 @register.simple_tag
 def moment(when: datetime | None, empty: str = "") -> SafeString | str:
-    """A time as "3 min ago", exact on hover; it ticks in the browser."""
-    if not when:  # "" is what a template makes of a missing row
+    """A time as "3 min ago", with the exact time on hover; a script updates it."""
+    if not when:  # templates pass "" for a missing row
         return empty or gettext("never")
     seconds = (timezone.now() - when).total_seconds()
     if 0 <= seconds < 5:
@@ -72,15 +72,15 @@ def moment(when: datetime | None, empty: str = "") -> SafeString | str:
 @register.filter
 @register.simple_tag
 def moment_exact(when: datetime | None, empty: str = "") -> SafeString | str:
-    """A time with its date and second, for details and time lines."""
+    """A time with date and seconds, for details and time lines."""
     return format_html('<time datetime="{}">{}</time>', when.isoformat(), exact(when)) if when else empty
 
 
 @register.filter
 @register.simple_tag
 def countdown(when: datetime | None) -> SafeString | str:
-    """The time left until then; it ticks in the browser."""
-    if not when:  # "" is what a template makes of a missing row
+    """The time left until `when`; a script updates it."""
+    if not when:  # templates pass "" for a missing row
         return ""
     seconds = (when - timezone.now()).total_seconds()
     words = str(IN).replace("{time}", spoken(seconds)) if seconds > 0 else str(DUE_NOW)
@@ -89,7 +89,7 @@ def countdown(when: datetime | None) -> SafeString | str:
 
 @register.inclusion_tag("_fragments/reply.html")
 def server_words(reply: str) -> dict[str, Any]:
-    """The server's words as said: monospace, selectable, with a copy button."""
+    """A server's reply, unchanged: monospace, selectable, with a copy button."""
     return {"reply": reply, "id": f"reply-{next(_numbers)}"}
 
 
@@ -116,13 +116,13 @@ def field(bound: BoundField) -> dict[str, Any]:
 
 @register.filter
 def number(count: object) -> str:
-    """1234567 as 1,234,567, or as the language groups it; nothing for what is no number, as None."""
+    """1234567 as 1,234,567, or with the language's separators; "" for a value that is no integer, such as None."""
     return number_format(count, force_grouping=True) if isinstance(count, int) else ""
 
 
 @register.filter
 def name_first(sender: str) -> str:
-    """The name of a sender, where there is one that hides nothing."""
+    """The sender's name, unless it could hide the address (see mailbox.messages.sender_name)."""
     return sender_name.name_first(sender)
 
 
@@ -135,26 +135,26 @@ def clock(when: datetime | None) -> str:
 
 @register.filter
 def wall_time(when: datetime) -> str:
-    """Where a step of the chart begins."""
+    """The time at which a step of the chart begins."""
     # Translators: a format of Django's date filter.
     return date_format(timezone.localtime(when), gettext("D d M H:i"))
 
 
 @register.filter
 def stored_sentence(sentence: str) -> str:
-    """A sentence that was stored in English, in the reader's language where the catalogue has it (gettext_noop)."""
+    """A sentence that is stored in English (gettext_noop), translated if the catalogue has it."""
     return gettext(sentence) if sentence else ""
 
 
 @register.simple_tag
 def words(name: str) -> str:
-    """A set of words for a script, as JSON in a data attribute."""
+    """A set of texts for a script, as JSON for a data attribute."""
     return of_set(name)
 
 
 @register.inclusion_tag("_fragments/saved_filters.html", takes_context=True)
 def saved_filters(context: Any, page: str, query: str, is_filtered: bool) -> dict[str, Any]:
-    """The saved filters of a list, and the form that keeps the one in use."""
+    """The saved filters of a list, and the form that saves the present one."""
     request = context["request"]
     return {
         "request": request,
