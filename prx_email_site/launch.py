@@ -95,7 +95,7 @@ class BindAddress:
 
 @dataclass
 class Child:
-    """A child process with its command. It has its own session, so that Ctrl-C in a terminal reaches only the parent."""
+    """A child process with its command, in its own session, so that Ctrl-C in a terminal reaches only the parent."""
 
     name: str
     command: Sequence[str]
