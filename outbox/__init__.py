@@ -1,4 +1,4 @@
-"""Mail going out: composed and frozen (`compose`), sent (`delivery`, `smtp`, `retry`), acted on by people (`actions`).
+"""Outgoing mail: composing and freezing (`compose`), sending (`delivery`, `smtp`, `retry`), actions (`actions`).
 
-Way in: `outbox.api`. It stands on mailbox, which knows nothing of it. docs/delivery.md tells the whole way of a mail.
+Way in: `outbox.api`. It imports mailbox, which never imports outbox. docs/delivery.md describes the way of a mail.
 """

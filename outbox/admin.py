@@ -1,4 +1,7 @@
-"""Django's admin of the outbox: every table looked at and searched, the same clicks as on its pages, nothing edited."""
+"""Django's admin of the outbox: its tables read-only, with search and with the same actions as on the pages.
+
+Only the attachment policy can be edited.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +59,11 @@ from outbox.policy_form import PolicyForm
 from outbox.views.lists.bulk import CONSEQUENCES
 from outbox.views.lists.ticked_rows import act_on
 
-# What a claim and a frozen mail are made of is of no use to a person.
+# Internal columns, which are of no use to a person.
 HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
 
 
-ASKED_ABOUT = 100  # rows that the page of a question names
+ASKED_ABOUT = 100  # rows that the confirmation page lists
 
 
 class RecipientInline(ReadOnlyInline):
@@ -79,7 +82,7 @@ class AttemptInline(ReadOnlyInline):
 
 
 def seen_by(request: HttpRequest) -> ShownState | None:
-    """None when the list was made more than a day ago, or its time is missing."""
+    """The time of the shown list as a condition for the action; None if it is missing or more than a day ago."""
     at = shown_at(request)
     return ShownState(unchanged_since=at) if at else None
 
@@ -177,9 +180,9 @@ register_tables(
             hidden=("claim_token",),
         ),
         AttachmentPolicy: PolicyAdmin,
-        # Paused and resumed on the outbox page, where the consequence is told.
+        # Read-only: sending is paused and resumed on the outbox page, which explains the consequences.
         SendingSwitch: ReadOnlyTable(("__str__", "paused_at", "paused_by", "reason")),
-        # What tells this database from a copy of it: see outbox.restore_guard.
+        # The marks by which copies of this database are recognised: see outbox.restore_guard.
         Installation: ReadOnlyTable(("mark", "generation")),
         DeliveryReport: ReadOnlyTable(
             ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at"),
@@ -207,7 +210,7 @@ register_tables(
             search=("user__username", "query"),
         ),
         OperationRow: ReadOnlyTable(("operation", "outbox", "attempt")),
-        # That there are some, and whose. What somebody is writing is theirs until they send it.
+        # Only the existence and the writer of a draft: its content is private until it is sent.
         Draft: ReadOnlyTable(
             ("id", "user", "account", "version", "updated_at"),
             filters=(OfAccount,),

@@ -1,4 +1,4 @@
-"""The form of the attachment policy: sizes with their unit, types one a line."""
+"""The form of the attachment policy: a size with its unit, and one type on each line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_size(text: str) -> int:
 
 
 def write_size(size: int) -> str:
-    """The largest unit that holds the size exactly: 26214400 -> "25 MiB"."""
+    """The size in the largest unit that gives a whole number: 26214400 -> "25 MiB"."""
     for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
         if size and size % factor == 0:
             return f"{size // factor} {unit}"

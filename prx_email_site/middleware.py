@@ -130,5 +130,5 @@ class TimeZoneMiddleware:
         name = time_zone_of(request.user)
         try:
             return zoneinfo.ZoneInfo(name) if name else None
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # this machine's tz database no longer knows it
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # no longer in this machine's tz database
             return None

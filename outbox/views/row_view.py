@@ -118,7 +118,7 @@ class RowView:
 
     @property
     def may_correct(self) -> bool:
-        """The address is what its server refused: the mail as it is goes to another one."""
+        """Whether to offer "correct the address": the server refused the address, and the mail has no private part."""
         return self.may_edit_copy and is_unknown_user(self.error) and not self.row.private_part
 
     @property
@@ -132,7 +132,7 @@ class RowView:
 
     @property
     def kept_back(self) -> str:
-        """What a person has switched off, so that the row waits; "" for nothing."""
+        """Why the row waits: its account's sending is off, or sending is paused; else ""."""
         if self.tab.name not in ("queued", "retrying"):
             return ""
         if not self.row.account.send_enabled:

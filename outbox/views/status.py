@@ -81,7 +81,7 @@ def may_be_undone(row: OutboxMessage, now: datetime) -> bool:
 
 
 def is_unknown_user(words: str) -> bool:
-    """Whether a server's words, or its codes, say that another address is what mends it."""
+    """Whether a server's reply, or its codes, says that the address is wrong."""
     return bool(_UNKNOWN_USER.search(words))
 
 

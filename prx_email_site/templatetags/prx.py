@@ -95,7 +95,7 @@ def server_words(reply: str) -> dict[str, Any]:
 
 @register.inclusion_tag("_fragments/after_sending.html")
 def after_sending(pk: str) -> dict[str, Any]:
-    """What may be done with a mail of the outbox that was just queued, beside the notice that says so."""
+    """The buttons (such as Undo) beside the message that a mail was queued. pk: of the outbox row."""
     return {"pk": int(pk), "seconds": settings.OUTBOX_UNDO_SECONDS}
 
 

@@ -1,4 +1,4 @@
-"""How the outbox's commands answer: one JSON object, or sentences; exit status 1 on a stated failure."""
+"""The output of the outbox's commands: one JSON object, or sentences; exit status 1 on an expected failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outbox.api import ApiResponse
 
 class AnsweringCommand(RefusingCommand):
     def answer(self, response: ApiResponse, *, as_json: bool) -> None:
-        """Print the response; leaves with status 1 when it is not ok."""
+        """Print the response; exit with status 1 if it is not ok."""
         if as_json:
             self.print_json(asdict(response))
         elif response.data:

@@ -1,4 +1,4 @@
-"""manage.py reply EMAIL MESSAGE_ID: answer a received mail."""
+"""manage.py reply EMAIL MESSAGE_ID: replies to a received mail."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ class Command(AnsweringCommand):
         self.answer(response, as_json=options["json"])
 
     def _retry_all(self, options: dict[str, Any]) -> None:
-        """What is uncertain is left alone, as by the page: only a person may say of each whether it went out. Each row
-        is taken only as it was when this began."""
+        """Retry all failed rows that match the filter. Uncertain ones are refused, as on the page: a person must decide
+        about each. Rows that changed since the beginning are refused too."""
         began = timezone.now()
         try:
             filters = OutboxFilters.of_query(options["filter"] or "")
@@ -68,7 +68,7 @@ class Command(AnsweringCommand):
         self._say(data, as_json=options["json"])
 
     def _say(self, data: dict[str, Any], *, as_json: bool) -> None:
-        """One that is refused keeps no other from being asked; the status is 1 then, as of `accounts import`."""
+        """Print the numbers. If some rows were refused, the status is 1, as for `accounts import`."""
         refused = " ".join(f"{number} not: {why}" for why, number in data.get("refused", {}).items())
         if as_json:
             error = {"code": "Validation", "message": refused} if refused else None
@@ -80,7 +80,7 @@ class Command(AnsweringCommand):
             sys.exit(1)
 
     def _ask(self, rows: Any, seen: ShownState, *, now_anyway: bool) -> Counter[str]:
-        """How often each answer was given; "" for a row that is tried again."""
+        """The number of rows for each reason of refusal, and for "" the rows that are tried again."""
         answers: Counter[str] = Counter()
         after = 0
         while pks := list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]):

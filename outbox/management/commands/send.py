@@ -54,12 +54,12 @@ class Command(AnsweringCommand):
         self.answer(response, as_json=options["json"])
 
     def time(self, given: str | None, *, as_json: bool) -> datetime | None:
-        """The time, of the site's zone where it names none; leaves with status 1 when it is none."""
+        """The parsed time, in the site's time zone if it states none. Exits with status 1 if it is invalid."""
         if given is None:
             return None
         try:
             at = parse_datetime(given.strip())
-        except ValueError:  # well written, and there is no such day
+        except ValueError:  # a valid format, but no such day
             at = None
         if at is None:
             self.refuse(f"{given} is no time: write it as 2026-12-24 18:00, or with its zone.", as_json=as_json)

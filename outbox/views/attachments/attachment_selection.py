@@ -170,7 +170,7 @@ def find(
     seen: direction -> pks of the accounts whose files the user may see; None: all.
 
     At most `limit` files of each direction are read. Names have no index: a page searches LOOKED_AT files of each
-    direction, and the cursor goes on from there. So a page may be short and still have a next one.
+    direction, and the cursor continues from there. So a page may be short and still have a next one.
     """
     rows: list[Any] = []
     stops: list[AttachmentCursor] = []

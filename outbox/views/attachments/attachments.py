@@ -1,4 +1,4 @@
-"""Attachments both ways: listed, filtered, downloaded, drawn; what they take; and the policy for those that go out."""
+"""Pages of received and sent attachments: list, previews, the storage they use, and the policy for outgoing ones."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def picture(request: HttpRequest, pk: int, position: int) -> HttpResponse:
 
 @dataclass(frozen=True)
 class AccountUsage:
-    """What is kept of one account, or of all that the person may see."""
+    """The storage that one account uses, or all accounts that the user may see: numbers and bytes by kind."""
 
     name: str
     items: dict[str, int]
@@ -111,7 +111,7 @@ class AccountUsage:
 
 @require_safe
 def storage(request: HttpRequest) -> HttpResponse:
-    """Storage used, as the hourly count found it. What lies on disk belongs to all accounts: for who sees them all."""
+    """The storage used, as counted hourly. The use of the disk is shown only to users who see all accounts."""
     sees_all = has_role_everywhere(request.user, Role.VIEWER)
     counted = list(of_accounts(StorageUse.objects.exclude(account=None), request).select_related("account"))
     names = {row.account_id: row.account.email for row in counted if row.account}
@@ -139,7 +139,7 @@ def _used(name: str, rows: list[StorageUse]) -> AccountUsage:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def policy(request: HttpRequest) -> HttpResponse:
-    """What may be attached. An administrator of everything edits it; it holds for every account."""
+    """The attachment policy, which applies to all accounts; for administrators of all accounts."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("The attachment policy needs the role administrator for all accounts."))
     current = AttachmentPolicy.current()
@@ -152,7 +152,7 @@ def policy(request: HttpRequest) -> HttpResponse:
 
 
 def save_policy(request: HttpRequest, form: PolicyForm) -> None:
-    """Of a valid form."""
+    """Save a valid form, with the user, and record it."""
     changed = form.save(commit=False)
     changed.updated_by = signed_in_user(request)
     changed.save()
