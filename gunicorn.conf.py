@@ -1,4 +1,4 @@
-"""gunicorn reads this file from the folder that it is started in. Its lines go out in the form of all others."""
+"""gunicorn's configuration, read from the folder in which it is started. Its logs have the format of all others."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from prx_email_site.logging_config import OF_GUNICORN, logging_config
 
 
 def post_worker_init(worker: Any) -> None:
-    """Each of its processes says that the web server is there, by the pid of the first, and what the API was asked."""
+    """In each worker process: note regularly that the web server lives (by the master's pid), and save API counts."""
     from api import request_counts
     from mailbox import presence
 

@@ -13,5 +13,5 @@ if __name__ == "__main__":
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)
-    except KeyboardInterrupt:  # Ctrl-C: as a shell says it of what a signal ended
+    except KeyboardInterrupt:  # Ctrl-C: the exit status of shells for SIGINT (128 + 2)
         sys.exit(130)

@@ -36,7 +36,7 @@ def rules() -> list[RetentionRule]:
 
 
 def begin() -> None:
-    """The daily task: queue the first slice if two looks at the clock agree (mailbox.deletions).
+    """The daily task: queue the first slice if two looks, about a day apart, agree about the time (mailbox.deletions).
 
     All slices use that time, as the host's clock may be changed meanwhile.
     """

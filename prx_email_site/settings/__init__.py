@@ -225,8 +225,8 @@ EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
 CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
 COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)
 FINAL_DOT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_FINAL_DOT_TIMEOUT_SECONDS", 600, minimum=1)
-# How many workers of a host deliver at once (at least one is left for other tasks), and how many accounts each of them
-# serves at once, not counting those whose servers keep a session waiting.
+# How many workers of a host deliver at once (by default one is left for other tasks), and how many accounts each of
+# them serves at once, not counting those whose servers keep a session waiting.
 _workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
 OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)

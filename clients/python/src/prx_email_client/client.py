@@ -1,4 +1,4 @@
-"""A client of the HTTP API. Every request that it repeats has the same effect once or many times."""
+"""A client of the HTTP API. It repeats failed requests: each is idempotent or has an idempotency key."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from prx_email_client.shapes import (
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between tries
 LARGEST_PAGE = 500  # rows
-LONGEST_KEY = 190  # characters, as the API says
+LONGEST_KEY = 190  # characters; the API's limit
 
 
 class ClientError(Exception):
-    """A request that did not succeed; str() says why."""
+    """A request failed. str() says why."""
 
 
 class Refused(ClientError):
-    """The site said no. `status` is HTTP's, `code` the API's."""
+    """The site refused the request. `status`: the HTTP status. `code`: the API's error code."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -45,12 +45,15 @@ class Refused(ClientError):
 
 
 class Unreachable(ClientError):
-    """The site gave no answer. A mail may have been accepted: ask again with the same key or Message-ID."""
+    """The site did not respond. A mail may have been accepted: repeat the call with the same key or Message-ID."""
 
 
 @dataclass
 class Client:
-    """`tries`: of one request at most. Safe to use from several threads. Close it, or use it as a context manager."""
+    """A client for one token. Thread-safe. Close it, or use it as a context manager.
+
+    timeout: seconds for each try. tries: the largest number of tries of a request. wait: sleeps between tries.
+    """
 
     base_url: str
     token: str = field(repr=False)
@@ -81,17 +84,20 @@ class Client:
         return [_made(Account, each) for each in self._pages("/accounts", "after")]
 
     def send(self, mail: Mail, *, key: str = "") -> SendState:
-        """Have the site write and send this mail. `key`: the same for the same mail; without, each call is a mail."""
+        """Queue a mail that the site composes (scope send). Raises ClientError; ValueError for a key that is too long.
+
+        key: the idempotency key, the same for the same mail; without it, each call queues another mail.
+        """
         key = key or str(uuid.uuid4())
         if len(key) > LONGEST_KEY:
             raise ValueError(f"An idempotency key has {LONGEST_KEY} characters at most.")
         return _made(SendState, self._ask("POST", "/send", json=mail.as_json(), headers={"Idempotency-Key": key}))
 
     def submit(self, mail_from: str, rcpt_to: Sequence[str], message: Message | bytes) -> SendState:
-        """Have the site send this mail as it stands. `mail_from` is an address of the account, and so is its From.
+        """Queue a whole mail as it is (scope send). `mail_from` and the mail's From are addresses of the account.
 
-        Its Message-ID is the idempotency key. One that is absent is written into `message`, so that the same object
-        is the same mail also in a later call; bytes must have one.
+        Its Message-ID is the idempotency key. If a Message has none, one is added to the object, so that a later call
+        with the same object is the same mail; bytes must have one. Raises ClientError.
         """
         if isinstance(message, Message):
             if not message["Message-ID"]:
@@ -107,16 +113,16 @@ class Client:
         return found
 
     def messages(self, *, account: int | None = None) -> Iterator[MessageHead]:
-        """Received messages, newest first, fetched page by page as they are taken (scope read)."""
+        """Received messages, newest first; pages are fetched while the iterator is consumed (scope read)."""
         asked = {} if account is None else {"account": account}
         return (_made(MessageHead, each) for each in self._pages("/messages", "before", **asked))
 
     def search(self, query: str) -> Iterator[MessageHead]:
-        """As the search page finds them: `from:ann has:attachment invoice` (scope read)."""
+        """Search received messages, as on the search page: `from:ann has:attachment invoice` (scope read)."""
         return (_made(MessageHead, each) for each in self._pages("/messages/search", "before", q=query))
 
     def source(self, message: int) -> bytes:
-        """A received mail's bytes as they came (scope read)."""
+        """The raw bytes of a received mail (scope read)."""
         return self._bytes(f"/messages/{message}/source")
 
     def attachment(self, message: int, position: int) -> bytes:
@@ -128,31 +134,31 @@ class Client:
         return (_made(OutboxHead, each) for each in self._pages("/outbox", "before", **filters))
 
     def suppressed(self, *, account: int | None = None) -> Iterator[Suppressed]:
-        """The addresses not written to, newest first (scope read)."""
+        """The suppressed addresses, newest first (scope read)."""
         asked = {} if account is None else {"account": account}
         return (_made(Suppressed, each) for each in self._pages("/suppressed", "before", **asked))
 
     def suppress(self, account_id: int, address: str, words: str = "") -> Suppressed:
-        """Have an account write to an address no more; one that is listed stays as it is (scope operate)."""
+        """Put an address on an account's suppression list; a listed address is not changed (scope operate)."""
         given = {"account_id": account_id, "address": address, "words": words}
         return _made(Suppressed, self._ask("POST", "/suppressed", json=given))
 
     def unsuppress(self, suppressed_id: int) -> None:
-        """Have the address written to again (scope operate)."""
+        """Take an address off the list (scope operate)."""
         self._ask_once_gone(f"/suppressed/{suppressed_id}")
 
     def aliases(self, account_id: int) -> list[Alias]:
-        """The account's further addresses (scope read)."""
+        """The account's aliases: further addresses from which it may send (scope read)."""
         return [_made(Alias, each) for each in self._ask("GET", f"/accounts/{account_id}/aliases")]
 
     def add_alias(self, account_id: int, email: str, display_name: str = "", signature: str = "") -> Alias:
-        """Let mail come from this address, too (scope administer)."""
+        """Add an alias to an account (scope administer)."""
         given = {"email": email, "display_name": display_name, "signature": signature}
-        headers = {"Idempotency-Key": str(uuid.uuid4())}  # for the tries of this call
+        headers = {"Idempotency-Key": str(uuid.uuid4())}  # shared by the tries of this call
         return _made(Alias, self._ask("POST", f"/accounts/{account_id}/aliases", json=given, headers=headers))
 
     def remove_alias(self, alias_id: int) -> None:
-        """No new mail comes from it; what waits still goes out (scope administer)."""
+        """Remove an alias; mail from it that waits in the outbox is still sent (scope administer)."""
         self._ask_once_gone(f"/aliases/{alias_id}")
 
     def features(self) -> list[Feature]:
@@ -160,19 +166,19 @@ class Client:
         return [_made(Feature, each) for each in self._ask("GET", "/features")]
 
     def set_feature(self, feature: str, percent: int) -> Feature:
-        """Have it on for a share of all accounts, the same ones each time (scope administer, for all accounts)."""
+        """Switch a feature on for a share of all accounts, always the same ones (scope administer, all accounts)."""
         return _made(Feature, self._ask("PUT", f"/features/{feature}", json={"percent": percent}))
 
     def set_feature_of(self, feature: str, account_id: int, on: bool | None) -> Feature:
-        """For one account; None: as for all (scope administer, for all accounts)."""
+        """Switch a feature on or off for one account; None: as for all (scope administer, for all accounts)."""
         return _made(Feature, self._ask("PUT", f"/features/{feature}/accounts/{account_id}", json={"on": on}))
 
     def completeness(self, account_id: int) -> Completeness:
-        """How the account's stored mail compares with its server (scope read)."""
+        """The last comparison of the account's stored mail with its server (scope read)."""
         return _made(Completeness, self._ask("GET", f"/accounts/{account_id}/completeness"))
 
     def sync(self, account_id: int) -> None:
-        """Have the workers fetch an account's mail now (scope operate)."""
+        """Queue a sync of an account now (scope operate)."""
         self._ask("POST", f"/accounts/{account_id}/sync")
 
     def pause(self, account_id: int) -> None:
@@ -183,11 +189,11 @@ class Client:
         self._ask("POST", f"/accounts/{account_id}/resume")
 
     def needs(self) -> list[Need]:
-        """What needs a person, of the token's accounts; none when all is well (scope read)."""
+        """The problems of the token's accounts that need a person (scope read)."""
         return [_made(Need, each) for each in self._ask("GET", "/health")["needs"]]
 
     def _ask_once_gone(self, path: str) -> None:
-        """DELETE; that it is not there is success only for a try behind one whose answer was lost."""
+        """Send DELETE. A 404 counts as success only if an earlier try of this call got no response."""
         lost = 0
 
         def count(seconds: float) -> None:
@@ -205,7 +211,7 @@ class Client:
         return self._answer("GET", path).content
 
     def _pages(self, path: str, cursor: str, **asked: Any) -> Iterator[dict[str, Any]]:
-        """The rows of a list, page by page as they are taken. `cursor`: the parameter that bears a page's `next`."""
+        """The rows of a list; pages are fetched as needed. cursor: the parameter that gets a page's `next`."""
         place: dict[str, Any] = {}
         while True:
             page = self._ask("GET", path, params={"limit": LARGEST_PAGE} | asked | place)
@@ -220,7 +226,10 @@ class Client:
     def _answer(
         self, method: str, path: str, *, wait: Callable[[float], object] | None = None, **request: Any
     ) -> httpx.Response:
-        """Only for requests that may be repeated: what is read, has an idempotency key, or is the same done twice."""
+        """The successful response to a request, which is repeated if need be: it must be idempotent or have a key.
+
+        Raises ClientError.
+        """
         wait = wait or self.wait
         for number in range(self.tries):
             is_last = number == self.tries - 1
@@ -240,12 +249,12 @@ class Client:
 
 
 def _is_modern(message: Message) -> bool:
-    """The older classes of the standard library break lines of their own when they are given a policy."""
+    """Whether it is an EmailMessage. With a policy, as_bytes() of the older Message breaks lines in its own way."""
     return hasattr(message, "iter_attachments")
 
 
 def _made(kind: type[Any], given: dict[str, Any]) -> Any:
-    """What a newer site says beside it is left out."""
+    """An instance of a dataclass from JSON; unknown members, which a newer site may send, are ignored."""
     return kind(**{name: given[name] for name in kind.__dataclass_fields__})
 
 
@@ -258,5 +267,5 @@ def _refused(response: httpx.Response) -> Refused:
     try:
         error = response.json()["error"]
         return Refused(response.status_code, error["code"], error["message"])
-    except (ValueError, KeyError, TypeError):  # not the site: a proxy before it
+    except (ValueError, KeyError, TypeError):  # not the site's response, but that of a proxy
         return Refused(response.status_code, "", f"HTTP {response.status_code} {response.reason_phrase}")

@@ -1,4 +1,7 @@
-"""EMAIL_BACKEND = "prx_email_client.django.EmailBackend": a mail is sent when the site has it, durably."""
+"""Django's e-mail backend: EMAIL_BACKEND = "prx_email_client.django.EmailBackend".
+
+A mail counts as sent once the site has queued it durably.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class EmailBackend(BaseEmailBackend):
         self._client, self._lock, self._opened_by_caller = client, threading.RLock(), client is not None
 
     def open(self) -> bool:
-        """True when this call made the client."""
+        """Make the client, if there is none; returns whether this call made it. Raises ImproperlyConfigured."""
         with self._lock:
             if self._client is not None:
                 return False
@@ -41,7 +44,7 @@ class EmailBackend(BaseEmailBackend):
                 self._client = None
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """The number of mails that the site has. The first failure is raised, unless it is to be silent."""
+        """Submit the mails; returns how many the site accepted. Raises the first ClientError, unless fail_silently."""
         is_ours = self.open()
         try:
             return sum(self._send(message) for message in email_messages)
@@ -54,7 +57,7 @@ class EmailBackend(BaseEmailBackend):
         if not recipients:
             return False
         addresses = [parseaddr(each)[1] for each in recipients]
-        content = message.message().as_bytes()  # once: each call makes another Message-ID, the key of all tries
+        content = message.message().as_bytes()  # only once, as each call makes another Message-ID, the idempotency key
         assert self._client is not None
         try:
             self._client.submit(sender, addresses, content)

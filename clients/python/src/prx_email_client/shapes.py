@@ -1,4 +1,4 @@
-"""What the API answers, and a mail that it is given."""
+"""The results of API calls, and a mail to be sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Account:
 
 @dataclass(frozen=True)
 class SendState:
-    """How a mail stands: "pending", "sending", "sent", "failed" or "cancelled". `next_attempt_at` is RFC 3339."""
+    """The state of a mail: "pending", "sending", "sent", "failed" or "cancelled". `next_attempt_at` is RFC 3339."""
 
     outbox_id: int
     status: str
@@ -28,7 +28,7 @@ class SendState:
 
 @dataclass(frozen=True)
 class MessageHead:
-    """A received message as lists have it. Times are RFC 3339, sizes bytes."""
+    """A received message in a list. Times are RFC 3339; sizes are in bytes."""
 
     id: int
     account_id: int
@@ -46,7 +46,7 @@ class MessageHead:
 
 @dataclass(frozen=True)
 class OutboxHead:
-    """A written mail as lists have it. `hold` says why it waits for a person; "" when it does not."""
+    """A written mail in a list. `hold`: why it waits for a person, or ""."""
 
     id: int
     account_id: int
@@ -76,7 +76,7 @@ class Suppressed:
 
 @dataclass(frozen=True)
 class Alias:
-    """A further address that an account sends from."""
+    """A further address from which an account may send."""
 
     id: int
     account_id: int
@@ -87,7 +87,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Feature:
-    """How far a feature is on: for `percent` of the accounts, but for those in `on` and `off`."""
+    """A feature flag: on for `percent` of the accounts; `on` and `off` list accounts with their own setting."""
 
     feature: str
     percent: int
@@ -107,7 +107,7 @@ class Completeness:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that needs a person."""
+    """A problem that needs a person."""
 
     key: str
     kind: str
@@ -118,7 +118,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail for the site to write. `sender`: which of the account's addresses From is; "" is its own."""
+    """A mail that the site composes. `sender`: the account's address in From; "" means its main address."""
 
     account_id: int
     to: Sequence[str]
