@@ -76,7 +76,9 @@ class Write:
 class Database:
     """Database access for the tasks of one event loop, which complete() runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, writers: int = MOST_AT_ONCE) -> None:
+        """writers: the number of tasks that may write at one time. A write waits for those of others, if there are."""
+        self.writers = writers
         self._gathered: deque[Write] = deque()
 
     def run(self, act: Callable[[], T]) -> T:
@@ -98,7 +100,7 @@ class Database:
         write = Write(act, loop.create_future())
         self._gathered.append(write)
         if len(self._gathered) == 1:
-            loop.call_soon(self._gather, GATHERING_TURNS)
+            loop.call_soon(self._gather, GATHERING_TURNS if self.writers > 1 else 0)
         answer: T = await write.future
         return answer
 

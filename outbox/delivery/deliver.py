@@ -57,7 +57,7 @@ def accounts_with_due_rows(now: datetime) -> list[int]:
 
 def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> DeliveryCounts:
     """Run `deliver_due` to its end in this thread."""
-    return complete(deliver_due(Database(), account_id, budget, **options))
+    return complete(deliver_due(Database(writers=1), account_id, budget, **options))
 
 
 async def deliver_due(
@@ -157,7 +157,7 @@ def deliver_one(
     While another worker is the account's sender, it sends this row too: wait for it, at most `patience` seconds.
     """
     patience = settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience
-    complete(_deliver_one(Database(), outbox_id, patience, times or Times.from_settings(), clock))
+    complete(_deliver_one(Database(writers=1), outbox_id, patience, times or Times.from_settings(), clock))
 
 
 async def _deliver_one(database: Database, outbox_id: int, patience: float, times: Times, clock: Clock) -> None:

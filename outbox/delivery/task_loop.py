@@ -55,6 +55,7 @@ class TaskLoop:
                 task.add_done_callback(lambda _task: changed.set())
             if not tasks:
                 return
+            database.writers = len(tasks)
             await changed.wait()
 
     def _take(self, tasks: set[asyncio.Task[None]]) -> list[Begin]:
