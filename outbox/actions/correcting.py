@@ -15,10 +15,9 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils.translation import gettext
 
-from mailbox.errors import StorageError
 from mailbox.mime.addresses import same
 from mailbox.models import Feature
-from mailbox.storage import out_of_reach, raw_store
+from mailbox.storage import raw_store
 from mailbox.storage.raw_store import StoredRaw
 from outbox.actions.transitions import CHANGED_MEANWHILE, ShownState, find_row, record
 from outbox.compose import suppression
@@ -27,8 +26,9 @@ from outbox.compose.build import FrozenMessage, Threading
 from outbox.compose.create import check_smtputf8, checked_account
 from outbox.compose.new_row import NewRow, StoredFile, write_down
 from outbox.compose.readdressed import readdressed
+from outbox.compose.rewriting import storage_failures
 from outbox.compose.send_time import SendTimes
-from outbox.errors import ChangedMeanwhile, StorageFailed, ValidationFailed, not_stored
+from outbox.errors import ChangedMeanwhile, ValidationFailed, not_stored
 from outbox.models import OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
 
@@ -71,19 +71,11 @@ def correct(
     account = checked_account(row.account_id, Feature.EMAIL_REPLY if row.parent_id else Feature.EMAIL_SEND)
     suppression.check(account, [spec for _kind, spec in corrections.envelope], may_be_overridden=False)
     try:
-        new = _mail(row, corrections, user, now)
-        if new.frozen.needs_smtputf8:
-            check_smtputf8(account, now)
-        return write_down(account, new, now, partial(_instead, row, refused, user, now))
-    except raw_store.RawOutOfReach as error:
-        out_of_reach.note(error.segment)
-        raise StorageFailed(
-            gettext("The stored mail is out of reach on this host: try again in a moment. Nothing was changed.")
-        ) from error
-    except (raw_store.RawMissing, StorageError) as error:
-        raise StorageFailed(
-            gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}
-        ) from error
+        with storage_failures():
+            new = _mail(row, corrections, user, now)
+            if new.frozen.needs_smtputf8:
+                check_smtputf8(account, now)
+            return write_down(account, new, now, partial(_instead, row, refused, user, now))
     except DatabaseError as error:
         raise not_stored(error) from error
 
@@ -123,6 +115,17 @@ def _checked(row: OutboxMessage, typed: Mapping[int, str]) -> _Corrections:
     return _Corrections(tuple(envelope), changed)
 
 
+def _dsn_parameters(row: OutboxMessage, changed: Mapping[str, str]) -> dict[str, str]:
+    """What a program submitted for each recipient (RFC 3461), without the original address of one that is corrected."""
+    found = {}
+    for each in lacking(row):
+        words = each.dsn_parameters.split()
+        if each.address in changed:
+            words = [word for word in words if not word.startswith("ORCPT=")]
+        found[changed.get(each.address, each.address)] = " ".join(words)
+    return found
+
+
 def _mail(row: OutboxMessage, corrections: _Corrections, user: User | None, now: datetime) -> NewRow:
     """Store the corrected mail and return the values of its row. Raises StorageError, RawMissing, ValidationFailed."""
     mail = readdressed(raw_store.open_raw(row.mime_digest), row.to, row.cc, corrections.changed, now)
@@ -141,6 +144,8 @@ def _mail(row: OutboxMessage, corrections: _Corrections, user: User | None, now:
         threading=Threading(row.in_reply_to, row.references_header),
         needs_smtputf8=has_wide_address or (row.needs_smtputf8 and not mail.is_ascii),
         header_from=row.header_from,
+        dsn_parameters=row.dsn_parameters,
+        dsn_parameters_of=_dsn_parameters(row, corrections.changed),
     )
     unindexed: list[StoredRaw] = []
     digest = raw_store.save_batch([mail.mime], now=now, prove=True, unindexed=unindexed)[0]

@@ -235,3 +235,18 @@ def test_a_submitted_mails_own_message_id_and_signature_are_not_the_copys() -> N
     assert [line.partition(b":")[0] for line in header.split(b"\r\n")] == [b"Date", b"Received", b"To", b"X-Note"]
     assert b"To: Ann <ann@example.org>\r\n" in made.mime and body == b"To: ann@exmaple.org\r\n"
     assert parse("To", made.to)[0].spec == "ann@example.org"
+
+
+def test_what_a_program_asked_of_reports_is_asked_again(account: Account) -> None:
+    row = refused(account, "anm@exmaple.org, bob@exmaple.org")
+    OutboxMessage.objects.filter(pk=row.pk).update(dsn_parameters="RET=FULL ENVID=a7")
+    for each in row.recipients.all():
+        row.recipients.filter(pk=each.pk).update(dsn_parameters=f"NOTIFY=NEVER ORCPT=rfc822;{each.address}")
+    typed = {recipient_named(row, "anm@exmaple.org").pk: "ann@example.org"}
+    correcting.correct(row.pk, typed, user=None, now=timezone.now(), seen=ShownState(row.last_attempt))
+    copy = copy_of(row)
+    assert copy.dsn_parameters == "RET=FULL ENVID=a7"
+    assert dict(copy.recipients.values_list("address", "dsn_parameters")) == {
+        "ann@example.org": "NOTIFY=NEVER",
+        "bob@exmaple.org": "NOTIFY=NEVER ORCPT=rfc822;bob@exmaple.org",
+    }
