@@ -22,9 +22,9 @@ from mailbox.models import Account, AuditEntry, Folder, Message, SyncState, Tran
 from outbox.models import OutboxMessage, SendingSwitch, SentCopy, SentLookup
 from tests import pseudo_locale
 from tests.addresses import EXPECTED
+from tests.filled_pages import WHO_SEES_MOST, accounts, addresses, person, rows
 from tests.pseudo_locale import pseudo, shown_outside
 from tests.rows import letter, letter_with, outbox_row, store
-from tests.test_page_limits import WHO_SEES_MOST, accounts, addresses, person, rows
 
 __all__ = ["accounts", "person", "pseudo", "rows"]
 pytestmark = [pytest.mark.pages]

@@ -20,6 +20,7 @@ from outbox.models import OutboxMessage
 from people.links import site_mail, tokens
 from people.links.tokens import LinkPurpose
 from people.models import Session
+from tests.filled_pages import all_factors_of
 from tests.people.site_mails import (
     GOOD,
     INVITED,
@@ -38,7 +39,6 @@ from tests.people.site_mails import (
 )
 from tests.rows import NOWHERE
 from tests.servers.smtp import SmtpServer
-from tests.test_page_limits import all_factors_of
 
 __all__ = ["administrator", "boss", "sender", "server", "vera"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
