@@ -48,6 +48,7 @@ PAGES = {
     "stored-mail": "/stored-mail/",
     "outbox": "/outbox/?state=retrying",
     "outbox-failed": "/outbox/?state=failed_for_good",
+    "outbox-correct": "/outbox/correct/",
     "compose": "/outbox/compose/",
     "drafts": "/outbox/drafts/",
     "attachments": "/outbox/attachments/",
@@ -127,7 +128,11 @@ def send_some(page: Page, address: str) -> None:
         page.fill("[name=body_text]", "Good morning,\n\nas promised.\n\nKind regards\nAnn")
         page.get_by_role("button", name="Send", exact=True).click()
         page.wait_for_url(re.compile(r"/outbox/\d+/"))
-    page.wait_for_timeout(8_000)  # for the workers
+    for state in ("failed_for_good", "retrying"):  # once they may no longer be undone
+        page.goto(f"{address}/outbox/?state={state}")
+        while not page.locator("main a[href^='/outbox/']").filter(has_text=re.compile("figures|invoice")).count():
+            page.wait_for_timeout(1_000)
+            page.reload()
 
 
 def found(page: Page, address: str) -> dict[str, str]:
