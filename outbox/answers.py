@@ -41,6 +41,7 @@ class ApiResponse:
 
 
 def result_of(row: OutboxMessage) -> SendResult:
+    """The result for a row; `next_attempt_at` is None unless workers will try it again by themselves."""
     by_itself = row.status in OutboxMessage.CLAIMABLE and not row.hold
     return SendResult(
         row.pk, row.status, row.retries, row.provider_message_id, row.next_attempt_at if by_itself else None

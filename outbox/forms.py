@@ -61,10 +61,12 @@ class RefusedFile:
 
     @classmethod
     def of_upload(cls, filename: str, reason: str) -> RefusedFile:
+        """An uploaded file that the policy refused for `reason`; name and reason are cut, as the form carries them."""
         return cls(f"{filename[:255]}\t{reason[:300]}", filename, reason)
 
     @classmethod
     def read(cls, value: str) -> RefusedFile:
+        """The refused file of a form's value, which the browser sent: cut at 600 characters, without NUL."""
         name, _tab, reason = value[:600].replace("\0", "").partition("\t")
         return cls(value, name, reason)
 

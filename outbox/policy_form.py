@@ -33,6 +33,8 @@ def write_size(size: int) -> str:
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """The form of the attachment policy, for its page, the admin and the API."""
+
     max_size = forms.CharField(
         label=_("Largest attachment"),
         max_length=40,
@@ -76,6 +78,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         return types
 
     def save(self, commit: bool = True) -> AttachmentPolicy:
+        """Write the size in bytes and the list of types into the policy; with `commit` False the caller saves it."""
         self.instance.max_size_bytes = self.cleaned_data["max_size"]
         self.instance.allowed_content_types = self.cleaned_data["types"]
         saved: AttachmentPolicy = super().save(commit)

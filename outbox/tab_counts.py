@@ -16,6 +16,8 @@ OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
 
 @dataclass(frozen=True)
 class StoredCount:
+    """The number of rows of one final state."""
+
     number: int
     at: datetime  # time of the oldest count in the sum
 

@@ -16,6 +16,7 @@ def click() -> int | None:
 
 @contextmanager
 def parts_of(entry_pk: int | None) -> Iterator[None]:
+    """Within the block, entries recorded in this context become parts of the entry with this pk; None: of no entry."""
     token = _click.set(entry_pk)
     try:
         yield

@@ -192,6 +192,7 @@ def stop(operation: Operation, user: User, now: datetime) -> bool:
 
 
 def finish(operation_id: int, now: datetime) -> None:
+    """End an operation that has no rows left, and record its result; does nothing if it has ended already."""
     with transaction.atomic():
         if Operation.objects.unfinished().filter(pk=operation_id).update(finished_at=now, moved_at=now) == 1:
             operation = Operation.objects.select_related("user").get(pk=operation_id)
@@ -199,6 +200,7 @@ def finish(operation_id: int, now: datetime) -> None:
 
 
 def stalled(now: datetime) -> list[int]:
+    """The pks of unfinished operations whose last row was done longer ago than STALLED; a sweep queues them again."""
     return list(Operation.objects.unfinished().filter(moved_at__lt=now - STALLED).values_list("pk", flat=True))
 
 

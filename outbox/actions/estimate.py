@@ -46,6 +46,7 @@ class BulkEstimate:
 
     @property
     def total(self) -> int:
+        """The number of rows that the action looks at: those it would change and those it would skip."""
         return self.will + self.skipped.total()
 
 
@@ -68,9 +69,11 @@ class BulkQuestion:
 
     @property
     def asked_at(self) -> datetime:
+        """`at` as a datetime in UTC."""
         return datetime.fromtimestamp(self.at, tz=UTC)
 
     def sealed(self) -> str:
+        """The question as signed text for the form, which unsealed() reads."""
         return signing.dumps(asdict(self), salt=_SALT, compress=True)
 
     @classmethod
@@ -123,11 +126,13 @@ def operated_by(user: User) -> set[int] | None:
 
 
 def visible_to(user: User) -> OutboxQuerySet:
+    """The rows of the accounts that the user may see."""
     rows = OutboxMessage.objects.all()
     return rows if has_role_everywhere(user, Role.VIEWER) else rows.filter(account__in=accounts_for(user))
 
 
 def meant(filters: OutboxFilters, user: User, now: datetime) -> OutboxQuerySet:
+    """The rows that the user may see and that match the filters, with their state. Ages count back from `now`."""
     return filters.of_state(filters.narrow(visible_to(user), now))
 
 
@@ -145,4 +150,5 @@ def ask(
 
 
 def unchanged_since(rows: OutboxQuerySet, at: datetime) -> OutboxQuerySet:
+    """The rows that were not updated after `at`: a person who was asked at that time saw their present state."""
     return rows.filter(updated_at__lte=at)

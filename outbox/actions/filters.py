@@ -122,6 +122,7 @@ class OutboxFilters:
 
     @property
     def narrows(self) -> bool:
+        """Whether a filter other than the state is set."""
         return bool(replace(self, state="").pairs())
 
     def narrow(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
@@ -171,6 +172,7 @@ class OutboxFilters:
         return rows.filter(words[0] | words[1] | words[2] | words[3])
 
     def of_state(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        """The rows in the state of the filters; all if it is ""."""
         return _OF_STATE[self.state](rows) if self.state else rows
 
 

@@ -132,8 +132,10 @@ def outcomes_of(operation: Operation) -> Outcomes | None:
 
 
 def grouped(number: int) -> str:
+    """The number in the reader's language, with thousands separators."""
     return number_format(number, force_grouping=True)
 
 
 def by_number(skipped: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(reason, number of rows), the largest number first, then by the reason's English text."""
     return sorted(skipped.items(), key=lambda each: (-each[1], each[0]))

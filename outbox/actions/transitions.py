@@ -52,6 +52,7 @@ class ShownState:
     unchanged_since: datetime | None = None  # when a bulk action was asked for
 
     def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        """The condition that rows still have this state, for the UPDATE that carries out the decision."""
         if self.attempt is not None:
             rows = rows.filter(last_attempt=self.attempt)
         return rows if self.unchanged_since is None else rows.filter(updated_at__lte=self.unchanged_since)
@@ -282,5 +283,6 @@ def _settle_as_sent(
 
 
 def record(row: OutboxMessage, verb: str, user: User | None, now: datetime, detail: str = "") -> None:
+    """Add an entry to the row's activity, in the transaction of the change. `detail` is cut at 500 characters."""
     values = {"account_id": row.account_id, "verb": verb, "target": f"outbox:{row.pk}", "detail": detail[:500]}
     AuditEntry.objects.create(at=now, user=user, part_of_id=audit_part.click(), **values)

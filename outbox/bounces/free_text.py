@@ -107,6 +107,7 @@ def texts(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def stamps_in(text: str) -> Stamps:
+    """The first Message-ID and X-PRX-Attempt in a text, as a returned header has them; "" for one that is not there."""
     found: dict[str, str] = {}
     for match in _STAMP.finditer(text):
         found.setdefault(match[1].lower(), match[2])

@@ -15,6 +15,8 @@ _STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 
 @dataclass(frozen=True)
 class RecipientReport:
+    """The report on one recipient: its per-recipient fields (RFC 3464 2.3), or what a text says of an address."""
+
     address: str  # Original-Recipient (the address we sent to), else Final-Recipient
     final: str  # Final-Recipient: the address after forwarding
     action: str  # one of ACTIONS, or COMPLAINT

@@ -28,6 +28,7 @@ class Address:
 
     @property
     def needs_smtputf8(self) -> bool:
+        """Whether a server needs SMTPUTF8 (RFC 6531) for this address: the addr-spec has characters beyond ASCII."""
         return not self.spec.isascii()
 
     def __str__(self) -> str:
@@ -130,6 +131,7 @@ _SENTENCES = {
 
 
 def text_of(addresses: Sequence[Address]) -> str:
+    """The addresses as header text, separated by commas; read again by parse()."""
     return ", ".join(str(address) for address in addresses)
 
 

@@ -39,6 +39,7 @@ class CarriedAttachment:
 
 
 def of_written(source: OutboxMessage) -> list[CarriedAttachment]:
+    """The attachments of a written mail, in its order; their bytes are read when they are needed."""
     return [
         CarriedAttachment(
             str(file.position),

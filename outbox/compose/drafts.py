@@ -62,9 +62,11 @@ class PageSave:
         return Q(page=self.key, page_save__lt=self.number) | Q(version=version) & ~Q(page=self.key)
 
     def is_overtaken_by(self, draft: Draft) -> bool:
+        """Whether the draft has this save already, or a later one of the same page."""
         return bool(self.key) and draft.page == self.key and draft.page_save >= self.number
 
     def goes_on_from(self, draft: Draft) -> bool:
+        """Whether the draft's last save is an earlier one of the same page."""
         return bool(self.key) and draft.page == self.key and draft.page_save < self.number
 
 
@@ -88,9 +90,11 @@ class FormContents:
 
     @property
     def is_empty(self) -> bool:
+        """Whether there is nothing to save: no text in any field, no file, and no refused file."""
         return not any(text.strip() for text in self.texts.values()) and not self.files and not self.refused
 
     def values(self) -> dict[str, Any]:
+        """The columns of the draft's row; texts without NUL, which PostgreSQL refuses, and cut at _LONGEST."""
         texts = {name: self.texts.get(name, "").replace("\0", "")[: _LONGEST[name]] for name in FIELDS}
         return {
             **texts,
@@ -105,6 +109,7 @@ class FormContents:
 
 
 def of_user(user: User) -> QuerySet[Draft]:
+    """The user's drafts. Nobody else sees them."""
     return Draft.objects.filter(user=user)
 
 

@@ -50,6 +50,7 @@ def is_made_of(html: str, text: str, files: Iterable[tuple[str, str]]) -> bool:
 
 
 def content_id(file: AttachmentInput) -> str:
+    """The Content-ID of a picture (RFC 2392), without angle brackets; made from the SHA-256 of its bytes."""
     return _id_of(hashlib.sha256(file.content or b"").hexdigest())
 
 

@@ -55,6 +55,7 @@ Writer = Callable[[Callable[[], int]], int]  # calls its argument in a transacti
 
 
 def at_once(act: Callable[[], int]) -> int:
+    """Run `act`, which inserts the rows, in a transaction of its own; returns the new row's pk. The default Writer."""
     with transaction.atomic():
         return act()
 

@@ -26,6 +26,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def unknown_fields(text: str) -> list[str]:
+    """The fields of a saved reply, as typed, that are none of FIELDS; fill() leaves them as they are."""
     return [found[0] for found in _FIELD.finditer(text) if _name(found) not in FIELDS]
 
 

@@ -17,6 +17,8 @@ from outbox.errors import ValidationFailed
 
 @dataclass(frozen=True)
 class SenderIdentity:
+    """One of the addresses that a mail of an account can be sent from. str() is its addr-spec."""
+
     account: Account
     alias: AccountAlias | None = None  # None: the account's main address
 
@@ -25,14 +27,17 @@ class SenderIdentity:
 
     @property
     def address(self) -> str:
+        """The addr-spec (RFC 5322 3.4.1)."""
         return self.alias.email if self.alias else self.account.email
 
     @property
     def name(self) -> str:
+        """The display name; "" for none."""
         return self.alias.display_name if self.alias else self.account.display_name
 
     @property
     def signature(self) -> str:
+        """The text that goes below a mail from this address; "" for none."""
         return self.alias.signature if self.alias else self.account.signature
 
     @property
@@ -47,6 +52,7 @@ def senders_of(accounts: Iterable[Account]) -> list[SenderIdentity]:
 
 
 def own_addresses(account: Account) -> list[str]:
+    """The addr-specs of an account's senders, the main address first."""
     return [each.address for each in senders_of([account])]
 
 

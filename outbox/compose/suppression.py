@@ -39,6 +39,8 @@ class NotOperated(CannotImport):
 
 @dataclass(frozen=True)
 class Given:
+    """An address to put on a list; `reason` is a value of SuppressedAddress.Reason, `words` explain it."""
+
     address: str
     reason: str
     since: datetime

@@ -68,6 +68,7 @@ class SendLease:
         return kept
 
     def release(self) -> None:
+        """Give the lease back. Raises nothing: if the database fails, the lease expires by itself."""
         try:
             self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
         except DATABASE_TROUBLE as error:  # the lease expires by itself
@@ -121,6 +122,7 @@ class AttemptWatch(Watch):
         return self.phase in AFTER_DOT
 
     def committed_dot(self) -> None:
+        """Note that "dot" was just committed: from now on the row has the longer lease, and its phase stays DOT."""
         self.dot_committed, self._held, self._kept_at = True, self._dot_seconds, self._clock()
 
     async def reached(self, phase: Phase) -> None:
@@ -138,6 +140,7 @@ class AttemptWatch(Watch):
             await self._extend(phase)
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
+        """Add a command and its reply to the transcript, up to MAX_TRANSCRIPT entries; an answer counts as progress."""
         self._moved_at = time.monotonic()
         if len(self.transcript) < MAX_TRANSCRIPT:
             at = self._clock().isoformat()

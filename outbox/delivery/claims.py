@@ -56,6 +56,7 @@ class Claim:
 
 
 def worker_name() -> str:
+    """ "host/pid" of this process, as leases, claims and attempts name their worker."""
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
@@ -188,6 +189,7 @@ def withdraw_dot(claim: Claim, phase: str, *, lease_seconds: float, now: datetim
 
 
 def write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
+    """Save the replies to refused recipients, by addr-spec. Part of the caller's transaction."""
     for address, reply in refused.items():
         OutboxRecipient.objects.filter(outbox_id=pk, address=address).update(
             status=OutboxRecipient.Status.REFUSED, reply_code=reply.code, reply=reply.text

@@ -89,6 +89,7 @@ def changed(sql: str, values: Iterable[Any]) -> int:
 
 
 def rows(sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Run a SELECT, or an UPDATE with RETURNING, and return its rows."""
     return list(_run(sql, tuple(values), lambda cursor: cursor.fetchall()))
 
 

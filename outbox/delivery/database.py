@@ -65,6 +65,7 @@ class Write:
     error: Exception | None = None
 
     def tell(self) -> None:
+        """Wake the task that waits for this write, with its answer or its error; called after the shared commit."""
         if self.future.done():  # the task was cancelled
             return
         if self.error is not None:

@@ -43,6 +43,7 @@ class Prepared:
 
 
 def prepare(claim: Claim, ending: AttemptOutcome, now: datetime) -> Prepared:
+    """The values that finalize() writes for this outcome; called before the transaction, to keep it short."""
     settled, at = ending.settlement, claims_sql.instant(now)
     is_sent = settled.status == Status.SENT
     error = "" if is_sent else ending.reply

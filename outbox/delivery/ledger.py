@@ -49,6 +49,7 @@ class Ledger:
 
     # --- Outcomes -----------------------------------------------------------------------------------------------
     def add_unwritten(self, outcome: UnwrittenOutcome) -> None:
+        """Keep a known outcome until the next transaction: settle(), or commit_dot() of the mail after."""
         self._unwritten.append(outcome)
 
     def prepare_owed(self) -> None:
@@ -151,9 +152,11 @@ class Ledger:
     # --- Claimed ahead ------------------------------------------------------------------------------------------
     @property
     def has_following(self) -> bool:
+        """Whether a row is claimed ahead and not begun."""
         return bool(self._following)
 
     def take_following(self) -> Claim:
+        """The next row that was claimed ahead. Raises IndexError if there is none: ask has_following."""
         return self._following.popleft()
 
     def take_prepared(self, claim: Claim) -> PreparedAttempt:
@@ -174,6 +177,7 @@ class Ledger:
         return None
 
     async def give_back_following(self) -> None:
+        """Return the rows claimed ahead to the queue. If the database fails, their leases expire."""
         given_back, self._prepared = [*self._following], None
         self._following.clear()
         if given_back:
@@ -206,6 +210,7 @@ class Ledger:
                     raise
 
     async def try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
+        """Run `write`, at most twice. A second database error is only logged: the claim's lease then expires."""
         try:
             await self.write_persistently(write, 2)
         except DATABASE_TROUBLE as error:  # the lease expires, and the sweep then does the same

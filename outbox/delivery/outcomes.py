@@ -75,18 +75,22 @@ class UnwrittenOutcome:
 
     @cached_property
     def ending(self) -> AttemptOutcome:
+        """The outcome, computed at the first access."""
         return self._end()
 
     @cached_property
     def prepared(self) -> endings.Prepared:
+        """The values of the statements that save it."""
         return endings.prepare(self.claim, self.ending, self.now)
 
     @property
     def is_sent(self) -> bool:
+        """Whether the row becomes "sent"."""
         return self.ending.settlement.status == OutboxMessage.Status.SENT
 
 
 def limits() -> RetryLimits:
+    """The limits of retries in this installation: OUTBOX_BASE_BACKOFF_SECONDS and OUTBOX_GIVE_UP_DAYS."""
     return RetryLimits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
 
 

@@ -29,12 +29,15 @@ class Pace:
 
     @property
     def is_limited(self) -> bool:
+        """Whether the account has a rate limit."""
         return bool(self._per_minute)
 
     def wait_seconds(self, now: datetime) -> float:
+        """The seconds until the next mail may go out; 0 without a limit, and if it may go out at once."""
         return rate_limit.wait_seconds(self._next_at, self._per_minute, now)
 
     def is_open(self, now: datetime) -> bool:
+        """Whether a mail may go out at `now`."""
         return self.wait_seconds(now) <= 0
 
     def count(self, now: datetime) -> None:

@@ -9,6 +9,8 @@ from outbox.models.messages import OutboxMessage
 
 
 class DeliveryAttempt(models.Model):
+    """One try to send a row: when, by which worker, how far it came, the server's replies. Made by the claim."""
+
     class Phase(models.TextChoices):
         """The last phase reached. DOT is committed before the end of the mail (CRLF.CRLF, RFC 5321 4.1.1.4) is sent."""
 

@@ -35,9 +35,11 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.alias(whose=F("account_id") + 0).filter(whose__in=accounts)
 
     def queued(self) -> OutboxQuerySet:
+        """Rows that were not tried yet, also those for a later time."""
         return self.filter(status=OutboxMessage.Status.PENDING, hold="")
 
     def sending(self) -> OutboxQuerySet:
+        """Rows that a worker has claimed, also one that has died since: recovery looks for expired leases."""
         return self.filter(status=OutboxMessage.Status.SENDING, hold="")
 
     def retrying(self) -> OutboxQuerySet:
@@ -53,9 +55,11 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.filter(status=OutboxMessage.Status.FAILED).exclude(hold__in=["", OutboxMessage.Hold.UNCERTAIN])
 
     def sent(self) -> OutboxQuerySet:
+        """Rows whose mail a server has accepted, by its own answer, a look in Sent or a person's word."""
         return self.filter(status=OutboxMessage.Status.SENT, hold="")
 
     def cancelled(self) -> OutboxQuerySet:
+        """Rows that a person took back in time, by Cancel, Undo or a correction of addresses."""
         return self.filter(status=OutboxMessage.Status.CANCELLED, hold="")
 
     def waiting(self) -> OutboxQuerySet:

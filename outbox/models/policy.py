@@ -28,6 +28,7 @@ class Singleton(models.Model):
 
     @classmethod
     def current(cls) -> Any:
+        """The row; it is made with the defaults if it is not there."""
         return cls._default_manager.get_or_create(pk=1)[0]
 
 
@@ -54,6 +55,7 @@ class AttachmentPolicy(Singleton):
         return gettext("attachment policy")
 
     def clean(self) -> None:
+        """Check the types for the admin's form. Raises ValidationError if there is none, or one without a slash."""
         types = self.allowed_content_types
         if not types or not isinstance(types, list) or not all(isinstance(t, str) and "/" in t for t in types):
             raise ValidationError(

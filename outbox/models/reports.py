@@ -12,6 +12,8 @@ from outbox.models.policy import Singleton
 
 
 class DeliveryReportQuerySet(models.QuerySet["DeliveryReport"]):
+    """Reports by what they say; a report that names several recipients has a row for each."""
+
     def bounces(self) -> DeliveryReportQuerySet:
         """Reports that a recipient will not get the mail."""
         return self.filter(action=DeliveryReport.Action.FAILED)
@@ -81,6 +83,7 @@ class DeliveryReport(models.Model):
 
     @property
     def is_to_be_seen(self) -> bool:
+        """Whether a person has still to acknowledge it: a bounce or a complaint."""
         return self.action in self.TO_BE_SEEN and self.acknowledged_at is None
 
 

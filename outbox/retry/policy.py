@@ -51,6 +51,7 @@ class Settlement:
 
 
 def error_code(fault: Fault) -> ErrorCode:
+    """The code of a fault that a person is shown: NETWORK for Kind.NETWORK, else PROVIDER."""
     return ErrorCode.NETWORK if fault.kind is Kind.NETWORK else ErrorCode.PROVIDER
 
 

@@ -13,6 +13,7 @@ _ISOLATED = "\N{FIRST STRONG ISOLATE}%s\N{POP DIRECTIONAL ISOLATE}"
 
 
 def quoted(*folders: str) -> str:
+    """The folders' names in quotation marks, separated by commas."""
     return ", ".join(f"“{folder}”" for folder in folders)
 
 

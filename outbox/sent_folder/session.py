@@ -50,6 +50,8 @@ def renewing_claim(rows: QuerySet[SentCopy] | QuerySet[SentLookup], clock: Clock
 
 @dataclass(frozen=True)
 class SentSession:
+    """A signed-in connection and the lease that allows it; made by signed_in()."""
+
     imap: ImapSession
     account_id: int
     token: str

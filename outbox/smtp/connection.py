@@ -81,6 +81,7 @@ class SmtpCommands:
 
     @property
     def is_open(self) -> bool:
+        """Whether there is a connection; False before it is made, and once a failure has closed it."""
         return self._wire is not None
 
     def watch_with(self, watch: Watch) -> None:
@@ -248,6 +249,7 @@ class SmtpCommands:
 
 
 def octets(lines: Sequence[str]) -> bytes:
+    """The commands as lines with CRLF (RFC 5321 2.3.8). Raises ValueError for a command with a line break."""
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("A command is one line.")
     return "".join(f"{line}\r\n" for line in lines).encode()

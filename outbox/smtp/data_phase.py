@@ -26,6 +26,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between two looks at the kern
 
 
 class DataPhase(SmtpCommands):
+    """The step after DATA; the base class of InStep."""
+
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters

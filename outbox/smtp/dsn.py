@@ -25,25 +25,29 @@ MOST_REMEMBERED = 10_000
 
 
 def is_taken_by(endpoint: Endpoint) -> bool:
+    """Whether to send the server DSN parameters, as far as this process knows: it has not refused them yet."""
     return (endpoint.host, endpoint.port) not in _refuse_it
 
 
 def do_without(endpoint: Endpoint) -> None:
+    """Note, for the life of this process, that the server refuses DSN parameters although it offers DSN."""
     _refuse_it.add((endpoint.host, endpoint.port))
 
 
 def is_taken_of(endpoint: Endpoint, address: str) -> bool:
+    """Whether to send DSN parameters for this recipient, as far as this process knows."""
     return (endpoint.host, endpoint.port, address) not in _without_of
 
 
 def do_without_of(endpoint: Endpoint, addresses: Iterable[str]) -> None:
+    """Note that the server refuses them for these recipients. Beyond MOST_REMEMBERED, all are forgotten first."""
     if len(_without_of) > MOST_REMEMBERED:
         _without_of.clear()
     _without_of.update((endpoint.host, endpoint.port, address) for address in addresses)
 
 
 def of_mail(envelope_id: str, submitted: str = "") -> str:
-    """The DSN parameters of MAIL. RET=HDRS: a report returns only the header, which has the attempt's mark.
+    """The DSN parameters of MAIL, each after a blank. RET=HDRS: a report returns only the header, which has our mark.
 
     `submitted`: the parameters of a program ("RET=FULL ENVID=a7"), which replace ours (RFC 3461 4.3, 4.4).
     """
@@ -51,10 +55,10 @@ def of_mail(envelope_id: str, submitted: str = "") -> str:
 
 
 def of_recipient(address: str, submitted: str = "") -> str:
-    """The DSN parameters of RCPT. NOTIFY is given, as servers differ in whether they report delays without it.
+    """The DSN parameters of RCPT, each after a blank. Without NOTIFY, some servers report delays and some do not.
 
-    None for an address beyond ASCII: its notation (RFC 6533) is not worth the risk. `submitted`: the parameters of a
-    program ("NOTIFY=NEVER"), which replace ours.
+    Ours are left out for an address beyond ASCII: its notation (RFC 6533) is not worth the risk. `submitted`: the
+    parameters of a program ("NOTIFY=NEVER"), which replace ours.
     """
     original = f"rfc822;{xtext(address)}" if address.isascii() else ""
     is_told = 0 < len(original) <= LONGEST_ORCPT

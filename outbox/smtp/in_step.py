@@ -52,6 +52,8 @@ def _yes_to(line: str) -> tuple[int, ...]:
 
 
 class InStep(DataPhase):
+    """Keeps the commands and replies of the present mail, to raise a failure as soon as they cannot belong together."""
+
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._asked: list[str] = []  # the commands of the present mail, up to its body

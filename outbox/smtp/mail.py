@@ -10,6 +10,8 @@ from outbox.smtp.replies import Reply
 
 @dataclass(frozen=True)
 class Envelope:
+    """The envelope of a mail (RFC 5321 2.3.1) and its parameters. Addresses are addr-specs, without angle brackets."""
+
     mail_from: str
     rcpt_to: Sequence[str]
     smtputf8: bool = False
@@ -32,6 +34,8 @@ class Delivery:
 
 @dataclass(frozen=True, eq=False)
 class Mail:
+    """One mail for a session. `content`: header and body; line ends and dots are put right when it is written."""
+
     envelope: Envelope
     content: bytes
     secrets: Sequence[str] = ()  # parts of the content that are removed from the server's words

@@ -28,6 +28,8 @@ SAID_MORE = "The server refused every recipient and said more than it was asked.
 
 
 class MailTransaction(InStep):
+    """Mail transactions on an open session, one after the other; the base class of SmtpSession."""
+
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._next: tuple[Mail, list[str]] | None = None  # the next mail, with its first group of commands

@@ -35,4 +35,5 @@ def body_and_end(stuffed: bytes) -> tuple[memoryview, bytes]:
 
 
 def chunks(octets: memoryview) -> Iterator[memoryview]:
+    """The octets in pieces of at most CHUNK, without copying."""
     return (octets[start : start + CHUNK] for start in range(0, len(octets), CHUNK))

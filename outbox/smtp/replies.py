@@ -40,6 +40,7 @@ def parse_line(line: bytes) -> tuple[int, bool, str]:
 
 
 def joined(code: int, texts: Iterable[str]) -> Reply:
+    """The reply of the given lines' texts: printable, of at most MAX_REPLY_CHARACTERS."""
     return Reply(code, printable("\n".join(texts).strip()))
 
 

@@ -44,6 +44,8 @@ def _answer(question: asyncio.Future[bool], answer: bool) -> None:
 
 
 class Wire:
+    """The socket of one session, plain or TLS. Its methods raise Lost and OSError (ssl.SSLError, TimeoutError)."""
+
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._unread = b""
@@ -86,6 +88,7 @@ class Wire:
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
     def has_unread(self) -> bool:
+        """Whether octets were read from the socket that no reply has used yet."""
         return bool(self._unread)
 
     def unacknowledged(self) -> int:
@@ -243,5 +246,6 @@ class Wire:
             return None
 
     def close(self) -> None:
+        """Close the socket without a TLS closure alert. Raises nothing."""
         with contextlib.suppress(OSError):
             self._socket.close()

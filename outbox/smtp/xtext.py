@@ -11,4 +11,5 @@ def xtext(text: str) -> str:
 
 
 def from_xtext(text: str) -> str:
+    """The decoded text; a "+" without two upper-case hexadecimal digits stays as it is."""
     return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)

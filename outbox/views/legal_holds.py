@@ -19,6 +19,7 @@ def of_outbox(legal_holds: LegalHolds) -> Q:
 
 
 def of_drafts(legal_holds: LegalHolds) -> Q:
+    """The condition for drafts that are held: by account, or by an address they are written to."""
     return legal_holds.of_accounts() | _written_to(legal_holds)
 
 

@@ -74,16 +74,19 @@ class RowView:
 
     @property
     def tone(self) -> str:
+        """The tone of its badge: "broken" once it has bounced for every recipient, although a server took it."""
         return "broken" if self.is_all_bounced else self.tab.tone
 
     @property
     def badge_label(self) -> str:
+        """The state in a word; "Bounced" and "Scheduled" are no states of a row."""
         if self.is_all_bounced:
             return gettext("Bounced")
         return gettext("Scheduled") if self.is_scheduled else str(self.tab.label)
 
     @property
     def badge_icon(self) -> str:
+        """The name of the badge's heroicon."""
         if self.is_all_bounced:
             return "arrow-uturn-left"
         return "calendar" if self.is_scheduled else self.tab.icon
@@ -109,6 +112,7 @@ class RowView:
 
     @property
     def needs_decision(self) -> bool:
+        """Whether only the server knows if it was sent, so that a person must decide."""
         return self.row.hold == Hold.UNCERTAIN
 
     @property
@@ -123,6 +127,7 @@ class RowView:
 
     @property
     def needs_sign_in(self) -> bool:
+        """Whether it waits until its account can sign in again."""
         return self.row.hold == Hold.SIGN_IN
 
     @property
@@ -142,10 +147,12 @@ class RowView:
 
     @property
     def waits_for_a_worker(self) -> bool:
+        """Whether it stays in the queue because no worker runs anywhere."""
         return self.tab.name in ("queued", "retrying") and not self.has_workers
 
     @property
     def has_workers(self) -> bool:
+        """Whether a worker runs; True for rows that were not read by visible_rows.listed()."""
         return bool(getattr(self.row, "works", True))
 
 

@@ -36,6 +36,7 @@ def _must_administer(request: HttpRequest) -> None:
 
 @require_POST
 def pause_sending(request: HttpRequest) -> HttpResponse:
+    """Pause all sending, after a question. Raises PermissionDenied unless administrator of all accounts."""
     _must_administer(request)
     back = back_to(request, reverse("outbox:list"))
     if asked := asks_first(request, Question(*PAUSE, back, is_danger=False)):
@@ -47,6 +48,7 @@ def pause_sending(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def resume_sending(request: HttpRequest) -> HttpResponse:
+    """End the pause that the page showed, not a newer one. Raises PermissionDenied as pause_sending() does."""
     _must_administer(request)
     if resume_all(request, shown_pause(request)):
         notices.success(request, gettext("Sending is resumed. What waits goes out within a minute."))

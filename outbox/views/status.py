@@ -58,6 +58,7 @@ TAB_BY_NAME = {tab.name: tab for tab in TABS}
 
 
 def tab_of(row: OutboxMessage) -> OutboxTab:
+    """The tab in which the row is listed, by status and hold."""
     by_status = {
         Status.PENDING.value: "queued",
         Status.SENDING.value: "sending",
@@ -77,6 +78,7 @@ def is_scheduled(row: OutboxMessage, now: datetime) -> bool:
 
 
 def may_be_undone(row: OutboxMessage, now: datetime) -> bool:
+    """Whether the row is within its undo window."""
     return bool(row.status == Status.PENDING and row.undo_until and row.undo_until > now)
 
 
@@ -86,4 +88,5 @@ def is_unknown_user(words: str) -> bool:
 
 
 def first_line(text: str) -> str:
+    """The first line of a text, stripped: of an error, the server's reply without what we add."""
     return text.strip().partition("\n")[0].strip()

@@ -49,6 +49,7 @@ class Chip:
 
 
 def chips(filters: OutboxFilters, accounts: list[Account]) -> list[Chip]:
+    """The active filters, without the state. `accounts`: those that the user may see; another one is not named."""
     email = next((account.email for account in accounts if account.pk == filters.account), gettext("an account"))
     reason = dict(OutboxMessage.Hold.choices).get(filters.reason, "")
     found = [
@@ -67,6 +68,7 @@ def chips(filters: OutboxFilters, accounts: list[Account]) -> list[Chip]:
 
 
 def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:
+    """The rows of the accounts for which the user has the role."""
     return of_accounts(OutboxMessage.objects.all(), request, role)  # type: ignore[return-value]
 
 
@@ -155,10 +157,12 @@ def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMe
 
 
 def operated_accounts(request: HttpRequest) -> set[int]:
+    """The pks of the accounts that the user may operate."""
     return set(accounts_for(request.user, Role.OPERATOR).values_list("pk", flat=True))
 
 
 def visible_accounts(request: HttpRequest) -> list[Account]:
+    """The accounts that the user may see, by address."""
     return list(accounts_for(request.user).order_by("email"))
 
 
@@ -182,6 +186,8 @@ class CountUpTo(Subquery):
 
 @dataclass(frozen=True)
 class CountedTab:
+    """A tab of the outbox page with its count as text, which may end in "+", and its query string."""
+
     tab: OutboxTab | None  # None: all states
     label: str
     count: str
@@ -276,6 +282,7 @@ class SearchedRange:
         return floor if floor > 1 else None
 
     def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        """The rows of this range."""
         if self.below is None:
             return rows
         return rows.filter(pk__lt=self.below, pk__gte=self.goes_on_at or 0)

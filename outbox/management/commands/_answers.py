@@ -12,6 +12,8 @@ from outbox.api import ApiResponse
 
 
 class AnsweringCommand(RefusingCommand):
+    """The base of commands that print an ApiResponse: with --json as one JSON object, else as sentences."""
+
     def answer(self, response: ApiResponse, *, as_json: bool) -> None:
         """Print the response; exit with status 1 if it is not ok."""
         if as_json:
@@ -24,6 +26,7 @@ class AnsweringCommand(RefusingCommand):
             sys.exit(1)
 
     def print_json(self, answer: dict[str, Any]) -> None:
+        """Print an answer as one line of JSON; datetimes in ISO 8601, and text beyond ASCII as it is."""
         self.stdout.write(json.dumps(answer, default=_plain, ensure_ascii=False))
 
 

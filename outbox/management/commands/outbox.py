@@ -1,3 +1,5 @@
+"""manage.py outbox: lists outbox rows and counts them by status."""
+
 from __future__ import annotations
 
 from typing import Any

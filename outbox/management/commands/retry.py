@@ -1,3 +1,5 @@
+"""manage.py retry: tries one mail again in the foreground, or asks the workers to retry all that match a filter."""
+
 from __future__ import annotations
 
 import sys

@@ -1,3 +1,5 @@
+"""manage.py send: sends a mail in the foreground, or queues it for a later time."""
+
 from __future__ import annotations
 
 from datetime import datetime

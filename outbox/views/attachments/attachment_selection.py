@@ -72,6 +72,7 @@ class AttachmentFilters:
 
     @property
     def is_any(self) -> bool:
+        """Whether a filter other than the direction is set."""
         return self != AttachmentFilters(direction=self.direction)
 
     def narrow(self, rows: QuerySet[Any], at: str) -> QuerySet[Any]:
@@ -126,6 +127,7 @@ class AttachmentCursor:
 
     @classmethod
     def of(cls, row: Any) -> AttachmentCursor:
+        """The cursor after this row of the list, which has `at` and `is_received`."""
         return cls(row.at, int(row.is_received), row.pk)
 
     @classmethod

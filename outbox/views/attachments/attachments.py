@@ -30,6 +30,7 @@ from outbox.views.visible_rows import find_row, operated_accounts, visible_accou
 
 @require_safe
 def attachments(request: HttpRequest) -> HttpResponse:
+    """The list of received and sent files. Received ones of accounts whose reading is switched off are left out."""
     limit, before = limit_of(request), AttachmentCursor.read(request.GET.get("before", ""))
     filters = AttachmentFilters.read(request)
     accounts = visible_accounts(request)
@@ -79,6 +80,7 @@ def find_attachment(request: HttpRequest, pk: int, position: int) -> OutboxAttac
 
 @require_safe
 def preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    """The page that shows a sent file. Raises Http404 if the user may not see it."""
     found = find_attachment(request, pk, position)
     addresses = previews.PreviewAddresses(
         reverse("outbox:preview", args=[pk, position]), reverse("outbox:picture", args=[pk, position])
@@ -93,6 +95,7 @@ def preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
 
 @require_safe
 def picture(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    """The picture of a sent file that its preview shows. Raises Http404 as preview() does."""
     return previews.picture(request, find_attachment(request, pk, position))
 
 

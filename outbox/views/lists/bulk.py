@@ -95,6 +95,7 @@ def operation(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def stop_operation(request: HttpRequest, pk: int) -> HttpResponse:
+    """Stop a bulk action; for the user who began it, and for operators of all accounts."""
     found, user = _find(request, pk), signed_in_user(request)
     if found.user_id != user.pk and not has_role_everywhere(user, Role.OPERATOR):
         raise PermissionDenied(gettext("Whoever asked for it may stop it, and operators of all accounts."))
@@ -120,6 +121,7 @@ def _find(request: HttpRequest, pk: int) -> Operation:
 
 
 def shown_operation(found: Operation) -> dict[str, Any]:
+    """The context of an operation's page. `polls`: the page asks again, as numbers may still change."""
     outcomes = results.outcomes_of(found)
     is_followed = outcomes is not None and outcomes.waiting and timezone.now() - found.moved_at < FOLLOWED_FOR
     return {

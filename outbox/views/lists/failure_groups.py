@@ -39,6 +39,8 @@ class Cause:
 
 @dataclass(frozen=True)
 class FailureGroup:
+    """Failed mails with the same cause, as the list shows them above its rows."""
+
     cause: Cause
     account: str
     number: int

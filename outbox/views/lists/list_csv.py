@@ -13,6 +13,7 @@ CSV_HEAD = ("id", "state", "subject", "to", "cc", "from", "written", "last_try",
 
 
 def csv_lines(rows: Iterable[RowView]) -> list[list[object]]:
+    """The lines below CSV_HEAD. Times are in ISO 8601; "" for one that is not there."""
     return [
         [
             each.row.pk,

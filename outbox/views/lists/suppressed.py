@@ -58,6 +58,7 @@ def _operated(request: HttpRequest) -> AccountQuerySet:
 
 @require_POST
 def add(request: HttpRequest) -> HttpResponse:
+    """Put an address on an account's list by hand; needs the operator's role for the account."""
     require_role_somewhere(request.user, Role.OPERATOR)
     pk = posted_key(request, "account")
     if pk is None:
@@ -73,11 +74,13 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 def put_on_list(request: HttpRequest, account: Account, given: suppression.Given) -> None:
+    """Add the address, and record it unless it is on the list already. Shared by page and API."""
     if suppression.add(account, [given], signed_in_user(request).pk):
         record(request, "suppress", f"account:{account.pk}", account, given.address)
 
 
 def take_off_list(request: HttpRequest, row: SuppressedAddress) -> None:
+    """Delete the row, and record what it said. Shared by page and API."""
     detail = f"{row.address}: {row.reason} {row.since:%Y-%m-%d}"
     record(request, "unsuppress", f"account:{row.account_id}", row.account, detail)
     row.delete()
@@ -98,6 +101,7 @@ def _account(request: HttpRequest, pk: int) -> Account:
 
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take an address off its list; needs the operator's role for the account."""
     rows = of_accounts(SuppressedAddress.objects.select_related("account"), request)
     row = get_object_or_404(rows, pk=pk)
     _account(request, row.account_id)

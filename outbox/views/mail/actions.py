@@ -33,6 +33,7 @@ _NUMBER_LENGTH = 18
 
 
 def number_in(text: str) -> int | None:
+    """The number in a form's text, None for anything else; at most 18 digits, which fit into a column of 64 bits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _NUMBER_LENGTH else None
 
 
@@ -47,6 +48,7 @@ def ask_retry(pk: int, user: User, seen: ShownState, drill: str = "") -> api.Api
 
 
 def ask_cancel(pk: int, user: User, seen: ShownState) -> api.ApiResponse:
+    """Cancel a mail: the Act of the button here and of ticked rows."""
     return api.cancel(pk, user=user, seen=seen)
 
 
@@ -85,6 +87,7 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def send_now(request: HttpRequest, pk: int) -> HttpResponse:
+    """Send a mail before its time. `failure_mode`, which only staff may give, makes this attempt a drill."""
     drill = request.POST.get("failure_mode", "")[:20]
     done = gettext("handed to a worker, which sends it now.")
     return _click(request, pk, lambda pk, user, seen: ask_retry(pk, user, seen, drill), done)
@@ -92,6 +95,7 @@ def send_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """Cancel a pending or failed mail, but not an uncertain one, after a question."""
     row = find_row(request, pk, Role.OPERATOR)
     words = (_("Cancel this mail?"), _("It is never sent then."), _("Cancel the mail"))
     asked = _asks_first(request, row, *words)
@@ -116,6 +120,7 @@ def _decide(
 
 @require_POST
 def mark_as_sent(request: HttpRequest, pk: int) -> HttpResponse:
+    """Decide that an uncertain mail was sent, after a question."""
     done = gettext("marked as sent. It is not tried again.")
     words = (_("Mark this mail as sent?"), _("It is not tried again. Do this only when you know that it arrived."))
     question = (*words, _("Mark as sent"))
@@ -124,6 +129,7 @@ def mark_as_sent(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def send_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Decide that an uncertain mail is sent once more, with the same Message-ID, after a question."""
     done = gettext("handed to a worker, which sends it again with the same Message-ID.")
     words = (_("Send this mail again?"), _("The recipient may get it twice: whether the first one arrived is unknown."))
     question = (*words, _("Send again"))

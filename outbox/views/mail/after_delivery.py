@@ -39,6 +39,7 @@ def look(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def copy_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a failed copy in Sent once more."""
     row = find_row(request, pk, Role.OPERATOR)
     try:
         sent_folder_copy.try_again(row, user=signed_in_user(request), now=timezone.now())

@@ -24,11 +24,14 @@ class Reached(StrEnum):
 
 @dataclass(frozen=True)
 class TimelineStep:
+    """A step by its translated name, and how the attempt passed it."""
+
     label: str
     reached: Reached
 
 
 def steps_of(attempt: DeliveryAttempt) -> list[TimelineStep]:
+    """All STEPS of an attempt, in order; the last one reached is STOPPED if the attempt ended without acceptance."""
     order = [phase.value for phase in STEPS]
     last = order.index(attempt.phase) if attempt.phase in order else -1
     failed = attempt.outcome not in (Outcome.RUNNING, Outcome.ACCEPTED, Outcome.PARTIAL)

@@ -175,6 +175,7 @@ def _is_moving(
 
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """The whole page; state() is the part of it that is updated."""
     row = find_row(request, pk)
     context = _state_context(request, row) | {
         "attachments": list(row.attachment_rows.order_by("position")),
@@ -197,6 +198,7 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @xframe_options_sameorigin
 def html(request: HttpRequest, pk: int) -> HttpResponse:
+    """The mail's HTML, sanitised, for the frame of its page, with the frame's own CSP."""
     row = find_row(request, pk)
     return frame(sanitizer.safe_html(row.body_html, {}).html)
 
@@ -212,6 +214,7 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 @require_safe
 def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase:
+    """A file of the frozen mail as a download. Raises Http404 if the row or its stored bytes do not have it."""
     row = find_row(request, pk)
     found = row.attachment_rows.filter(position=position).first()
     if found is None:

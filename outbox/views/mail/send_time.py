@@ -35,6 +35,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def reschedule(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a mail without attempts another send time; an empty field means now."""
     row = find_row(request, pk, Role.OPERATOR)
     back = back_to(request, reverse("outbox:detail", args=[pk]))
     try:

@@ -39,6 +39,7 @@ from outbox.views.writing.unsent import keeps_what_was_typed
 @keeps_what_was_typed
 @require_http_methods(["GET", "HEAD", "POST"])
 def compose(request: HttpRequest) -> HttpResponse:
+    """The page and its buttons: send, save as a draft, insert a saved reply, preview."""
     if request.method != "POST" and (mail := _sent_meanwhile(request)):
         return redirect("outbox:detail", mail.pk)
     start = ComposeOrigin.read(request)

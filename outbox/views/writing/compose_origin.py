@@ -78,6 +78,7 @@ class ComposeOrigin:
         return self.message.pk if self.message else self.written.parent_id if self.written else None
 
     def carried(self, current: AttachmentPolicy) -> list[CarriedAttachment]:
+        """The files that the new mail takes over: of a written mail, of the message that is forwarded, of the draft."""
         own = of_draft(self.draft, current) if self.draft else []
         if self.written:
             return [*of_written(self.written), *own]
@@ -91,6 +92,7 @@ class ComposeOrigin:
 
 
 def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Account]) -> dict[str, Any]:
+    """The form's first values: a draft as it was left, a mail as written, a reply, a forwarded mail, or a new one."""
     if start.draft and "draft" in request.GET:
         return _as_left(start.draft)
     if start.written:

@@ -140,6 +140,7 @@ def save(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def listed(request: HttpRequest) -> HttpResponse:
+    """The user's drafts, the last saved first."""
     rows = drafts.of_user(signed_in_user(request)).select_related("account").defer("body_text").order_by("-updated_at")
     return render(request, "outbox/drafts.html", {"drafts": list(rows[: drafts.MAX_DRAFTS])})
 

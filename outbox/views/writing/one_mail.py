@@ -23,6 +23,7 @@ from outbox.views.visible_rows import seen_by
 
 
 def files_of(cleaned: dict[str, Any]) -> list[AttachmentInput]:
+    """The files of the mail, kept and uploaded ones, from a form's cleaned data."""
     return [*cleaned.get("kept", []), *cleaned["attachments"]]
 
 
@@ -68,12 +69,14 @@ class Unasked:
 
     @classmethod
     def of(cls, request: HttpRequest, cleaned: dict[str, Any]) -> Unasked:
+        """The questions that this submission of a valid form has not answered yet."""
         is_asked = "unwritten" in request.POST
         unwritten = not is_asked and is_unwritten(cleaned["body_text"], cleaned["account"].signature)
         return cls(another_is_unasked(request, cleaned), unwritten)
 
     @property
     def questions(self) -> list[str]:
+        """The open questions as sentences; empty if the mail can be made."""
         before = [gettext("A mail was already made from this page.")] if self.before else []
         return before + ([gettext("The text is empty. Send it all the same?")] if self.is_unwritten else [])
 

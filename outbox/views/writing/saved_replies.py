@@ -76,6 +76,7 @@ def text(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def listed(request: HttpRequest) -> HttpResponse:
+    """The saved replies that the user may use, and the form that adds one; needs the operator's role."""
     require_role_somewhere(request.user, Role.OPERATOR)
     form = _form(request, SavedReply(changed_by=signed_in_user(request)))
     if request.method == "POST" and SavedReply.objects.count() >= MOST_REPLIES:
@@ -92,6 +93,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Edit a saved reply; _saved_by() says who may."""
     reply = _saved_by(request, pk)
     reply.changed_by = signed_in_user(request)
     form = _form(request, reply)
@@ -103,6 +105,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a saved reply, after a question; _saved_by() says who may."""
     reply = _saved_by(request, pk)
     question = Question(
         title=gettext("Remove “%(name)s”?") % {"name": reply.name},
