@@ -15,6 +15,8 @@ from api.v1.site import api
 
 @dataclass(frozen=True)
 class Field:
+    """A parameter, or a field of the body. `kind`: its type as text, as in "integer, 1 to 500"."""
+
     name: str
     kind: str
     is_required: bool
@@ -23,6 +25,8 @@ class Field:
 
 @dataclass(frozen=True)
 class Operation:
+    """One operation of the schema. `description` is the docstring of its function, on one line."""
+
     name: str
     method: str
     path: str
@@ -34,6 +38,7 @@ class Operation:
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
+    """The page of all operations, grouped by tag; for everybody who is signed in."""
     schema = api.get_openapi_schema()
     models = schema["components"]["schemas"]
     operations = [

@@ -15,6 +15,7 @@ from api.submission.configuration import Configuration
 
 
 def token_expiries() -> Iterator[Expiry]:
+    """What expires here, for alerts; AppConfig.ready adds it to alerts.problems.expiries.elsewhere."""
     yield from _tokens()
     yield from _certificate(settings.SUBMISSION)
 

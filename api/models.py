@@ -10,6 +10,8 @@ from mailbox.models import Account
 
 
 class Scope(models.TextChoices):
+    """What a token permits. Each also needs its user's role for the account: see api.tokens.ROLE_OF."""
+
     READ = "read", _("read mail")
     SEND = "send", _("send")
     OPERATE = "operate", _("operate: retry, cancel, sync, pause")

@@ -42,6 +42,7 @@ def counted(route: str, view: Callable[..., HttpResponseBase]) -> Callable[..., 
 
 
 def note(route: str, method: str, status: int, seconds: float) -> None:
+    """Count one request in memory. `route`: the URL's pattern; `seconds`: how long it took."""
     # Clients may send any method (RFC 9110 9.1): each would make rows, and a long one would not fit the column.
     method = method if method in METHODS else "other"
     key = (route, method, f"{status // 100}xx", ENDS[bisect_left(BUCKETS, seconds)])

@@ -52,6 +52,7 @@ def _row(token: Token) -> dict[str, object]:
 
 @require_POST
 def end(request: HttpRequest, pk: int) -> HttpResponse:
+    """End a token: the user's own, or anybody's for administrators of all accounts."""
     user = signed_in_user(request)
     token = get_object_or_404(Token.objects.select_related("user"), pk=pk)
     if token.user_id != user.pk and not has_role_everywhere(user, Role.ADMINISTRATOR):

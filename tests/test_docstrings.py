@@ -17,6 +17,7 @@ from tests.read_sources import MODULES, absolute, tree
 
 # The packages whose docstrings are complete, by the beginning of their modules' names.
 COVERED = (
+    "api",
     "mailbox.credentials",
     "mailbox.deletions",
     "mailbox.endpoints",
@@ -36,6 +37,7 @@ COVERED = (
     "mailbox.sasl",
     "mailbox.signals",
     "mailbox.tls",
+    "outbox",
 )
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -31,9 +31,11 @@ class SubmissionLimits:
         return True
 
     def sign_in(self) -> None:
+        """Note that a connection that was counted has signed in."""
         self._signed_in += 1
 
     def leave(self, address: str, *, was_signed_in: bool) -> None:
+        """Stop counting a connection that enter() counted."""
         self._of[address] -= 1
         if not self._of[address]:
             del self._of[address]
@@ -47,10 +49,12 @@ class SubmissionLimits:
         return True
 
     def free(self, size: int) -> None:
+        """Give back bytes that reserve() reserved."""
         self._bytes -= size
 
     @contextmanager
     def write(self) -> Iterator[None]:
+        """Count a mail in `writing` during the block."""
         self.writing += 1
         try:
             yield

@@ -232,6 +232,7 @@ def _as_given(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism:
 
 
 async def in_thread(service: Service, ask: Callable[..., R], *args: object) -> R:
+    """Call `ask`, which may block or query, on one of the service's threads; returns or raises what it does."""
     call = functools.partial(ask, *args)
     return await asyncio.get_running_loop().run_in_executor(service.threads, call)
 

@@ -19,6 +19,8 @@ Secret = Annotated[Text | None, Field(description="Exactly one of password and o
 
 
 class AccountState(Schema):
+    """An account in a list. `..._needs_sign_in_since`: null unless the server refused the sign-in."""
+
     id: int
     email: str
     display_name: str
@@ -47,6 +49,8 @@ def _state(row: Account) -> dict[str, Any]:
 
 
 class TransportState(Schema):
+    """One server of an account. `security`: tls, or starttls."""
+
     host: str
     port: int
     security: str
@@ -59,6 +63,8 @@ class TransportState(Schema):
 
 
 class AccountWhole(AccountState):
+    """An account with its servers and settings, without secrets. `messages_per_minute`: null for no limit."""
+
     imap: TransportState
     smtp: TransportState
     signature: str
@@ -91,6 +97,8 @@ class TransportChange(Asked):
 
 
 class SmtpChange(TransportChange):
+    """Absent members stay as they are."""
+
     security: Literal["", "tls", "starttls"] | None = Field(
         default=None, description="Empty: tls on 465, else starttls."
     )
@@ -130,6 +138,8 @@ class AccountChange(Asked):
 
 
 class NewAccount(AccountChange):
+    """A new account. Absent members have the defaults of the page's form."""
+
     email: Text
     imap: TransportChange
     smtp: SmtpChange
@@ -153,6 +163,8 @@ class Notice(Schema):
 
 
 class SideOfTest(Schema):
+    """The result at one server. `reply`: the server's own words."""
+
     ok: bool | None = Field(description="null while it runs.")
     reply: str
     code: str
@@ -160,6 +172,8 @@ class SideOfTest(Schema):
 
 
 class TestState(Schema):
+    """A connection test: a sign-in at both servers by a worker."""
+
     id: int
     account_id: int
     requested_at: datetime

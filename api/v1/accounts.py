@@ -85,6 +85,7 @@ def _saved(form: AccountForm) -> Account:
 
 @router.get("/accounts/{pk}", response=WHOLE, operation_id="get_account")
 def get_account(request: HttpRequest, pk: Path[Number]) -> Answer[AccountWhole]:
+    """An account with its servers and settings, without secrets. Its ETag is for If-Match."""
     return Answer(data=AccountWhole.of(account_of(request, pk, Scope.READ)))
 
 
@@ -166,6 +167,7 @@ def test_account(
 
 @router.get("/accounts/{pk}/tests/{test}", response={200: Answer[TestState], **FAILURES}, operation_id="get_test")
 def get_test(request: HttpRequest, pk: Path[Number], test: Path[Number]) -> Answer[TestState]:
+    """A connection test; ask again until `finished_at` is set."""
     account = account_of(request, pk, Scope.READ)
     return Answer(data=TestState.of(get_object_or_404(ConnectionTest, pk=test, account=account)))
 

@@ -21,6 +21,8 @@ router = Router(tags=["accounts"])
 
 
 class AliasState(Schema):
+    """An alias. `signature` goes below mail that is written from it."""
+
     id: int
     account_id: int
     email: str
@@ -33,6 +35,8 @@ class AliasState(Schema):
 
 
 class Alias(Asked):
+    """An alias as it is to be. Absent members become empty."""
+
     email: Text
     display_name: Text = ""
     signature: Text = ""
@@ -59,6 +63,7 @@ def _unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[None]:
 
 @router.get("/accounts/{pk}/aliases", response={200: Answer[list[AliasState]], **FAILURES}, operation_id="list_aliases")
 def list_aliases(request: HttpRequest, pk: Path[Number]) -> Answer[list[AliasState]]:
+    """The aliases of an account, sorted by address."""
     account = account_of(request, pk, Scope.READ)
     return Answer(data=[AliasState.of(row) for row in account.aliases.order_by("email")])
 
@@ -87,6 +92,7 @@ def change_alias(request: HttpRequest, pk: Path[Number], given: Alias) -> Answer
 
 @router.get("/aliases/{pk}", response={200: Answer[AliasState], **FAILURES}, operation_id="get_alias")
 def get_alias(request: HttpRequest, pk: Path[Number]) -> Answer[AliasState]:
+    """One alias. Its ETag is for If-Match."""
     seen = caller_of(request).accounts(Scope.READ)
     return Answer(data=AliasState.of(get_object_or_404(AccountAlias, pk=pk, account__in=seen)))
 

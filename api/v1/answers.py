@@ -37,11 +37,15 @@ class Asked(BaseModel):
 
 
 class Failure(Schema):
+    """`code` is for programs, `message` is a sentence for a person."""
+
     code: str
     message: str
 
 
 class Answer(Schema, Generic[T]):
+    """A success; a failure is a Problem."""
+
     ok: Literal[True] = True
     data: T
     error: None = None
@@ -67,6 +71,9 @@ class Page(Schema, Generic[T]):
 
 
 class MessageHead(Schema):
+    """A received message in a list. `received_at`: when the server took it in; `date`: its own header. `size` is
+    in bytes."""
+
     id: int
     account_id: int
     message_id: str
@@ -90,6 +97,8 @@ class MessageHead(Schema):
 
 
 class AttachmentState(Schema):
+    """An attachment of a received message. `size` is in bytes. `is_inline`: the HTML can show it."""
+
     position: int
     filename: str
     content_type: str
@@ -98,6 +107,8 @@ class AttachmentState(Schema):
 
 
 class MessageWhole(MessageHead):
+    """A received message with its texts."""
+
     in_reply_to: str
     reply_to: str
     body_text: str
@@ -112,6 +123,8 @@ class MessageWhole(MessageHead):
 
 
 class SendState(Schema):
+    """The state of a mail in the outbox. `next_attempt_at`: null unless workers will try it by themselves."""
+
     outbox_id: int
     status: str
     retries: int
@@ -133,12 +146,16 @@ class SendState(Schema):
 
 
 class File(Asked):
+    """A file to attach. Without `content_type`, the name decides."""
+
     filename: Text
     content_type: Text = ""
     base64: str
 
 
 class Writing(Asked):
+    """The fields that new mails and replies share. `send_at`: not before this time."""
+
     account_id: Number
     sender: Text = Field("", alias="from", description="One of the account's addresses; empty: its own.")
     body_text: Text
@@ -151,17 +168,23 @@ class Writing(Asked):
 
 
 class Mail(Writing):
+    """A mail to send. Addresses may have display names."""
+
     to: list[Text]
     subject: Text
 
 
 class WholeMail(Asked):
+    """A finished mail with its envelope (RFC 5321)."""
+
     mail_from: Text = Field(description="An address of the account; From must be one, too.")
     rcpt_to: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(description="Who gets it.")
     base64: str = Field(description="The mail (RFC 5322) in base64.")
 
 
 class Reply(Writing):
+    """A reply. Without `subject`, that of the message with "Re: "."""
+
     message: Number = Field(description="The id of the message that is answered.")
     to: list[Text] = Field([], description="Empty: whom the message asks to answer to.")
     subject: Text = ""

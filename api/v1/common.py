@@ -17,6 +17,7 @@ FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 413, 415, 4
 
 
 def caller_of(request: HttpRequest) -> Caller:
+    """The program whose token the request has; for operations, which are called only with a valid one."""
     caller: Caller = request.auth  # type: ignore[attr-defined]
     return caller
 

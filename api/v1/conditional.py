@@ -31,6 +31,7 @@ IF_MATCH: dict[str, Any] = {
 
 
 def etag_of(content: bytes) -> str:
+    """The strong ETag (RFC 9110 8.8.3) of a response with this content, with its quotation marks."""
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 

@@ -26,6 +26,7 @@ class Described:
 
     @classmethod
     def of(cls, operation: dict[str, Any]) -> Described:
+        """From an OpenAPI operation object."""
         stated = operation.get("parameters", [])
         query, headers = (frozenset(each["name"] for each in stated if each["in"] == place) for place in PLACES)
         return cls(query, headers, "requestBody" in operation)

@@ -19,6 +19,8 @@ Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class EventState(Schema):
+    """One event: what a webhook would have been sent."""
+
     id: str = Field(description="The webhook-id of its delivery.")
     number: int = Field(description="Its place among all events; what comes later has a higher one.")
     type: str
@@ -35,6 +37,8 @@ class EventState(Schema):
 
 
 class Events(Schema):
+    """Events in the order of their numbers."""
+
     items: list[EventState]
     next: int = Field(description="The `after` of the following question.")
     is_all: bool = Field(description="False: more is there already.")

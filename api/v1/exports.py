@@ -34,6 +34,8 @@ router = Router(tags=["exports"])
 
 
 class NewExport(Asked):
+    """What to export: the mail that matches all of these."""
+
     form: Export.Form
     q: Annotated[Text, Field(description="A search, as typed into the search box. Empty: all.")] = ""
     account_id: Number | None = None
@@ -41,6 +43,8 @@ class NewExport(Asked):
 
 
 class ExportState(Schema):
+    """An export. `size` is in bytes, 0 before there is a file."""
+
     id: int
     form: str
     asked_at: datetime

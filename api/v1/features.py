@@ -21,6 +21,8 @@ Percent = Annotated[int, Field(ge=features.NONE, le=features.ALL, description="O
 
 
 class FeatureState(Schema):
+    """A feature flag. `percent`: the share of accounts that have it; `off`: accounts that never have it."""
+
     feature: Feature
     percent: Percent
     on: list[int] = Field(description="Accounts for which it is on whatever the share.")
@@ -34,10 +36,14 @@ class FeatureState(Schema):
 
 
 class Share(Asked):
+    """The share of all accounts that have the feature."""
+
     percent: Percent
 
 
 class OwnSetting(Asked):
+    """The setting of one account."""
+
     on: bool | None = Field(description="null: as for all accounts.")
 
 
@@ -62,6 +68,7 @@ def _state(feature: Feature) -> Answer[FeatureState]:
 
 @router.get("/features/{feature}", response={200: Answer[FeatureState], **FAILURES}, operation_id="get_feature")
 def get_feature(request: HttpRequest, feature: Path[Feature]) -> Answer[FeatureState]:
+    """One feature flag. Its ETag is for If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     return _state(feature)
 

@@ -21,6 +21,8 @@ router = Router(tags=["accounts"])
 
 
 class FolderState(Schema):
+    """A folder of an account. `special_use` is an attribute of RFC 6154, or empty."""
+
     id: int
     name: str
     special_use: str

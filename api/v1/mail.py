@@ -65,6 +65,7 @@ def readable(message: Message) -> Message:
 
 @router.get("/messages/{pk}", response={200: Answer[MessageWhole], **FAILURES}, operation_id="get_message")
 def get_message(request: HttpRequest, pk: Path[Number]) -> Answer[MessageWhole]:
+    """A received message with its texts and the list of its attachments."""
     return Answer(data=MessageWhole.of(_message(request, pk)))
 
 
@@ -91,6 +92,8 @@ def attachment(request: HttpRequest, pk: Path[Number], position: Path[Position])
 
 
 def operated_message(request: HttpRequest, pk: int) -> Message:
+    """The message, without large columns. Raises Http404 unless the token may operate its account, FeatureOff if
+    unreadable."""
     operated = caller_of(request).accounts(Scope.OPERATE)
     rows = Message.objects.select_related("account").defer("attachments", "attached_text")
     return readable(get_object_or_404(rows, pk=pk, account__in=operated))

@@ -40,6 +40,8 @@ class TeamState(Schema):
 
 
 class TeamChange(Asked):
+    """The notes as they are to be: absent members become empty."""
+
     assigned_to: Text | None = Field(default=None, description="A user name; null: nobody.")
     note: Text = ""
     done: bool = False
@@ -54,6 +56,7 @@ def _read(pk: int) -> Answer[TeamState]:
 
 @router.get("/messages/{pk}/team", response=TEAM, operation_id="get_team_marks")
 def get_team_marks(request: HttpRequest, pk: Path[Number]) -> Answer[TeamState]:
+    """What the team notes about the message. Its ETag is for If-Match."""
     rows = Message.objects.only("pk", "account__email").select_related("account")
     readable(get_object_or_404(rows, pk=pk, account__in=seen(request)))
     return _read(pk)

@@ -80,6 +80,8 @@ class Incident(Schema):
 
 
 class ActivityEntry(Schema):
+    """One entry of the activity. `part_of`: the entry of the click on many that it belongs to."""
+
     id: int
     at: datetime
     who: str
@@ -101,6 +103,9 @@ class ActivityEntry(Schema):
 
 
 class NeedState(Schema):
+    """A problem that needs a person. `account_id`: null for the installation's own. `count`: how many of them
+    there are."""
+
     key: str
     kind: str
     account_id: int | None
@@ -114,6 +119,8 @@ class NeedState(Schema):
 
 
 class Health(Schema):
+    """What the dashboard says: what needs a person, whether workers run, whether all sending is paused."""
+
     is_well: bool = Field(description="Nothing needs a person.")
     workers_alive: bool
     sending_paused: bool
@@ -121,6 +128,8 @@ class Health(Schema):
 
 
 class Quarantined(Schema):
+    """A message on the server that could not be fetched, stored or parsed. `size` is in bytes."""
+
     id: int
     account_id: int
     folder_id: int
@@ -187,6 +196,8 @@ def _administers(caller: Caller) -> bool:
 
 
 class ActivityQuery(Asked):
+    """The filters of the activity; empty ones match everything."""
+
     account: Number | None = None
     who: Text = Field(default="", description="A user name.")
     verb: Text = ""

@@ -22,6 +22,9 @@ REPORTS_SHOWN = 50
 
 
 class OutboxHead(Schema):
+    """A written mail in a list. `hold`: why a failed one waits for a person, or empty. `last_attempt`: 0 before
+    the first."""
+
     id: int
     account_id: int
     to: str
@@ -48,6 +51,8 @@ class OutboxHead(Schema):
 
 
 class RecipientState(Schema):
+    """A recipient, with the server's last reply for it. `kind`: to, cc or bcc."""
+
     kind: str
     address: str
     status: str
@@ -56,6 +61,8 @@ class RecipientState(Schema):
 
 
 class AttemptState(Schema):
+    """One attempt. `outcome`: empty while it runs."""
+
     number: int
     message_id: str
     started_at: datetime
@@ -78,6 +85,8 @@ class ReportState(Schema):
 
 
 class OutboxWhole(OutboxHead):
+    """A written mail with its texts, recipients, attempts and what was reported about it."""
+
     undo_until: datetime | None
     body_text: str
     body_html: str
@@ -103,6 +112,8 @@ class OutboxWhole(OutboxHead):
 
 
 class OutboxFile(Schema):
+    """An attachment of a written mail. `size` is in bytes."""
+
     position: int
     filename: str
     content_type: str
@@ -110,16 +121,22 @@ class OutboxFile(Schema):
 
 
 class Retry(Asked):
+    """How to retry."""
+
     now_anyway: bool = Field(False, description="Also before its next attempt is due; recorded.")
 
 
 class Decision(Asked):
+    """A decision about an uncertain mail."""
+
     attempt: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         description="The number of the attempt that is decided about; refused when a later one was made."
     )
 
 
 class Corrections(Decision):
+    """Corrected addresses of a mail that its server refused for good."""
+
     addresses: dict[str, Annotated[str, Field(max_length=320)]] = Field(
         min_length=1,
         max_length=MAX_RECIPIENTS,
@@ -128,6 +145,8 @@ class Corrections(Decision):
 
 
 class OutboxFilter(Asked):
+    """The filters of the outbox page; empty ones match everything."""
+
     state: str = ""
     account: Number | None = None
     reason: str = ""
@@ -150,14 +169,20 @@ class OutboxFilter(Asked):
 
 
 class Reschedule(Asked):
+    """Another send time; one in the past means now."""
+
     send_at: AwareDatetime
 
 
 class SeenReports(Asked):
+    """Up to which report a person or program has seen what was reported of the mail."""
+
     last_report: Number = Field(description="The id of the newest report that was seen.")
 
 
 class Bulk(Asked):
+    """One action on all mails that match the filter."""
+
     action: Operation.Verb
     filter: OutboxFilter = Field(default_factory=OutboxFilter)
     dry_run: bool = Field(default=False, description="Only say what would be done.")
@@ -165,6 +190,8 @@ class Bulk(Asked):
 
 
 class Skipped(Schema):
+    """A reason for which mails are skipped, as a sentence, and how many of them."""
+
     reason: str
     number: int
 
@@ -197,6 +224,8 @@ class Outcomes(Schema):
 
 
 class OperationState(Schema):
+    """A bulk action and how far it is. `expected`: how many mails the question said; `done`: how many were changed."""
+
     id: int
     action: str
     asked_at: datetime

@@ -24,20 +24,28 @@ Size = Annotated[int, Field(ge=1, le=2**40, description="Bytes.")]
 
 
 class Policy(Asked):
+    """Which files may be attached. The size is in bytes, types are as in application/pdf."""
+
     max_size_bytes: Size
     allowed_content_types: Annotated[list[Text], Field(min_length=1, max_length=500)]
 
 
 class Switch(Schema):
+    """Whether all sending is paused."""
+
     paused_at: datetime | None = Field(description="null: mail goes out.")
     reason: str
 
 
 class Pause(Asked):
+    """Why sending is paused, for those who wonder."""
+
     reason: Annotated[Text, Field(max_length=300)] = ""
 
 
 class Resume(Asked):
+    """Which pause to end; null: whichever there is."""
+
     paused_at: AwareDatetime | None = Field(default=None, description="Only this pause: one that was made since stays.")
 
 

@@ -32,6 +32,7 @@ CODE_OF = {
 
 
 def problem(status: int, message: str, code: str = "", data: SendState | None = None) -> HttpResponse:
+    """The response of a failure: `message` is its detail, `code` the error's code, by default that of the status."""
     code = code or CODE_OF.get(status, ErrorCode.VALIDATION.value)
     title, error = HTTPStatus(status).phrase, Failure(code=code, message=message)
     body = Problem(title=title, status=status, detail=message, data=data, error=error)
@@ -48,6 +49,7 @@ def challenged(response: HttpResponse) -> HttpResponse:
 
 
 def try_again(words: str) -> HttpResponse:
+    """503 with Retry-After: 10 seconds (RFC 9110 10.2.3)."""
     answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, words, ErrorCode.STORAGE.value)
     answer.headers["Retry-After"] = "10"
     return answer

@@ -17,4 +17,6 @@ class _Encoder(NinjaJSONEncoder):
 
 
 class Renderer(JSONRenderer):
+    """Renders each response of the API; times have microseconds."""
+
     encoder_class = _Encoder

@@ -41,6 +41,7 @@ SENT = {202: Answer[SendState], **FAILURES}
 
 
 def standing(response: ApiResponse) -> Answer[SendState]:
+    """The state of the mail as a response. Raises NotDone, whose handler makes the failure's response."""
     if not response.ok or response.data is None:
         raise NotDone(response)
     return Answer(data=SendState.of(response.data))

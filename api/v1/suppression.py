@@ -30,6 +30,8 @@ AS_CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "strin
 
 
 class SuppressedState(Schema):
+    """An address on an account's list. `words`: what put it there."""
+
     id: int
     account_id: int
     address: str
@@ -43,6 +45,8 @@ class SuppressedState(Schema):
 
 
 class NewSuppression(Asked):
+    """An address to put on an account's list by hand; `words` say why."""
+
     account_id: Number
     address: Text
     words: Text = ""
@@ -72,10 +76,14 @@ def export_suppressed(request: HttpRequest, account: Number | None = None) -> Ht
 
 
 class SuppressionFile(Asked):
+    """A file to import."""
+
     csv: Annotated[Text, Field(max_length=suppression.MOST_BYTES, description="As the export writes it.")]
 
 
 class Imported(Schema):
+    """The result of an import."""
+
     new: int = Field(description="Addresses that were not on the list.")
 
 
@@ -118,6 +126,7 @@ def suppress(
 
 @router.get("/suppressed/{pk}", response={200: Answer[SuppressedState], **FAILURES}, operation_id="get_suppressed")
 def get_suppressed(request: HttpRequest, pk: Path[Number]) -> Answer[SuppressedState]:
+    """One suppressed address. Its ETag is for If-Match."""
     return _state(request, pk, Scope.READ)
 
 

@@ -30,6 +30,8 @@ router = Router(tags=["retention"])
 
 
 class Rule(Asked):
+    """A rule as it is to be: what is removed after how many days."""
+
     what: RetentionRule.What
     days: Annotated[int, Field(ge=1, le=LONGEST_DAYS, description="Older ones go; some kinds take 30 at least.")]
     account_id: Number | None = Field(default=None, description="null: of all accounts.")
@@ -40,6 +42,8 @@ class Rule(Asked):
 
 
 class RuleState(Schema):
+    """A retention rule, and what it has removed."""
+
     id: int | None = Field(description="null: of the setting PRX_EMAIL_RETENTION.")
     what: str
     days: int
@@ -77,6 +81,8 @@ class Hold(Asked):
 
 
 class HoldState(Schema):
+    """A legal hold; `released_at` is null while it holds."""
+
     id: int
     account_id: int | None
     address: str
@@ -156,6 +162,7 @@ def _rule_unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[Non
 
 @router.get("/retention/rules/{pk}", response=RULE, operation_id="get_rule")
 def get_rule(request: HttpRequest, pk: Path[Number]) -> Answer[RuleState]:
+    """One retention rule. Its ETag is for If-Match."""
     _administrator(request)
     return _rule(pk)
 
@@ -227,6 +234,7 @@ def _hold(pk: int) -> Answer[HoldState]:
 
 @router.get("/retention/holds/{pk}", response=HOLD, operation_id="get_hold")
 def get_hold(request: HttpRequest, pk: Path[Number]) -> Answer[HoldState]:
+    """One legal hold. Its ETag is for If-Match."""
     _administrator(request)
     return _hold(pk)
 
