@@ -73,6 +73,8 @@ class AlertForm(forms.Form):
         }
 
     def clean_url(self) -> str:
+        """The webhook's address; "" for none. Raises ValidationError for one that is no https (or, where allowed,
+        http) URL."""
         url = str(self.cleaned_data["url"]).strip()
         schemes = ("https://", "http://") if settings.WEBHOOK_ALLOW_HTTP else ("https://",)
         if url and not url.lower().startswith(schemes):
@@ -87,6 +89,7 @@ class AlertForm(forms.Form):
         return url
 
     def clean(self) -> dict[str, Any]:
+        """Check what the channel needs: mail an address and a sender, a webhook a URL and a secret."""
         given = super().clean() or {}
         if given.get("channel") == Channel.MAIL:
             if not given.get("user") and not given.get("address"):

@@ -55,6 +55,7 @@ def _stored_to(rule: AlertRule) -> str:
 
 
 def only_administrators(request: HttpRequest) -> None:
+    """Raise PermissionDenied unless the user is administrator of all accounts."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("Alerts need the role administrator for all accounts."))
 
@@ -86,6 +87,7 @@ def _kinds(rule: AlertRule) -> str:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
+    """Add an alert rule."""
     only_administrators(request)
     return _edited(
         request, AlertForm(request.POST or None), "add_alert", gettext("The alert was added. Send a test to see it.")
@@ -94,6 +96,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Edit an alert rule; an empty secret keeps the stored one."""
     only_administrators(request)
     form = AlertForm(request.POST or None, rule=get_object_or_404(AlertRule.objects.select_related("user"), pk=pk))
     return _edited(request, form, "edit_alert", gettext("The alert was saved."))
@@ -125,6 +128,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete an alert rule."""
     only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user", "account"), pk=pk)
     record(request, "delete_alert", f"alert:{pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")

@@ -64,6 +64,7 @@ class WebhookForm(forms.Form):
             self.fields["secret"].help_text = gettext("Leave it empty to keep the present one, which is not shown.")
 
     def clean_url(self) -> str:
+        """The address. Raises ValidationError for one that http_post.checked() refuses."""
         url = str(self.cleaned_data["url"]).strip()
         try:
             checked(url)

@@ -53,6 +53,7 @@ def _row(webhook: Webhook) -> WebhookRow:
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
+    """The webhooks, with the numbers of their waiting and failed deliveries."""
     only_administrators(request)
     waiting = Count("deliveries", filter=Q(deliveries__state=State.WAITING))
     failed = Count("deliveries", filter=Q(deliveries__state=State.FAILED))
@@ -63,6 +64,7 @@ def show(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
+    """Add a webhook. Its new secret is in the page, so that no cache may keep it."""
     only_administrators(request)
     form = WebhookForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -76,6 +78,7 @@ def add(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Edit a webhook, and see its deliveries."""
     only_administrators(request)
     webhook = get_object_or_404(Webhook, pk=pk)
     form = WebhookForm(request.POST or None, webhook=webhook)
@@ -115,6 +118,7 @@ def _what(delivery: WebhookDelivery) -> str:
 
 @require_POST
 def test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Post a test event; the page of the webhook shows its result."""
     only_administrators(request)
     webhook = get_object_or_404(Webhook, pk=pk)
     if not webhook.is_on:
@@ -145,6 +149,7 @@ def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a webhook with its deliveries."""
     only_administrators(request)
     webhook = get_object_or_404(Webhook, pk=pk)
     _record(request, "delete_webhook", webhook)

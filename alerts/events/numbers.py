@@ -61,6 +61,7 @@ def oldest() -> int | None:
 
 
 def account_keys() -> set[int]:
+    """The pks of all accounts: `after` is limited to accounts that exist."""
     return set(Account.objects.values_list("pk", flat=True))
 
 

@@ -54,6 +54,7 @@ class Posted:
 
 
 def new_secret() -> str:
+    """A random secret of 32 bytes, in the form of Standard Webhooks: "whsec_" and base64."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -73,6 +74,7 @@ def signed(secret: str, identifier: str, at: int, body: bytes) -> dict[str, str]
 
 
 def wait_after(tries: int) -> timedelta:
+    """The wait after so many failures in a row, 1 or more: doubled each time, at most LONGEST_WAIT."""
     seconds: float = FIRST_WAIT.total_seconds() * 2 ** min(tries - 1, 20)
     return min(timedelta(seconds=seconds), LONGEST_WAIT)
 
@@ -84,6 +86,7 @@ def _due(now: datetime) -> QuerySet[Webhook]:
 
 
 def due(now: datetime) -> list[int]:
+    """The pks of the webhooks that may be posted to now."""
     return list(_due(now).values_list("pk", flat=True))
 
 

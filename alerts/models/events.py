@@ -15,6 +15,8 @@ from mailbox.models import Account
 
 
 class EventKind(models.TextChoices):
+    """The kinds of events: `type` in the body of a webhook and in the API."""
+
     MESSAGE_NEW = "message.new", _("a message arrived")
     MESSAGE_FLAGS = "message.flags", _("a message was read, flagged or answered, or no longer is")
     MESSAGE_GONE = "message.gone", _("a message is gone from the server")

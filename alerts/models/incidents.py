@@ -49,6 +49,8 @@ class Kind(models.TextChoices):
 
 
 class Channel(models.TextChoices):
+    """How a rule's notices are sent."""
+
     MAIL = "mail", _("mail")
     WEBHOOK = "webhook", _("webhook")
 
@@ -83,6 +85,7 @@ class AlertRule(models.Model):
         return f"{self.channel} alert {self.pk}"
 
     def when_key_is_lost(self) -> str:
+        """What to do when the key of the secret is lost; stored_secrets reports it."""
         return f"{self}: give the webhook a new secret, here and where it is received"
 
     @property

@@ -42,6 +42,7 @@ class Webhook(models.Model):
         return self.name
 
     def when_key_is_lost(self) -> str:
+        """What to do when the key of the secret is lost; stored_secrets reports it."""
         return f"webhook {self.name}: give it a new secret, here and where it is received"
 
     @property
@@ -54,6 +55,7 @@ class Webhook(models.Model):
         self.encrypted_secret, self.secret_set_at = credentials.encrypt(value) or "", timezone.now()
 
     def wanted_kinds(self) -> list[str]:
+        """The kinds of events to post; all if none is chosen."""
         return list(self.kinds) or list(EventKind.values)
 
 

@@ -58,6 +58,7 @@ elsewhere: list[Callable[[], Iterable[Expiry]]] = []
 
 
 def all_expiries() -> list[Expiry]:
+    """All that expires some day, the soonest first."""
     apps = list(OAuthApp.objects.order_by("pk"))
     found = [*_tokens(), *_grants(), *_app_secrets(apps), *_sign_on()]
     found += [*_certificates(), *_authorities(apps), *_keys(), *_webhooks()]

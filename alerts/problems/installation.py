@@ -29,6 +29,7 @@ TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.BROKER, 
 
 
 def find(now: datetime) -> Iterator[Problem]:
+    """The problems of the installation at `now`, in no order of urgency."""
     yield from _hosts(now)
     yield from _schedules(now)
     yield from _push(now)
@@ -144,6 +145,7 @@ def _events(now: datetime) -> Iterator[Problem]:
 
 
 def paused() -> Iterator[Problem]:
+    """The problem that all sending is paused, if it is."""
     switch = SendingSwitch.objects.filter(paused_at__isnull=False).first()
     if switch is not None and switch.paused_at is not None:
         words = said(

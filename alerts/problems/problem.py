@@ -32,6 +32,7 @@ class Problem:
 
     @property
     def sentence(self) -> str:
+        """The sentence in the present language, at most LONGEST characters."""
         return self.words()[:LONGEST]
 
     def stored(self) -> tuple[str, dict[str, str]]:
@@ -56,4 +57,5 @@ def isolated(value: object) -> str:
 
 
 def utc(at: datetime) -> str:
+    """The time in UTC to the minute, for sentences that are stored and mailed."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

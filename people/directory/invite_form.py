@@ -17,6 +17,8 @@ TAKEN = _("Somebody here has this address already; the list of people shows who.
 
 
 class InviteForm(forms.Form):
+    """Checks an invitation; `accounts` is empty for a role that holds for all accounts."""
+
     email = forms.EmailField(
         label=_("E-mail address"),
         max_length=150,
@@ -39,12 +41,15 @@ class InviteForm(forms.Form):
     )
 
     def clean_email(self) -> str:
+        """The address as typed. Raises ValidationError if a user has it as name or address, whatever the case."""
         email = str(self.cleaned_data["email"]).replace("\x00", "")
         if User.objects.filter(email__iexact=email).exists() or User.objects.filter(username__iexact=email).exists():
             raise ValidationError(TAKEN)
         return email
 
     def clean_accounts(self) -> list[Account]:
+        """The accounts of the typed addresses. Raises ValidationError for one that is none, and for more than
+        MOST_ACCOUNTS."""
         asked = list(dict.fromkeys(str(self.cleaned_data["accounts"]).replace(",", " ").replace("\x00", "").split()))
         if len(asked) > MOST_ACCOUNTS:
             raise ValidationError(_("These are too many accounts: give a role for all of them instead."))

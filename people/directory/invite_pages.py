@@ -47,6 +47,7 @@ class SiteMailForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite(request: HttpRequest) -> HttpResponse:
+    """Invite a colleague; the link is mailed, or shown once if no account sends the site's own mail."""
     require_administrator(request)
     form = InviteForm(request.POST or None)
     if request.method != "POST" or not settings.LOCAL_PASSWORDS or not form.is_valid():
@@ -107,6 +108,7 @@ def _shown(request: HttpRequest, user: User, purpose: LinkPurpose) -> HttpRespon
 
 @require_POST
 def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    """Withdraw an invitation that was not accepted yet."""
     user = require_person_to_change(request, pk)
     if not invitations.withdraw(signed_in_user(request), user):
         messages.error(request, gettext("This person has signed in meanwhile: switch the user off instead."))
@@ -117,6 +119,8 @@ def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def site_mail_page(request: HttpRequest) -> HttpResponse:
+    """Choose the account that sends invitations and links. It is no longer fetched, as its Sent folder would show
+    links."""
     require_administrator(request)
     present = Account.objects.filter(sends_site_mail=True).first()
     form = SiteMailForm(request.POST or None, initial={"account": present.email if present else ""})

@@ -55,6 +55,7 @@ def people() -> QuerySet[Any]:
 
 
 def page_of(number: str, asked: str) -> tuple[Page[Any], list[Listed]]:
+    """(the page with this number, its rows); `asked`: a part of the user name, the address or the full name."""
     rows = people().order_by("username")
     if asked:
         rows = rows.filter(Q(username__icontains=asked) | Q(email__icontains=asked) | Q(last_name__icontains=asked))

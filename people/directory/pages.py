@@ -28,6 +28,8 @@ ROLE_CHOICES: list[Any] = [NO_ROLE, *((role.value, role.label) for role in ROLES
 
 
 class RoleForm(forms.Form):
+    """A role for all accounts, or none."""
+
     role = forms.ChoiceField(
         label=_("Role for all accounts"),
         choices=ROLE_CHOICES,
@@ -68,6 +70,7 @@ class GrantForm(forms.Form):
 
 @require_safe
 def people(request: HttpRequest) -> HttpResponse:
+    """The list of people, searched by `q`."""
     require_administrator(request)
     asked = request.GET.get("q", "").replace("\x00", "").strip()[:150]
     page, rows = listing.page_of(request.GET.get("page", "1"), asked)
@@ -76,11 +79,13 @@ def people(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def person(request: HttpRequest, pk: int) -> HttpResponse:
+    """The page of one person, with the forms below."""
     return _page(request, _person(request, pk))
 
 
 @require_POST
 def role(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give the role for all accounts. The last administrator of all accounts keeps it."""
     user = require_person_to_change(request, pk)
     form = RoleForm(request.POST)
     if not form.is_valid():
@@ -95,6 +100,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def details(request: HttpRequest, pk: int) -> HttpResponse:
+    """Save name and address."""
     user = require_person_to_change(request, pk)
     form = DetailsForm(request.POST, person=user)
     if not form.is_valid():
@@ -106,6 +112,7 @@ def details(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def grant(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a role for one account, or withdraw it."""
     user = require_person_to_change(request, pk)
     form = GrantForm(request.POST)
     if not form.is_valid():
@@ -130,6 +137,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
+    """Sign the person out everywhere."""
     user = require_person_to_change(request, pk)
     number = changes.sign_out(signed_in_user(request), user)
     words = ngettext("%(number)s session was ended.", "%(number)s sessions were ended.", number)

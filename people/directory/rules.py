@@ -41,6 +41,7 @@ class RulesForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def rules(request: HttpRequest) -> HttpResponse:
+    """Choose the lowest role that requires a second factor, or none."""
     require_administrator(request)
     stored = SignInRules.objects.filter(pk=1).first()
     form = RulesForm(request.POST or None, initial={"second_factor_role": stored.second_factor_role if stored else ""})

@@ -30,11 +30,13 @@ def _tokens(change: EmailChange) -> LinkTokens:
 
 
 def may_be_confirmed(change: EmailChange) -> bool:
+    """Whether the user is active and nobody else has the requested address, whatever its case."""
     is_free = not User.objects.filter(email__iexact=change.email).exclude(pk=change.user_id).exists()
     return change.user.is_active and is_free
 
 
 def link_for(change: EmailChange) -> str:
+    """The link that confirms the change. It uses settings.BASE_URL, not the Host header, which the client chooses."""
     return settings.BASE_URL + reverse("email_confirm", args=[_tokens(change).make_token(change.user)])
 
 

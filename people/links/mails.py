@@ -27,6 +27,7 @@ Words = tuple[str, str]  # subject, text
 
 
 def make_known() -> None:
+    """Register the links as private parts, which outbox.compose.private_part inserts when a mail is sent."""
     MAKERS["people.invitation"] = _maker(LinkPurpose.INVITATION)
     MAKERS["people.password"] = _maker(LinkPurpose.PASSWORD)
     MAKERS["people.email"] = _confirmation
@@ -89,6 +90,7 @@ def password_link(user: User, key: str | None = None, by: User | None = None) ->
 
 
 def confirm_email(change: EmailChange) -> bool:
+    """Queue the mail with the link that confirms a new address; False if the site's own mail cannot be sent."""
     with _language_of(change.user):
         subject = gettext("Confirm your address for PRX-Email")
         text = gettext(
@@ -112,6 +114,7 @@ def tell_email_changed(user: User, former: str) -> bool:
 
 
 def tell_password_set(user: User) -> bool:
+    """Queue the news that a link has set the user's password; False without an address, or if it cannot be sent."""
     if not user.email:
         return False
     with _language_of(user):

@@ -71,6 +71,7 @@ def link(request: HttpRequest, purpose: str, pk: int, token: str) -> HttpRespons
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_password(request: HttpRequest) -> HttpResponse:
+    """Choose a password, in the browser that opened the link, within IN_BROWSER. Ends all sessions of the user."""
     kept = request.session.get(KEPT) or {}
     user = tokens.user_of_proof(kept.get("user"), kept.get("proof"))
     if user is None:
@@ -145,6 +146,7 @@ def email(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def email_confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """Confirm one's new address, by a button: opening the link changes nothing."""
     change = confirmations.change_of(signed_in_user(request), token)
     if change is None:
         return refused(request, "email_link_over", 410)

@@ -45,6 +45,7 @@ class LinkTokens(PasswordResetTokenGenerator):
         return f"{state}{user.is_active}{user.get_username()}{site_mail.chosen()}"
 
     def check_token(self, user: User | None, token: str | None) -> bool:
+        """Whether the token is the user's, unused and not older than `lasts`."""
         if not super().check_token(user, token):
             return False
         made = base36_to_int(str(token).partition("-")[0])
@@ -75,6 +76,7 @@ def proof_for_browser(user: User) -> str:
 
 
 def user_of_proof(pk: object, proof: object) -> User | None:
+    """The user for whom a link was opened in this browser, from its session; None if the proof is invalid or old."""
     user = User.objects.filter(pk=pk).first() if isinstance(pk, int) else None
     return user if _of_browser.check_token(user, str(proof)) and may_have_link(user) else None
 

@@ -13,9 +13,11 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Secrets are Fernet tokens in the column `data` of allauth's table; `rotate_keys` includes them."""
 
     def encrypt(self, text: str) -> str:
+        """Encrypt a factor's secret with the current key; "" stays ""."""
         return credentials.encrypt(text) or ""
 
     def decrypt(self, encrypted_text: str) -> str:
+        """Decrypt a factor's secret. Raises DecryptionFailed if its key is lost."""
         return credentials.decrypt(encrypted_text) or ""
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:

@@ -66,14 +66,16 @@ class _Code(Guarded):
 
 
 class Code(_Code, AuthenticateForm):  # type: ignore[misc]
-    pass
+    """The code of an app or a recovery code, after the password."""
 
 
 class CodeAgain(_Code, ReauthenticateForm):  # type: ignore[misc]
-    pass
+    """The same code, for the reauthentication of somebody who is signed in."""
 
 
 class NewApp(ActivateTOTPForm):  # type: ignore[misc]
+    """The first code of an authenticator app, which activates it."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["code"].label = _("Code")
@@ -87,6 +89,8 @@ class NewApp(ActivateTOTPForm):  # type: ignore[misc]
 
 
 class NewPasskey(AddWebAuthnForm):  # type: ignore[misc]
+    """A new passkey and its name."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].label = _("Name")
@@ -103,11 +107,11 @@ class _Counting(Guarded):
 
 
 class Passkey(_Counting, AuthenticateWebAuthnForm):  # type: ignore[misc]
-    pass
+    """A passkey, after the password."""
 
 
 class PasskeyAgain(_Counting, ReauthenticateWebAuthnForm):  # type: ignore[misc]
-    pass
+    """A passkey, for the reauthentication of somebody who is signed in."""
 
 
 class PasswordAgain(AllauthPassword):  # type: ignore[misc]

@@ -31,6 +31,7 @@ class SecondFactorMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """None to go on, else the redirect; for a poll by htmx, the order to load the page anew."""
         name = request.resolver_match.view_name if request.resolver_match else ""
         if not request.user.is_authenticated or name in OPEN_TO_HALF:
             return None

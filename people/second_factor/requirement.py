@@ -15,6 +15,7 @@ KINDS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)  # recovery codes
 
 
 def factors_of(user: User) -> QuerySet[Any]:
+    """The user's factors, apps and passkeys; recovery codes are none."""
     found: QuerySet[Any] = Authenticator.objects.filter(user=user, type__in=KINDS)
     return found
 

@@ -11,6 +11,7 @@ KEYS = ("secret", "seed")  # keys in `data`: of an authenticator app, of recover
 
 
 def make_known() -> None:
+    """Register these secrets with mailbox.accounts.stored_secrets; called by AppConfig.ready, harmless twice."""
     if secrets_of_factors not in stored_secrets.elsewhere:
         stored_secrets.elsewhere.append(secrets_of_factors)
 

@@ -34,6 +34,8 @@ class ShownSession:
 
 
 def sessions_of(user: User, present_key: str | None = None) -> list[ShownSession]:
+    """The user's sessions that have not expired, the last used first, at most SHOWN. `present_key`: that of this
+    browser."""
     rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-seen_at")[:SHOWN]
     return [
         ShownSession(row.address, row.agent, _time(row.began_at), _time(row.seen_at), row.session_key == present_key)
@@ -46,6 +48,7 @@ def _time(seconds: int | None) -> datetime | None:
 
 
 def sign_ins_of(user: User) -> list[AuditEntry]:
+    """The user's last sign-ins and failed ones, at most SHOWN."""
     return list(audit.of_user(user)[:SHOWN])
 
 
@@ -56,6 +59,7 @@ def end_sessions(user: User) -> int:
 
 @require_POST
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
+    """End all of one's own sessions; the browser is told to delete what it stored of this site."""
     user = signed_in_user(request)
     AuditEntry.objects.create(user=user, verb="sign_out_everywhere", target=audit.target_of(user))
     end_sessions(user)

@@ -15,6 +15,8 @@ from people.models import Session
 
 
 class SessionStore(DatabaseStore):
+    """Copies user, address, browser and times from the session's data into columns of its row."""
+
     @classmethod
     def get_model_class(cls) -> type[Session]:
         return Session

@@ -27,6 +27,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     one."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Nobody signs up: users are invited, or come from the single sign-on."""
         return False
 
     def post_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse:

@@ -27,6 +27,7 @@ VERBS = (SIGNED_IN, FAILED, LOCKED, REFUSED)
 
 
 def target_of(user: User) -> str:
+    """The user as the `target` of an audit entry."""
     return f"user:{user.pk}"
 
 
@@ -44,6 +45,7 @@ def note_client(request: HttpRequest | None, **_: Any) -> None:
 
 
 def record_sign_in(request: HttpRequest, user: User, method: str = "password") -> None:
+    """Log and record a sign-in. `method`: as allauth names it, "password" or with its second factor."""
     event(logger, "signed_in", user=user.pk, address=client_address(request), method=method)
     AuditEntry.objects.create(user=user, verb=SIGNED_IN, target=target_of(user), detail=client_address(request))
 

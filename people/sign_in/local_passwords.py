@@ -21,6 +21,7 @@ class LocalPasswords(ModelBackend):
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
+        """The user; None for a wrong password, an inactive user, and for one who may not use a password."""
         if not may_use_password(username or kwargs.get(User.USERNAME_FIELD) or ""):
             User().set_password(password)  # takes as long as a real check, against timing attacks: see ModelBackend
             return None

@@ -30,6 +30,7 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Tell the page which ways to sign in there are."""
         return super().get_context_data(
             has_sign_on=bool(settings.SSO_ISSUER),
             sign_on_label=settings.SSO_LABEL or gettext("Sign in with your company's sign-on"),
@@ -47,6 +48,7 @@ class SignOut(LogoutView):
     """Sign-out; the answer also tells the browser to delete cached pages, which may show mail, and cookies."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign out, with Clear-Site-Data in the answer."""
         response = super().post(request, *args, **kwargs)
         response.headers["Clear-Site-Data"] = '"cache", "cookies"'
         return response

@@ -76,6 +76,7 @@ REASONS: dict[str, tuple[Words, Words, Words]] = {
 
 
 def refused(request: HttpRequest, reason: str, status: int = 403) -> HttpResponse:
+    """The page for this reason, a key of REASONS. `status`: 403, or 410 for a link that is over."""
     title, sentence, advice = REASONS[reason]
     context = {"status": status, "title": title, "sentence": sentence, "advice": advice}
     return render(request, "error.html", context, status=status)

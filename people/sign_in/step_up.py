@@ -73,6 +73,7 @@ class StepUpMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """None to go on, else the redirect that asks for reauthentication."""
         name = request.resolver_match.view_name if request.resolver_match else ""
         is_list = request.GET.get("format") == "csv"  # a list as a file
         is_covered = is_list or name in ASKED_AGAIN or (name.startswith("admin:") and name != "admin:login")

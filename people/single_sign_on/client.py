@@ -42,6 +42,7 @@ def session() -> requests.Session:
 
 
 def schemes() -> tuple[str, ...]:
+    """The URL schemes that requests may use: https, and http if PRX_EMAIL_OAUTH_ALLOW_HTTP is set."""
     return ("https", "http") if settings.OAUTH_ALLOW_HTTP else ("https",)
 
 

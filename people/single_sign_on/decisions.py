@@ -23,6 +23,8 @@ from people.single_sign_on.users import SignOnRefused, found_or_made
 
 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    """allauth's adapter for the single sign-on."""
+
     def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> Any:
         """The registration in the environment; allauth's table has none."""
         return [protocol.app()] if settings.SSO_ISSUER else []
@@ -33,6 +35,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return client.session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        """No sign-up form: pre_social_login() has made the user already."""
         return False
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:

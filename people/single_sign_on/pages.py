@@ -81,4 +81,5 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 @_explained
 def callback(request: HttpRequest) -> HttpResponse:
+    """The provider's answer: sign in, or the page that says why not."""
     return cast(HttpResponse, OAuth2CallbackView.adapter_view(Adapter(request))(request))

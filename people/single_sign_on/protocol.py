@@ -40,6 +40,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         super().__init__(request, provider_id)
 
     def get_provider(self) -> SignOnProvider:
+        """The provider with the registration from the environment."""
         return SignOnProvider(self.request, app=app())
 
     def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
