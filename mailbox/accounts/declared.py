@@ -42,6 +42,7 @@ class SecretColumns:
 
     @property
     def names(self) -> tuple[str, str]:
+        """Both columns; a declaration fills exactly one of them."""
         return self.password, self.oauth_token
 
     @property
@@ -50,6 +51,7 @@ class SecretColumns:
         return {"email", "messages_per_minute", *SWITCHES, *TEXTS, *SERVERS, *self.names}
 
     def told(self) -> dict[str, str]:
+        """The columns' names as values for the placeholders of an error's text."""
         return {"password": self.password, "token": self.oauth_token}
 
 

@@ -24,6 +24,8 @@ class UnreadableTable(Exception):
 
 @dataclass(frozen=True)
 class TableRow:
+    """A row that is not empty. `values`: the cells by column name, not in the repr, as some are secrets."""
+
     line: int  # of its beginning, from 1 on
     values: dict[str, str] = field(repr=False)
 

@@ -55,6 +55,7 @@ class SignInForm(forms.Form):
         return [self.transport, self.other] if self.cleaned_data.get("both") else [self.transport]
 
     def save(self, account_id: int) -> None:
+        """Store the secret, forget the transports' failures, and announce the change, in one transaction."""
         with transaction.atomic():
             for transport in self._changed():
                 forget_failures(transport)

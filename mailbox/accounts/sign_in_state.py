@@ -22,6 +22,7 @@ class SignInState:
 
 
 def states(account: Account, now: datetime) -> list[SignInState]:
+    """IMAP's state, then SMTP's. The caller has read the transports, their grants and the grants' apps."""
     return [_of(transport, now) for transport in (account.imap, account.smtp)]
 
 

@@ -21,6 +21,7 @@ FAILING_TOLERATED = timedelta(minutes=10)
 
 
 def sign_in_refused(transport: Transport, consequence: str) -> list[AccountNotice]:
+    """The statement that the server refuses the sign-in; [] if it does not. `consequence` may contain %(host)s."""
     if transport.needs_sign_in_since is None:
         return []
     return [
@@ -37,6 +38,7 @@ def sign_in_refused(transport: Transport, consequence: str) -> list[AccountNotic
 
 
 def unavailable(transport: Transport, now: datetime) -> list[AccountNotice]:
+    """The statement that the server is in backoff at `now`, and why; [] if not, or if it refused the sign-in."""
     if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
         return []
     if transport.last_reply.startswith(OverQuota.WORDS):

@@ -24,6 +24,8 @@ class DnsFailed(Exception):
 
 @dataclass(frozen=True)
 class Target:
+    """Where an SRV record (RFC 2782) says that the service is: a host name without its final dot, and a port."""
+
     host: str
     port: int
 

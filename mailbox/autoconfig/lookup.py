@@ -88,8 +88,10 @@ def run(pk: int, through: NetworkAccess | None = None) -> None:
 
 
 def found_by(row: SettingsLookup) -> Discovery:
+    """The result that `run` stored; an empty Discovery while the look-up has not ended."""
     return from_json(row.found)
 
 
 def forget_old(now: datetime) -> int:
+    """Delete look-ups that were asked for longer than KEPT ago; return how many rows."""
     return SettingsLookup.objects.filter(asked_at__lt=now - KEPT).delete()[0]

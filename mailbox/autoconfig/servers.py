@@ -25,6 +25,8 @@ class SettingsSource(StrEnum):
 
 
 class LookupOutcome(StrEnum):
+    """How one step of a look-up ended."""
+
     FOUND = "found"
     NOTHING = "nothing"
     UNUSABLE = "unusable"  # a server is named but refused (ServerRefusal)
@@ -85,9 +87,11 @@ class Discovery:
 
     @property
     def is_complete(self) -> bool:
+        """Whether both servers are found, so that no further source is asked."""
         return self.imap is not None and self.smtp is not None
 
     def lacks(self, kind: str) -> bool:
+        """Whether no server of this kind ("imap" or "smtp") is found yet."""
         return (self.imap if kind == "imap" else self.smtp) is None
 
     def step_of(self, kind: str) -> LookupStep | None:
@@ -96,6 +100,7 @@ class Discovery:
         return next((each for each in fits if each.source == self.sources.get(kind)), None)
 
     def add(self, server: ServerSettings, source: SettingsSource) -> None:
+        """Set the server of its kind, and the source that named it."""
         if server.kind == "imap":
             self.imap = server
         else:
@@ -104,6 +109,7 @@ class Discovery:
 
 
 def servers_of(preset: Preset, email: str) -> list[ServerSettings]:
+    """The provider's IMAP and SMTP server, with the address as user name."""
     return [
         ServerSettings("imap", preset.imap_host, preset.imap_port, "tls", email, preset.auth),
         ServerSettings("smtp", preset.smtp_host, preset.smtp_port, preset.smtp_security, email, preset.auth),
@@ -118,6 +124,7 @@ def of_preset(preset: Preset, email: str, source: SettingsSource, where: str) ->
 
 
 def take_preset(found: Discovery, preset: Preset, email: str, source: SettingsSource, where: str) -> None:
+    """Fill in what `found` lacks from a built-in provider, and add the step; servers already found stay."""
     for server in servers_of(preset, email):
         if found.lacks(server.kind):
             found.add(server, source)
@@ -181,6 +188,7 @@ def domain_of(email: str) -> str | None:
 
 
 def tidy_host(host: str) -> str:
+    """The host name in lower case, without white space and the root's dot; not checked (`ServerSettings.flaw` does)."""
     return host.strip().rstrip(".").lower()
 
 
@@ -219,6 +227,7 @@ def _text(value: str) -> str:
 
 
 def from_json(kept: dict[str, Any]) -> Discovery:
+    """The result from its stored form (`to_json`); {} gives an empty one."""
     found = Discovery(preset=kept.get("preset", ""))
     for kind in ("imap", "smtp"):
         if kept.get(kind):

@@ -53,12 +53,14 @@ def was_wrong(client: Any) -> bool:
 
 
 def distrust_condstore(endpoint: Endpoint) -> None:
+    """Remember, in this process, that the account's server refuses EXAMINE with CONDSTORE (RFC 7162, 3.1.8)."""
     if len(_without_condstore) >= MOST_KEPT:
         _without_condstore.clear()
     _without_condstore.add(_key(endpoint))
 
 
 def is_condstore_refused(endpoint: Endpoint) -> bool:
+    """Whether a session of this process found that the server refuses it; at MOST_KEPT accounts all are forgotten."""
     return _key(endpoint) in _without_condstore
 
 

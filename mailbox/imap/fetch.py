@@ -37,6 +37,8 @@ UNSELECTABLE = ("\\noselect", "\\nonexistent")
 
 @dataclass(frozen=True)
 class ListedFolder:
+    """One folder of a LIST response (RFC 3501, 7.2.2). `delimiter`: "" where the server states NIL."""
+
     name: str  # decoded from modified UTF-7
     delimiter: str
     special_use: str  # "\\Sent", or "" for none
@@ -47,6 +49,8 @@ class ListedFolder:
 
 @dataclass(frozen=True)
 class FolderStatus:
+    """What the answer to EXAMINE states of a folder (RFC 3501, 6.3.1; RFC 7162). None: it states none."""
+
     uidvalidity: int
     uidnext: int | None
     exists: int
@@ -73,6 +77,8 @@ class Changes:
 
 @dataclass(frozen=True)
 class MessageMeta:
+    """What FETCH states of a message without its text. `labels`: Gmail's, None from any other server."""
+
     uid: int
     flags: tuple[str, ...]
     internal_date: datetime | None  # UTC; None if the server states none, or an invalid one
@@ -81,11 +87,14 @@ class MessageMeta:
 
     @property
     def flags_and_labels(self) -> FlagsAndLabels:
+        """The part of it that can change on the server."""
         return FlagsAndLabels(self.flags, self.labels)
 
 
 @dataclass(frozen=True)
 class FetchedMessage:
+    """A fetched message; `raw` is its bytes as the server has them (RFC 5322), or those of its header alone."""
+
     meta: MessageMeta
     raw: bytes
     is_complete: bool  # False: only the header was fetched
@@ -93,6 +102,8 @@ class FetchedMessage:
 
 
 class Sized(Protocol):
+    """Anything with a size in bytes, for `by_bytes`."""
+
     @property
     def size(self) -> int: ...
 
@@ -177,6 +188,7 @@ def text(value: str | bytes | list[bytes] | None) -> str:
 
 
 def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | bytes) -> ListedFolder:
+    """One LIST response as a ListedFolder. words_given: its attributes. name: decoded, as far as it can be."""
     words = {text(flag).lower() for flag in words_given}
     shown = text(name)
     return ListedFolder(
@@ -261,6 +273,7 @@ def _flag(flag: bytes) -> str:
 
 
 def meta(uid: int, row: FetchRow) -> MessageMeta:
+    """The row as a MessageMeta; flags that the server left out become an empty tuple."""
     return MessageMeta(uid, row.flags or (), row.internal_date, row.size, row.labels)
 
 

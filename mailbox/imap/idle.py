@@ -165,6 +165,7 @@ class IdleSession:
         return b"I%d" % self._commands
 
     def close(self) -> None:
+        """Close the socket without LOGOUT; may be called more than once."""
         with contextlib.suppress(OSError):
             self._socket.close()
 

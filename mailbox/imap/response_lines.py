@@ -41,10 +41,12 @@ def with_plain_literal(line: bytes) -> bytes:
 
 
 def ended(line: bytes) -> bytes:
+    """The line with CRLF at its end where it has a bare LF; a line without LF is not changed."""
     return line[:-1] + b"\r\n" if line.endswith(b"\n") and not line.endswith(b"\r\n") else line
 
 
 def is_fetch(line: bytes) -> bool:
+    """Whether a line, as `as_meant` returns it, begins a FETCH response (RFC 3501, 7.4.2)."""
     return bool(_FETCH.match(line))
 
 

@@ -30,6 +30,7 @@ def uids(client: Any, *criteria: str, low: int = 1, high: int = MAX_UID) -> list
 
 
 def found_in(search: list[bytes], esearch: list[bytes], lowest: int = 1, highest: int = MAX_UID) -> list[int]:
+    """UIDs from lowest to highest in SEARCH and ESEARCH responses, sorted. Raises ValueError above MAX_RANGE UIDs."""
     found: set[int] = set()
     sets = [_MODSEQ.sub(b"", line) for line in search] + [each[1] for line in esearch for each in _ALL.finditer(line)]
     for low, high in (match.groups() for each in sets for match in _RANGE.finditer(each)):
