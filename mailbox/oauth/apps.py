@@ -74,6 +74,7 @@ def read_service_key(text: str) -> tuple[str, str]:
 
 
 def known(kind: str) -> KnownProvider | None:
+    """The built-in provider of this kind; None for one that is read from a discovery document."""
     return next((each for each in KNOWN if each.key == kind), None)
 
 
@@ -104,6 +105,6 @@ def app_for(email: str, *hosts: str) -> OAuthApp | None:
         its = known(app.kind)
         if domain in app.domains.lower().split() or (its and asked & set(its.mail_hosts)):
             return app
-        if not its and asked & {str(app.servers.get("imap_host", "")).lower(), str(app.servers.get("smtp_host", ""))}:
+        if not its and asked & {str(app.servers.get(name, "")).lower() for name in ("imap_host", "smtp_host")}:
             return app
     return None

@@ -99,6 +99,13 @@ def test_an_address_is_offered_the_provider_that_opens_it(settings: Any) -> None
     assert apps.app_for("Ann@Example.ORG") == google
 
 
+@pytest.mark.parametrize("host", ["imap.corp.example", "SMTP.Corp.example"])
+def test_a_provider_is_offered_by_its_hosts_in_any_case(app: OAuthApp, host: str) -> None:
+    app.servers = {"imap_host": "IMAP.Corp.example", "smtp_host": "Smtp.corp.example"}
+    app.save()
+    assert apps.app_for("ann@elsewhere.example", host) == app
+
+
 def test_a_document_that_cannot_be_read_says_why_and_leaves_what_was_read(app: OAuthApp, oidc: OidcProvider) -> None:
     document = app.document
     OAuthApp.objects.update(discovery_url=f"{oidc.issuer}/nothing/.well-known/openid-configuration")
