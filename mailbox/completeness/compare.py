@@ -89,12 +89,15 @@ class FolderLine:
 
     @property
     def is_done(self) -> bool:
+        """Whether the comparison of this folder has come to its end."""
         return not self.next_uid
 
     def begin_anew(self) -> None:
+        """Forget all counts and findings, as when the folder was renumbered (UIDVALIDITY) meanwhile."""
         vars(self).update(vars(FolderLine(self.folder)))
 
     def note(self, found: Iterable[Finding]) -> None:
+        """Count the findings that are differences, and keep the first MOST_NAMED findings."""
         for each in found:
             if each.what in DIFFERENCES:
                 self.differ += 1
@@ -105,8 +108,8 @@ class FolderLine:
     def _make_room(self) -> None:
         """When MOST_NAMED findings are named, drop one that is no difference, so that the new difference is named."""
         if len(self.findings) >= MOST_NAMED:
-            of_no_account = (at for at, each in enumerate(self.findings) if each["what"] not in DIFFERENCES)
-            if (at := next(of_no_account, None)) is not None:
+            harmless = (at for at, each in enumerate(self.findings) if each["what"] not in DIFFERENCES)
+            if (at := next(harmless, None)) is not None:
                 del self.findings[at]
 
 

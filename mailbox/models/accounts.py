@@ -104,6 +104,7 @@ class Transport(models.Model):
         return f"{self.get_kind_display()} {self.host}:{self.port}"
 
     def when_key_is_lost(self) -> str:
+        """For `StoredSecret.needs`: which account has to sign in again."""
         account = Account.objects.filter(models.Q(imap=self.pk) | models.Q(smtp=self.pk)).first()
         return f"{account or 'no account'} ({self}): sign in again, with the password or token"
 
@@ -201,7 +202,10 @@ class Transport(models.Model):
 
 
 class AccountQuerySet(models.QuerySet["Account"]):
+    """States of accounts, as conditions of a query."""
+
     def with_transports(self) -> AccountQuerySet:
+        """With both transports, their grants and the grants' apps, by one JOIN."""
         return self.select_related("imap__grant__app", "smtp__grant__app")
 
     def syncing(self) -> AccountQuerySet:
@@ -211,9 +215,6 @@ class AccountQuerySet(models.QuerySet["Account"]):
     def sending(self) -> AccountQuerySet:
         """Accounts whose mail workers may send: switched on, not paused, and no refused SMTP sign-in."""
         return self.filter(send_enabled=True, sending_paused_at=None, smtp__needs_sign_in_since=None)
-
-    def needing_sign_in(self) -> AccountQuerySet:
-        return self.filter(Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False))
 
 
 class Account(models.Model):
@@ -297,6 +298,7 @@ class Account(models.Model):
             raise ValidationError({"display_name": gettext("A display name has no line breaks or control characters.")})
 
     def imap_endpoint(self) -> Endpoint:
+        """The IMAP server with the credentials in plain text. Raises credentials.DecryptionFailed."""
         return self.imap.endpoint(self.ca_certificate)
 
     def wants_sent_copy(self) -> bool:
@@ -306,6 +308,7 @@ class Account(models.Model):
         return self.sent_copy == SentCopyChoice.ALWAYS
 
     def smtp_endpoint(self) -> Endpoint:
+        """The SMTP server with the credentials in plain text. Raises credentials.DecryptionFailed."""
         return self.smtp.endpoint(self.ca_certificate)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:

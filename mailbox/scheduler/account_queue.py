@@ -25,8 +25,8 @@ class AccountQueue(Protocol):
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
         """Queue an account again whose turn ended with these jobs left."""
 
-    def is_busy(self, accounts: Collection[int]) -> None:
-        """Say that these could not be claimed: another worker holds their leases, or they were deleted."""
+    def note_busy(self, accounts: Collection[int]) -> None:
+        """Note that these could not be claimed: another worker holds their leases, or they were deleted."""
 
 
 class GivenAccounts:
@@ -47,7 +47,8 @@ class GivenAccounts:
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
         self._jobs[account_id] = list(jobs)
 
-    def is_busy(self, accounts: Collection[int]) -> None:
+    def note_busy(self, accounts: Collection[int]) -> None:
+        """Put those that still exist behind the others until `wait_seconds` are over; drop the rest."""
         there = set[int]()
         if time.monotonic() < self._gives_up_at:
             there.update(Account.objects.filter(pk__in=accounts).values_list("pk", flat=True))
@@ -82,5 +83,5 @@ class DueAccounts:
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
         self._served.discard(account_id)
 
-    def is_busy(self, accounts: Collection[int]) -> None:
+    def note_busy(self, accounts: Collection[int]) -> None:
         """Nothing to do: the workers that hold the leases sync these accounts."""

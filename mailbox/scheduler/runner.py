@@ -171,7 +171,7 @@ class _Run:
         self._claimed_at = time.monotonic()
         if turns:
             self._renewals.enter_context(keep_alive.during(renewing(token, self._clock)))
-        self._queue.is_busy([pk for pk in chosen if pk not in ours])
+        self._queue.note_busy([pk for pk in chosen if pk not in ours])
         return bool(chosen)
 
     def _let_go(self, after_seconds: float) -> None:
