@@ -20,6 +20,7 @@ def is_over(field: str, now: datetime) -> Q:
 
 
 def is_waiting(field: str, now: datetime) -> Q:
+    """Rows whose wait is not over: the column is after `now`, by at most LONGEST_WAIT. The opposite of `is_over`."""
     return Q(**{f"{field}__gt": now, f"{field}__lte": now + LONGEST_WAIT + SLACK})
 
 

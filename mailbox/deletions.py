@@ -60,6 +60,7 @@ def if_two_looks_agree(name: str, remove: Callable[[datetime], object]) -> None:
 
 
 def database_now() -> datetime:
+    """The time by the database's clock (CURRENT_TIMESTAMP), with a time zone; SQLite states UTC without one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT CURRENT_TIMESTAMP")
         said = cursor.fetchone()[0]

@@ -51,11 +51,13 @@ class Rollout:
     accounts: dict[int, bool] = field(default_factory=dict)  # account pk -> on or off, for accounts with a setting
 
     def is_on(self, account_id: int) -> bool:
+        """Whether the account has the feature: by its exception, else by its bucket (`bucket_of`) of the percentage."""
         own = self.accounts.get(account_id)
         return bucket_of(self.feature, account_id) < self.percent if own is None else own
 
     @property
     def is_on_for_all(self) -> bool:
+        """Whether no account is without the feature, so that a query needs no condition for it."""
         return self.percent == ALL and all(self.accounts.values())
 
 

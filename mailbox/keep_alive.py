@@ -53,6 +53,7 @@ class KeepAlive:
 
     @contextmanager
     def during(self, act: Act) -> Iterator[None]:
+        """Have the act called every BEAT_SECONDS while the `with` block runs."""
         self.add(act)
         try:
             yield

@@ -33,6 +33,7 @@ def redact(text: str) -> str:
 
 
 def without_links(text: str) -> str:
+    """The text, with *** in place of the secret in links that sign people in."""
     return _LINK.sub(r"\1***", text)
 
 

@@ -25,6 +25,7 @@ class NetworkOff(NotMade):
 
 
 def is_off() -> bool:
+    """Whether PRX_EMAIL_NETWORK is 0: callers then do nothing, where `demand` would raise."""
     return not settings.NETWORK
 
 

@@ -123,6 +123,7 @@ def accounts_for(user: User | AnonymousUser, role: str = Role.VIEWER) -> Account
 
 
 def has_role_somewhere(user: User | AnonymousUser, role: str) -> bool:
+    """Whether the user has the role for all accounts or for at least one; by queries."""
     return has_role_everywhere(user, role) or accounts_for(user, role).exists()
 
 

@@ -29,6 +29,7 @@ SILENT_AFTER = 3  # intervals without a heartbeat; then the process counts as go
 
 
 def this_host() -> str:
+    """The machine's host name, which tells the processes of several machines apart."""
     return platform.node() or "localhost"
 
 
@@ -64,6 +65,7 @@ class InLoop:
         self._next = 0.0
 
     def note(self, now: datetime) -> None:
+        """Write the heartbeat if EVERY has passed since the last one."""
         if time.monotonic() >= self._next:
             note(self._role, now)
             self._next = time.monotonic() + EVERY.total_seconds()

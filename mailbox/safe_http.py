@@ -189,6 +189,7 @@ class ConnectionDeadline:
         self._timer.start()
 
     def guard(self, connection: socket.socket) -> None:
+        """Close this connection at the deadline, at once if it is over; a TLS socket replaces the one beneath it."""
         self._socket = connection
         if self.is_over:
             self._end()
@@ -201,6 +202,7 @@ class ConnectionDeadline:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def stop(self) -> None:
+        """End the timer: the answer has been read."""
         self._timer.cancel()
 
 

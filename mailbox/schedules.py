@@ -23,6 +23,8 @@ DUE_TOLERANCE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class PlannedTask:
+    """A Schedule row of django-q2: the dotted path `func`, run each `minutes`, hourly or daily (`schedule_type`)."""
+
     name: str
     func: str
     schedule_type: str

@@ -26,6 +26,7 @@ def canonical(report: Mapping[str, Any]) -> bytes:
 
 
 def sign(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with its Ed25519 signature and public key, both in Base64, by the first of the encryption keys."""
     key = _private(settings.ENCRYPTION_KEYS[0])
     return {
         "report": report,

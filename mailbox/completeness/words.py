@@ -37,6 +37,8 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class FindingWords:
+    """A finding in words. `remedy`: what to do, or "". `differs`: whether it is a difference that needs a person."""
+
     uid: int
     what: str
     remedy: str
@@ -66,6 +68,7 @@ def lines_of(row: Completeness | None) -> list[LineWords]:
 
 
 def lines_of_document(document: Mapping[str, Any] | None) -> list[LineWords]:
+    """The folders of a signed report in words; [] for an account without one."""
     return [_line(line) for line in (document or {}).get("report", {}).get("folders", [])]
 
 

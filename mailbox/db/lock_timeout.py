@@ -12,6 +12,7 @@ WAITED_IN_VAIN = frozenset({"55P03", "57014"})
 
 
 def is_locked_by_another(error: BaseException) -> bool:
+    """Whether the statement waited too long for a lock (SQLITE_BUSY), or its time was over (WAITED_IN_VAIN)."""
     cause = error.__cause__
     if not isinstance(error, DatabaseError):
         return False

@@ -29,6 +29,8 @@ class ExportedMail:
 
 
 class MailSource(Protocol):
+    """The mails that an export writes, in pages that can be asked for again by their cursor."""
+
     def count(self) -> int:
         """How many mails there are."""
 

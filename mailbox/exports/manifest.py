@@ -19,17 +19,21 @@ COLUMNS = (
 
 
 def line(**values: Any) -> Line:
+    """A line of the manifest from values by column; "" in the columns that are not given."""
     return dict.fromkeys(COLUMNS, "") | values
 
 
 def cells(lines: Iterable[Line]) -> Iterator[list[object]]:
+    """The lines' values in the order of COLUMNS, for a CSV writer."""
     return ([each.get(name, "") for name in COLUMNS] for each in lines)
 
 
 def as_json(lines: Iterable[Line], *, query: str, made_at: datetime, mails: int, missing: int) -> bytes:
+    """The manifest as UTF-8 JSON. missing: how many of the mails had no bytes in the raw store."""
     about = {"query": query, "made_at": made_at.isoformat(), "mails": mails, "missing": missing}
     return json.dumps(about | {"lines": list(lines)}, ensure_ascii=False, indent=1).encode()
 
 
 def as_csv(lines: Iterable[Line]) -> bytes:
+    """The manifest as UTF-8 CSV, with the names of COLUMNS first."""
     return "".join(lines_of(COLUMNS, cells(lines))).encode()

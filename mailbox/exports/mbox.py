@@ -16,6 +16,7 @@ NOBODY = "MAILER-DAEMON"
 
 
 def entry(raw: bytes, sender: str, at: datetime) -> bytes:
+    """The mail with its "From " line before it and an empty line behind it. `at`: with a time zone."""
     quoted = _LOOKS_LIKE_FROM.sub(rb">\1", raw)
     end = b"\n" if quoted.endswith(b"\n") else b"\n\n"
     return b"".join((separator(sender, at), quoted, end))

@@ -41,6 +41,7 @@ class Selection:
 
     @classmethod
     def of(cls, query: str) -> Selection:
+        """The selection that this query string states. Raises SelectionInvalid, whose str() is a sentence."""
         given = QueryDict(query)
         found = cls(**{each.name: given.get(each.name, "").replace("\0", "").strip() for each in fields(cls)})
         wrong = [key for key in (found.account, found.folder) if key and not (key.isascii() and key.isdigit())]
@@ -52,6 +53,7 @@ class Selection:
 
     @property
     def query(self) -> str:
+        """The query string that `of` reads, without empty conditions."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         return urlencode({name: value for name, value in given.items() if value})
 
@@ -92,6 +94,7 @@ class Selection:
         return in_folder & team_filter(self.team, user) if self.team else in_folder
 
     def walk(self, user: User, role: str = Role.OPERATOR) -> Iterator[Sequence[Message]]:
+        """The mails that the user may read in this role, newest first, in pages."""
         before: ListPosition | None = None
         while True:
             page = self.page(user, before, COUNTED_AT_ONCE, role)
@@ -129,6 +132,7 @@ class SearchSource:
     user: User
 
     def count(self) -> int:
+        """How many mails there are. It reads all pages, so it takes as long as the search itself."""
         return sum(len(rows) for rows in self.selection.walk(self.user))
 
     def page(self, after: Cursor) -> tuple[list[ExportedMail], list[Cursor]]:

@@ -15,6 +15,8 @@ from mailbox.exports.zip_pieces import Entry
 
 @dataclass(frozen=True)
 class Written:
+    """What was written. `missing`: how many of the mails had no bytes in the raw store. `size`: bytes."""
+
     mails: int
     missing: int
     size: int

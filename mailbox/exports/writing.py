@@ -248,6 +248,7 @@ def fail(export: Export, why: str, now: datetime) -> None:
 
 
 def stalled(what: str, now: datetime) -> list[int]:
+    """The pks of unfinished exports of this kind that nobody has written to for STALLED."""
     rows = Export.objects.unfinished().filter(what=what, moved_at__lt=now - STALLED)
     return list(rows.values_list("pk", flat=True))
 

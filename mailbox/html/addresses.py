@@ -38,6 +38,7 @@ def base_address(html: str) -> str:
 
 
 def joined(base: str, address: str) -> str:
+    """The URL relative to a base (RFC 3986, 5.2); "" when it is none."""
     try:
         return urljoin(base, address)
     except ValueError:  # e.g. an IPv6 address without its closing bracket

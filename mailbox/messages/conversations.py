@@ -57,6 +57,7 @@ def _hashed(text: str) -> int:
 
 
 def thread_key_of(thread_index: str, subject: str) -> int | None:
+    """The key by which mails of one Thread-Index and one topic (the bare subject) meet; None without a Thread-Index."""
     return _hashed(f"{thread_index} {message_ids.topic(subject)}") if thread_index else None
 
 

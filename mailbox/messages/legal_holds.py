@@ -22,6 +22,7 @@ class LegalHolds:
 
     @classmethod
     def standing(cls) -> LegalHolds:
+        """The holds that nobody has released, by one query."""
         rows = list(LegalHold.objects.standing())
         return cls(
             accounts=frozenset(row.account_id for row in rows if row.account_id),
@@ -42,6 +43,7 @@ class LegalHolds:
 
     @property
     def is_any(self) -> bool:
+        """Whether there is any hold, so that a query needs no condition for it."""
         return bool(self.accounts or self.addresses or self.messages)
 
     def of_accounts(self, field: str = "account") -> Q:

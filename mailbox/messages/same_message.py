@@ -41,6 +41,7 @@ class Identity:
 
     @classmethod
     def of(cls, parsed: ParsedMessage, *, is_complete: bool, header_digest: str, size: int) -> Identity:
+        """The identity of a mail that is parsed and not stored yet. size: bytes."""
         return cls(
             sender=_folded(parsed.sender_address or parsed.sender),
             subject=_spaced(parsed.subject),

@@ -78,6 +78,8 @@ class StoreDecision:
 
 @dataclass(frozen=True)
 class Stored:
+    """The result of a batch: the pks of its messages, new and old."""
+
     pks: list[int]
     updated: int  # how many of them existed before
 

@@ -87,6 +87,7 @@ class Fields:
         return charsets.storable(str(first))[:MAX_LINE_CHARACTERS], bare[:MAX_LINE_CHARACTERS]
 
     def date(self) -> datetime | None:
+        """The Date field (RFC 5322, 3.6.1); None without one, and None with a defect where it is no date."""
         stated = self.undecoded_line("date")[:200]
         if not stated:
             return None

@@ -126,6 +126,7 @@ class Part:
 
     @property
     def says_multipart(self) -> bool:
+        """Whether its content type is multipart/*, also where it is a leaf."""
         return self.content_type.startswith("multipart/")
 
     @property
@@ -168,6 +169,7 @@ class Part:
 
     @property
     def transfer_encoding(self) -> str:
+        """Its content transfer encoding (RFC 2045, 6); where it states none, see inherit_encoding()."""
         stated = self.get("content-transfer-encoding")
         return mime_transfer_encoding.encoding_of(stated) if stated else self.inherited_encoding
 

@@ -30,6 +30,8 @@ class Body(Protocol):
 
 
 class SearchedBody(Body, Protocol):
+    """A Body with the text of its attached messages, which is searched and not displayed."""
+
     @property
     def attached_text(self) -> str: ...
 

@@ -13,11 +13,14 @@ LASTS = timedelta(minutes=3)  # longer than both servers' time-outs; after it th
 
 
 class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
+    """States of connection tests, as conditions of a query."""
+
     def waiting(self) -> ConnectionTestQuerySet:
         """Tests that no worker has begun, the oldest first."""
         return self.filter(started_at=None).order_by("pk")
 
     def at_work(self, now: datetime) -> ConnectionTestQuerySet:
+        """Tests that a worker began within LASTS and has not ended."""
         return self.filter(started_at__gt=now - LASTS, finished_at=None)
 
 

@@ -12,10 +12,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ExportQuerySet(models.QuerySet["Export"]):
+    """States of exports, as conditions of a query."""
+
     def unfinished(self) -> ExportQuerySet:
+        """Exports that are being written or wait for a worker."""
         return self.filter(finished_at=None)
 
     def over(self, now: datetime) -> ExportQuerySet:
+        """Exports whose time for download has ended."""
         return self.filter(ends_at__lte=now)
 
 

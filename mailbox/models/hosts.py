@@ -37,6 +37,7 @@ class ProcessHeartbeat(models.Model):
         return f"{self.role} on {self.host}/{self.pid}"
 
     def is_alive(self, now: datetime) -> bool:
+        """Whether the time by which it promised another beat (`silent_at`) is still ahead."""
         return now < self.silent_at
 
 

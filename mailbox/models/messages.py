@@ -29,6 +29,7 @@ UNLISTED = (
 
 
 def present_parser() -> int:
+    """The version of the parser, for new rows. Migration 0001 names this function, so its name stays."""
     return mime_message.PARSER_VERSION
 
 
@@ -51,6 +52,8 @@ class RawMessage(models.Model):
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
+    """States of messages, as conditions of a query."""
+
     def listed(self) -> MessageQuerySet:
         """Rows for a list, without the columns of UNLISTED."""
         return self.defer(*UNLISTED)
@@ -129,7 +132,10 @@ class Message(models.Model):
 
 
 class MessagePlaceQuerySet(models.QuerySet["MessagePlace"]):
+    """States of places, as conditions of a query."""
+
     def present(self) -> MessagePlaceQuerySet:
+        """Places where the message still lies on the server, as far as is known."""
         return self.filter(gone_at=None)
 
 

@@ -76,6 +76,7 @@ class OAuthApp(models.Model):
         return reverse("mailbox:provider_known", args=[self.kind])
 
     def when_key_is_lost(self) -> str:
+        """For `StoredSecret.needs`: what an administrator has to enter again."""
         return f"sign-in provider {self}: enter its client secret or service key again"
 
     @property
@@ -181,6 +182,7 @@ class OAuthGrant(models.Model):
         return f"grant {self.pk} of {self.identity or self.get_flow_display()}"
 
     def when_key_is_lost(self) -> str:
+        """For `StoredSecret.needs`: whose sign-in has to be done again."""
         transports = self._meta.apps.get_model("mailbox", "Transport").objects.filter(grant=self.pk)
         users = sorted(set(transports.values_list("user", flat=True)))
         return f"{', '.join(users) or 'no account'} ({self}): sign in again at {self.app}"
@@ -205,6 +207,7 @@ class OAuthGrant(models.Model):
 
     @property
     def can_refresh(self) -> bool:
+        """Whether a new access token can be had without a person."""
         return self.flow != self.Flow.PERSON or self.encrypted_refresh_token is not None
 
     def takes_refusal(self) -> bool:
@@ -265,6 +268,7 @@ class OAuthSignIn(models.Model):
         return "imap_host" in self.settings
 
     def when_key_is_lost(self) -> str:
+        """For `StoredSecret.needs`: whose sign-in has to begin again."""
         return f"{self.email}: its sign-in at the provider was under way; begin it again"
 
     def move(self, before: str, after: str, now: datetime, **fields: Any) -> bool:

@@ -69,7 +69,10 @@ WORKER_SILENT_AFTER = timedelta(seconds=90)  # two periods of the half-minute sc
 
 
 class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
+    """States of the workers' clusters, as conditions of a query."""
+
     def alive(self, now: datetime) -> WorkerHeartbeatQuerySet:
+        """Clusters with a beat within WORKER_SILENT_AFTER."""
         return self.filter(seen_at__gte=now - WORKER_SILENT_AFTER)
 
     def without_broker(self, now: datetime) -> WorkerHeartbeatQuerySet:
@@ -109,6 +112,7 @@ class WorkerHeartbeat(models.Model):
 
     @staticmethod
     def is_recent(seen_at: datetime, now: datetime) -> bool:
+        """Whether a beat at this time means that the cluster is alive, as `alive` does for a query."""
         return seen_at >= now - WORKER_SILENT_AFTER
 
 
@@ -131,12 +135,15 @@ class StoreMiss(models.Model):
 
     @classmethod
     def note(cls, host: str, file: str, now: datetime) -> None:
+        """Record that the host lacks the file; the row begins anew when the last miss is older than KEPT."""
         says = {"file": file[:200], "last_at": now}
         cls.objects.filter(host=host, last_at__lt=now - cls.KEPT).delete()
         cls.objects.update_or_create(host=host[:200], defaults=says, create_defaults={**says, "first_at": now})
 
 
 class PushHeartbeatQuerySet(models.QuerySet["PushHeartbeat"]):
+    """States of the push processes, as conditions of a query."""
+
     def seen_within(self, time: timedelta, now: datetime) -> PushHeartbeatQuerySet:
         """Processes with a beat within `time` that have not stopped. A beat in the future, by a wrong clock, does not
         count if it is further ahead than that."""
@@ -147,6 +154,7 @@ class PushHeartbeatQuerySet(models.QuerySet["PushHeartbeat"]):
         return self.seen_within(PushHeartbeat.LEASE, now)
 
     def alive(self, now: datetime) -> PushHeartbeatQuerySet:
+        """Processes with a beat within SILENT_AFTER; longer silence is reported."""
         return self.seen_within(PushHeartbeat.SILENT_AFTER, now).order_by("host", "pid")
 
 

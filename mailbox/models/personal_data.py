@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class PersonSearchQuerySet(models.QuerySet["PersonSearch"]):
+    """States of searches for a person, as conditions of a query."""
+
     def at_work(self) -> PersonSearchQuerySet:
         """Searches and erasures that workers must continue."""
         return self.filter(state__in=[PersonSearch.State.COUNTING, PersonSearch.State.ERASING])

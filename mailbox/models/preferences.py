@@ -40,4 +40,5 @@ class SavedFilters(models.Model):
 
     @staticmethod
     def key_of(user_pk: int | None) -> str:
+        """The key of the user's row; for None (nobody is signed in) a key that no row has."""
         return f"user:{user_pk}"

@@ -18,7 +18,10 @@ STOPPED_ITS_READER = "Each time it was read, the worker stopped before it was do
 
 
 class LaterReadingQuerySet(models.QuerySet["LaterReading"]):
+    """States of later readings, as conditions of a query, and the changes between them."""
+
     def failed(self) -> LaterReadingQuerySet:
+        """Readings that ended with an error; a person can have them tried again."""
         return self.exclude(error="")
 
     def left(self, now: datetime) -> LaterReadingQuerySet:

@@ -9,7 +9,10 @@ from mailbox.models.accounts import Account
 
 
 class ReparseQuerySet(models.QuerySet["Reparse"]):
+    """States of rounds of parsing again, as conditions of a query."""
+
     def unfinished(self) -> ReparseQuerySet:
+        """Rounds that go on, or whose worker died."""
         return self.filter(finished_at=None)
 
 

@@ -43,11 +43,15 @@ class RetentionRule(models.Model):
         return f"{self.what} older than {self.days} days"
 
     def cutoff(self, now: datetime) -> datetime:
+        """The time before which the rule's data is removed."""
         return now - timedelta(days=self.days)
 
 
 class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
+    """States of legal holds, as conditions of a query."""
+
     def standing(self) -> LegalHoldQuerySet:
+        """Holds that nobody has released."""
         return self.filter(released_at=None)
 
 

@@ -16,6 +16,8 @@ from mailbox.models.accounts import Account
 
 
 class FolderQuerySet(models.QuerySet["Folder"]):
+    """States of folders, as conditions of a query."""
+
     def chosen(self) -> FolderQuerySet:
         """Folders that a person chose for sync and that the server still has."""
         return self.filter(sync_enabled=True, selectable=True, gone_at=None)
@@ -129,7 +131,10 @@ class SurveyedUid(models.Model):
 
 
 class QuarantineQuerySet(models.QuerySet["Quarantine"]):
+    """States of quarantined messages, as conditions of a query."""
+
     def open(self) -> QuarantineQuerySet:
+        """Messages that could not be stored or parsed, and still are not."""
         return self.filter(resolved_at=None)
 
     def wanted(self) -> QuarantineQuerySet:

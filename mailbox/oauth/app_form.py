@@ -97,6 +97,7 @@ class AppForm(forms.Form):
                 del self.fields[name]
 
     def clean_service_key(self) -> str:
+        """The key file's text; "" where none is given, which leaves the stored one. Refuses any other file."""
         given = str(self.cleaned_data.get("service_key") or "")
         if given and not apps.read_service_key(given)[1]:
             raise ValidationError(

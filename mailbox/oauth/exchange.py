@@ -105,6 +105,7 @@ def mailbox_of(row: OAuthSignIn) -> Endpoint:
 
 
 def bare_endpoint(account: Account) -> Endpoint:
+    """The account's IMAP server without credentials."""
     imap = account.imap  # the stored secrets are not read, as their encryption key may be lost
     return Endpoint(
         imap.host,

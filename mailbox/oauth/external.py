@@ -26,6 +26,7 @@ class RefreshProvider(Protocol):
 
 
 def is_configured() -> bool:
+    """Whether the site has named a class that gives access tokens."""
     return bool(settings.OAUTH_REFRESH_PROVIDER)
 
 

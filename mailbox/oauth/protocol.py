@@ -118,18 +118,22 @@ def _request(provider: Provider, client: ClientId, grant_type: str, **fields: st
 
 
 def code_request(provider: Provider, client: ClientId, *, code: str, callback: str, verifier: str) -> Request:
+    """The request that exchanges an authorization code for tokens (RFC 6749, 4.1.3; RFC 7636, 4.5)."""
     return _request(provider, client, "authorization_code", code=code, redirect_uri=callback, code_verifier=verifier)
 
 
 def refresh_request(provider: Provider, client: ClientId, refresh_token: str) -> Request:
+    """The request for a new access token by a refresh token (RFC 6749, 6)."""
     return _request(provider, client, "refresh_token", refresh_token=refresh_token)
 
 
 def client_credentials_request(provider: Provider, client: ClientId) -> Request:
+    """The request for an access token of the site itself, without a person (RFC 6749, 4.4.2)."""
     return _request(provider, client, "client_credentials", scope=provider.application_scopes)
 
 
 def device_request(provider: Provider, client: ClientId) -> Request:
+    """The request for a code that a person types on another device (RFC 8628, 3.1)."""
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     method = provider.auth_method if client.client_secret else "none"
     body = prepare_token_request("", scope=provider.scopes).removeprefix("grant_type=&")
@@ -140,6 +144,7 @@ def device_request(provider: Provider, client: ClientId) -> Request:
 
 
 def device_token_request(provider: Provider, client: ClientId, device_code: str) -> Request:
+    """The request that asks whether the person has typed the device's code (RFC 8628, 3.4)."""
     return _request(provider, client, DEVICE_CODE, device_code=device_code)
 
 

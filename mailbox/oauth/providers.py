@@ -92,6 +92,7 @@ def microsoft(tenant: str = "common") -> Provider:
 
 
 def yahoo() -> Provider:
+    """Yahoo's endpoints; it offers neither a sign-in by a device's code nor client credentials."""
     return Provider(
         issuer="https://api.login.yahoo.com",
         authorization_endpoint="https://api.login.yahoo.com/oauth2/request_auth",

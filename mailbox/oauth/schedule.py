@@ -38,6 +38,7 @@ def use_in_time(clock: Clock = timezone.now) -> int:
 
 
 def due(now: datetime) -> list[OAuthGrant]:
+    """Grants whose refresh token must be used now, or it expires unused; the most urgent AT_ONCE."""
     waiting = Q(next_allowed_at=None) | Q(next_allowed_at__lte=now)
     rows = OAuthGrant.objects.not_ended().filter(waiting, use_refresh_by__lte=now)
     return list(rows.order_by("use_refresh_by")[:AT_ONCE])

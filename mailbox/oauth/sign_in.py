@@ -138,10 +138,12 @@ def servers_for(app: OAuthApp, found: Discovery | None = None) -> dict[str, Any]
 
 
 def is_stuck(row: OAuthSignIn, now: datetime) -> bool:
+    """Whether the worker that asks the provider must have died: no progress for STUCK_AFTER."""
     return row.status == Status.ASKING and row.moved_at < now - STUCK_AFTER
 
 
 def forget_old(now: datetime) -> int:
+    """Delete sign-ins that began longer than KEPT ago; return how many rows."""
     return OAuthSignIn.objects.filter(created_at__lt=now - KEPT).delete()[0]
 
 

@@ -38,6 +38,8 @@ class ParseJob:
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
+    """What a parser process computes of one raw message."""
+
     parsed: ParsedMessage
     digest: str  # SHA-256 of the raw bytes, hex
     header_digest: str
@@ -50,6 +52,7 @@ class ParseResult:
 
     @classmethod
     def unpacked(cls, packed: tuple[Any, ...]) -> ParseResult:
+        """The result from what `packed` returned."""
         message, attachments, digest, header_digest, index_text = packed
         named = dict(zip(_MESSAGE_FIELDS, message, strict=True))
         parsed = ParsedMessage(**named, attachments=tuple(ParsedAttachment(*each) for each in attachments))

@@ -90,6 +90,7 @@ def _read(job: ParseJob, cpu_seconds: float, space: int) -> object:
 
 
 def main(parent: int) -> None:
+    """Serve jobs from standard input, with results on standard output, until the input or the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     with contextlib.suppress(OSError, AttributeError):  # not Linux: there the end of the input must suffice
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

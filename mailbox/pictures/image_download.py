@@ -26,6 +26,8 @@ WANTED = safe_http.OutgoingRequest("image/*", USER_AGENT, MAX_BYTES)
 
 @dataclass(frozen=True)
 class FetchedImage:
+    """A downloaded image. `content_type`: by its bytes, one of TYPES."""
+
     content_type: str
     content: bytes
 

@@ -45,6 +45,8 @@ class PreviewSource(Protocol):
 
 @dataclass(frozen=True)
 class PreviewImages:
+    """The two WebP images of one preview."""
+
     small: bytes
     large: bytes
 
@@ -54,10 +56,12 @@ class NoPreview(Exception):
 
 
 def plain_type(content_type: str) -> str:
+    """The content type in lower case without its parameters (RFC 2045, 5.1), such as "image/png"."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def is_drawable(file: PreviewSource) -> bool:
+    """Whether a preview can be made: of one of TYPES, not empty, and not larger than MAX_BYTES."""
     return plain_type(file.content_type) in TYPES and 0 < file.size <= MAX_BYTES
 
 

@@ -50,6 +50,7 @@ def confine() -> None:
 
 
 def picture_of(content: bytes, content_type: str) -> bytes:
+    """The small and the large image, as the length of the small one in eight octets and both. Raises NoPicture."""
     from PIL import Image as pillow
 
     pillow.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -105,6 +106,7 @@ def _encoded(image: Image) -> bytes:
 
 
 def main(content_type: str, source: IO[bytes], target: IO[bytes]) -> int:
+    """Write the images of the file to `target`; return 0, or 1 with a sentence on the standard error output."""
     confine()
     try:
         target.write(picture_of(source.read(), content_type))

@@ -65,13 +65,16 @@ class Listener:
         self._next_look = 0.0
 
     def stop(self) -> None:
+        """Have `run` return soon."""
         self._stopped = True
         self._told.put(None)
 
     def states(self) -> dict[str, str]:
+        """The State of each account's watcher, by the account's pk as text, for a JSON column."""
         return {str(pk): str(watch.state) for pk, (_, watch) in self._watches.items()}
 
     def run(self) -> None:
+        """Work until `stop`; the database may be away meanwhile. Then end all watchers and give the leases back."""
         if (limit := _raised_file_limit()) < settings.PUSH_CONNECTIONS + SPARE_DESCRIPTORS:
             event(logger, "idle_descriptors", logging.WARNING, limit=limit, connections=settings.PUSH_CONNECTIONS)
         try:

@@ -43,6 +43,7 @@ class AccountShare:
         return bool(self.held) and at - self._renewed_at > LEASE_SECONDS
 
     def lose(self) -> None:
+        """Forget all held accounts, as other processes may hold their leases by now; the next `keep` beats at once."""
         self.held, self._next_beat = set(), 0.0
 
     def keep(self, states: Mapping[str, str], now: datetime) -> None:
@@ -74,6 +75,7 @@ class AccountShare:
         return unwanted | set(rest[: min(max(surplus, 0), GIVEN_BACK_AT_ONCE)])
 
     def give_back(self, accounts: Collection[int]) -> None:
+        """Release these accounts' leases, so that another process takes them at once."""
         Lease.release_all([(pk, self.token) for pk in accounts], PUSH)
         self.held -= set(accounts)
 

@@ -36,6 +36,7 @@ class AccountToWatch:
 
     @property
     def server(self) -> str:
+        """The host name of its IMAP server."""
         return str(self.made_of[MADE_OF.index("imap__host")])
 
 

@@ -27,6 +27,8 @@ BREATH_SECONDS = 0.2  # pause after each change: bounds the cost of a server tha
 
 
 class State(StrEnum):
+    """The state of an account's push connection, as PushHeartbeat stores it and pages show it."""
+
     CONNECTING = "connecting"
     CONNECTED = "connected"
     WAITING = "waiting"  # the connection failed; it is tried again
@@ -103,6 +105,7 @@ class AccountWatcher:
         self._ended: Future[None] = Future()
 
     def start(self) -> None:
+        """Begin to connect; returns at once."""
         self._loop.call(self._begin)
 
     def stop(self) -> None:
@@ -110,6 +113,7 @@ class AccountWatcher:
         self._loop.call(self._cancel)
 
     def join(self, seconds: float) -> None:
+        """Wait until it has ended, for `seconds` at most; it does not say whether it has."""
         with contextlib.suppress(TimeoutError):
             self._ended.result(seconds)
 

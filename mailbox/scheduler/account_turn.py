@@ -43,6 +43,7 @@ class SyncRunnerConfig:
 
     @classmethod
     def from_settings(cls, *, time_budget_seconds: float | None = None, wait_seconds: float = 0) -> SyncRunnerConfig:
+        """The site's limits (PRX_EMAIL_SYNC_…), for a run of this length that waits so long for busy accounts."""
         return cls(
             max_concurrency=settings.SYNC_MAX_CONCURRENCY,
             base_backoff_seconds=settings.SYNC_BASE_BACKOFF_SECONDS,
@@ -53,6 +54,7 @@ class SyncRunnerConfig:
 
     @property
     def backoff(self) -> Backoff:
+        """The wait after failures, by which a folder and an account's IMAP server are left alone."""
         return Backoff(self.base_backoff_seconds, self.max_backoff_seconds)
 
 
@@ -134,6 +136,7 @@ class AccountTurn:
             self.report.add(account, name, outcome)
 
     def looks(self) -> list[UnchangedFolder]:
+        """The folders in which nothing was new, for `no_change.write` to commit."""
         return [outcome.unchanged for _, outcome in self.unchanged.values() if outcome.unchanged]
 
     def report_unchanged(self) -> None:
@@ -211,4 +214,5 @@ class AccountTurn:
 
 
 def past(moment: float | None) -> bool:
+    """Whether this moment (time.monotonic()) is over; None never is."""
     return moment is not None and time.monotonic() >= moment

@@ -20,6 +20,8 @@ SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class SyncJob:
+    """One folder to sync in a run; at most `max_messages` are fetched in a round."""
+
     account_id: int
     folder: str = "INBOX"
     max_messages: int = 100
@@ -100,6 +102,7 @@ def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
 
 
 def outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
+    """The jobs whose folder and IMAP server do not wait after a failure. Folder names are compared as `canonical`."""
     waiting = Folder.objects.filter(account_id__in={job.account_id for job in jobs}).filter(
         is_waiting("sync_state__next_allowed_at", now) | is_waiting("account__imap__next_allowed_at", now)
     )

@@ -28,11 +28,14 @@ AGAIN_SECONDS = 0.5  # between tries while the database fails
 
 
 class Results:
+    """The turns of a run that have ended and are not committed yet. Any thread may add and write."""
+
     def __init__(self) -> None:
         self._over = deque[AccountTurn]()
         self._writing = threading.Lock()
 
     def add(self, turn: AccountTurn) -> None:
+        """Hand over a turn that has ended, with its lease."""
         self._over.append(turn)
 
     def write(self) -> None:

@@ -34,6 +34,7 @@ _LARGEST_OCTAVE = 50  # a petabyte; larger stated sizes count as this
 
 
 def account_term(account_id: int) -> str:
+    """The term that all mails of this account have, so that the index finds one account's mail by itself."""
     return f"{_FACT}a{account_id}"
 
 
@@ -95,6 +96,8 @@ class Indexable(Protocol):
 
 @dataclass(frozen=True)
 class IndexedWords:
+    """What a mail is indexed by. `facts`: terms without a position, such as account_term."""
+
     facts: tuple[str, ...]
     placed: tuple[str, ...]  # words in their order, with _BARRIER between fields
 
@@ -153,6 +156,7 @@ def text_for(vendor: str, each: IndexedWords) -> str:
 
 
 def fts5_text(each: IndexedWords) -> str:
+    """The words as the text of an FTS5 row (SQLite), which takes positions from their order."""
     return " ".join((*each.facts, _BARRIER, *each.placed))
 
 

@@ -67,6 +67,7 @@ class SearchQuery:
 
     @property
     def is_empty(self) -> bool:
+        """Whether it has no condition, so that it would find all mail, and no problem."""
         return self == SearchQuery(text=self.text)
 
 

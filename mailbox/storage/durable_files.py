@@ -22,6 +22,7 @@ _lasting: set[Path] = set()  # folders whose directory entries this process has 
 
 
 def raw_storage() -> Storage:
+    """The storage of the raw store's segments: a folder, S3, or both while mail is moved (STORAGES["raw"])."""
     return storages["raw"]
 
 
@@ -115,6 +116,7 @@ class Segment(File):  # type: ignore[type-arg]  # not generic when it runs
         self._raws = raws
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Its bytes in pieces of at most PIECE; `chunk_size` is ignored."""
         for raw in self._raws:
             if len(raw) <= PIECE and isinstance(raw, bytes):
                 yield raw

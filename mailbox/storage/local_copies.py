@@ -24,6 +24,7 @@ _written = 0  # bytes that this process has written since its last sweep
 
 
 def folder() -> Path:
+    """Where the copies lie; it may be missing."""
     return Path(settings.DATA_DIR) / "raw-copies"
 
 
@@ -93,6 +94,7 @@ def _write(descriptor: int, pieces: Iterable[bytes], digest: str) -> bool:
 
 
 def drop(digest: str) -> None:
+    """Remove the copy if there is one; raises nothing."""
     with contextlib.suppress(OSError):
         _path(digest).unlink()
 

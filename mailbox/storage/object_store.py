@@ -144,10 +144,12 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
         return File(body, name)
 
     def delete(self, name: str) -> None:
+        """Delete the object; S3 reports no error for one that is missing. Raises OSError."""
         with _as_os_errors(name):
             self.client.delete_object(**self._where(name))
 
     def exists(self, name: str) -> bool:
+        """Whether there is such an object. Raises OSError when the server does not say."""
         try:
             self._head(name)
         except FileNotFoundError:
@@ -155,9 +157,11 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
         return True
 
     def size(self, name: str) -> int:
+        """In bytes. Raises OSError, FileNotFoundError for an object that is missing."""
         return int(self._head(name)["ContentLength"])
 
     def get_modified_time(self, name: str) -> datetime:
+        """When the object was written, in UTC. Raises OSError, FileNotFoundError for one that is missing."""
         when: datetime = self._head(name)["LastModified"]
         return when
 

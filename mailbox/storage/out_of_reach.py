@@ -19,6 +19,7 @@ OTHERS_SEEN_WITHIN = timedelta(minutes=3)
 
 
 def this_host() -> str:
+    """The machine's host name, as heartbeats have it (mailbox.presence, which stands beside this package)."""
     return platform.node() or "localhost"
 
 

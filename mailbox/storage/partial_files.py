@@ -37,6 +37,7 @@ class PartialFile:
         return cls(_folder() / f"{folder_pk}-{uidvalidity}-{uid}-{size}-{stated}")
 
     def length(self) -> int:
+        """How many bytes are there, from the message's start; 0 without a file."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
@@ -91,9 +92,11 @@ class PartialFile:
         self.path.replace(self.first_try().path)
 
     def was_begun_anew(self) -> bool:
+        """Whether the message is being fetched a second time, as its first bytes were not as long as stated."""
         return self.first_try().path.exists()
 
     def remove(self) -> None:
+        """Delete the file, and the one that was put aside."""
         self.path.unlink(missing_ok=True)
         self.path.with_name(f"{self.path.name}.first").unlink(missing_ok=True)
 

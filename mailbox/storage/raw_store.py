@@ -48,6 +48,7 @@ class StoredRaw:
 
 
 def digest_of(raw: bytes) -> str:
+    """The SHA-256 of the bytes in hexadecimal: 64 characters."""
     return hashlib.sha256(raw).hexdigest()
 
 

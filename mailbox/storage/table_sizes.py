@@ -25,6 +25,7 @@ def measure(now: datetime) -> None:
 
 
 def forget_old(now: datetime) -> None:
+    """Delete sizes that were recorded longer than KEPT ago."""
     TableSize.objects.filter(day__lt=(now - KEPT).date()).delete()
 
 

@@ -24,9 +24,11 @@ class TwoStores(Storage):
         self.copied_from = min((size for size in sizes if size is not None), default=MAPPED_FROM)
 
     def read_part(self, name: str, offset: int, length: int) -> bytes:
+        """Part of a file of either store. Raises OSError, FileNotFoundError when neither has it."""
         return self._first(lambda store: read_part(store, name, offset, length))
 
     def old_files(self, cutoff: datetime) -> Iterator[str]:
+        """Names of files older than the cutoff; one that lies in both stores comes twice."""
         for store in (self.present, self.other):
             yield from old_files(store, cutoff)
 
@@ -41,16 +43,20 @@ class TwoStores(Storage):
         return self._first(lambda store: store.open(name, mode))
 
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+        """Write to the present store. Raises OSError."""
         return self.present.save(name, content, max_length)
 
     def delete(self, name: str) -> None:
+        """Delete from both. Raises OSError."""
         self.present.delete(name)
         self.other.delete(name)
 
     def exists(self, name: str) -> bool:
+        """Whether either store has it."""
         return self.present.exists(name) or self.other.exists(name)
 
     def size(self, name: str) -> int:
+        """In bytes. Raises OSError, FileNotFoundError when neither has it."""
         return self._first(lambda store: store.size(name))
 
     def get_modified_time(self, name: str) -> datetime:

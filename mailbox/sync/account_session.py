@@ -42,6 +42,7 @@ class Backoff:
 
     @classmethod
     def from_settings(cls) -> Backoff:
+        """The backoff of PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS and PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS."""
         return cls(settings.SYNC_BASE_BACKOFF_SECONDS, settings.SYNC_MAX_BACKOFF_SECONDS)
 
     def seconds(self, failures: int, stated: float | None = None) -> float:
@@ -107,6 +108,7 @@ def give_back(held: Sequence[tuple[int, str]]) -> None:
 
 
 def holder() -> str:
+    """Who holds a lease, for people who read the table: host, process and thread. Only the token proves a lease."""
     return f"{platform.node()}/{os.getpid()}/{threading.get_ident()}"
 
 

@@ -36,6 +36,7 @@ class BackfillProgress:
 
     @property
     def time_left(self) -> str:
+        """The estimate in words; "" when there is none."""
         return "" if self.seconds_left is None else about(self.seconds_left)
 
 

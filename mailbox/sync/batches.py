@@ -72,6 +72,7 @@ class FolderRun(BatchWriter):
         return not ahead.waiting
 
     def source(self, limit: int | None) -> MessageSource:
+        """Where the run's messages come from. limit: bytes; of a larger message only the header is fetched."""
         known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
         stored_uid = known.order_by("-uid").values_list("uid", flat=True).first()
         return MessageSource(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)

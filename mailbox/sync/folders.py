@@ -33,6 +33,7 @@ def canonical(name: str) -> str:
 
 
 def listing_is_due(account: Account, now: datetime) -> bool:
+    """Whether the account's folders were never listed, or last LISTING_EVERY ago. LIST costs a round trip."""
     return is_due(account.folders_listed_at, LISTING_EVERY, now)
 
 

@@ -45,6 +45,7 @@ class SyncOutcome:
 
 
 def count_run(account: Account, outcome: SyncOutcome, now: datetime) -> None:
+    """Add a folder's sync to the hourly counters of its account."""
     ended = Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES
     amounts = {Counter.Name.SYNC_ATTEMPTS: 1, ended: 1, Counter.Name.MESSAGES_RECEIVED: outcome.fetched}
     Counter.add_all(account.pk, amounts, now)

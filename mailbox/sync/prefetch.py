@@ -45,6 +45,7 @@ class MessageBudget:
     go_on: Callable[[], bool] = lambda: False
 
     def renew(self) -> None:
+        """Allow META_COUNT more messages when all are fetched and `go_on` agrees."""
         if self.left <= 0 and self.go_on():
             self.left = META_COUNT
 

@@ -39,6 +39,7 @@ class FetchThread:
             FetchThread.count -= 1
 
     def begin(self, step: Callable[[], FetchedBatch]) -> Future[FetchedBatch]:
+        """Start the step on the thread when the steps before it have ended."""
         return self._pool.submit(step)
 
     def wait(self, coming: Future[FetchedBatch]) -> FetchedBatch:

@@ -36,6 +36,7 @@ class Comparison:
 
 
 def modseq_fell(state: SyncState, status: FolderStatus) -> bool:
+    """Whether HIGHESTMODSEQ is lower than before, as on a restored server: otherwise it only grows (RFC 7162)."""
     return bool(state.highestmodseq and status.highestmodseq and status.highestmodseq < state.highestmodseq)
 
 

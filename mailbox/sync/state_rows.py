@@ -28,6 +28,7 @@ class LoadedState:
     read_at: float = field(default_factory=time.monotonic)
 
     def is_fresh(self) -> bool:
+        """Whether it was read so lately that other writers' columns (news_at, requests) need not be read again."""
         return time.monotonic() - self.read_at < FRESH_SECONDS
 
 

@@ -12,4 +12,5 @@ def queue_lookup(pk: int) -> None:
 
 
 def look_up(pk: int) -> None:
+    """Find the servers of an address. pk: of a SettingsLookup, which a page waits for."""
     autoconfig_lookup.run(pk)

@@ -17,6 +17,7 @@ def queue_finish(pk: int) -> None:
 
 
 def oauth_finish(pk: int) -> None:
+    """Exchange the code of a returned sign-in for tokens, then list the account's folders. pk: of an OAuthSignIn."""
     account_id = exchange.finish(pk)
     if account_id is not None:
         sync_tasks.queue_folder_listing(account_id)
@@ -28,6 +29,7 @@ def queue_discovery(app_id: int) -> None:
 
 
 def oauth_discover(app_id: int) -> None:
+    """Read the discovery document of a provider that an administrator registered."""
     app = OAuthApp.objects.filter(pk=app_id).first()
     if app is not None:
         discovery.read(app)

@@ -27,10 +27,12 @@ def queue_preview(digest: str) -> None:
 
 
 def fetch_images(message_id: int) -> None:
+    """Download the remote images of a message for which a person asked."""
     remote_images.fetch_images(message_id)
 
 
 def make_preview(digest: str) -> None:
+    """Draw the preview of an attachment. digest: the SHA-256 of the attachment's decoded bytes."""
     previews.make(digest)
 
 

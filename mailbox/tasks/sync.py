@@ -132,6 +132,7 @@ def _shares_of_a_cluster() -> int:
 
 
 def sync_account(account_id: int, user_id: int | None) -> None:
+    """Sync the account's chosen folders for the person who asked; it waits CLICK_WAIT_SECONDS for a sync that runs."""
     if not may_fetch():
         return
     Account.objects.filter(pk=account_id).update(sync_asked_at=None)

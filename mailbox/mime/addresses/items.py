@@ -34,6 +34,7 @@ class Mailbox:
 
     @property
     def has_domain(self) -> bool:
+        """Whether it is an address and not other text in an address's place."""
         return "@" in self.address
 
 

@@ -25,6 +25,8 @@ _SCHEME = re.compile(r"(?:mailto|smtp)\Z", re.I)
 
 
 class Kind(Enum):
+    """The kinds of tokens: atoms, quoted strings, comments, angle addresses (RFC 5322, 3.2 and 3.4)."""
+
     WORD = auto()
     QUOTED = auto()
     COMMENT = auto()
@@ -33,6 +35,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AddressToken:
+    """One token of an address list."""
+
     kind: Kind
     text: str  # without quotes, brackets and escapes; a WORD is unchanged
     gap: str = ""  # the white space before it
@@ -52,6 +56,7 @@ class Item:
     is_uri: bool = False  # it began with "mailto:", so a "?" ends the address (RFC 6068)
 
     def add(self, token: AddressToken) -> None:
+        """Append a token, and note whether the item has an angle address and an "@"."""
         self.tokens.append(token)
         self.has_angle = self.has_angle or token.kind is Kind.ANGLE
         self.has_at = self.has_at or (token.kind is not Kind.COMMENT and "@" in token.text)

@@ -91,6 +91,7 @@ def _utf8_under(codec: str | None, octets: bytes) -> str | None:
 
 
 def decoded(octets: bytes, codec: str, errors: str) -> str | None:
+    """The text, or None if the octets are no text of this codec by the rule `errors` ("strict" or "replace")."""
     if codec in labels.JAPANESE:
         text = (decode_iso_2022_jp if codec == labels.ISO_2022_JP else decode_euc_jp)(octets)
         return None if errors == "strict" and "\ufffd" in text else text

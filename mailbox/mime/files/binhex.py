@@ -18,6 +18,8 @@ MAX_BYTES = 64_000_000  # decoded; the limit is needed as two bytes of a run can
 
 @dataclass(frozen=True)
 class BinHexFile:
+    """A decoded file: its name from the header, and its data fork; the resource fork is left out."""
+
     filename: str
     octets: bytes  # the data fork
 
