@@ -104,7 +104,6 @@ class Transport(models.Model):
         return f"{self.get_kind_display()} {self.host}:{self.port}"
 
     def when_key_is_lost(self) -> str:
-        """For `StoredSecret.needs`: which account has to sign in again."""
         account = Account.objects.filter(models.Q(imap=self.pk) | models.Q(smtp=self.pk)).first()
         return f"{account or 'no account'} ({self}): sign in again, with the password or token"
 
@@ -143,8 +142,7 @@ class Transport(models.Model):
         return not (self.private_host_allowed or settings.ACCOUNT_ALLOW_PRIVATE)
 
     def endpoint(self, ca_certificate: str = "") -> Endpoint:
-        """Host and credentials for mailbox.imap and outbox.smtp. It contains plain secrets: never log, store or queue
-        it."""
+        """Host and plain secrets for a client: never log, store or queue it. Raises credentials.DecryptionFailed."""
         return Endpoint(
             host=self.host,
             port=self.port,
@@ -298,7 +296,7 @@ class Account(models.Model):
             raise ValidationError({"display_name": gettext("A display name has no line breaks or control characters.")})
 
     def imap_endpoint(self) -> Endpoint:
-        """The IMAP server with the credentials in plain text. Raises credentials.DecryptionFailed."""
+        """The IMAP server, as Transport.endpoint returns it; likewise `smtp_endpoint`."""
         return self.imap.endpoint(self.ca_certificate)
 
     def wants_sent_copy(self) -> bool:
@@ -308,7 +306,6 @@ class Account(models.Model):
         return self.sent_copy == SentCopyChoice.ALWAYS
 
     def smtp_endpoint(self) -> Endpoint:
-        """The SMTP server with the credentials in plain text. Raises credentials.DecryptionFailed."""
         return self.smtp.endpoint(self.ca_certificate)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
