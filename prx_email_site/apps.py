@@ -3,10 +3,13 @@ from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
 
 
 class SiteConfig(AppConfig):
+    """The app of the site, last of all: it knows every other one."""
+
     name = "prx_email_site"
     verbose_name = "PRX-Email Site"
 
     def ready(self) -> None:
+        """Connect the schedules, the checks and the receivers of mailbox's signals, and start reporting."""
         from django.core.checks import Tags, register
         from django.db.models.signals import post_migrate
 

@@ -65,6 +65,8 @@ class RedisBroker(Redis):  # type: ignore[misc]
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
+        """A connection with short time-outs and without retries, so that a request does not wait for a Redis that
+        is away."""
         return redis.from_url(
             settings.BROKER_URL,
             socket_connect_timeout=CONNECT_SECONDS,
@@ -96,9 +98,11 @@ class RedisBroker(Redis):  # type: ignore[misc]
             return None
 
     def acknowledge(self, task_id: int) -> Any:
+        """Delete a finished task from the database; one from Redis was taken out of its list already."""
         return self._rows.acknowledge(task_id)
 
     def fail(self, task_id: int | None) -> Any:
+        """Delete a failed task from the database, so that it is not tried again; None for one from Redis."""
         return self._rows.fail(task_id) if task_id else None
 
     def ping(self) -> bool:

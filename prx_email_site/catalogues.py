@@ -56,6 +56,7 @@ def compile_new(folders: Iterable[Path]) -> Iterator[str]:
 
 
 def progress(path: Path) -> TranslationProgress:
+    """The progress of the language whose catalogue (.po) this is."""
     catalogue = polib.pofile(str(path))
     entries = [each for each in catalogue if not each.obsolete]
     forms = re.search(r"nplurals\s*=\s*(\d+)", catalogue.metadata.get("Plural-Forms", ""))

@@ -102,4 +102,5 @@ UNOPENED_HINT = "Put the former key back, behind the present one, or enter these
 
 
 def unopened_in_words(closed: int, total: int) -> str:
+    """The warning that `closed` of `total` stored secrets cannot be decrypted."""
     return f"No key in PRX_EMAIL_ENCRYPTION_KEYS opens {closed} of the {total} stored secrets."

@@ -55,6 +55,7 @@ class WorkersGone:
 
 
 def is_alive(seen_at: datetime | None) -> bool:
+    """Whether a worker's heartbeat of this time is recent enough; False for None."""
     return seen_at is not None and WorkerHeartbeat.is_recent(seen_at, timezone.now())
 
 

@@ -47,6 +47,7 @@ SHORTCUTS = (
 
 @require_safe
 def keyboard(request: HttpRequest) -> HttpResponse:
+    """The page; arrows are mirrored in languages that are written from right to left."""
     arrows = {"→": "←", "←": "→"} if get_language_bidi() else {}  # "next" is in the direction of reading
     groups = [
         (title, [([arrows.get(name, name) for name in names], meaning) for names, meaning in keys])

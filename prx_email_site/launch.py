@@ -38,6 +38,8 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class BindAddress:
+    """The address that the web server listens on (PRX_EMAIL_BIND)."""
+
     host: str
     port: int
 
@@ -58,6 +60,7 @@ class BindAddress:
 
     @property
     def url(self) -> str:
+        """The URL to open on this machine; for every interface, that of 127.0.0.1."""
         everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104
         return f"http://{BindAddress('127.0.0.1', self.port) if everywhere else self}"
 
@@ -144,11 +147,13 @@ class Child:
 
 
 def say(line: str) -> None:
+    """Print a line at once: the output may be a pipe."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def commands(address: BindAddress) -> list[Child]:
+    """The processes to start. PRX_EMAIL_PUSH, …_SUBMISSION_BIND and …_ALERTS_SECONDS decide about some of them."""
     web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
     # Threads, as open pages poll; two processes, as Python runs one thread at a time. There are more threads than
     # requests may run at once: see prx_email_site/slots.py.

@@ -72,6 +72,7 @@ class ProfileForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
+    """Show and save the user's time zone and language; "" is the site's default."""
     user = signed_in_user(request)
     stored = UserPreference.objects.filter(user=user).first()
     before = (

@@ -43,12 +43,14 @@ def delivery_ended(**_: Any) -> None:
 
 
 def connection_test_asked(test_id: int, **_: Any) -> None:
+    """Queue a connection test."""
     from outbox.tasks import delivery as delivery_tasks
 
     delivery_tasks.queue_connection_test(test_id)
 
 
 def waiting_mail_asked(account_ids: Collection[int], **_: Any) -> dict[int, int]:
+    """Account pk -> number of rows that wait for workers; accounts without any are left out."""
     from django.db.models import Count
 
     from outbox.models import OutboxMessage
@@ -69,12 +71,14 @@ def conversation_asked(
 def outbox_figures_asked(
     account_ids: Collection[int], midnight: datetime, is_list: bool, **_: Any
 ) -> dict[int, OutboxFigures]:
+    """Account pk -> its figures of the outbox: see outbox.views.account_figures."""
     from outbox.views.account_figures import figures
 
     return figures(account_ids, midnight, is_list=is_list)
 
 
 def outbox_subjects_asked(pks: Collection[int], **_: Any) -> dict[int, tuple[int, str]]:
+    """Outbox pk -> (account pk, subject), of rows that exist; for the activity's page."""
     from outbox.models import OutboxMessage
 
     rows = OutboxMessage.objects.filter(pk__in=pks).values_list("pk", "account_id", "subject")

@@ -64,6 +64,7 @@ COVERED = (
     "mailbox.tls",
     "outbox",
     "people",
+    "prx_email_site",
 )
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

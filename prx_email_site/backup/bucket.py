@@ -26,6 +26,8 @@ except ImportError as error:
 
 @dataclass(frozen=True)
 class Bucket(BackupStore):
+    """A store in a bucket, below a prefix. It refuses a prefix that overlaps with stored mail."""
+
     storage: S3RawStorage
 
     @classmethod

@@ -76,14 +76,17 @@ class Backup:
 
     @property
     def manifest(self) -> str:
+        """The name in the store of its manifest."""
         return f"{self.name}/{FILE_NAME}"
 
     @property
     def database(self) -> str:
+        """The name in the store of its dump of the database."""
         return f"{self.name}/{DATABASE}"
 
     @property
     def sealed(self) -> str:
+        """The name in the store of the encrypted part of its manifest; only encrypted backups have one."""
         return f"{self.name}/{SEALED_NAME}"
 
     @cached_property
@@ -203,6 +206,7 @@ def _listing_of(manifest: Manifest, writer: Writer, sealed: BackupFile) -> dict[
 
 
 def key_digests(keys: list[str]) -> list[str]:
+    """The SHA-256 (hex) of each encryption key, in order; the manifest has them, and never a key."""
     return [hashlib.sha256(key.encode()).hexdigest() for key in keys]
 
 

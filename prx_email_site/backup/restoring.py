@@ -80,6 +80,7 @@ def restore_database(backup: Backup, stated: Manifest, now: datetime) -> None:
 
 
 def check_dump(backup: Backup, stated: Manifest) -> None:
+    """Read the dump and compare it with the manifest. Raises DumpTruncated, DumpDamaged."""
     size = backup.store.sizes(backup.name).get(backup.database, 0)
     if size < stated.database.size:
         raise DumpTruncated(f"{backup}/{manifest.DATABASE} has {size} of {stated.database.size} bytes.")
@@ -132,6 +133,7 @@ def check_schema(stated: Manifest) -> None:
 
 
 def check_keys(stated: Manifest) -> None:
+    """Raise WrongKey unless this installation has the key that the backup's installation encrypted with."""
     if stated.keys and stated.keys[0] not in manifest.key_digests(settings.ENCRYPTION_KEYS):
         raise WrongKey("PRX_EMAIL_ENCRYPTION_KEYS has not the key that encrypted the secrets of this backup.")
 

@@ -57,6 +57,7 @@ class Writer:
 
     @property
     def folder(self) -> str:
+        """The folder of segments and files in the store, with "/"; "" for unencrypted ones."""
         return folder_for(self.recipients)
 
     def name_of(self, digest: str) -> str:
@@ -79,6 +80,7 @@ class Writer:
             return replace(self.store.take(sealed, name), path=path)
 
     def take(self, draft: Path, name: str) -> BackupFile:
+        """BackupStore.take(), encrypted. Size and digest are those of the stored (encrypted) bytes."""
         if not self.recipients:
             return self.store.take(draft, name)
         with draft.open("rb") as source:

@@ -48,16 +48,19 @@ class Measured(File):  # type: ignore[type-arg]  # not generic when it runs
         self.length, self._found = 0, hashlib.sha256()
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The pieces of the source, PIECE bytes each, counted as they pass. `chunk_size` is ignored."""
         while piece := self._source.read(PIECE):
             self.length += len(piece)
             self._found.update(piece)
             yield piece
 
     def as_stored(self, path: str) -> BackupFile:
+        """What was read so far, under this path."""
         return BackupFile(path, self.length, self._found.hexdigest())
 
 
 def measure(source: IO[bytes], path: str) -> BackupFile:
+    """Read the source to its end; returns its size and SHA-256."""
     measured = Measured(source, path)
     for _ in measured.chunks():
         pass
@@ -88,7 +91,8 @@ class BackupStore(ABC):
         """The sizes of all files below a folder: name in the store -> bytes."""
 
     @abstractmethod
-    def remove(self, name: str) -> None: ...
+    def remove(self, name: str) -> None:
+        """Delete the file if it is there."""
 
     @abstractmethod
     def alone(self) -> AbstractContextManager[None]:
@@ -109,6 +113,8 @@ class BackupStore(ABC):
 
 @dataclass(frozen=True)
 class FolderStore(BackupStore):
+    """A store in a folder of this host: files 600, folders 700, each file written beside and renamed."""
+
     path: Path
 
     def __str__(self) -> str:

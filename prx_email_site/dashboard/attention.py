@@ -187,6 +187,7 @@ def _tally_words(tally: Tally[int]) -> str:
 
 
 def of_quarantine(count: int, oldest: datetime | None) -> list[Need]:
+    """The line of quarantined messages; none for 0. `oldest`: when the first of them failed."""
     if not count:
         return []
     words = ngettext(
@@ -198,6 +199,7 @@ def of_quarantine(count: int, oldest: datetime | None) -> list[Need]:
 
 
 def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool) -> list[Need]:
+    """The line that no worker runs; none if one does."""
     if alive:
         return []
     words = gettext("No worker is running: nothing is fetched and nothing is sent")
@@ -298,6 +300,7 @@ def of_push(seen_at: datetime | None, *, is_missed: bool, may_administer: bool) 
 
 
 def of_switch(paused_at: datetime | None, reason: str, *, may_administer: bool) -> list[Need]:
+    """The line that all sending is paused; none if it is not. Only administrators get the button."""
     if paused_at is None:
         return []
     kept = gettext("Mail is kept and goes out when sending is resumed.")

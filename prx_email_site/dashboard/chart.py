@@ -30,6 +30,8 @@ _NAMES = {"messages_received": "received", "sends": "sent", "send_failures": "fa
 
 @dataclass(frozen=True)
 class Period:
+    """A period that the chart can show, in `steps` bars of the length `step`. `key`: its value in the URL."""
+
     key: str
     label: Words
     step: timedelta
@@ -38,6 +40,7 @@ class Period:
 
     @property
     def length(self) -> timedelta:
+        """The whole period."""
         return self.step * self.steps
 
 
@@ -49,6 +52,7 @@ PERIODS = (
 
 
 def period_named(key: str) -> Period:
+    """The period with this key; the first one for an unknown key."""
     return next((each for each in PERIODS if each.key == key), PERIODS[0])
 
 
@@ -177,6 +181,8 @@ def starts_of(period: Period, now: datetime, count: int) -> list[datetime]:
 
 
 def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) -> list[ChartStep]:
+    """The numbers of the steps that begin at `starts`, in ascending order. rows: (hour, name of the counter,
+    number)."""
     steps = [ChartStep(start) for start in starts]
     for hour, name, total in rows:
         index = bisect_right(starts, hour) - 1

@@ -50,6 +50,7 @@ class InstallationCollector(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
+        """All metrics, for prometheus_client, at each scrape. Raises DatabaseError."""
         began = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -17,6 +17,8 @@ _GIVEN = re.compile(r"[A-Za-z0-9-]{8,64}")  # ids accepted from a proxy; anythin
 
 
 class RequestIdMiddleware:
+    """Takes the id from the proxy's header if it has the right form, else makes one of 32 hexadecimal digits."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
 

@@ -19,6 +19,7 @@ FRAME = ("filename", "abs_path", "function", "module", "lineno", "in_app")
 
 
 def start(dsn: str, transport: Transport | None = None) -> None:
+    """Start the SDK for this process. `dsn`: where to send; `transport`: another way to send, for tests."""
     sentry_sdk.init(
         dsn=dsn,
         transport=transport,

@@ -69,6 +69,7 @@ class Host:
 
     @property
     def is_alive(self) -> bool:
+        """Whether any of its processes was seen lately."""
         return any(each.alive for each in self.processes)
 
     @property
@@ -108,6 +109,7 @@ class SystemStatus:
     versions: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
+        """As dictionaries and lists; times stay datetimes."""
         return asdict(self)
 
 
@@ -117,6 +119,7 @@ def needs(now: datetime) -> dict[str, str]:
 
 
 def read(now: datetime) -> SystemStatus:
+    """The state at `now`. Raises DatabaseError."""
     proof = RestoreProof.objects.filter(fault="").order_by("-pk").first()
     leases = Lease.objects.filter(expires_at__gt=now).exclude(purpose=Lease.Purpose.PUSH).order_by("expires_at")
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"))

@@ -10,6 +10,8 @@ from prx_email_site.personal_data.tables import Way
 
 
 class ErasureOutcome(StrEnum):
+    """What an erasure does with a row."""
+
     REMOVED = "removed"
     EMPTIED = "emptied"  # the row stays, so that the mail is not sent twice, without its content and the address
     MASKED = "masked"  # the address is replaced by its placeholder

@@ -39,6 +39,7 @@ def begin(address: str, user: User, key: uuid.UUID, now: datetime) -> Export:
 
 
 def queue_slice(export_id: int) -> None:
+    """Queue the next slice of an export."""
     queue("prx_email_site.personal_data.tasks.person_export_slice", export_id, group="export")
 
 
@@ -49,9 +50,11 @@ class PersonSource:
     address: str
 
     def count(self) -> int:
+        """The number of mails; it reads the rows of both tables that may match."""
         return sum(1 for table in (RECEIVED, SENT) for _ in rows_of(table, self.address))
 
     def page(self, after: Cursor) -> tuple[list[ExportedMail], list[Cursor]]:
+        """The mails after this cursor, and the cursor after each of them; ([], []) at the end."""
         place, key = after or ["received", None]
         if place == "end":
             return [], []
@@ -67,6 +70,7 @@ class PersonSource:
         return [_of_outbox(row) for row in rows], cursors
 
     def files(self) -> Sequence[tuple[str, bytes]]:
+        """The file of the rows of all tables, without the bodies that the mails contain."""
         tables = {table.label: [_dumped(table, row) for row in rows_of(table, self.address)] for table in TABLES}
         said = {"address": self.address, "tables": {label: rows for label, rows in tables.items() if rows}}
         return [("person.json", json.dumps(said, ensure_ascii=False, indent=1, default=str).encode())]

@@ -47,6 +47,7 @@ def _only_administrators(request: HttpRequest) -> None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def searches(request: HttpRequest) -> HttpResponse:
+    """The list of searches, and the form that begins one."""
     _only_administrators(request)
     form = AddressForm(request.POST if request.method == "POST" else None, initial={"key": uuid.uuid4()})
     if request.method == "POST" and form.is_valid():
@@ -80,6 +81,7 @@ def search(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def export(request: HttpRequest, pk: int) -> HttpResponse:
+    """Begin an export of what a finished search has found."""
     found = _counted(request, pk)
     try:
         key = uuid.UUID(request.POST.get("key", ""))
@@ -91,6 +93,8 @@ def export(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def erase(request: HttpRequest, pk: int) -> HttpResponse:
+    """Erase what a finished search has found, after a question; with `mentions`, also mail that only mentions the
+    address."""
     found = _counted(request, pk)
     mentions = request.POST.get("mentions") == "1"
     if question := asks_first(request, _question(found, mentions=mentions)):

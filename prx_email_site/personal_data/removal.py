@@ -21,6 +21,7 @@ TOMBSTONE = "Subject: {subject}\r\n\r\n{body_text}\r\n".format(**ERASED).encode(
 
 
 def remove(table: PersonalTable, rows: Sequence[Any]) -> None:
+    """Delete rows of one table, in the way that its `way` says. `rows` is not empty."""
     pks = [row.pk for row in rows]
     if table.way == Way.RECEIVED:
         _remove_received(pks)
@@ -49,6 +50,7 @@ def _let_go_of(rows: Sequence[Quarantine]) -> None:
 
 
 def mask(table: PersonalTable, rows: Sequence[Any], address: str) -> None:
+    """Replace the address by its placeholder in the searched columns of the rows."""
     for row in rows:
         changed = _masked(row, (*table.columns, *table.mentions), address)
         type(row)._default_manager.filter(pk=row.pk).update(**changed)

@@ -13,6 +13,8 @@ from mailbox.messages.legal_holds import COLUMNS as HEADERS
 
 
 class Way(StrEnum):
+    """What an erasure does with the rows of a table."""
+
     RECEIVED = "received"  # the mail is removed, and not fetched again
     PUT_ASIDE = "put aside"  # the quarantined message is removed, and not fetched again
     SENT = "sent"  # the row stays without its content

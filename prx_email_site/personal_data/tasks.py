@@ -25,6 +25,7 @@ def person_slice(search_id: int) -> None:
 
 
 def person_export_slice(export_id: int) -> None:
+    """Make the next pieces of an export, and queue the rest; fails it once its user is no administrator any more."""
     export = Export.objects.unfinished().select_related("user").filter(pk=export_id, what=Export.What.PERSON).first()
     if export is None:
         return

@@ -39,6 +39,7 @@ NAMED = 100  # pks of rows that stay which are listed, for each table and reason
 
 
 def model_of(table: PersonalTable) -> type[Model]:
+    """The model of a table. Raises LookupError for an unknown label."""
     return apps.get_model(table.label)
 
 

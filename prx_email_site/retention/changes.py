@@ -27,6 +27,7 @@ def set_rule(request: HttpRequest, rule: RetentionRule) -> None:
 
 
 def end_rule(request: HttpRequest, rule: RetentionRule) -> None:
+    """Delete a rule and record it. A removal that is running ends with its present batch."""
     with transaction.atomic():
         record(request, "retention_end", f"retention:{rule.pk}", rule.account, detail=_in_english(rule))
         rule.delete()

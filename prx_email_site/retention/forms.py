@@ -17,6 +17,8 @@ MOST = 100  # of rules, and of holds in force: the page lists all; SQLite allows
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A rule with its size in MiB."""
+
     larger_than_mb = forms.IntegerField(
         label=_("Only larger than, MiB"),
         min_value=1,
@@ -47,6 +49,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["account"].empty_label = _("All accounts")  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
+        """Check what the kind of rows allows: days, account, folder, size; and that there are fewer than MOST rules."""
         given = super().clean() or {}
         if self.instance.pk is None and RetentionRule.objects.count() >= MOST:
             raise forms.ValidationError(gettext("There are %(most)s rules: end one first.") % {"most": MOST})
@@ -73,6 +76,8 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A legal hold on an account, an address or a message."""
+
     message_pk = forms.IntegerField(
         label=_("A message"),
         required=False,
@@ -100,6 +105,7 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
     field_order = ["account", "address", "message_pk", "reason"]
 
     def clean_address(self) -> str:
+        """The address in lower case; "" for none. Raises ValidationError."""
         address: str = self.cleaned_data["address"].strip().lower()
         if address and (address.count("@") != 1 or any(character.isspace() for character in address)):
             raise forms.ValidationError(gettext("Not an address."))
@@ -115,6 +121,7 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
         return message
 
     def clean(self) -> dict[str, Any]:
+        """Check that exactly one of the three is named, and that fewer than MOST holds stand."""
         given = super().clean() or {}
         if LegalHold.objects.standing().count() >= MOST:
             raise forms.ValidationError(gettext("%(most)s holds stand: release one first.") % {"most": MOST})
@@ -124,6 +131,7 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
         return given
 
     def hold(self) -> LegalHold:
+        """The hold of a valid form, not saved."""
         hold: LegalHold = self.save(commit=False)
         hold.message = self.cleaned_data["message_pk"]
         return hold

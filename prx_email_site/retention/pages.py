@@ -34,6 +34,7 @@ def _only_administrators(request: HttpRequest) -> None:
 
 @require_safe
 def retention(request: HttpRequest) -> HttpResponse:
+    """The page, with both forms."""
     _only_administrators(request)
     return _page(request)
 
@@ -52,6 +53,7 @@ def _page(request: HttpRequest, rule: RuleForm | None = None, hold: HoldForm | N
 
 @require_POST
 def add_rule(request: HttpRequest) -> HttpResponse:
+    """Set a rule, after a question with the number and size of what it would remove now."""
     _only_administrators(request)
     form = RuleForm(request.POST)
     if not form.is_valid():
@@ -99,6 +101,7 @@ def _about(rule: RetentionRule, found: RetentionPreview) -> list[tuple[str, str]
 
 @require_POST
 def remove_rule(request: HttpRequest, pk: int) -> HttpResponse:
+    """End a rule."""
     _only_administrators(request)
     rule = get_object_or_404(RetentionRule.objects.select_related("account"), pk=pk)
     changes.end_rule(request, rule)
@@ -108,6 +111,7 @@ def remove_rule(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def add_hold(request: HttpRequest) -> HttpResponse:
+    """Put a legal hold."""
     _only_administrators(request)
     form = HoldForm(request.POST, prefix="hold")
     if not form.is_valid():
@@ -123,6 +127,7 @@ def add_hold(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def release_hold(request: HttpRequest, pk: int) -> HttpResponse:
+    """Release a legal hold, after a question."""
     _only_administrators(request)
     hold = get_object_or_404(LegalHold.objects.standing().select_related("account"), pk=pk)
     if question := asks_first(request, _release_question(hold)):

@@ -60,6 +60,7 @@ class SampleFile:
 
     @cached_property
     def digest(self) -> str:
+        """The SHA-256 of its content, in hex."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -94,6 +95,7 @@ class SeededMessage:
 
     @cached_property
     def snippet(self) -> str:
+        """The beginning of the text, as lists show it."""
         return " ".join(self.body_text.split())[:120]
 
 

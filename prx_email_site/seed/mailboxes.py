@@ -54,6 +54,8 @@ def ticket(number: int) -> str:
 
 
 def make_accounts(count: int, now: datetime) -> list[SeededAccount]:
+    """Make so many accounts with folders and the counters of 30 days. Their servers do not exist, and none is
+    synced."""
     made = []
     for number in range(count):
         with transaction.atomic():
@@ -185,6 +187,7 @@ class SampleMailbox:
             )
 
     def write(self, number: int) -> None:
+        """Add the message with this number and its search index; all of it depends on the number alone."""
         pool, place, pk = self.pool, self.places[number % len(self.places)], self.first_pk + number
         chosen = pool.chosen(number, len(self.places))
         letter, digest = pool.letters[chosen], pool.digests[chosen]
@@ -221,6 +224,7 @@ class SampleMailbox:
             self.words.add(key, text)
 
     def flush(self) -> None:
+        """Insert the rows that wait in memory."""
         for rows in (self.messages, self.lying, self.links, self.attachments, self.index):
             rows.flush()
         if connection.vendor != "postgresql":

@@ -62,6 +62,7 @@ class SampleOutbox:
         self.attempts = RowWriter(DeliveryAttempt, names)
 
     def write(self, number: int) -> None:
+        """Add the row with this number and what belongs to it."""
         place, pk = self.places[number % len(self.places)], self.first_pk + number
         chosen = self.pool.chosen(number, len(self.places))
         letter, at = self.pool.letters[chosen], moment(self.begin + APART * number)
@@ -92,5 +93,6 @@ class SampleOutbox:
             )  # fmt: skip
 
     def flush(self) -> None:
+        """Insert the rows that wait in memory."""
         for rows in (self.rows, self.recipients, self.attachments, self.attempts, self.audit):
             rows.flush()

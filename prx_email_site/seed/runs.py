@@ -23,6 +23,7 @@ class SampleRuns:
         self.places, self.newest = places, newest
 
     def write_runs(self, count: int) -> None:
+        """Insert so many runs, a minute apart, with LINES folders each."""
         first = next_pk(SyncRun)
         runs = RowWriter(SyncRun, ["id", "run_id", "started_at", "finished_at", "attempted", "succeeded"])
         lines = RowWriter(
@@ -39,6 +40,7 @@ class SampleRuns:
         lines.flush()
 
     def write_quarantine(self, count: int) -> None:
+        """Insert so many quarantined messages."""
         rows = RowWriter(Quarantine, ["account_id", "folder_id", "uidvalidity", "uid", "error", "attempts"])
         for number in range(count):
             place = self.places[number % len(self.places)]

@@ -49,11 +49,13 @@ class RowWriter:
         self._waiting: list[tuple[Any, ...]] = []
 
     def add(self, *values: Any) -> None:
+        """Add a row: the values of the columns that were named, in order. Full batches are inserted at once."""
         self._waiting.append(values + self._rest)
         if len(self._waiting) >= AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
+        """Insert the rows that wait in memory; call it at the end."""
         rows, self._waiting = self._waiting, []
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
@@ -74,6 +76,7 @@ def _default(field: models.Field[Any, Any]) -> Any:
 
 
 def next_pk(model: type[models.Model]) -> int:
+    """The pk after the highest one of the table."""
     return (model._base_manager.aggregate(last=models.Max("pk"))["last"] or 0) + 1
 
 

@@ -16,15 +16,18 @@ class SupervisorLimits:
 
     @classmethod
     def from_settings(cls) -> SupervisorLimits:
+        """The limits by PRX_EMAIL_CLUSTER_SILENT_SECONDS and the time-out of tasks."""
         # A task may use its whole time-out; 30 s are for django-q2 to end.
         return cls(float(settings.CLUSTER_SILENT_SECONDS), settings.TASK_TIMEOUT_SECONDS + 30.0)
 
     @property
     def pulse_every(self) -> float:
+        """How often the pulse is sent through the queue."""
         return self.silent / 9
 
     @property
     def pulse_lost_after(self) -> float:
+        """When a pulse that has not come back is taken for lost, and another one sent."""
         return self.silent / 3
 
     @property

@@ -18,12 +18,15 @@ LOOK_SECONDS = 1.0
 
 
 class Observer:
+    """The parent's handle on the observing process."""
+
     def __init__(self, states: SharedStates, limits: SupervisorLimits) -> None:
         self._states, self._limits = states, limits
         self._pid = 0
 
     @property
     def pid(self) -> int:
+        """The pid of the process; 0 before the first start."""
         return self._pid
 
     def ensure_running(self) -> None:

@@ -22,6 +22,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         super().__init__(*args)
 
     def start(self) -> None:
+        """Work as django-q2's sentinel; returns when the cluster has stopped."""
         # Also for all processes forked here. A signal to the whole group (from systemd, `timeout`) is meant as a stop,
         # which the parent initiates; a child that died of it could keep a lock or lose a mail's outcome.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -33,6 +34,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         return str(super().status())
 
     def guard(self) -> None:
+        """django-q2's loop, after one look at the schedules."""
         scheduler(broker=self.broker)  # django-q2 first does this after half a minute
         super().guard()
 

@@ -38,9 +38,11 @@ class SharedStates:
         return self._cells[cell]
 
     def worker(self, slot: int) -> WorkerState:
+        """The state of the worker in this slot, 0 to workers - 1."""
         return WorkerState(int(self._cells[FIRST_WORKER + 2 * slot]), self._cells[FIRST_WORKER + 2 * slot + 1])
 
     def all_workers(self) -> list[WorkerState]:
+        """The states of all slots, in order."""
         return [self.worker(slot) for slot in range(self.workers)]
 
     def worker_started(self, slot: int, pid: int) -> None:
@@ -49,6 +51,7 @@ class SharedStates:
         self._cells[FIRST_WORKER + 2 * slot] = pid
 
     def worker_busy(self, slot: int, *, is_busy: bool) -> None:
+        """A worker calls this at the begin and the end of each task."""
         self._cells[FIRST_WORKER + 2 * slot + 1] = self.clock() if is_busy else 0
 
 
@@ -61,9 +64,11 @@ class SharedEvent:
         self._states, self._cell = states, cell
 
     def set(self) -> None:
+        """Set the event, for all processes and for good."""
         self._states.note(self._cell)
 
     def is_set(self) -> bool:
+        """Whether any process has set it."""
         return self._states.at(self._cell) > 0
 
     def wait(self, seconds: float) -> bool:

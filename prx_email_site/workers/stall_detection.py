@@ -21,6 +21,7 @@ class StallDetector:
         self._stop_since = 0.0
 
     def look(self, *, is_stopping: bool) -> str:
+        """Why the cluster must be ended now, as words for the log; "" if it need not. is_stopping: it drains."""
         now = self._states.clock()
         if now - self._looked_at > self._limits.own_sleep:
             self._began = self._well_at = now  # this process itself did not run
@@ -63,5 +64,6 @@ class StoppedProcesses:
         self._since: dict[int, float] = {}
 
     def look(self, stopped: set[int], now: float) -> list[int]:
+        """The pids that were in `stopped` at every look for longer than the limit. now: by time.monotonic()."""
         self._since = {pid: self._since.get(pid, now) for pid in stopped}
         return [pid for pid, since in self._since.items() if now - since > self._limits.stopped]
