@@ -11,61 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 
-import pytest
-
 from tests.read_sources import MODULES, absolute, tree
-
-# The packages whose docstrings are complete, by the beginning of their modules' names.
-COVERED = (
-    "alerts",
-    "api",
-    "mailbox.accounts",
-    "mailbox.autoconfig",
-    "mailbox.clocks",
-    "mailbox.completeness",
-    "mailbox.credentials",
-    "mailbox.csv_text",
-    "mailbox.db",
-    "mailbox.deletions",
-    "mailbox.endpoints",
-    "mailbox.errors",
-    "mailbox.exports",
-    "mailbox.features",
-    "mailbox.gmail_labels",
-    "mailbox.host_slots",
-    "mailbox.html",
-    "mailbox.imap",
-    "mailbox.jitter",
-    "mailbox.keep_alive",
-    "mailbox.lazy_text",
-    "mailbox.logs",
-    "mailbox.messages",
-    "mailbox.mime",
-    "mailbox.models",
-    "mailbox.network",
-    "mailbox.oauth",
-    "mailbox.parsing",
-    "mailbox.permissions",
-    "mailbox.pictures",
-    "mailbox.presence",
-    "mailbox.presets",
-    "mailbox.public_hosts",
-    "mailbox.push",
-    "mailbox.queueing",
-    "mailbox.safe_http",
-    "mailbox.sasl",
-    "mailbox.scheduler",
-    "mailbox.schedules",
-    "mailbox.search",
-    "mailbox.signals",
-    "mailbox.storage",
-    "mailbox.sync",
-    "mailbox.tasks",
-    "mailbox.tls",
-    "outbox",
-    "people",
-    "prx_email_site",
-)
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -141,15 +87,6 @@ def public() -> dict[tuple[str, str], set[str]]:
     return found
 
 
-def without_docstring(package: str) -> list[str]:
-    return sorted(
-        f"{module}.{name}"
-        for module, name in public()
-        if module == package or module.startswith(f"{package}.")
-        if ast.get_docstring(definitions(module)[name]) is None
-    )
-
-
 def test_a_use_is_found_in_each_of_its_forms() -> None:
     """Imported by name, as an attribute of a module, handed on by a package, and named by a string alone."""
     assert "mailbox.completeness.walk" in public()["mailbox.imap.session", "ImapSession"]
@@ -158,7 +95,6 @@ def test_a_use_is_found_in_each_of_its_forms() -> None:
     assert "prx_email_site.settings" in public()["prx_email_site.context_processors", "chrome"]
 
 
-@pytest.mark.parametrize("package", COVERED)
-def test_what_another_file_uses_has_a_docstring(package: str) -> None:
-    assert any(module == package or module.startswith(f"{package}.") for module in MODULES)
-    assert without_docstring(package) == []
+def test_what_another_file_uses_has_a_docstring() -> None:
+    bare = {f"{module}.{name}" for module, name in public() if ast.get_docstring(definitions(module)[name]) is None}
+    assert bare == set()

@@ -84,6 +84,7 @@ class AccountAdmin(ModelAdmin):
         return redirect("account_delete", int(object_id))
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        """Save, record it in the activity; with a new secret or certificate also forget the transport's failures."""
         super().save_model(request, obj, form, change)
         audit(request, "edit_account", obj, f"account:{obj.pk}", ", ".join(form.changed_data))
         for kind in ("imap", "smtp"):
@@ -160,6 +161,8 @@ class AccountAdmin(ModelAdmin):
 
 
 class TransportAdmin(ModelAdmin):
+    """Transports come and go with their account; here their server and secret change."""
+
     form = TransportForm
     list_display = ("__str__", "user", "security", "auth_method", "needs_sign_in_since", "failure_count")
     list_filter = ("kind", "security", ("needs_sign_in_since", admin.EmptyFieldListFilter))
@@ -178,6 +181,7 @@ class TransportAdmin(ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Transport, form: Any, change: bool) -> None:
+        """Save if anything changed: forget the failures, record it in the activity, and announce the change."""
         if not form.changed_data:
             return
         forget_failures(obj)

@@ -46,6 +46,8 @@ class AccountAdminForm(OfAccount):
 
 
 class TransportForm(ModelForm):
+    """A transport; another host or port needs the secret typed again, as on the site's own pages."""
+
     new_password = SecretField(
         help_text=_("Leave both empty to keep the stored secret, unless the host or port changes.")
     )

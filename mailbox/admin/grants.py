@@ -28,6 +28,8 @@ class AuditedAdmin(ModelAdmin):
 
 
 class GrantAdmin(AuditedAdmin):
+    """Roles of users for single accounts; each change is in the activity."""
+
     list_display = ("user", "account", "role")
     list_filter = ("role", OfAccount)
     search_fields = ("user__username", "account__email")

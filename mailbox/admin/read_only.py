@@ -66,6 +66,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
 
 def audit(request: HttpRequest, verb: str, account: Account | None, target: str, detail: str = "") -> None:
+    """Record a change made in Django's admin in the site's activity. The verbs are those of views.activity_words."""
     user = request.user if isinstance(request.user, User) else None
     AuditEntry.objects.create(user=user, account=account, verb=verb, target=target, detail=detail)
 
@@ -82,6 +83,7 @@ class ReadOnlyTable:
     only: Sequence[str] | None = None
 
     def admin_class(self, model: type[Model]) -> type[ReadOnlyAdmin]:
+        """A ModelAdmin with these options; foreign keys among the columns are joined."""
         fields = {each.name: each for each in model._meta.get_fields()}
         related = [name for name in self.columns if isinstance(fields.get(name), ForeignKey | OneToOneField)]
         options = {
@@ -96,5 +98,6 @@ class ReadOnlyTable:
 
 
 def register_tables(tables: Mapping[type[Model], ReadOnlyTable | type[ModelAdmin]]) -> None:
+    """Register each table's admin, made from a ReadOnlyTable where it is one."""
     for model, shown in tables.items():
         admin.site.register(model, shown.admin_class(model) if isinstance(shown, ReadOnlyTable) else shown)

@@ -37,6 +37,8 @@ from mailbox.tasks import sync as sync_tasks
 
 
 class FolderAdmin(ReadOnlyAdmin):
+    """Folders; only whether one is synced can be changed."""
+
     list_display = ("name", "account", "special_use", "selectable", "sync_enabled", "gone_at")
     list_filter = ("sync_enabled", "selectable", ("special_use", ValueFilter), OfAccount)
     search_fields = ("name", "account__email")
@@ -48,12 +50,15 @@ class FolderAdmin(ReadOnlyAdmin):
         return ModelAdmin.has_change_permission(self, request, obj)
 
     def save_model(self, request: HttpRequest, obj: Folder, form: Any, change: bool) -> None:
+        """Write `sync_enabled` alone, as a sync may be writing the other columns, and record it in the activity."""
         Folder.objects.filter(pk=obj.pk).update(sync_enabled=obj.sync_enabled)
         sign = "+" if obj.sync_enabled else "-"
         audit(request, "choose_folders", obj.account, f"account:{obj.account_id}", f"{sign}{obj.name}")
 
 
 class MessageAdmin(ReadOnlyAdmin):
+    """Received messages, without their bodies in lists."""
+
     list_display = (
         "subject_shown",
         "sender",
@@ -78,6 +83,8 @@ class MessageAdmin(ReadOnlyAdmin):
 
 
 class QuarantineAdmin(ReadOnlyAdmin):
+    """Messages that could not be stored or parsed, with the action to fetch them again."""
+
     list_display = ("folder", "uid", "account", "error", "attempts", "last_failed_at", "resolved_at")
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), OfAccount)
     search_fields = ("error", "folder__name", "account__email")
@@ -107,11 +114,15 @@ class QuarantineAdmin(ReadOnlyAdmin):
 
 
 class RunLines(ReadOnlyInline):
+    """The folders of a run report."""
+
     model = SyncRunFolder
     fields = ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "bytes", "seconds", "error", "note")
 
 
 class SyncRunAdmin(ReadOnlyAdmin):
+    """Run reports, with a line for each folder."""
+
     list_display = (
         "run_id",
         "trigger",

@@ -16,7 +16,10 @@ MIN_LIMIT, MAX_LIMIT = 1, 500
 
 
 class ListingCommand(RefusingCommand):
+    """Commands that print rows, at most MAX_LIMIT of them, as lines or with --json as one object."""
+
     def check_limit(self, limit: int, *, as_json: bool) -> None:
+        """End with status 1 and a sentence unless the limit is MIN_LIMIT to MAX_LIMIT."""
         if not MIN_LIMIT <= limit <= MAX_LIMIT:
             self.refuse(f"--limit is {MIN_LIMIT} to {MAX_LIMIT}, not {limit}.", as_json=as_json)
 
@@ -40,6 +43,7 @@ class ListingCommand(RefusingCommand):
             sys.exit(1)
 
     def print_messages(self, rows: Sequence[Message], *, as_json: bool, has_more: bool) -> None:
+        """Print the messages, each with its id, "*" if unread, time, sender and subject. has_more: say so."""
         listed = [_listed(row) for row in rows]
         if as_json:
             self.print_data({"rows": listed, "has_more": has_more})

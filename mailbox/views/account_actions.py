@@ -59,6 +59,7 @@ def go_on(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def pause_sending(request: HttpRequest, pk: int) -> HttpResponse:
+    """Stop sending from the account until a person resumes it. Needs the role operator for it."""
     account = get_account(request.user, pk, Role.OPERATOR)
     if Account.objects.filter(pk=pk, sending_paused_at=None).update(sending_paused_at=timezone.now()):
         record(request, "pause_sending", f"account:{pk}", account)
@@ -71,6 +72,7 @@ def pause_sending(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def resume_sending(request: HttpRequest, pk: int) -> HttpResponse:
+    """Send again; not if the account was paused anew since the page was loaded. Needs the role operator for it."""
     account = get_account(request.user, pk, Role.OPERATOR)
     paused = Account.objects.filter(pk=pk, sending_paused_at__isnull=False)
     if paused.filter(sending_paused_at=shown_pause(request)).update(sending_paused_at=None):

@@ -121,6 +121,7 @@ def ask_for_test(request: HttpRequest, account: Account) -> ConnectionTest:
 
 
 def queue_first_look(request: HttpRequest, account: Account) -> None:
+    """Have a worker list the account's folders, and sync those that are chosen already."""
     sync_tasks.queue_folder_listing(account.pk)
     if account.sync_enabled and account.folders.filter(sync_enabled=True).exists():
         sync_tasks.queue_sync(account.pk, request.user.pk)

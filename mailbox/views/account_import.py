@@ -48,6 +48,8 @@ EXAMPLE = [
 
 
 class ImportForm(forms.Form):
+    """The uploaded file; a valid form has its lines in `rows`."""
+
     file = forms.FileField(
         label=_("CSV file"),
         widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
@@ -99,6 +101,7 @@ def import_accounts(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def example(request: HttpRequest) -> StreamingHttpResponse:
+    """A table with the columns that an import takes and two lines, as CSV. Needs an administrator of all."""
     require_administrator(request)
     return csv_file("accounts-example", COLUMNS, [[*row, *[""] * (len(COLUMNS) - len(row))] for row in EXAMPLE])
 

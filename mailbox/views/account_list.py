@@ -52,11 +52,14 @@ def _left_alone(kind: str, now: datetime) -> Q:
 
 
 def switched_off() -> Q:
+    """Accounts whose sending is paused or off, or whose fetching is off."""
     return Q(sending_paused_at__isnull=False) | Q(sync_enabled=False) | Q(send_enabled=False)
 
 
 @dataclass(frozen=True)
 class AccountFilter:
+    """`text`: part of an address. `state`: a key of STATES, "" for all. `sort`: a key of SORTS."""
+
     text: str = ""
     state: str = ""
     sort: str = "state"
@@ -74,9 +77,11 @@ class AccountFilter:
 
     @property
     def narrows(self) -> bool:
+        """Whether it leaves accounts out."""
         return bool(self.text or self.state)
 
     def query(self, **more: str | int) -> str:
+        """Its query string, with further parameters, and without those that are as by default."""
         sort = "" if self.sort == "state" else self.sort
         asked = {"q": self.text, "state": self.state, "sort": sort} | more
         return urlencode({name: value for name, value in asked.items() if value})
@@ -88,6 +93,7 @@ class AccountFilter:
 
     @property
     def by_email(self) -> str:
+        """Its query string when ordered by address."""
         return self.query(sort="email")
 
     def rows(self, accounts: QuerySet[Account], after: str) -> QuerySet[Account]:
@@ -112,4 +118,5 @@ class AccountFilter:
 
     @staticmethod
     def cursor(account: Account) -> str:
+        """Where the next page begins behind this account, whose row has the annotation `rank`."""
         return f"{account.rank}~{account.email}"  # type: ignore[attr-defined]

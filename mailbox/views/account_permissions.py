@@ -19,6 +19,7 @@ class Rights:
 
     @classmethod
     def of(cls, user: User | AnonymousUser) -> Rights:
+        """The user's rights, by at most one query."""
         if has_role_everywhere(user, Role.ADMINISTRATOR):
             return cls(None, None)
         grants = AccountGrant.objects.filter(user=user.pk) if user.is_active else AccountGrant.objects.none()

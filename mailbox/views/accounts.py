@@ -56,6 +56,7 @@ class AccountRow:
 
     @property
     def worst(self) -> AccountNotice:
+        """The most urgent statement about its health."""
         return self.conditions[0]
 
 
@@ -68,6 +69,7 @@ def row_of(
     has_workers: bool,
     figures: OutboxFigures | None = None,
 ) -> AccountRow:
+    """The row of an account that was read with transports and `chosen_folders`. waiting: mails, by account pk."""
     folders = account.chosen_folders  # type: ignore[attr-defined]
     return AccountRow(
         account=account,
@@ -80,6 +82,7 @@ def row_of(
 
 
 def has_workers(now: datetime) -> bool:
+    """Whether a cluster has shown a heartbeat lately; else pages promise no time."""
     return WorkerHeartbeat.objects.alive(now).exists()
 
 

@@ -60,14 +60,17 @@ class ActivityFilter:
 
     @property
     def narrows(self) -> bool:
+        """Whether it leaves entries out, apart from its account."""
         return bool(self.who or self.verb or self.day or self.text)
 
     def query(self, **more: str | int) -> str:
+        """Its query string, with further parameters, and without empty ones."""
         asked: dict[str, Any] = {"account": self.account.pk if self.account else "", "who": self.who, "q": self.text}
         asked |= {"verb": self.verb, "day": self.day or "", "part_of": self.part_of or ""} | more
         return urlencode({name: str(value) for name, value in asked.items() if value})
 
     def narrow(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        """The rows that it keeps, but for `part_of`."""
         if self.account:
             rows = rows.filter(account=self.account)
         if self.who:

@@ -187,6 +187,7 @@ class ActivityLine:
 
 
 def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
+    """The entries as lines of a page; a QuerySet gets its users and accounts joined."""
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
     return [ActivityLine(each, words_of(each), who_of(each), _url(each), _thing(each)) for each in entries]
@@ -204,6 +205,7 @@ def who_of(entry: AuditEntry) -> str:
 
 
 def words_of(entry: AuditEntry) -> str:
+    """What was done, in words; for a verb of a newer release the verb itself."""
     if entry.target == "sending" and entry.verb in OF_ALL:
         return str(OF_ALL[entry.verb])
     return str(SAID.get(entry.verb, entry.verb.replace("_", " ")))

@@ -24,6 +24,8 @@ MOST_ALIASES = 50  # of one account: all of them are in the From menu
 
 
 class AliasForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An alias of `instance.account`, which must be set. Refuses an address that the account has, in any case."""
+
     class Meta:
         model = AccountAlias
         fields = ["email", "display_name", "signature"]
@@ -47,12 +49,14 @@ class AliasForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of a new alias. Needs an administrator of the account."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     return _page(request, AccountAlias(account=account), gettext("Add an address"), "add_alias")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of an alias. Needs an administrator of its account."""
     found = _administered(request, pk)
     return _page(request, found, gettext("Edit %(email)s") % {"email": found.email}, "edit_alias")
 
@@ -89,6 +93,7 @@ def saved(request: HttpRequest, form: AliasForm, verb: str) -> bool:
 
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove an alias after a confirmation. Needs an administrator of its account."""
     found = _administered(request, pk)
     account_page = reverse("mailbox:account", args=[found.account_id])
     question = Question(
@@ -105,6 +110,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def take_away(request: HttpRequest, alias: AccountAlias) -> None:
+    """Delete the alias and record it in the activity, in one transaction."""
     with transaction.atomic():
         alias.delete()
         record(request, "remove_alias", f"account:{alias.account_id}", alias.account, alias.email)

@@ -42,6 +42,7 @@ class FindForm(forms.Form):
 
 
 def require_administrator(request: HttpRequest) -> None:
+    """Raise PermissionDenied unless the user is administrator for all accounts, as adding one takes."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(_("Adding an account needs the role administrator for all accounts."))
 

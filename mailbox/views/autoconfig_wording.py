@@ -73,11 +73,14 @@ class FoundServer:
 
     @property
     def security(self) -> str:
+        """How it is secured, in words; "" when there is no server."""
         return SECURITY[self.server.security] if self.server else ""
 
 
 @dataclass(frozen=True)
 class SourceLine:
+    """What one source answered. `said`: the server's own words, "" for none."""
+
     tone: str
     badge: str
     words: str
@@ -97,6 +100,7 @@ class FoundServers:
 
     @property
     def count(self) -> int:
+        """How many of the two servers were found."""
         return sum(each.server is not None for each in self.servers)
 
     @property
@@ -105,10 +109,12 @@ class FoundServers:
 
 
 def preset_of(found: Discovery) -> Preset | None:
+    """The built-in provider that was found; None for any other."""
     return next((each for each in PRESETS if each.key == found.preset), None)
 
 
 def told(email: str, found: Discovery) -> FoundServers:
+    """The result of the look-up in words, for the form of an account with this address."""
     preset = preset_of(found)
     servers = [each for each in (found.imap, found.smtp) if each]
     return FoundServers(

@@ -17,6 +17,7 @@ from mailbox.views.audit import record
 
 @require_safe
 def completeness(request: HttpRequest, pk: int) -> HttpResponse:
+    """The account's last comparison, or that there is none yet. Needs any role for it."""
     account = get_account(request.user, pk)
     row = Completeness.objects.filter(account=account).first()
     context = {
@@ -42,6 +43,7 @@ def report(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def compare_now(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue a comparison, unless no mail of the account is fetched. Needs the role operator for it."""
     account = get_account(request.user, pk, Role.OPERATOR)
     if account.sync_enabled:
         tasks.queue_comparison(account.pk)

@@ -17,6 +17,8 @@ CONFIRMED = "confirmed"
 
 @dataclass(frozen=True)
 class Question:
+    """What the page of confirmation asks: the action, what it causes, and its button."""
+
     title: Words
     consequence: Words
     button: Words

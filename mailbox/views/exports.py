@@ -94,6 +94,7 @@ def _selection(request: HttpRequest) -> Selection:
 
 @require_safe
 def exports(request: HttpRequest) -> HttpResponse:
+    """The newest exports of the user; for administrators of all those of others as well."""
     user = signed_in_user(request)
     rows = list(Export.objects.filter(requests.seen_by(user)).select_related("user")[:SHOWN])
     return render(request, "mailbox/exports/list.html", {"rows": [_shown(each) for each in rows]})
@@ -142,6 +143,7 @@ def file(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 @require_safe
 def manifest_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The manifest as CSV; the export's page with a message where there is no file to download."""
     found = _readable(request, pk)
     if not _is_ready(found):
         return _not_ready(request, pk)
@@ -175,6 +177,7 @@ def _readable(request: HttpRequest, pk: int) -> Export:
 
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove an export and its file after a confirmation."""
     found = _find(request, pk)
     question = Question(
         title=gettext("Remove this export?"),

@@ -35,11 +35,15 @@ EXPLAINED: dict[Feature, Words] = {
 
 
 class ShareForm(forms.Form):
+    """For what percentage of all accounts a feature is on."""
+
     feature = forms.ChoiceField(choices=Feature)
     percent = forms.IntegerField(label=_("Share of accounts, percent"), min_value=features.NONE, max_value=features.ALL)
 
 
 class AccountFeatureForm(forms.Form):
+    """One account's exception from the percentage, or that it has none any more."""
+
     feature = forms.ChoiceField(label=_("Feature"), choices=Feature)
     account = forms.CharField(label=_("Address of the account"), max_length=320)
     state = forms.ChoiceField(
@@ -55,6 +59,8 @@ class AccountFeatureForm(forms.Form):
 
 @dataclass(frozen=True)
 class Line:
+    """A feature as the page shows it. `own`: exceptions as (address, on or off), of which there are `own_count`."""
+
     feature: Feature
     explained: Words
     percent: int
@@ -65,6 +71,7 @@ class Line:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def show(request: HttpRequest) -> HttpResponse:
+    """The features and their forms. Needs an administrator of all; a refused form answers 422."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("Features concern all accounts: an administrator of all may see and set them."))
     if request.method != "POST":

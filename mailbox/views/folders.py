@@ -55,6 +55,7 @@ class FolderRow:
 
     @property
     def is_ticked(self) -> bool:
+        """Whether its box is ticked when the page opens: it is synced, or proposed."""
         return self.folder.sync_enabled or self.is_proposed
 
 
@@ -174,6 +175,7 @@ def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def ask_for_listing(request: HttpRequest, account: Account) -> None:
+    """Have a worker list the account's folders, and record it in the activity. The caller checks the role."""
     sync_tasks.queue_folder_listing(account.pk)
     record(request, "list_folders", f"account:{account.pk}", account)
 

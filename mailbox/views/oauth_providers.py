@@ -58,6 +58,7 @@ def add_provider(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def other_provider(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of a provider that is not built in. Needs an administrator of all."""
     _require_administrator(request)
     return _edit(request, get_object_or_404(OAuthApp, pk=pk, kind=OAuthApp.Kind.DISCOVERY))
 

@@ -51,6 +51,7 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
 
 @require_POST
 def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
+    """Have a quarantined message fetched again. 404 for one the user may not see; needs the role operator."""
     row = of_accounts(Quarantine.objects.open().filter(pk=pk), request).select_related("folder").first()
     if row is None:
         raise Http404("No such message in quarantine.")
@@ -65,6 +66,7 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def ask_to_fetch(request: HttpRequest, row: Quarantine, account: Account) -> None:
+    """Mark the message for the sync that is queued now, and record it. The caller checks the role."""
     Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
     record(request, "fetch_again", f"quarantine:{row.pk}", account, f"UID {row.uid} of {row.folder.name}")
     sync_tasks.queue_sync(account.pk, signed_in_user(request).pk)

@@ -41,6 +41,7 @@ class Saved:
 
 
 def offered(request: HttpRequest, page: str, own: list[dict[str, Any]], shared: list[dict[str, Any]]) -> list[Saved]:
+    """The filters of a page, the user's own first; `own` and `shared` as permissions has read them with the user."""
     user = signed_in_user(request)
     administers = has_role_everywhere(user, Role.ADMINISTRATOR)
     found = [Saved(each["name"], each["query"], False, True) for each in own if each["page"] == page]
@@ -52,6 +53,7 @@ def offered(request: HttpRequest, page: str, own: list[dict[str, Any]], shared: 
 
 
 def may_share(request: HttpRequest) -> bool:
+    """Whether the user's role is operator for all accounts, which sharing a filter takes."""
     return has_role_everywhere(request.user, Role.OPERATOR)
 
 

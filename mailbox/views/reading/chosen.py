@@ -9,6 +9,7 @@ from mailbox.views.requests import number_of, of_accounts
 
 
 def chosen_folder(request: HttpRequest) -> Folder | None:
+    """The folder of `?folder=`, with its account; None without one. Raises Http404 for one the user may not see."""
     pk = number_of(request, "folder")
     if pk is None:
         return None
@@ -19,6 +20,7 @@ def chosen_folder(request: HttpRequest) -> Folder | None:
 
 
 def chosen_account(request: HttpRequest, accounts: list[Account], folder: Folder | None) -> Account | None:
+    """The account of the folder, else of `?account=`; None for all. Raises Http404 for one not in `accounts`."""
     pk = number_of(request, "account")
     if folder:
         if pk not in (None, folder.account_id):

@@ -47,6 +47,7 @@ class InvitationWords:
 
 
 def words_of(event: CalendarEvent) -> InvitationWords:
+    """The event in the active language; times in the active time zone."""
     return InvitationWords(
         kind=str(_METHODS["CANCEL"] if event.is_cancelled else _METHODS.get(event.method, _("Event"))),
         title=event.title,

@@ -35,6 +35,8 @@ VIEWS = {"html": "HTML", "text": _("Text"), "headers": _("Headers"), "source": _
 
 @dataclass(frozen=True)
 class MessageTab:
+    """A tab of the page, and the query string that opens it."""
+
     label: str
     query: str
     current: bool
@@ -51,6 +53,7 @@ class Files:
 
     @property
     def is_all(self) -> bool:
+        """Whether this page shows all attachments."""
         return self.is_first and self.following is None
 
 
@@ -66,6 +69,7 @@ def _files_of(request: HttpRequest, row: Message) -> Files:
 
 @require_safe
 def message(request: HttpRequest, pk: int) -> HttpResponse:
+    """The page of one message: 404 if the user may not see its account, 403 where reading is switched off."""
     user = signed_in_user(request)
     grants = AccountGrant.objects.filter(user=user, account=OuterRef("account"))
     asked = {

@@ -68,6 +68,7 @@ def download(content: bytes | mime_message.AttachmentBytes, filename: str, conte
 
 
 def in_pieces(content: bytes | mime_message.AttachmentBytes) -> mime_message.AttachmentBytes:
+    """The content with its size in bytes, in pieces that are made as they are sent."""
     if isinstance(content, mime_message.AttachmentBytes):
         return content
     return mime_message.AttachmentBytes(len(content), _sliced(content))
@@ -134,6 +135,7 @@ def is_measured(row: Message) -> bool:
 
 @require_safe
 def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The stored message, byte for byte, as a download; 404 when the raw store has lost it."""
     row = find_message(request, pk)
     response = download(raw_or_404(row.raw_digest), _eml_name(row), "message/rfc822")
     response["Content-Type"] = "message/rfc822"
@@ -157,6 +159,7 @@ def find_attachment(request: HttpRequest, pk: int, position: int, role: str = Ro
 
 @require_safe
 def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase:
+    """The decoded attachment as a download. 404 when the raw store has lost the message."""
     found = find_attachment(request, pk, position)
     try:
         content = mime_message.attachment_content(raw_or_404(found.message.raw_digest), found.position, found.digest)

@@ -45,6 +45,7 @@ class SideItem:
 
 @require_safe
 def messages(request: HttpRequest) -> HttpResponse:
+    """A page of a list; the query string has its filters, order and the cursor `before`."""
     limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
     readable = Readable.of(request)
     folder = chosen_folder(request)

@@ -41,6 +41,7 @@ def poll_address(request: HttpRequest, rows: Sequence[Message], *, is_whole: boo
 
 @require_safe
 def new_messages(request: HttpRequest) -> HttpResponse:
+    """How many messages are new: with a pk above `top` and, with `since`, not older than that (see poll_address)."""
     top, since = number_of(request, "top") or 0, Cursor.read(request.GET.get("since", ""))
     readable = Readable.of(request)
     folder = chosen_folder(request)

@@ -68,7 +68,7 @@ def page(
 
 
 def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
-    """The picture as WebP, made here; a placeholder while there is none."""
+    """The picture as WebP, small with `?size=small`; a redirect to a placeholder while there is none."""
     row = Preview.objects.filter(pk=file.digest, state=Preview.State.READY).first()
     if row is None:
         return redirect(static("img/no-preview.svg"))
@@ -87,6 +87,7 @@ def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
 
 
 def addresses_of(pk: int, position: int) -> PreviewAddresses:
+    """The URLs of the preview page and the picture of a received attachment."""
     args = [pk, position]
     return PreviewAddresses(
         reverse("mailbox:message_preview", args=args), reverse("mailbox:message_picture", args=args)
@@ -95,6 +96,7 @@ def addresses_of(pk: int, position: int) -> PreviewAddresses:
 
 @require_safe
 def message_preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    """The page that shows the preview; a worker draws one that nobody asked for before."""
     found = find_attachment(request, pk, position)
     context = {
         "download": reverse("mailbox:message_attachment", args=[pk, position]),
@@ -106,4 +108,5 @@ def message_preview(request: HttpRequest, pk: int, position: int) -> HttpRespons
 
 @require_safe
 def message_picture(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    """The picture of the preview, as `picture` answers it."""
     return picture(request, find_attachment(request, pk, position))

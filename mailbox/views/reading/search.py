@@ -34,6 +34,7 @@ class ShownHit:
 
 @require_safe
 def search_messages(request: HttpRequest) -> HttpResponse:
+    """A page of results; a query with problems is explained and not run."""
     limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
     text = request.GET.get("q", "").replace("\0", "").strip()
     query = parse(text)

@@ -14,6 +14,8 @@ from mailbox.views.requests import Refused
 
 @dataclass(frozen=True)
 class TeamChoice:
+    """A choice of the filter and the URL that applies it."""
+
     label: Words
     url: str
     current: bool

@@ -66,6 +66,8 @@ def team_of(request: HttpRequest, message: Any) -> dict[str, Any]:
 
 
 class TeamMarkForm(forms.Form):
+    """The team mark of a message, which may be a row not saved yet."""
+
     assigned_to: forms.ModelChoiceField[User] = forms.ModelChoiceField(
         User.objects.none(), required=False, label=_("Assigned to"), empty_label=_("nobody")
     )
