@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -196,11 +195,6 @@ def tidy_user(user: str, email: str) -> str:
     """The user name; the e-mail address where the given one is empty, too long or not printable."""
     user = user.strip()
     return user if 0 < len(user) <= MAX_USER and user.isprintable() else email
-
-
-def best(servers: Sequence[ServerSettings]) -> ServerSettings | None:
-    """The first server without a flaw, or None."""
-    return next((each for each in servers if each.flaw() is None), None)
 
 
 # --- Stored form ------------------------------------------------------------------------------------------------

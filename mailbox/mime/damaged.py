@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-MAX_BOUNDARY = 200  # characters; RFC 2046 section 5.1.1 allows 70
 _LOOKED_AT = 1_000_000  # bytes in which a boundary is searched for
 _HEADER_LOOKED_AT = 2_000
 _MOST_CLOSES = 20  # closing lines that are tried, each with a search from the beginning
 
+# A boundary has at most 70 characters (RFC 2046 section 5.1.1); senders write longer ones, so 200 are taken.
 _BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)", re.I | re.M)
 _CLOSE = re.compile(rb"^--([^\s-][^\r\n]{0,198}?)--[ \t]*+$", re.M)
 _FIELD = re.compile(rb"content-[a-z-]{1,40}[ \t]*+:", re.I)

@@ -23,7 +23,6 @@ PARSER_VERSION = 11  # raise it when a change gives other rows for the same byte
 
 MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column's length
-SNIPPET_CHARACTERS = readable_text.SNIPPET_CHARACTERS
 MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages, which is kept for search
 _MAX_ATTACHED_MESSAGES = 20
 _MAX_ATTACHED_DEPTH = 3

@@ -38,7 +38,7 @@ def assert_storable(parsed: mime_message.ParsedMessage) -> None:
     json.dumps([str(value) for value in vars(parsed).values()], ensure_ascii=False).encode()
     assert not [name for name, value in vars(parsed).items() if isinstance(value, str) and "\0" in value]
     assert 0 < len(parsed.message_id.encode()) <= mime_message.MAX_MESSAGE_ID_BYTES
-    assert len(parsed.snippet) <= mime_message.SNIPPET_CHARACTERS
+    assert len(parsed.snippet) <= readable_text.SNIPPET_CHARACTERS
     for attachment in parsed.attachments:
         assert 1 <= len(attachment.filename.encode()) <= 255 and not set(attachment.filename) & set("/\\\0\r\n")
         assert len(attachment.content_type) <= 255
