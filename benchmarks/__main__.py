@@ -30,6 +30,7 @@ SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
 
 
 def main(names: list[str]) -> int:
+    """Run the suites with these names, all without one; returns the exit status, 1 if a figure is void."""
     if unknown := [name for name in names if name not in SUITES]:
         sys.exit(f"There is no suite {', '.join(unknown)}; there are {', '.join(SUITES)}.")
     options = Options.of_environment()

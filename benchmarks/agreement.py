@@ -38,12 +38,14 @@ TABLE = re.compile(r"<!-- agreement -->.*?<!-- /agreement -->", re.S)
 
 
 def theirs(raws: Iterable[bytes]) -> list[dict[str, Any]]:
+    """What GMime reads in the mails, by a process of the system's Python. Raises CalledProcessError."""
     sent = b"".join(LENGTH.pack(len(raw)) + raw for raw in raws)
     done = subprocess.run([SYSTEM_PYTHON, str(READER)], input=sent, stdout=subprocess.PIPE, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def ours(raw: bytes) -> dict[str, Any]:
+    """What this project's reader finds in a mail, in the form of gmime_reader.read()."""
     read = mime_message.parse(raw)
     listed = {name: [each.address for each in addresses.read(text, is_decoded=True)] for name, text in _lists(read)}
     return listed | {
@@ -116,6 +118,7 @@ def _share(counts: tuple[int, int]) -> str:
 
 
 def table(columns: dict[str, dict[str, tuple[int, int]]]) -> str:
+    """The table in Markdown. columns: title -> field -> (messages in which both agree, messages that count)."""
     lines = ["| field | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for field in FIELDS:
         cells = [_share(found[field]) if field in found else "" for found in columns.values()]

@@ -54,6 +54,7 @@ class Stand:
 
 
 def stand_of(server: Dovecot, user: str) -> Stand:
+    """The present state of a user's INBOX, by STATUS (RFC 3501 6.3.10, RFC 7162 3.1.2.1)."""
     bare = Bare(server, user)
     answer = bare.say("STATUS INBOX (UIDVALIDITY HIGHESTMODSEQ UIDNEXT)")
     bare.close()

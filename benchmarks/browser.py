@@ -20,6 +20,7 @@ class Person:
         self._opener = urllib.request.build_opener(cookies, urllib.request.ProxyHandler({}))
 
     def get(self, path: str) -> str:
+        """The body of a page. Raises HTTPError for a status of 400 or more; waits a minute at most."""
         with self._opener.open(self.base + path, timeout=60) as answer:
             return str(answer.read().decode())
 
@@ -40,6 +41,7 @@ class Person:
             return str(answer.geturl())
 
     def sign_in(self, user: str, password: str) -> None:
+        """Sign in. Raises RuntimeError if the sign-in is refused."""
         path = "/login/"
         ended = self.post(path, self.hidden(path) | {"username": user, "password": password})
         if path in ended:

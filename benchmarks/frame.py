@@ -44,10 +44,12 @@ class Reach:
 
 
 def at_most(bound: float, unit: str = "") -> Reach:
+    """The reach of a figure that is to be no more than this."""
     return Reach(True, bound, unit)
 
 
 def at_least(bound: float, unit: str = "") -> Reach:
+    """The reach of a figure that is to be no less than this."""
     return Reach(False, bound, unit)
 
 
@@ -72,9 +74,11 @@ class Figure:
 
     @property
     def is_reached(self) -> bool:
+        """Whether the figure was measured and its reach holds; True without a reach."""
         return not self.void and self.value is not None and (self.reach is None or self.reach.holds(self.value))
 
     def answer(self) -> str:
+        """The answer for the table: "yes", "NO", "void", or "" without a reach."""
         if self.void:
             return "void"
         if self.reach is None:
@@ -82,6 +86,7 @@ class Figure:
         return "yes" if self.is_reached else "NO"
 
     def bound(self) -> str:
+        """The reach for the table; "" without one."""
         return "" if self.reach is None else str(self.reach)
 
 
@@ -94,12 +99,15 @@ class Options:
 
     @classmethod
     def of_environment(cls) -> Options:
+        """By BENCH_SCALE, 1 by default, and BENCH_DATABASE, "sqlite" by default. Raises ValueError."""
         return cls(float(os.environ.get("BENCH_SCALE") or 1), os.environ.get("BENCH_DATABASE") or "sqlite")
 
     def amount(self, full: int, least: int = 1) -> int:
+        """An amount of the full size, scaled; never below `least`."""
         return max(round(full * self.scale), least)
 
     def rounds(self, full: int) -> int:
+        """How many times to measure both sides: `full`, and 2 or 1 at a small scale."""
         return full if self.scale >= 0.5 else min(full, 2) if self.scale >= 0.02 else 1
 
 
@@ -137,10 +145,12 @@ class Pair:
 
     @property
     def our_median(self) -> float:
+        """Our median, in the unit that was measured."""
         return statistics.median(self.ours)
 
     @property
     def peer_median(self) -> float:
+        """The peer's median, in the same unit."""
         return statistics.median(self.peer)
 
     @property
@@ -149,6 +159,7 @@ class Pair:
         return self.our_median / self.peer_median
 
     def fill(self, figure: Figure) -> Figure:
+        """Write ratio, medians and samples into the figure; returns it."""
         figure.value, figure.ours, figure.peer = self.ratio, self.our_median, self.peer_median
         figure.samples = {"ours": self.ours, "peer": self.peer}
         return figure
@@ -167,6 +178,7 @@ def alternate(rounds: int, ours: Callable[[], float], peer: Callable[[], float],
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
+    """All values in the order they were taken, for a figure's notes."""
     return " ".join(f"{value:.{digits}f}" for value in values)
 
 
@@ -206,6 +218,7 @@ def line_of(figure: Figure) -> str:
 
 
 def say(text: str) -> None:
+    """Print a line at once: a run takes minutes, and its output may be a pipe."""
     print(text, flush=True)
 
 
@@ -235,6 +248,7 @@ def goes_with_us() -> list[str]:
 
 
 def commit() -> str:
+    """The short hash of the checked-out commit; "" outside of a repository."""
     answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return answer.stdout.strip()
 

@@ -20,6 +20,7 @@ LENGTH = struct.Struct("<Q")
 
 
 def addresses(found: Any) -> list[str]:
+    """The addr-specs of an address list, those of groups included."""
     listed: list[str] = []
     for number in range(found.length() if found else 0):
         each = found.get_address(number)
@@ -31,6 +32,7 @@ def addresses(found: Any) -> list[str]:
 
 
 def octets(part: Any) -> bytes:
+    """The decoded content of a part."""
     stream = GMime.StreamMem.new()
     content = part.get_content()
     if content is not None:
@@ -53,6 +55,7 @@ def filename_of(part: Any) -> str:
 
 
 def read(raw: bytes) -> dict[str, Any]:
+    """The fields of a message for the comparison; {} if GMime makes no message of it."""
     stream = GMime.StreamMem.new_with_buffer(raw)
     message = GMime.Parser.new_with_stream(stream).construct_message(None)
     if message is None:

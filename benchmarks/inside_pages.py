@@ -61,6 +61,8 @@ def folder_address() -> str:
 
 
 def words_of_rank(first: int, count: int) -> list[str]:
+    """The words of a seeded database by frequency: `count` of them from the rank `first` on, 0 for the most
+    frequent."""
     return [word(first + number) for number in range(count)]
 
 
@@ -122,6 +124,7 @@ def _file_size(name: str) -> int:
 
 # --- Retention --------------------------------------------------------------------------------------------------
 def message_count() -> int:
+    """How many messages are stored."""
     return Message.objects.count()
 
 

@@ -85,10 +85,12 @@ def sync_all(account_id: int) -> float:
 
 
 def stored_count(account_id: int) -> int:
+    """How many messages of this account's folders are stored and not gone from the server."""
     return MessagePlace.objects.present().filter(folder__account_id=account_id).count()
 
 
 def stored_of_all() -> int:
+    """The same of all accounts."""
     return MessagePlace.objects.present().count()
 
 
@@ -116,6 +118,7 @@ def _has(account_id: int, count: int) -> bool:
 
 
 def make_accounts(emails: list[str], **fields: object) -> list[int]:
+    """make_account() for each address; returns their pks."""
     return [make_account(email, **fields) for email in emails]  # type: ignore[arg-type]
 
 
@@ -125,6 +128,7 @@ def only_our_ticks() -> None:
 
 
 def ticks_again() -> None:
+    """Let the schedule of syncs run again, at once."""
     Schedule.objects.filter(func=SYNC_TICK).update(repeats=-1, next_run=timezone.now() - timedelta(hours=1))
 
 
@@ -146,6 +150,7 @@ def round_by_workers(seconds: float = 600) -> float:
 
 
 def wait_until_quiet(seconds: float) -> None:
+    """Wait until the workers have nothing to do. Raises TimeoutError after so many seconds."""
     _wait_until(_is_quiet, seconds)
 
 
@@ -186,4 +191,5 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def account_ids() -> list[int]:
+    """The pks of all accounts."""
     return list(Account.objects.order_by("pk").values_list("pk", flat=True))

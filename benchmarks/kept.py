@@ -125,6 +125,7 @@ def sizes(options: Options) -> tuple[int, int]:
 
 
 def for_retention(kept: Kept, options: Options) -> Site:
+    """The installation of the bench that removes messages: 2,000,000 of them at full size."""
     return kept.site(options.amount(2_000_000, 600), outbox=options.amount(10_000, 300))
 
 

@@ -47,6 +47,7 @@ def mark(number: int) -> str:
 
 
 def received_at(number: int) -> datetime:
+    """The INTERNALDATE of the mail with this number."""
     return FIRST + APART * number
 
 

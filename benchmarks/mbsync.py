@@ -57,6 +57,7 @@ class Mbsync:
         self.folder, self._command = folder, [binary, "-q", "-c", str(config), "bench"]
 
     def start(self) -> subprocess.Popen[bytes]:
+        """Start mbsync; the caller waits for it."""
         return subprocess.Popen(self._command)
 
     def run(self) -> float:

@@ -66,16 +66,19 @@ class Context:
 
     @cached_property
     def large(self) -> Inside:
+        """A process in the installation with a million rows."""
         return self._inside(sizes(self.options)[0])
 
     @cached_property
     def small(self) -> Inside:
+        """A process in the installation with ten thousand rows."""
         return self._inside(sizes(self.options)[1])
 
     def _inside(self, count: int) -> Inside:
         return self._stack.enter_context(self.kept.site(count).inside())
 
     def rounds(self) -> int:
+        """How many times each page is asked for."""
         return ROUNDS if self.options.scale >= 0.1 else 4
 
 
@@ -105,6 +108,7 @@ def both(context: Context, figure: Figure, large: str, small: str = "") -> None:
 
 
 def lists(context: Context, first: Figure, deep: Figure, folder: Figure) -> None:
+    """The message list: its first page, its 1,000th page, and a folder's first page."""
     both(context, first, "/messages/")
     large, small = (side.call("page_address", number=1_000) for side in (context.large, context.small))
     both(context, deep, large, small)
@@ -112,10 +116,12 @@ def lists(context: Context, first: Figure, deep: Figure, folder: Figure) -> None
 
 
 def tabs(context: Context, figure: Figure) -> None:
+    """The outbox with its counted tabs."""
     both(context, figure, "/outbox/")
 
 
 def attachments(context: Context, figure: Figure) -> None:
+    """The list of attachments."""
     both(context, figure, "/outbox/attachments/")
 
 
@@ -134,6 +140,7 @@ def slowest(context: Context, figure: Figure) -> None:
 
 
 def dashboard(context: Context, figure: Figure) -> None:
+    """The dashboard."""
     both(context, figure, "/")
 
 

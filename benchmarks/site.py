@@ -34,6 +34,7 @@ class Sites:
         self._template: Site | None = None
 
     def make(self, **environment: str) -> Site:
+        """A new installation, migrated; `environment` is set for all of its processes."""
         if self._template is None:
             self._template = self._next("")
             self._template.manage("migrate", "--verbosity=0")
@@ -98,6 +99,7 @@ class Site:
 
     @contextmanager
     def inside(self) -> Iterator[Inside]:
+        """A process inside the installation, for the block."""
         process = Inside(self)
         try:
             yield process
@@ -115,6 +117,7 @@ class Site:
 
     @contextmanager
     def service(self, command: list[str], name: str) -> Iterator[Service]:
+        """A process of the installation that runs for the block; its output goes to NAME.log in its folder."""
         service = Service(command, self.environment, self.folder / f"{name}.log")
         try:
             yield service
@@ -122,6 +125,7 @@ class Site:
             service.stop()
 
     def remove(self) -> None:
+        """Remove its data folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -152,9 +156,11 @@ class Inside:
 
     @property
     def pid(self) -> int:
+        """The pid of the process."""
         return self._process.pid
 
     def stop(self) -> None:
+        """Close its input, by which it ends, and wait."""
         with contextlib.suppress(BrokenPipeError):
             _pipe(self._process.stdin).close()
         self._process.wait()
@@ -182,12 +188,15 @@ class Service:
 
     @property
     def pid(self) -> int:
+        """The pid of the process."""
         return self._process.pid
 
     def log(self) -> str:
+        """The last 4,000 characters of its output."""
         return self.log_path.read_text(errors="replace")[-4000:]
 
     def stop(self, seconds: float = 3) -> None:
+        """Ask it to stop; after `seconds`, kill it and all of its session."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):

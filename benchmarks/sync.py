@@ -33,10 +33,12 @@ class Context:
 
     @cached_property
     def server(self) -> Dovecot:
+        """The IMAP server, which both sides fetch from."""
         return self.stack.enter_context(running_dovecot())
 
     @cached_property
     def sites(self) -> Sites:
+        """Installations of ours."""
         return open_sites(self.options, self.folder, self.stack)
 
     def mailbox(self, user: str, count: int) -> set[Place]:
@@ -49,6 +51,7 @@ class Context:
         return self._mailboxes[user, count]
 
     def mbsync(self, user: str, port: int | None = None) -> Mbsync:
+        """mbsync for this user, with an empty Maildir. `port`: by another port than the server's own."""
         self._peers += 1
         server = self.server
         folder = self.folder / f"mbsync-{self._peers}"
@@ -76,6 +79,8 @@ def check(site: Site, user: str, wanted: set[Place], copies: int = 1) -> None:
 def first_by_command(
     context: Context, user: str, wanted: set[Place], port: int | None = None, environment: Mapping[str, str] = {}
 ) -> float:
+    """Seconds of the first sync by `manage.py sync`, the start of Python included. Raises Void if a message is
+    missing."""
     site = context.sites.make(**environment)
     with site.inside() as inside:
         inside.call("make_account", **account_fields(context.server, user, port))
@@ -86,6 +91,7 @@ def first_by_command(
 
 
 def first_by_mbsync(context: Context, user: str, wanted: set[Place], port: int | None = None) -> float:
+    """Seconds of the first sync by mbsync. Raises Void if a message is missing."""
     peer = context.mbsync(user, port)
     seconds = peer.run()
     peer.check(wanted)
@@ -93,6 +99,7 @@ def first_by_mbsync(context: Context, user: str, wanted: set[Place], port: int |
 
 
 def first(context: Context, figure: Figure, mbsync_alone: Figure) -> None:
+    """The first sync of a mailbox, beside mbsync with notmuch and beside mbsync alone."""
     count, user = context.options.amount(MESSAGES), "first@example.test"
     pair, alone = _beside_pipeline(context, user, count)
     figure.notes = f"{count / pair.our_median:,.0f} messages/s; ours {spread(pair.ours)}, they {spread(pair.peer)}"
@@ -102,6 +109,7 @@ def first(context: Context, figure: Figure, mbsync_alone: Figure) -> None:
 
 
 def fewer(context: Context, figure: Figure) -> None:
+    """The same with fewer messages."""
     count, user = context.options.amount(FEWER), "fewer@example.test"
     pair, _alone = _beside_pipeline(context, user, count)
     figure.notes = f"ours {spread(pair.ours)}, they {spread(pair.peer)}"

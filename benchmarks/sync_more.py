@@ -32,6 +32,7 @@ BIG_MAIL = 50_000_000
 
 # --- Through a round trip of 40 ms ------------------------------------------------------------------------------
 def rtt(context: Context, by_peer: Figure, by_loop: Figure) -> None:
+    """The first sync through a slow line, beside mbsync and beside one FETCH a message."""
     count, user = context.options.amount(MESSAGES), "first@example.test"
     wanted = context.mailbox(user, count)
     with delayed(context.server.imap_port, ONE_WAY_MILLISECONDS) as port:
@@ -51,6 +52,7 @@ def rtt(context: Context, by_peer: Figure, by_loop: Figure) -> None:
 
 # --- Four mailboxes at once -------------------------------------------------------------------------------------
 def four(context: Context, figure: Figure) -> None:
+    """Four mailboxes at once, beside four times mbsync and notmuch."""
     count = context.options.amount(MESSAGES // FOUR)
     users = [f"four{number}@example.test" for number in range(FOUR)]
     wanted = {user: context.mailbox(user, count) for user in users}
@@ -201,6 +203,7 @@ def round_trips(log: Path) -> tuple[int, str]:
 
 # --- Memory -----------------------------------------------------------------------------------------------------
 def memory(context: Context, figure: Figure, level: Figure) -> None:
+    """The memory of the workers in megabytes during a first sync, and whether it grows."""
     count, user = context.options.amount(MESSAGES), "memory@example.test"
     fill(context.server, user, mails.mails(count, seed=user))
     # Near the end, which is fetched first: what it leaves behind would show in the rest of the series.

@@ -35,6 +35,7 @@ def one_by_one(port: int, user: str, password: str, context: ssl.SSLContext, cou
 
 
 def look(port: int, user: str, password: str, context: ssl.SSLContext) -> None:
+    """Sign in, EXAMINE INBOX, LOGOUT. Raises imaplib.IMAP4.error, OSError."""
     imap = imaplib.IMAP4_SSL("localhost", port, ssl_context=context)
     imap.login(user, password)
     status, _ = imap.select("INBOX", readonly=True)

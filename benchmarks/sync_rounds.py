@@ -37,6 +37,7 @@ def quiet_accounts(context: Context, inside: Inside, count: int, port: int | Non
 
 
 def tick(context: Context, figure: Figure) -> None:
+    """One round over accounts with nothing new, beside imaplib."""
     site = context.sites.make()
     with site.workers(), site.inside() as inside:
         users = quiet_accounts(context, inside, context.options.amount(ACCOUNTS, 5))

@@ -44,6 +44,8 @@ def messages_of_ann(now: datetime) -> list[SampleMessage]:
 def new_message(
     now: datetime, sender: str, subject: str, days_ago: float, *, to: str = ANN, key: str = ""
 ) -> EmailMessage:
+    """An empty message with its header. `key`: the left part of its Message-ID, by default made from the other
+    values."""
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = sender
     message["To"] = to
@@ -57,6 +59,7 @@ def new_message(
 def as_sample(
     message: EmailMessage, days_ago: float, *, folder: str = "INBOX", flags: tuple[str, ...] = ()
 ) -> SampleMessage:
+    """The message for a folder of the demo's mailbox; `days_ago`: its INTERNALDATE."""
     return SampleMessage(folder, message.as_bytes(), flags, days_ago)
 
 

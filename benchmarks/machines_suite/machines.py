@@ -22,6 +22,7 @@ LONGEST_SECONDS = 600.0
 
 # --- An object store --------------------------------------------------------------------------------------------
 def s3(context: Context, figure: Figure) -> None:
+    """The first sync of a mailbox with raw messages on S3, beside the same with files."""
     count, user = context.options.amount(OF_S3), "s3@example.test"
     mailbox = context.mailbox(user, count)
     stored = context.stack.enter_context(servers.s3(context.folder))
@@ -36,6 +37,7 @@ def s3(context: Context, figure: Figure) -> None:
 
 # --- Two hosts --------------------------------------------------------------------------------------------------
 def two_hosts_first(context: Context, figure: Figure) -> None:
+    """The first sync of many mailboxes by two hosts, beside the same by one."""
     count = context.options.amount(MAILS_OF_EACH, 5)
     users = [f"hosts{number}@example.test" for number in range(context.options.amount(MAILBOXES, 4))]
     mailboxes = {user: context.mailbox(user, count) for user in users}
@@ -56,6 +58,7 @@ def _first_sync(context: Context, mailboxes: dict[str, set[Place]], hosts: int) 
 
 
 def two_hosts_send(context: Context, figure: Figure) -> None:
+    """Mail of many accounts to a slow relay by two hosts, beside the same by one."""
     relay = context.stack.enter_context(servers.slow_relay(context.folder))
     _by_two_and_by_one(context, figure, lambda hosts: _send_all(context, relay, hosts))
 

@@ -61,6 +61,7 @@ class SlowRelay:
     subjects: Path  # of the mails that it took, a line each
 
     def size(self) -> int:
+        """The size in bytes of the file of subjects that it has taken: the start of the next run."""
         return self.subjects.stat().st_size
 
     def wait_for(self, count: int, start: int, seconds: float) -> float:
@@ -87,6 +88,7 @@ class SlowRelay:
 
 @contextmanager
 def slow_relay(folder: Path) -> Iterator[SlowRelay]:
+    """A running relay; it is killed at the end of the block. Raises TimeoutError if it does not start in 30 s."""
     (port,) = free_ports(1)
     certificates, subjects = make_certificates(folder), folder / "relayed"
     subjects.touch()

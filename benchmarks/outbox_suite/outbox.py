@@ -35,6 +35,7 @@ class Context:
 
     @cached_property
     def sink(self) -> Sink:
+        """The sink behind the submission server."""
         folder = Path(tempfile.mkdtemp(prefix="prx-bench-sink-"))
         self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
         sink = Sink(folder, free_ports(1)[0])
@@ -43,13 +44,16 @@ class Context:
 
     @cached_property
     def server(self) -> MailServer:
+        """The submission server, which both sides send to."""
         return self.stack.enter_context(running_dovecot(self.sink.port))
 
     @cached_property
     def sites(self) -> Sites:
+        """Installations of ours."""
         return open_sites(self.options, self.folder, self.stack)
 
     def next_run(self) -> str:
+        """A name that is in the subject of each mail of a run."""
         return f"run{next(self._numbers)}"
 
     def site_with(self, accounts: int) -> tuple[Site, Inside, list[int]]:
@@ -69,10 +73,12 @@ class Context:
         return len(given.mails) / seconds
 
     def by_smtplib(self, count: int) -> float:
+        """Mails per second by smtplib on one connection. Raises Void if one is missing or arrives twice."""
         given, start = peers.wanted(self.next_run(), count, "peer@example.test"), self.sink.size()
         return self.rate(given, peers.by_smtplib(Server.of(self.server, "peer@example.test"), given), start)
 
     def by_post_office(self, count: int, threads: int) -> float:
+        """Mails per second by django-post_office. Raises Void if one is missing or arrives twice."""
         given, start = peers.wanted(run := self.next_run(), count, "peer@example.test"), self.sink.size()
         server = Server.of(self.server, "peer@example.test")
         return self.rate(given, peers.by_post_office(server, given, self.folder / f"post_office-{run}", threads), start)
@@ -86,6 +92,7 @@ def settled(inside: Inside) -> None:
 
 # --- One session ------------------------------------------------------------------------------------------------
 def session(context: Context, figure: Figure, beside_smtplib: Figure) -> None:
+    """One account's mails over one session, beside post_office and beside smtplib."""
     count = context.options.amount(MAILS)
     _, inside, ids = context.site_with(1)
 
@@ -106,6 +113,7 @@ def session(context: Context, figure: Figure, beside_smtplib: Figure) -> None:
 
 # --- Many accounts by the workers -------------------------------------------------------------------------------
 def by_workers(context: Context, inside: Inside, ids: list[int], count: int) -> float:
+    """Mails per second by workers that run. Raises Void if one is missing or arrives twice."""
     given, start = peers.wanted(context.next_run(), count, "a0@example.test"), context.sink.size()
     inside.call("queue_rows", account_ids=ids, mails=given.mails, text=given.text)
     rate = context.rate(given, inside.call("make_due"), start)
@@ -114,6 +122,7 @@ def by_workers(context: Context, inside: Inside, ids: list[int], count: int) -> 
 
 
 def workers(context: Context, figure: Figure) -> None:
+    """The mails of five accounts by the workers, beside post_office with five threads."""
     count = context.options.amount(MAILS, 10)
     site, inside, ids = context.site_with(5)
     with site.workers():

@@ -34,6 +34,7 @@ class Wanted:
 
 
 def wanted(run: str, count: int, sender: str) -> Wanted:
+    """The mails of a run, each with a subject of its own."""
     return Wanted([(f"u{n}@example.test", f"{SUBJECT} {run}-{n}") for n in range(count)], sender)
 
 
@@ -48,10 +49,12 @@ class Server:
 
     @classmethod
     def of(cls, dovecot: Dovecot, user: str) -> Server:
+        """The submission server of this Dovecot, for this user."""
         return cls(dovecot.submission_port, user, dovecot.password, dovecot.ca_pem)
 
 
 def mail(to: str, subject: str, sender: str, text: str) -> str:
+    """A mail as text, as long as ours; its Message-ID is made from the subject."""
     made = EmailMessage()
     made["From"], made["To"], made["Subject"] = sender, to, subject
     made["Message-ID"] = f"<{subject.replace(' ', '-')}@example.test>"

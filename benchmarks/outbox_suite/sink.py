@@ -31,6 +31,7 @@ class Sink:
         wait_until(lambda: answers(port), seconds=10, what="smtp-sink")
 
     def stop(self) -> None:
+        """Kill the process and wait for its end."""
         self._process.kill()
         self._process.wait()
 

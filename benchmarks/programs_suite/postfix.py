@@ -84,6 +84,7 @@ class Postfix:
         (self._config / "master.cf").write_text(MASTER.format(port=self.port))
 
     def start(self) -> None:
+        """Start it and wait until it answers. Raises RuntimeError with its log, or TimeoutError."""
         command = [_binary("postfix"), "-c", str(self._config), "start-fg"]
         with (self.folder / "log").open("ab") as log:
             self._master = subprocess.Popen(
@@ -96,6 +97,7 @@ class Postfix:
                 raise RuntimeError(f"Postfix does not start: {(self.folder / 'log').read_text()[-1000:]}")
 
     def stop(self) -> None:
+        """Stop it; kill it after ten seconds."""
         self._master.terminate()
         try:
             self._master.wait(10)
@@ -104,6 +106,7 @@ class Postfix:
             self._master.wait()
 
     def held(self) -> int:
+        """How many mails it holds."""
         return sum(path.is_file() for path in (self.folder / "queue/hold").rglob("*"))
 
     def release(self) -> None:

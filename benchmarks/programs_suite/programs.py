@@ -31,14 +31,17 @@ class Context(outbox.Context):
         self._smtp, self._http = free_ports(2)
 
     def count(self) -> int:
+        """How many mails a run hands over, one a session at least."""
         return self.options.amount(MAILS, SESSIONS)
 
     @cached_property
     def postfix(self) -> Postfix:
+        """The peer, which hands on to the same sink."""
         return self.stack.enter_context(running_postfix(self.server, self.sink.port))
 
     @cached_property
     def site(self) -> Site:
+        """The installation, with SMTP submission."""
         certificates = self.server.certificates
         return self.sites.make(
             PRX_EMAIL_SUBMISSION_BIND=f"127.0.0.1:{self._smtp}",
@@ -48,6 +51,7 @@ class Context(outbox.Context):
 
     @cached_property
     def inside(self) -> Inside:
+        """A process in it."""
         return self.stack.enter_context(self.site.inside())
 
     @cached_property
@@ -60,6 +64,7 @@ class Context(outbox.Context):
 
     @cached_property
     def secret(self) -> str:
+        """A token for the programs."""
         return str(self.inside.call("make_token"))
 
     @cached_property
@@ -81,6 +86,7 @@ class Context(outbox.Context):
         return service
 
     def handed(self, door: Door, taken: list[Wanted]) -> float:
+        """Hand over the mails of a run; returns mails per second, and adds them to `taken`."""
         given = peers.wanted(self.next_run(), self.count(), "")
         taken.append(given)
         return hand_over(door, self.senders, given)
@@ -93,6 +99,7 @@ class Context(outbox.Context):
         self.sink.check(subjects, start)
 
     def delivered(self, taken: list[Wanted], start: int) -> None:
+        """Deliver what was taken. Raises Void unless each mail arrives at the sink once."""
         with self.site.workers():
             self.arrive_once(taken, start, lambda: self.inside.call("make_due"))
             settled(self.inside)

@@ -77,6 +77,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
     def accounts(self) -> list[Account]:
@@ -186,6 +187,7 @@ class Client:
         self._ask("POST", f"/accounts/{account_id}/pause")
 
     def resume(self, account_id: int) -> None:
+        """Send mail of an account again, after pause() (scope operate)."""
         self._ask("POST", f"/accounts/{account_id}/resume")
 
     def needs(self) -> list[Need]:

@@ -38,6 +38,7 @@ class EmailBackend(BaseEmailBackend):
             return True
 
     def close(self) -> None:
+        """Close the client, unless the caller gave it."""
         with self._lock:
             if self._client is not None and not self._opened_by_caller:
                 self._client.close()

@@ -9,6 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Account:
+    """An account. `sends_mail`: whether sending is switched on."""
+
     id: int
     email: str
     display_name: str
@@ -130,6 +132,7 @@ class Mail:
     sender: str = ""
 
     def as_json(self) -> dict[str, Any]:
+        """The body of the request. JSON has the sender under the name "from"."""
         given = asdict(self)
         sender = given.pop("sender")
         return given | ({"from": sender} if sender else {})
