@@ -26,6 +26,7 @@ from mailbox.models import ProcessHeartbeat
 logger = logging.getLogger(__name__)
 EVERY = timedelta(seconds=30)
 SILENT_AFTER = 3  # intervals without a heartbeat; then the process counts as gone
+STARTTIME = 19  # of the fields that follow the name in /proc/PID/stat: clock ticks from the boot of the kernel
 
 
 def this_host() -> str:
@@ -44,17 +45,28 @@ def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta =
         "processors": os.cpu_count() or 1,
     }
     who = {"host": this_host()[:200], "role": str(role), "pid": os.getpid() if pid is None else pid}
-    _row, is_new = ProcessHeartbeat.objects.update_or_create(
-        **who, defaults=says, create_defaults={**says, "started_at": now}
-    )
-    if is_new:
-        forget_ended(role)
+    forget_ended(role)
+    ProcessHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
 
 
 def forget_ended(role: str) -> None:
     """Delete the rows of ended processes of this host and role: after a restart or a stop nobody should miss them."""
     rows = ProcessHeartbeat.objects.filter(host=this_host()[:200], role=str(role), pid__gt=0)
-    rows.filter(pk__in=[row.pk for row in rows if not Path(f"/proc/{row.pid}").exists()]).delete()
+    if ended := [row.pk for row in rows if has_ended(row.pid, row.seen_at)]:
+        rows.filter(pk__in=ended).delete()
+
+
+def has_ended(pid: int, seen_at: datetime) -> bool:
+    """Whether the process of this host that had the number `pid` at `seen_at` has ended.
+
+    A process that began later is another one: a container that is started again counts its processes from 1 again.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return True
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[STARTTIME]) / os.sysconf("SC_CLK_TCK")
+    return seen_at < timezone.now() - timedelta(seconds=age)
 
 
 class InLoop:

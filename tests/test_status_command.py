@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -26,6 +27,7 @@ from mailbox.models import (
 )
 from mailbox.storage import table_sizes
 from outbox.models import SendingSwitch
+from prx_email_site.management.commands import qcluster
 from prx_email_site.monitoring import system_status
 from prx_email_site.workers import schedule_runs
 from tests.rows import NOWHERE
@@ -100,6 +102,19 @@ def test_a_process_notes_itself_and_forgets_those_of_its_host_that_have_ended(ac
     rows = ProcessHeartbeat.objects.filter(role="web").order_by("pk")
     assert [(row.host, row.release) for row in rows] == [("another host", "0.1.0"), (presence.this_host(), "0.1.0")]
     assert rows[1].started_at == now and rows[1].load is not None and rows[1].python
+
+
+def test_a_process_is_another_one_that_has_the_number_of_one_from_before_it(account: Account) -> None:
+    """A container that was killed and is started again counts its processes from 1 again."""
+    now, host, me = timezone.now(), presence.this_host(), os.getpid()
+    before = now - timedelta(days=3650)
+    process(host, "web", me, before)
+    presence.note("web", now)
+    assert ProcessHeartbeat.objects.get(role="web").started_at == now
+    for pid, seen in ((me, before), (os.getppid(), now), (NO_PROCESS, now)):
+        WorkerHeartbeat.objects.create(host=host, cluster_pid=pid, started_at=before, seen_at=seen)
+    qcluster._forget_heartbeats()
+    assert [row.cluster_pid for row in WorkerHeartbeat.objects.filter(host=host)] == [os.getppid()]
 
 
 def test_a_schedule_tells_its_last_run_and_an_earlier_one_that_ends_late_changes_nothing(account: Account) -> None:

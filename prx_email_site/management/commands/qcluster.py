@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 from django.core.checks import Tags
@@ -51,7 +50,7 @@ class Command(QClusterCommand):  # type: ignore[misc]
 def _forget_heartbeats() -> None:
     """Delete the heartbeats of this and other ended clusters of this host, so that they are not reported as gone."""
     rows = WorkerHeartbeat.objects.filter(host=platform.node() or "localhost")
-    gone = [row.pk for row in rows if not Path(f"/proc/{row.cluster_pid}").exists()]
+    gone = [row.pk for row in rows if presence.has_ended(row.cluster_pid, row.seen_at)]
     with contextlib.suppress(DatabaseError):  # then the cluster is reported as gone
         rows.filter(pk__in=gone).delete()
         presence.forget_ended(ProcessHeartbeat.Role.WORKERS)
