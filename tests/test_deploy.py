@@ -145,6 +145,20 @@ def test_the_image_has_all_that_runs_and_no_more() -> None:
     assert {"deploy", "var", ".*"} <= left_out
 
 
+def test_the_image_can_back_up_the_database_of_the_compose_file() -> None:
+    """pg_dump refuses a server that is newer, and an older server refuses what a newer pg_restore says."""
+    versions = {"bookworm": "15", "trixie": "17"}  # of postgresql-client in each release of Debian
+    base = re.search(r"\nARG BASE=docker.io/library/debian:(\w+)-slim\n", (DEPLOY / "Dockerfile").read_text())
+    assert base and COMPOSE["services"]["postgres"]["image"] == f"docker.io/library/postgres:{versions[base[1]]}"
+    assert " postgresql-client " in instruction("RUN")
+
+
+def test_no_secret_of_an_installation_is_committed_or_gets_into_the_image() -> None:
+    assert {Path(each["file"]).parent.name for each in COMPOSE["secrets"].values()} == {"secrets"}
+    assert "deploy/secrets/" in Path(ROOT, ".gitignore").read_text().split()
+    assert "deploy" in Path(ROOT, ".dockerignore").read_text().split()
+
+
 @contextmanager
 def the_site() -> Iterator[int]:
     """Our own WSGI application, on a port; it answers what needs no database."""
