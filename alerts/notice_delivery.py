@@ -103,6 +103,7 @@ def _post(notice: AlertNotice, network: http_post.WebhookNetwork) -> DeliveryRes
 
 
 def subject_of(notice: AlertNotice) -> str:
+    """The subject of the notice's mail, in English, one line of at most 200 characters."""
     if notice.incident is None:
         return "PRX-Email: a test of your alerts"
     begins = "Over: " if notice.phase == AlertNotice.Phase.END else ""
@@ -110,6 +111,7 @@ def subject_of(notice: AlertNotice) -> str:
 
 
 def text_of(notice: AlertNotice) -> str:
+    """The text of the notice's mail, in English; times are in UTC."""
     incident = notice.incident
     if incident is None:
         return f"This is a test: alerts of this site reach you.\n\n{settings.BASE_URL}/alerts/\n"

@@ -35,6 +35,7 @@ class RuleRow:
 
     @property
     def tone(self) -> str:
+        """The tone of its last notice's badge; "waiting" before the first."""
         return {"sent": "fine", "waiting": "waiting", "failed": "broken"}[self.last.state] if self.last else "waiting"
 
 

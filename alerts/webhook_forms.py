@@ -73,6 +73,8 @@ class WebhookForm(forms.Form):
         return url
 
     def clean_secret(self) -> str:
+        """The secret; "" keeps the stored one. Raises ValidationError for one that is not whsec_ and 24 to 64
+        bytes in base64."""
         secret = str(self.cleaned_data["secret"]).strip()
         if not secret and self.webhook:
             return ""

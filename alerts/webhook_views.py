@@ -30,6 +30,8 @@ TONES = {State.SENT.value: "fine", State.WAITING.value: "waiting", State.FAILED.
 
 @dataclass(frozen=True)
 class WebhookRow:
+    """A webhook as text."""
+
     webhook: Webhook
     host: str  # the rest of the URL may be a secret
     kinds: str
@@ -38,6 +40,8 @@ class WebhookRow:
 
 @dataclass(frozen=True)
 class DeliveryRow:
+    """A delivery with its badge's tone, and what it tells of."""
+
     delivery: WebhookDelivery
     tone: str
     what: str

@@ -65,6 +65,7 @@ class TokenForm(forms.Form):
         return found
 
     def clean_networks(self) -> list[str]:
+        """The networks in CIDR notation; empty for everywhere. Raises ValidationError for one that is none."""
         found = []
         for given in self.cleaned_data["networks"].replace(",", " ").split():
             try:

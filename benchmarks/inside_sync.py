@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from mailbox.accounts.create import TransportFields, create_account
-from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncState, Transport, WorkerHeartbeat
+from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncState, WorkerHeartbeat
 from mailbox.models.operations import WORKER_SILENT_AFTER
 from mailbox.queueing import queue
 from mailbox.scheduler.runner import SyncRunnerConfig, jobs_of, run_sync
@@ -35,10 +35,6 @@ def make_account(email: str, imap_port: int, smtp_port: int, password: str, ca_p
     )
     Account.objects.filter(pk=account.pk).update(**switches)
     return account.pk
-
-
-def set_imap_port(port: int) -> None:
-    Transport.objects.filter(kind=Transport.Kind.IMAP).update(port=port)
 
 
 def wait_for_workers(pid: int, seconds: float = 60) -> None:

@@ -106,6 +106,7 @@ def site() -> Iterator[str]:
 
 
 def sign_in(browser: Browser, address: str, width: int, theme: str) -> Page:
+    """A page that is signed in, of this width in pixels and theme."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if theme == "dark" else "light",
@@ -153,6 +154,7 @@ def found(page: Page, address: str) -> dict[str, str]:
 
 
 def shoot(page: Page, address: str, name: str, path: str, label: str) -> list[str]:
+    """Take one picture; returns sentences about what is wrong with the page."""
     answered = page.goto(address + path)
     page.wait_for_timeout(400)
     page.screenshot(path=TARGET / f"{name}-{label}.png", full_page=True)
@@ -165,6 +167,7 @@ def shoot(page: Page, address: str, name: str, path: str, label: str) -> list[st
 
 
 def take(browser: Browser, address: str) -> list[str]:
+    """Take all pictures; returns sentences about what is wrong."""
     wrong: list[str] = []
     first = sign_in(browser, address, WIDTHS[0], THEMES[0])
     send_some(first, address)

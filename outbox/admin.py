@@ -67,16 +67,22 @@ ASKED_ABOUT = 100  # rows that the confirmation page lists
 
 
 class RecipientInline(ReadOnlyInline):
+    """The recipients below a row."""
+
     model = OutboxRecipient
     fields = ("kind", "address", "status", "reply_code", "reply")
 
 
 class AttachmentInline(ReadOnlyInline):
+    """The attachments below a row."""
+
     model = OutboxAttachment
     fields = ("position", "filename", "content_type", "size")
 
 
 class AttemptInline(ReadOnlyInline):
+    """The attempts below a row."""
+
     model = DeliveryAttempt
     fields = ("number", "started_at", "worker", "requested_by", "phase", "outcome", "reply")
 
@@ -88,6 +94,8 @@ def seen_by(request: HttpRequest) -> ShownState | None:
 
 
 class OutboxAdmin(ReadOnlyAdmin):
+    """The outbox, read-only but for the actions of the outbox page. They apply to rows that have not changed since."""
+
     list_display = ("id", "status", "hold", "account", "to", "subject", "retries", "next_attempt_at", "created_at")
     list_filter = ("status", ("hold", ValueFilter), ("error_code", ValueFilter), OfAccount)
     search_fields = ("subject", "to", "cc", "bcc", "provider_message_id")
@@ -144,6 +152,8 @@ class OutboxAdmin(ReadOnlyAdmin):
 
 
 class PolicyAdmin(ModelAdmin):
+    """The attachment policy: its one row is edited, never added or deleted."""
+
     form = PolicyForm
     fields = ("max_size", "types")
     list_display = ("__str__", "max_size_bytes", "allowed_content_types", "updated_by", "updated_at")

@@ -33,6 +33,8 @@ NO_STORE = compose_attachments.AttachmentStore(
 
 
 class SeveralFilesInput(forms.ClearableFileInput):
+    """A file input that takes several files."""
+
     allow_multiple_selected = True
 
 
@@ -72,6 +74,7 @@ class RefusedFile:
 
     @property
     def is_upload(self) -> bool:
+        """Whether it was uploaded now, so that its bytes are not kept."""
         return "\t" in self.value
 
 
@@ -79,6 +82,7 @@ class SenderField(forms.ChoiceField):
     """A choice among the offered senders; its cleaned value is a SenderIdentity."""
 
     def offer(self, offered: Sequence[SenderIdentity]) -> None:
+        """Set the choices, and tell the script which signature belongs to which."""
         self._offered = {each.form_value: each for each in offered}
         self.choices = [(value, _written(each)) for value, each in self._offered.items()]
         signatures = {value: each.signature.replace("\r\n", "\n").rstrip() for value, each in self._offered.items()}
@@ -86,6 +90,7 @@ class SenderField(forms.ChoiceField):
             self.widget.attrs["data-signatures"] = json.dumps(signatures)
 
     def sender(self, value: str) -> SenderIdentity | None:
+        """The offered sender with this form value; None for any other value."""
         return self._offered.get(value)
 
     def clean(self, value: Any) -> SenderIdentity:

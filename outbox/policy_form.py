@@ -58,6 +58,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         self.initial.setdefault("types", "\n".join(self.instance.allowed_content_types))
 
     def clean_max_size(self) -> int:
+        """The size in bytes, from 1 byte to a tebibyte. Raises ValidationError."""
         try:
             size = read_size(self.cleaned_data["max_size"])
         except ValueError as error:
@@ -69,6 +70,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         return size
 
     def clean_types(self) -> list[str]:
+        """The types in lower case, each once (RFC 6838 4.2). Raises ValidationError."""
         types = list(dict.fromkeys(re.split(r"[\s,;]+", self.cleaned_data["types"].strip().lower())))
         for given in types:
             if not _TYPE.fullmatch(given):

@@ -24,6 +24,8 @@ else:
 
 
 class GrantInline(StackedInline):
+    """The user's roles for single accounts."""
+
     model = AccountGrant
     extra = 0
 
@@ -82,6 +84,8 @@ class SafeUserAdmin(OneAdministratorStays, AuditedAdmin, DjangoUserAdmin):
 
 
 class PlainGroupAdmin(OneAdministratorStays, GroupAdmin):
+    """Groups, which are the roles for all accounts, with a plain select."""
+
     filter_horizontal = ()
 
 

@@ -9,6 +9,8 @@ from mailbox.admin.read_only import ReadOnlyAdmin
 
 
 class FailureAdmin(ReadOnlyAdmin):
+    """Failed tasks, the newest first."""
+
     list_display = ("name", "func", "started", "stopped", "short_result")
     list_filter = ("func",)
     search_fields = ("name", "func")
@@ -17,6 +19,7 @@ class FailureAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("result"))
     def short_result(self, failure: Model) -> str:
+        """The beginning of the error."""
         return str(getattr(failure, "result", ""))[:160]
 
 

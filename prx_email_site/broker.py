@@ -75,6 +75,7 @@ class RedisBroker(Redis):  # type: ignore[misc]
         )
 
     def enqueue(self, task: str) -> Any:
+        """Queue a signed task in Redis, or in the database if Redis is away. Raises DatabaseError."""
         if not self._is_away():
             try:
                 return super().enqueue(task)

@@ -31,6 +31,8 @@ from outbox.models.reports import DeliveryReportQuerySet
 
 @dataclass(frozen=True)
 class NavItem:
+    """A section of the navigation, and the number in its badge."""
+
     label: str
     url: str
     key: str  # "g" and this key go to the section: see keyboard.js

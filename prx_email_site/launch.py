@@ -107,6 +107,7 @@ class Child:
     _ended_at: float | None = None
 
     def start(self) -> None:
+        """Start the process, which dies with this one; its lines are printed behind its name."""
         wrapped = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid()), *self.command]
         self.process = subprocess.Popen(  # noqa: S603 - our own command lines
             wrapped, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -121,6 +122,7 @@ class Child:
 
     @property
     def has_ended(self) -> bool:
+        """Whether the process has ended, by itself or by a signal."""
         return self.process.poll() is not None
 
     def start_again(self) -> None:
@@ -134,6 +136,7 @@ class Child:
             self.start()
 
     def ask_to_stop(self) -> None:
+        """Send SIGTERM, upon which it ends what it has begun."""
         # Only the command's own process gets SIGTERM, not its whole session: the cluster's parent drains its children.
         if not self.has_ended:
             self.process.terminate()
@@ -173,6 +176,8 @@ def commands(address: BindAddress) -> list[Child]:
 
 
 class Launcher:
+    """Runs the processes until a signal or the end of the web server. stop_seconds: how long they may take to stop."""
+
     def __init__(self, address: BindAddress, *, stop_seconds: float, welcome: str = "") -> None:
         self.address = address
         self.stop_seconds = stop_seconds

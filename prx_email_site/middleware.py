@@ -84,6 +84,7 @@ class BusyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The page for an exception of stored mail or of the database; None for another one, which becomes a 500."""
         if isinstance(exception, RawOutOfReach):
             return error_pages.out_of_reach(request, exception.segment)
         return error_pages.storage_trouble(request, exception)

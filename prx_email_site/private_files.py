@@ -50,6 +50,7 @@ def _below(folder: Path, depth: int | None) -> Iterator[Path]:
 
 
 def is_open(status: os.stat_result) -> bool:
+    """Whether group or others have any permission."""
     return bool(stat.S_IMODE(status.st_mode) & OTHERS)
 
 

@@ -111,7 +111,10 @@ class AlertRule(models.Model):
 
 
 class IncidentQuerySet(models.QuerySet["AlertIncident"]):
+    """Incidents by their state."""
+
     def open(self) -> IncidentQuerySet:
+        """Incidents that are not over, also those whose problem has been absent for a moment."""
         return self.filter(closed_at=None)
 
 
@@ -151,6 +154,8 @@ class AlertIncident(models.Model):
 
 
 class NoticeQuerySet(models.QuerySet["AlertNotice"]):
+    """Notices that are to be sent, and the claim of one attempt."""
+
     def due(self, now: datetime) -> NoticeQuerySet:
         """Waiting notices whose time has come. A notice of the end waits until that of the beginning was sent or
         failed."""

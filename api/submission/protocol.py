@@ -76,6 +76,7 @@ class Protocol(SMTP):
         self._auth_require_tls = not is_implicit  # aiosmtpd counts only STARTTLS as TLS
 
     def connection_made(self, transport: Any) -> None:
+        """Count the connection; beyond the limits say 421 and close it."""
         if not self._is_counted:
             peer = transport.get_extra_info("peername")
             self._address = acceptance.plain_address(peer[0] if peer else "")
@@ -87,13 +88,16 @@ class Protocol(SMTP):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        """Pass on what a counted connection sends; what a refused one sends is dropped."""
         if self._is_counted:
             super().data_received(data)
 
     def eof_received(self) -> bool | None:
+        """Pass on the end of what a counted connection sends."""
         return super().eof_received() if self._is_counted else None
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Stop counting the connection, once."""
         if self._is_counted:
             self._is_counted = False
             self._service.limits.leave(self._address, was_signed_in=self._program() is not None)
@@ -123,13 +127,16 @@ class Protocol(SMTP):
         return found
 
     async def smtp_AUTH(self, arg: str) -> None:
+        """AUTH (RFC 4954). Names of mechanisms have no case; aiosmtpd knows them in upper case only."""
         mechanism, _, initial = (arg or "").partition(" ")  # mechanism names are compared without case (RFC 4422 3.1)
         await super().smtp_AUTH(f"{mechanism.upper()} {initial}".strip())
 
     async def auth_PLAIN(self, _: Any, args: list[str]) -> AuthResult:
+        """AUTH PLAIN (RFC 4616); the token is checked on a thread."""
         return await self._checked(await super().auth_PLAIN(_, args))
 
     async def auth_LOGIN(self, _: Any, args: list[str]) -> AuthResult:
+        """AUTH LOGIN, which is in no RFC and which some programs know alone; checked as PLAIN."""
         return await self._checked(await super().auth_LOGIN(_, args))
 
     async def _checked(self, given: AuthResult) -> AuthResult:
@@ -173,6 +180,7 @@ class Protocol(SMTP):
         return (self.envelope.mail_from, len(self.envelope.rcpt_tos)) if self.envelope else (None, 0)
 
     async def smtp_DATA(self, arg: str) -> None:
+        """DATA (RFC 5321 4.1.1.4): read the mail within limits, save it, and reply with what came of it."""
         if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
             return
         if self.envelope is None or not self.envelope.rcpt_tos:
@@ -246,12 +254,14 @@ class Handler:
     async def handle_EHLO(
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
+        """Announce PIPELINING (RFC 2920) and DSN (RFC 3461) beside aiosmtpd's own extensions."""
         session.host_name = hostname
         return [*responses[:-1], "250-PIPELINING", "250-DSN", responses[-1]]
 
     async def handle_MAIL(
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
+        """550 for an address that the program's account does not have, or the refusal of allow_mail()."""
         program: Program = session.auth_data  # type: ignore[assignment]
         if same(address) not in program.addresses:
             return reply("550 5.7.1", f"MAIL FROM must be {program.email} or another address of this account")
@@ -265,6 +275,8 @@ class Handler:
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
+        """452 beyond MAX_RECIPIENTS, 553 for an address that is none or that needs SMTPUTF8 (RFC 6531) and did not
+        ask for it."""
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 Too many recipients: send the mail to the others once more"
         try:
@@ -277,6 +289,7 @@ class Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope, content: bytes) -> str:
+        """Save the mail as an outbox row; 250 only after its commit."""
         given = Submitted(
             content,
             tuple(envelope.rcpt_tos),
@@ -288,6 +301,7 @@ class Handler:
             return await in_thread(self._service, acceptance.accept, session.auth_data, given, self._service.write)
 
     async def handle_exception(self, error: Exception) -> str:
+        """Log the error; 451, upon which programs try again."""
         if not isinstance(error, TLSSetupException):  # the client refused our certificate, or did not speak TLS
             event(logger, "submission_error", logging.ERROR, error=repr(error))
         return "451 4.3.0 An error on our side: try again"

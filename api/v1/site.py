@@ -60,6 +60,7 @@ class TokenAuth(HttpBearer):
     """Bearer tokens only. Session cookies do not authenticate here, so requests forged by other sites (CSRF) fail."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
+        """The caller, after checking the request's parameters too. Raises TokenRefused, Refused, HttpError (415)."""
         caller = tokens.authenticate(token, client_address(request), timezone.now())
         request.user = caller.token.user
         api.described(request).refuse_other(request)
@@ -67,11 +68,14 @@ class TokenAuth(HttpBearer):
 
 
 class Api(NinjaAPI):
+    """NinjaAPI with a schema that is made once, and that says which parameters an operation takes."""
+
     _schemas: ClassVar[dict[str, OpenAPISchema]] = {}  # by the site's path prefix; each is made once in a process
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
+        """The OpenAPI schema; failures have the content type of RFC 9457."""
         prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
         if prefix not in self._schemas:
             self._schemas[prefix] = self._made(super().get_openapi_schema(path_prefix=prefix))

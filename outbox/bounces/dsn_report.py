@@ -58,6 +58,7 @@ _GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
 def read_job(job: ParseJob) -> ParsedReport | None:
+    """read() for the parser processes, in which a mail is read that may be hostile."""
     return read(bytes(job.raw[:MAX_BYTES]))
 
 

@@ -54,6 +54,8 @@ class AttachmentContent:
 
 
 class PolicyLimits(Protocol):
+    """What an attachment is checked against: the fields of AttachmentPolicy."""
+
     max_size_bytes: int
     allowed_content_types: list[str]
 

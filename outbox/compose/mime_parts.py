@@ -43,6 +43,7 @@ def _multipart(subtype: str, parts: Sequence[bytes], parameters: str = "") -> by
 
 
 def part_header(attachment: AttachmentContent) -> bytes:
+    """The header of an attachment's part, with CRLF, without the empty line that ends it (RFC 2046 5.1, RFC 2183)."""
     content_type, content_id = attachment.content_type, attachment.content_id
     if content_type.partition("/")[0] in ("message", "multipart"):
         content_type = "application/octet-stream"  # message/* and multipart/* may not be base64 (RFC 2046 5)

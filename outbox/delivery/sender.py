@@ -277,13 +277,17 @@ class SenderHooks(MailHooks):
         self._sender, self._work, self._watch = sender, work, watch
 
     def envelope_sent(self) -> None:
+        """Prepare the statements of the next commit while the server answers."""
         self._sender.prepare_owed()
 
     async def kept_waiting(self) -> None:
+        """Save the outcome of the mail before and claim the next rows, as there is time."""
         await self._sender.settle(claims_next=True)
 
     async def before_dot(self, delivery: Delivery) -> bool:
+        """Commit "dot"; False if the claim is lost, and then the end of the mail must not be written."""
         return await self._sender.commit_dot(self._work, self._watch, delivery)
 
     def after_dot(self) -> Mail | None:
+        """The next mail, to prepare its envelope while the server answers; None if there is none."""
         return self._sender.prepare_following()

@@ -55,10 +55,12 @@ class AccountDelivery:
     begun_at: float = field(default_factory=time.monotonic)
 
     def see(self, sender: Sender) -> None:
+        """Note the sender, once it is made: its state says whether this turn is active."""
         self.sender = sender
 
     @property
     def is_active(self) -> bool:
+        """Whether the turn counts among ROUNDS_AT_ONCE: not while its server keeps it waiting."""
         return self.sender is None or not self.sender.is_stalled
 
 

@@ -10,7 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
+    """Operations by their state."""
+
     def unfinished(self) -> OperationQuerySet:
+        """Operations with rows left to do, also those whose worker has died."""
         return self.filter(finished_at=None)
 
 

@@ -13,6 +13,8 @@ from outbox.models.messages import OutboxMessage, OutboxRecipient
 
 
 class SentLookupQuerySet(models.QuerySet["SentLookup"]):
+    """Looks into Sent by their state."""
+
     def open(self) -> SentLookupQuerySet:
         """Look-ups whose mail is still uncertain."""
         return self.filter(attempt__outbox__status="failed", attempt__outbox__hold="uncertain")
@@ -50,6 +52,8 @@ class SentLookup(models.Model):
 
 
 class SentCopyQuerySet(models.QuerySet["SentCopy"]):
+    """Copies by their state."""
+
     def due(self, now: datetime) -> SentCopyQuerySet:
         """Waiting copies whose time has come and that no worker is making, of mail accepted for some recipient."""
         accepted = OutboxRecipient.objects.filter(outbox=OuterRef("outbox"), status="accepted")

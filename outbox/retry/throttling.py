@@ -25,6 +25,8 @@ _NOT_OUR_PACE = re.compile(r"\b4\.[12]\.\d{1,3}\b|\b4\.5\.3\b|gr[ae]y-?\s?list",
 
 @dataclass(frozen=True)
 class ThrottlingRule:
+    """Words in a reply that ask for a slower pace, and the seconds to wait the first time."""
+
     words: re.Pattern[str]
     seconds: float
 

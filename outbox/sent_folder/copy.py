@@ -42,6 +42,8 @@ NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try 
 
 @dataclass
 class CopyCounts:
+    """What one run did. `more_due`: it ended before all due copies were made."""
+
     made: int = 0
     failed: int = 0
     more_due: bool = False

@@ -25,6 +25,8 @@ from people.sign_in import audit
 
 
 class SiteMailForm(forms.Form):
+    """The account that sends the site's own mail, or none."""
+
     account = forms.CharField(
         label=_("Account"),
         required=False,

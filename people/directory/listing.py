@@ -37,6 +37,7 @@ class Listed:
 
     @property
     def role_label(self) -> str:
+        """The role for all accounts in the reader's language; "" for none."""
         return str(Role(self.role).label) if self.role else ""
 
 

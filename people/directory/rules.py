@@ -24,6 +24,8 @@ def require_administrator(request: HttpRequest) -> None:
 
 
 class RulesForm(forms.Form):
+    """The lowest role that must have a second factor."""
+
     second_factor_role = forms.ChoiceField(
         label=_("Second factor"),
         required=False,

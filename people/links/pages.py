@@ -32,6 +32,8 @@ KEPT = "password_link"  # session key of {"user": pk, "proof": a token of tokens
 
 
 class EmailForm(forms.Form):
+    """An address to change to."""
+
     email = forms.EmailField(
         label=_("E-mail address"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
     )

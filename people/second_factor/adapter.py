@@ -21,6 +21,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
         return credentials.decrypt(encrypted_text) or ""
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
+        """False for the last app or passkey of a user who must have a second factor."""
         if authenticator.type not in KINDS or not is_required(authenticator.user):
             return True
         return factors_of(authenticator.user).exclude(pk=authenticator.pk).exists()

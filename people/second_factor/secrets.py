@@ -17,6 +17,7 @@ def make_known() -> None:
 
 
 def secrets_of_factors() -> Iterator[StoredSecret]:
+    """The stored secrets of all factors; `needs` says what to do when the key is lost."""
     from allauth.mfa.models import Authenticator  # imported here, when the apps are loaded
 
     for row in Authenticator.objects.select_related("user").order_by("pk"):

@@ -31,11 +31,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def post_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse:
+        """Record the sign-in, which is complete now, and redirect to where the person wanted to go."""
         methods = [each.get("method", "") for each in request.session.get("account_authentication_methods", [])]
         audit.record_sign_in(request, user, "+".join(methods) or "password")
         return redirect(get_login_redirect_url(request, more.get("redirect_url")))
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        """The page that an inactive user gets."""
         return refused(request, "inactive")
 
     def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
@@ -49,9 +51,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return [dict(each) for each in kept]
 
     def is_reauthentication_required(self, *, app: str, **more: Any) -> bool:
+        """Whether allauth's own pages ask again: as step_up does for this site's."""
         return not step_up.is_fresh(self.request, step_up.TO_OPEN)
 
     def get_client_ip(self, request: HttpRequest) -> str:
+        """The client's address behind trusted proxies."""
         return client_address(request)
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:

@@ -76,6 +76,7 @@ class GuardedPasswordForm(PasswordChangeForm):
     request: HttpRequest
 
     def clean_old_password(self) -> str:
+        """The old password. Raises ValidationError if it is wrong; that counts as a failed sign-in."""
         given = self.cleaned_data["old_password"]
         if authenticate(self.request, username=self.user.get_username(), password=given) is None:
             raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")

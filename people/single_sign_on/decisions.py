@@ -70,6 +70,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
     ) -> None:
+        """Raise ImmediateHttpResponse with the page that says whether it was cancelled, is stale or failed."""
         reason = "cancelled" if error == AuthError.CANCELLED else "failed"
         if "state" not in (extra_context or {}) or isinstance(exception, PermissionDenied):
             reason = "stale"

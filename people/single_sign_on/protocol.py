@@ -44,6 +44,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return SignOnProvider(self.request, app=app())
 
     def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
+        """The redirect URI, as it must be registered at the provider."""
         return request.build_absolute_uri(reverse("sso_callback"))
 
     @property
@@ -57,6 +58,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         return found
 
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **more: Any) -> SocialLogin:
+        """allauth's login after our checks of the ID token. Raises OAuth2Error."""
         if not more["response"].get("id_token"):
             raise OAuth2Error("The answer holds no ID token.")
         login = super().complete_login(request, app, token, **more)
@@ -69,6 +71,8 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
 
 class SignOnProvider(OpenIDConnectProvider):  # type: ignore[misc]
+    """The one provider; a user is known there by issuer and subject."""
+
     oauth2_adapter_class = Adapter
 
     def extract_uid(self, data: dict[str, Any]) -> str:

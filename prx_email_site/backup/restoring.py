@@ -90,6 +90,7 @@ def check_dump(backup: Backup, stated: Manifest) -> None:
 
 
 def check_segment(backup: Backup, stated: BackupFile) -> None:
+    """Read a segment of the backup and compare it with the manifest. Raises SegmentMissing, SegmentDamaged."""
     with open_segment(backup, stated.path) as file:
         refuse_damage(file, stated)
 

@@ -67,11 +67,14 @@ class ChartStep:
 
     @property
     def tried(self) -> int:
+        """How many mails were tried."""
         return self.sent + self.failed
 
 
 @dataclass(frozen=True)
 class Bar:
+    """A bar in the units of the drawing, WIDTH by HEIGHT. `title`: the numbers as a tooltip."""
+
     x: float
     y: float
     width: float
@@ -82,12 +85,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Totals:
+    """The sums of a period; false if all are 0."""
+
     received: int
     sent: int
     failed: int
 
     @classmethod
     def of(cls, steps: Sequence[ChartStep]) -> Totals:
+        """The sums of these steps."""
         return cls(*(sum(getattr(step, name) for step in steps) for name in ("received", "sent", "failed")))
 
     def __bool__(self) -> bool:
@@ -103,6 +109,7 @@ class Scale:
 
     @classmethod
     def of(cls, most_up: int, most_down: int) -> Scale:
+        """For so many mails at most above and below the axis."""
         room = HEIGHT - 2
         axis = 1 + room * most_up / max(most_up + most_down, 1)
         if most_up and most_down:
@@ -117,6 +124,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class Chart:
+    """The numbers and the drawing of one period. `most`: the highest number of a step, above or below the axis."""
+
     period: Period
     steps: list[ChartStep]
     before: list[ChartStep]  # as many steps of the period before
@@ -126,10 +135,12 @@ class Chart:
 
     @property
     def totals(self) -> Totals:
+        """The sums of the period."""
         return Totals.of(self.steps)
 
     @property
     def totals_before(self) -> Totals:
+        """The sums of the period before."""
         return Totals.of(self.before)
 
     @property

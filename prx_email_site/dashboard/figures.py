@@ -57,9 +57,11 @@ class AccountOutcome:
 
     @property
     def tried(self) -> int:
+        """How many mails were tried."""
         return self.sent + self.failed
 
     def rank(self) -> tuple[int, int, int, str]:
+        """The key by which the list is sorted: mail that waits for a person, failures, mail, address."""
         return -self.held, -self.failed, -self.tried - self.received, self.email
 
     @property
@@ -90,6 +92,8 @@ class Waits:
 
 @dataclass(frozen=True)
 class LateAccount:
+    """An account, and when it was last up to date in all folders; None for never."""
+
     pk: int
     email: str
     in_step_at: datetime | None
@@ -139,6 +143,7 @@ def _width(count: int, most: int) -> float:
 
 
 def shared(counts: Sequence[int], limits: Sequence[tuple[int, Words]]) -> list[HistogramBar]:
+    """The classes of a distribution with these numbers. limits: (least, label) of each class, in the same order."""
     most = max(counts, default=0) or 1
     return [
         HistogramBar(label, number, _width(number, most))

@@ -49,6 +49,8 @@ class RoleLine:
 
 @dataclass(frozen=True)
 class HostLine:
+    """A host with its processes and what is wrong with it."""
+
     host: Host
     tone: str
     state: str
@@ -60,6 +62,8 @@ class HostLine:
 
 @dataclass(frozen=True)
 class ClockLine:
+    """A schedule, and whether it runs in time."""
+
     schedule: ScheduleState
     tone: str
     state: str

@@ -51,10 +51,12 @@ class Ids(RandomIdGenerator):
     """Generates random ids, except for the root span of a mail, whose ids are derived."""
 
     def generate_trace_id(self) -> int:
+        """The trace id of the mail whose root span is being started, else a random one."""
         chosen = _ids.get()
         return chosen[0] if chosen else super().generate_trace_id()
 
     def generate_span_id(self) -> int:
+        """The same for the id of the span."""
         chosen = _ids.get()
         return chosen[1] if chosen else super().generate_span_id()
 
@@ -67,6 +69,7 @@ class Spans(logging.Handler):
         self._tracer = provider.get_tracer("prx_email_site")
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Make a span of an event with an outbox_id. Raises nothing (logging.Handler.handleError)."""
         fields: dict[str, Any] = getattr(record, "fields", {})
         if "outbox_id" not in fields:
             return

@@ -30,6 +30,8 @@ State = PersonSearch.State
 
 
 class AddressForm(forms.Form):
+    """An address to search for. `key`: the same form sent twice makes one search."""
+
     address = forms.CharField(label=_("E-mail address"), max_length=320)
     key = forms.UUIDField(widget=forms.HiddenInput)
 

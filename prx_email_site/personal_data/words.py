@@ -46,6 +46,8 @@ SETTING = _("people set it up: change or remove it on its page")
 
 @dataclass(frozen=True)
 class FoundLine:
+    """A line of the report: so many rows of a table have this outcome."""
+
     table: str  # its name in the database, as on the system page
     number: int
     outcome: str

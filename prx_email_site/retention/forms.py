@@ -112,6 +112,7 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
         return address
 
     def clean_message_pk(self) -> Message | None:
+        """The message; None for none. Raises ValidationError if there is none with this number."""
         pk = self.cleaned_data["message_pk"]
         if pk is None:
             return None

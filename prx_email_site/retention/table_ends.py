@@ -39,6 +39,8 @@ class Ends:
 
 @dataclass(frozen=True)
 class Stays:
+    """Rows are not removed, for this reason."""
+
     reason: str
 
 

@@ -34,6 +34,7 @@ _numbers = count(1)
 
 
 def exact(moment: datetime) -> str:
+    """The time to the second in the reader's time zone, with the zone's name."""
     local = timezone.localtime(moment)
     # Translators: a format of Django's date filter; its columns are to stay equally wide.
     form = gettext("Y-m-d H:i:s T")

@@ -39,6 +39,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         super().guard()
 
     def spawn_worker(self) -> None:
+        """Fork a worker for the lowest free slot of the shared states."""
         taken = {worker.slot for worker in self.pool}
         pulse.slot = next(number for number in range(self.pool_size) if number not in taken)
         super().spawn_worker()

@@ -109,6 +109,7 @@ class AccountUsage:
 
     @property
     def total(self) -> int:
+        """Bytes of received and written mail; the other kinds are parts of these."""
         return sum(self.sizes.get(kind, 0) for kind in ("received", "sent"))
 
 

@@ -33,16 +33,21 @@ TEXT_LIMIT = 320
 
 @dataclass(frozen=True)
 class AddressField:
+    """The field for one recipient's address, with its value."""
+
     recipient: OutboxRecipient
     value: str
 
     @property
     def name(self) -> str:
+        """The name of its input."""
         return f"to-{self.recipient.pk}"
 
 
 @dataclass(frozen=True)
 class RefusedMail:
+    """A refused mail with a field for each recipient that lacks it."""
+
     row: OutboxMessage
     error: str  # what its server said
     fields: list[AddressField]

@@ -78,6 +78,7 @@ def _without_recipient(error: str) -> str:
 
 
 def codes_of(error: str) -> str:
+    """The codes at the beginning of a reply, as in "550 5.1.1"; "" for a failure without a reply."""
     found = _CODES.match(_without_recipient(error))
     return found[0].strip() if found else ""
 

@@ -198,6 +198,7 @@ class ShownRow:
 
     @classmethod
     def read(cls, text: str) -> list[ShownRow]:
+        """The rows of the `rows` parameter, at most POLLED_AT_MOST; what is none of them is left out."""
         found = []
         for part in text.split(".")[:POLLED_AT_MOST]:
             pk, _dash, fingerprint = part.partition("-")

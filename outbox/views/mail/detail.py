@@ -54,6 +54,8 @@ class TranscriptLine:
 
 @dataclass(frozen=True)
 class ShownAttempt:
+    """An attempt with its time line and its transcript."""
+
     attempt: DeliveryAttempt
     tone: str
     steps: list[TimelineStep]

@@ -26,6 +26,8 @@ MOST_REPLIES = 200  # of the site, as the compose page offers all of them
 
 
 class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A saved reply; its fields must be known ones."""
+
     class Meta:
         model = SavedReply
         fields = ["name", "account", "text"]

@@ -41,6 +41,8 @@ def new_key() -> str:
 
 
 class TestMailForm(forms.Form):
+    """The address that a test mail goes to."""
+
     to = forms.EmailField(
         label=gettext_lazy("To"),
         max_length=254,
