@@ -123,7 +123,7 @@ def last_piece(
     **about: Any,
 ) -> bytes:
     """The bytes that end the file: of a zip the manifest, the source's other files and the central directory; of an
-    mbox none. `about`: the arguments of manifest.as_json."""
+    mbox none. `begin`: bytes of the file so far. `about`: the arguments of manifest.as_json."""
     if form != Export.Form.ZIP:
         return b""
     said = list(lines)

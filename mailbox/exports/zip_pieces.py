@@ -41,7 +41,7 @@ def piece(begin: int, files: Iterable[tuple[str, bytes, datetime]]) -> tuple[byt
 
 
 def end(begin: int, entries: Iterable[Entry], files: Sequence[tuple[str, bytes]], at: datetime) -> bytes:
-    """The last piece: these files and the central directory of all files."""
+    """The last piece, which begins at offset `begin`: these files and the central directory of all files."""
     target = _Piece(begin)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=FASTEST) as archive:
         archive.infolist().extend(map(_of_entry, entries))

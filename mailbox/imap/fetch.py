@@ -53,7 +53,7 @@ class FolderStatus:
 
     uidvalidity: int
     uidnext: int | None
-    exists: int
+    exists: int  # messages
     highestmodseq: int | None
     mailbox_id: str = ""  # RFC 8474, where the server states one
     changes: Changes | None = None  # since the stored state; None unless QRESYNC reported them
@@ -205,7 +205,7 @@ class FetchRow:
 
     flags: tuple[str, ...] | None = None
     internal_date: datetime | None = None
-    size: int = 0
+    size: int = 0  # RFC822.SIZE, bytes
     labels: tuple[str, ...] | None = None
 
 

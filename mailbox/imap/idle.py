@@ -43,7 +43,7 @@ class FolderNumbers:
 
     uidvalidity: int | None = None
     uidnext: int | None = None
-    exists: int | None = None
+    exists: int | None = None  # messages
     highestmodseq: int | None = None  # RFC 7162: also rises when flags change
 
     def is_news_to(self, known: FolderNumbers) -> bool:
@@ -82,7 +82,8 @@ class IdleSession:
 
     @classmethod
     def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> IdleSession:
-        """Sign in and open INBOX. Raises the errors of ImapSession.open and examine, and IdleNotOffered."""
+        """Sign in and open INBOX; time-outs in seconds. Raises IdleNotOffered, and what ImapSession.open and examine
+        raise."""
         session = ImapSession.open(endpoint, connect_timeout=connect_timeout, command_timeout=command_timeout)
         try:
             with session._errors():

@@ -44,7 +44,7 @@ def quarantine(
     now: datetime,
     head: MailHead | None = None,
 ) -> None:
-    """Quarantine a mail with its error, or count a further failure of one. Call it in a transaction."""
+    """Quarantine a mail with its error, or count a further failure of one. Call it in a transaction. size: bytes."""
     place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
     head = head or MailHead()
     if head != MailHead():  # an unknown head does not replace that of an earlier try

@@ -16,7 +16,7 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 @dataclass(frozen=True)
 class Measure:
-    """Size and digest of decoded bytes, and the first of them."""
+    """Size in bytes and digest of decoded content, and its first bytes."""
 
     size: int
     digest: str  # SHA-256, hex

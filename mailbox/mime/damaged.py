@@ -1,4 +1,7 @@
-"""Guesses the boundary of a damaged multipart, or the type of its content. Pure, linear in time for any bytes."""
+"""Guesses the boundary of a damaged multipart, or the type of its content. Pure, linear in time for any bytes.
+
+`start`, `end` and `position` are offsets in `raw`, the message's bytes.
+"""
 
 from __future__ import annotations
 

@@ -177,6 +177,7 @@ def shown_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str,
     """The images of a message, by each name by which an HTML body may refer to them -> (content type, bytes).
 
     The names are the content id, Content-Location (RFC 2557), the file name and readable_text.picture_id().
+    largest: as for inline_images().
     """
     images: dict[str, tuple[str, bytes]] = {}
     for position, part in _images(raw, largest):

@@ -75,7 +75,7 @@ class Reader:
         return part
 
     def header(self, part: Part, start: int, end: int) -> int:
-        """Read the header fields into `part`, and return the position at which the content begins."""
+        """Read the header fields of raw[start:end] into `part`; return the offset at which the content begins."""
         raw, position = self.raw, start
         last = min(MAX_FIELDS, self.budget.fields_left)
         for count in range(last + 1):

@@ -40,7 +40,7 @@ class PreviewSource(Protocol):
     digest: str
     position: int
     content_type: str
-    size: int
+    size: int  # bytes, decoded
 
 
 @dataclass(frozen=True)

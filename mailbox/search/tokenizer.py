@@ -120,7 +120,7 @@ class WordSpan:
     """A word, and the range of the text from which it was made."""
 
     word: str
-    start: int
+    start: int  # in characters
     end: int
 
 

@@ -50,7 +50,7 @@ class DurableFileSystemStorage(FileSystemStorage):
         self.copied_from = MAPPED_FROM if shared else None
 
     def read_part(self, name: str, offset: int, length: int) -> bytes:
-        """Read part of a file. The name is not checked, so it must be one that this product made. Raises OSError."""
+        """Read `length` bytes at `offset`. The name is not checked, so it must be one that we made. Raises OSError."""
         descriptor = os.open(os.path.join(self.location, name), os.O_RDONLY)  # noqa: PTH118 - a tenth of Path's time
         try:
             return os.pread(descriptor, length, offset)

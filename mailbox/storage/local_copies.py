@@ -52,7 +52,7 @@ def put(digest: str, raw: bytes) -> None:
 
 
 def store(digest: str, length: int, pieces: Iterable[bytes]) -> Path | None:
-    """The path of the copy, which is made of `pieces` unless it exists.
+    """The path of the copy, which is made of `pieces`, `length` bytes in all, unless it exists.
 
     None if there is no room (then no piece is read), the disk refuses, or the pieces have another digest.
     """

@@ -68,7 +68,7 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
         return client
 
     def read_part(self, name: str, offset: int, length: int) -> bytes:
-        """Read part of a segment; fewer bytes at its end. Raises OSError."""
+        """Read `length` bytes of a segment at `offset`; fewer at its end. Raises OSError."""
         if not length:
             return b""  # HTTP has no empty range (RFC 9110, 14.1.2)
         where = {**self._where(name), "Range": f"bytes={offset}-{offset + length - 1}"}

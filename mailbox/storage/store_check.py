@@ -48,7 +48,7 @@ def is_usable(*, look_again: bool = False) -> bool:
 
 
 def seconds() -> float:
-    """How long the last check in this process took."""
+    """How long the last check in this process took, in seconds."""
     return _known.seconds
 
 

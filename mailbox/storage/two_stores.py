@@ -24,7 +24,7 @@ class TwoStores(Storage):
         self.copied_from = min((size for size in sizes if size is not None), default=MAPPED_FROM)
 
     def read_part(self, name: str, offset: int, length: int) -> bytes:
-        """Part of a file of either store. Raises OSError, FileNotFoundError when neither has it."""
+        """`length` bytes at `offset` of a file in either store. Raises OSError, FileNotFoundError if neither has it."""
         return self._first(lambda store: read_part(store, name, offset, length))
 
     def old_files(self, cutoff: datetime) -> Iterator[str]:

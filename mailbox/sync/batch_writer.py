@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RunCounts:
-    """What a run has committed so far; reported even when the run fails."""
+    """How many messages a run has committed so far, and their bytes; reported even when the run fails."""
 
     fetched: int = 0
     updated: int = 0

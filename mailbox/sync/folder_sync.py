@@ -88,6 +88,7 @@ def sync_folder(
 ) -> SyncOutcome:
     """Sync one folder on an open connection. A MailError is saved on the folder and returned in the outcome.
 
+    `cursor`: fetch only above this UID, oldest first.
     `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
     """
     started = time.monotonic()

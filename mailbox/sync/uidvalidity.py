@@ -269,7 +269,7 @@ def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
 
 
 def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
-    """The sentence for the report. `is_whole`: the walk is complete, so the numbers are final and not estimates."""
+    """The sentence for the report. `kept`, `exists`: messages here and there; estimates unless the walk `is_whole`."""
     about = "" if is_whole else "about "
     fetched = "fetched" if is_whole else "to fetch"
     former = state.former_uidvalidity

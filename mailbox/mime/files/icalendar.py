@@ -35,7 +35,7 @@ class Recurrence:
     """The parts of a recurrence rule (RFC 5545, 3.3.10) that are displayed. frequency: as stated, upper case."""
 
     frequency: str
-    interval: int = 1
+    interval: int = 1  # 2 with WEEKLY: each second week
     count: int | None = None
     until: date | datetime | None = None
 
@@ -69,7 +69,7 @@ class CalendarEvent:
     place: str = ""
     organizer: str = ""
     reply: AttendeeReply | None = None
-    attendees: int = 0
+    attendees: int = 0  # how many
 
 
 @dataclass(frozen=True)
