@@ -14,7 +14,7 @@ from api.v1.common import FAILURES, account_of, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
 from mailbox.models import AccountAlias
-from mailbox.views.aliases import AliasForm, saved, take_away
+from mailbox.views.aliases import AliasForm, save_alias, take_away
 from mailbox.views.requests import Refused
 
 router = Router(tags=["accounts"])
@@ -44,7 +44,7 @@ class Alias(Asked):
 
 def _saved(request: HttpRequest, row: AccountAlias, given: Alias, verb: str) -> Answer[AliasState]:
     form = AliasForm(given.model_dump(), instance=row)
-    if not (form.is_valid() and saved(request, form, verb)):
+    if not (form.is_valid() and save_alias(request, form, verb)):
         raise Refused(" ".join(str(each) for errors in form.errors.values() for each in errors))
     return Answer(data=AliasState.of(row))
 

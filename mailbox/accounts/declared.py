@@ -92,12 +92,12 @@ def _change(account: Account, row: Mapping[str, Any], secrets: SecretColumns) ->
     kind, secret = _secret(row, secrets)
     changed = [name for name in (*SWITCHES, *TEXTS, "messages_per_minute") if name in row and _set(account, name, row)]
     if not secret and account.ca_certificate and "ca_certificate" in changed:
-        raise InvalidDeclaration(_needs_secret(secrets))
+        raise InvalidDeclaration(_why_secret_is_needed(secrets))
     for transport in (account.imap, account.smtp):
         names = _server_names(transport.kind)
         moved = [name for column, name in names.items() if name in row and _set(transport, name, row, column)]
         if not secret and any(not name.endswith("security") for name in moved):
-            raise InvalidDeclaration(_needs_secret(secrets))
+            raise InvalidDeclaration(_why_secret_is_needed(secrets))
         if secret and _differs(transport, kind, secret):
             transport.password, transport.oauth_token = (secret, None) if kind == "password" else (None, secret)
             moved.append(f"{transport.kind}_secret")
@@ -117,7 +117,7 @@ def _save(account: Account) -> None:
         raise InvalidDeclaration(sentences(error)) from error
 
 
-def _needs_secret(secrets: SecretColumns) -> str:
+def _why_secret_is_needed(secrets: SecretColumns) -> str:
     words = gettext("Other servers, another user or certificate need the secret, too: give %(password)s or %(token)s.")
     return words % secrets.told()
 

@@ -17,7 +17,7 @@ MOST_NAMED = 100  # findings of a folder that a report lists; all are counted
 @dataclass(frozen=True)
 class StoredUid:
     """The stored message of one UID. `is_shown`: False when it is hidden as expunged. `is_whole`: False when only the
-    header is stored, since the message is too large."""
+    header is stored, since the message is too large. `size`: bytes."""
 
     uid: int
     size: int
@@ -97,7 +97,7 @@ class FolderLine:
         vars(self).update(vars(FolderLine(self.folder)))
 
     def note(self, found: Iterable[Finding]) -> None:
-        """Count the findings that are differences, and keep the first MOST_NAMED findings."""
+        """Count the differences, and keep MOST_NAMED findings at most: differences before others."""
         for each in found:
             if each.what in DIFFERENCES:
                 self.differ += 1

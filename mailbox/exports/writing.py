@@ -148,7 +148,7 @@ def run(
             _finish(export, source, now())
             return
         if piece.is_cut and not piece.mails:
-            waits(export, OUT_OF_REACH)
+            note_wait(export, OUT_OF_REACH)
             return
         if not _store_piece(export, piece, now()):
             return
@@ -191,12 +191,12 @@ def _stored(export: Export, content: bytes) -> str | None:
     if not content:
         return ""
     if disk_budget.is_spent(len(content)):
-        waits(export, NO_ROOM)
+        note_wait(export, NO_ROOM)
         return None
     try:
         return raw_store.save_batch([content])[0]
     except StorageError as error:
-        waits(export, str(error))
+        note_wait(export, str(error))
         return None
 
 
@@ -235,7 +235,7 @@ def lines_of(export: Export) -> Iterator[manifest.Line]:
     return (line for lines in _parts(export, "lines") for line in lines)
 
 
-def waits(export: Export, why: str) -> None:
+def note_wait(export: Export, why: str) -> None:
     """Store why the export cannot go on now; a sweep queues it again."""
     Export.objects.unfinished().filter(pk=export.pk).update(error=why)
 

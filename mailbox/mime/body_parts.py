@@ -69,7 +69,7 @@ def layout_of(root: Part) -> Layout:
             text, html = [found], [found]
             attachments = [part for part in attachments if part is not found]
             if found.content_type in _UNREAD_ALTERNATIVES:  # its text is between tags, as in HTML
-                found.is_now("text/html")
+                found.treat_as("text/html")
     charset = _charset_of(root, (*text, *html))
     for part in attachments:
         part.read_headers_in(charset)
@@ -170,7 +170,7 @@ class _Reader:
 
     def _is_body(self, part: Part, place: int, subtype: str) -> bool:
         if part.content_type == XHTML and disposition(part) != "attachment" and not stated_filename(part):
-            part.is_now("text/html")
+            part.treat_as("text/html")
         if part is self.root and part.content_type in _TEXTS:
             return True
         is_image = part.content_type.startswith("image/")

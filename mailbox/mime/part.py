@@ -208,7 +208,7 @@ class Part:
         other.set_content(octets)
         return other
 
-    def is_now(self, content_type: str) -> None:
+    def treat_as(self, content_type: str) -> None:
         """Treat the part as this type, whatever its header states."""
         self._content_type = content_type
 

@@ -116,7 +116,7 @@ class Reader:
             if boundary and self._split(part, boundary):
                 kinds = [child.content_type for child in part.children or ()]
                 is_choice = len(kinds) == 2 and kinds[0] == "text/plain" and kinds[1] in _RICH
-                part.is_now("multipart/alternative" if is_choice else "multipart/mixed")
+                part.treat_as("multipart/alternative" if is_choice else "multipart/mixed")
                 part.defects.append("BoundaryGuessedDefect")
 
     def _read_cut_fields(self, part: Part) -> None:
@@ -158,7 +158,7 @@ class Reader:
         if found and inside._split(part, found):
             part.defects.append("BoundaryGuessedDefect")
             return
-        part.is_now(damaged.type_of_text(inside.raw, part.start, part.end))
+        part.treat_as(damaged.type_of_text(inside.raw, part.start, part.end))
         part.defects.append("MultipartWithoutPartsDefect")
 
     def _split(self, part: Part, boundary: str) -> bool:

@@ -56,7 +56,7 @@ def terms_of_size(size: int) -> list[str]:
 
 
 def size_terms_above(larger: int) -> list[str]:
-    """Terms such that each message above this size has one of them. A few smaller messages have one, too."""
+    """Terms such that each message above this size (bytes) has one of them. A few smaller ones have one, too."""
     octave = min((larger + 1).bit_length(), _LARGEST_OCTAVE)
     first = int(_quarter_term(larger + 1)[-1])
     quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(first, 4)]
@@ -64,7 +64,7 @@ def size_terms_above(larger: int) -> list[str]:
 
 
 def size_terms_up_to(size: int) -> list[str]:
-    """Terms such that each message of at most this size has one of them. A few larger messages have one, too."""
+    """Terms such that each message of at most this size (bytes) has one of them. A few larger ones have one, too."""
     octave = min(size.bit_length(), _LARGEST_OCTAVE)
     last = int(_quarter_term(size)[-1])
     quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(last + 1)]

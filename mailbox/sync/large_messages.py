@@ -59,7 +59,7 @@ class LargeMessage:
         fetched once more from its beginning. If the same bytes come again, the stated size is wrong: the message is
         kept, with the defect OTHER_LENGTH.
 
-        Raises Unfinished; Gone; ProviderError for a message above the limit or with other bytes each time;
+        Raises Unfinished; MessageGone; ProviderError for a message above the limit or with other bytes each time;
         StorageError; and what a broken connection raises.
         """
         end = time.monotonic() + seconds

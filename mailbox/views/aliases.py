@@ -71,14 +71,14 @@ def _administered(request: HttpRequest, pk: int) -> AccountAlias:
 def _page(request: HttpRequest, alias: AccountAlias, title: str, verb: str) -> HttpResponse:
     account: Account = alias.account
     form = AliasForm(request.POST if request.method == "POST" else None, instance=alias)
-    if request.method == "POST" and form.is_valid() and saved(request, form, verb):
+    if request.method == "POST" and form.is_valid() and save_alias(request, form, verb):
         notices.success(request, gettext("Mail may come from %(email)s.") % {"email": alias.email})
         return redirect("mailbox:account", account.pk)
     context: dict[str, Any] = {"form": form, "account": account, "title": title}
     return render(request, "mailbox/accounts/alias.html", context)
 
 
-def saved(request: HttpRequest, form: AliasForm, verb: str) -> bool:
+def save_alias(request: HttpRequest, form: AliasForm, verb: str) -> bool:
     """Save the form and record `verb` in the activity; False when it is invalid, and its errors say why."""
     alias = form.instance
     try:
