@@ -82,7 +82,10 @@ def with_connection(ask: Callable[P, R]) -> Callable[P, R]:
 
 @with_connection
 def sign_in(login: str, secret: str, address: str) -> Program:
-    """The user name is the account's address, the password a token with the scope send. Raises Refused."""
+    """The program of this user name (the account's main address) and password (a token with the scope send).
+
+    address: its IP address. Raises SubmissionRefused: 535 for wrong credentials, 454 for a later try (RFC 4954 6).
+    """
     try:
         caller = tokens.authenticate(secret, address, timezone.now())
         accounts = caller.accounts(Scope.SEND)

@@ -52,7 +52,7 @@ class Ledger:
         """Keep a known outcome until the next transaction: settle(), or commit_dot() of the mail after."""
         self._unwritten.append(outcome)
 
-    def prepare_owed(self) -> None:
+    def prepare_unwritten(self) -> None:
         """Prepare the next transaction's statements, in the time that the server takes to answer."""
         _ = [each.prepared for each in self._unwritten]
 
@@ -111,7 +111,7 @@ class Ledger:
 
         The end of the mail is not sent yet: after an exception in here, or just after the commit, the row is released.
         """
-        self.prepare_owed()
+        self.prepare_unwritten()
         unwritten, claims_next = [*self._unwritten], self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:

@@ -115,7 +115,7 @@ class Sender(Ledger):
 
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], AttemptOutcome]:
-        """Make the attempt. Returns a function that computes its Ending; the effects on queue and session are done."""
+        """Make the attempt; queue and session are settled afterwards. Returns a function that computes the outcome."""
         work = self.take_prepared(claim)
         if work.fault is not None:
             return await self._failed(work, watch, work.fault, parks=False)
@@ -278,7 +278,7 @@ class SenderHooks(MailHooks):
 
     def envelope_sent(self) -> None:
         """Prepare the statements of the next commit while the server answers."""
-        self._sender.prepare_owed()
+        self._sender.prepare_unwritten()
 
     async def kept_waiting(self) -> None:
         """Save the outcome of the mail before and claim the next rows, as there is time."""

@@ -28,7 +28,7 @@ class RemovalRefused(Exception):
 
 
 def begin(address: str, user: User | None, key: uuid.UUID, now: datetime) -> PersonSearch:
-    """Create a search and queue it; the same form sent twice makes one search. address: from addresses.normal()."""
+    """Create a search and queue it; the same form sent twice makes one search. address: as normal() returns it."""
     values: dict[str, Any] = {"address": address, "digest": addresses.digest(address), "asked_at": now, "moved_at": now}
     with transaction.atomic():
         search, is_new = PersonSearch.objects.get_or_create(key=key, user=user, defaults=values)
