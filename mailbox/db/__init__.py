@@ -1,4 +1,5 @@
-"""Functions that SQLite and PostgreSQL need and the ORM does not offer: bulk inserts, lock time-outs, kinds of errors.
+"""Functions that SQLite and PostgreSQL need and the ORM does not offer: raw statements, bulk inserts, kinds of errors,
+time-outs of locks, turns of those who write to SQLite.
 
-Way in: `bulk_insert`, `lock_timeout`, `errors.DATABASE_TROUBLE`.
+Way in: `statements`, `bulk_insert`, `lock_timeout`, `errors.DATABASE_TROUBLE`.
 """

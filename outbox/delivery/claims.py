@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from mailbox.db import statements
 from outbox.delivery import claims_sql
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
@@ -69,7 +70,7 @@ def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datet
 def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float, now: datetime) -> list[Claim]:
     """Claim at most `most` rows of the account, those that have been due longest, in that order."""
     token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
-    with claims_sql.in_transaction():
+    with statements.in_transaction():
         return _begin_attempts(
             claims_sql.claim_next(account_id, most, token, worker, lease, now), worker, lease_seconds, now
         )
@@ -78,7 +79,7 @@ def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float,
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim this row if it is due, and save its attempt in the same transaction; None when it is not, or is claimed."""
     token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
-    with claims_sql.in_transaction():
+    with statements.in_transaction():
         found = _begin_attempts(claims_sql.claim_row(pk, token, worker, lease, now), worker, lease_seconds, now)
     return found[0] if found else None
 
@@ -88,7 +89,7 @@ def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds
         return []
     stamp = secrets.token_hex(4)  # common prefix of the marks, so that they are neighbours in the index
     begun = [_attempt_of(row, worker, stamp, now) for row in found]
-    pks = claims_sql.insert(DeliveryAttempt, "outbox_id", begun)
+    pks = statements.insert(DeliveryAttempt, "outbox_id", begun)
     asked = [attempt["outbox_id"] for attempt in begun if attempt["requested_by_id"] or attempt["failure_mode"]]
     if asked:  # a drill is for this one attempt only
         OutboxMessage.objects.filter(pk__in=asked).update(requested_by=None, failure_mode="")
@@ -107,7 +108,7 @@ def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) ->
         "message_id": message_id or f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
         "prx_attempt": stamp + secrets.token_hex(12),
         "transcript": claims_sql.room_for_transcript(),
-        "started_at": claims_sql.instant(now),
+        "started_at": statements.instant(now),
     }
 
 
@@ -127,7 +128,7 @@ def _claim_of(
         message_id=attempt["message_id"],
         prx_attempt=attempt["prx_attempt"],
         failure_mode=failure_mode,
-        tried=Tried(retries, claims_sql.as_datetime(since)),
+        tried=Tried(retries, statements.as_datetime(since)),
         mail_from=mail_from,
         mime_digest=digest,
         private_part=row[-1],
@@ -165,11 +166,11 @@ def commit_dot(
     refused: recipient -> reply, of those refused in this attempt. no_longer_refused: recipients accepted now, after an
     earlier refusal: if the outcome remains unknown, "Mark as sent" must count them as having the mail.
     """
-    at, lease = claims_sql.instant(now), claims_sql.instant(now + timedelta(seconds=lease_seconds))
-    with claims_sql.in_transaction():
-        if claims_sql.changed(claims_sql.DOT, [at, lease, at, claim.outbox_id, claim.token]) != 1:
+    at, lease = statements.instant(now), statements.instant(now + timedelta(seconds=lease_seconds))
+    with statements.in_transaction():
+        if statements.changed(claims_sql.DOT, [at, lease, at, claim.outbox_id, claim.token]) != 1:
             return False
-        claims_sql.changed(claims_sql.DOT_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
+        statements.changed(claims_sql.DOT_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
         write_refused(claim.outbox_id, refused)
         if no_longer_refused:
             OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=no_longer_refused).update(
@@ -180,9 +181,9 @@ def commit_dot(
 
 def withdraw_dot(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
     """Undo commit_dot(), since the server cannot have taken the mail. False when the claim is lost."""
-    lease = claims_sql.instant(now + timedelta(seconds=lease_seconds))
-    with claims_sql.in_transaction():
-        if claims_sql.changed(claims_sql.NO_DOT, [lease, claims_sql.instant(now), claim.outbox_id, claim.token]) != 1:
+    lease = statements.instant(now + timedelta(seconds=lease_seconds))
+    with statements.in_transaction():
+        if statements.changed(claims_sql.NO_DOT, [lease, statements.instant(now), claim.outbox_id, claim.token]) != 1:
             return False
         DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
     return True

@@ -1,22 +1,18 @@
 """Raw SQL for the statements that each mail needs: by the ORM they would take most of a worker's time.
 
-The same text serves SQLite and PostgreSQL. Datetimes are converted to and from the backend's form. Every UPDATE is
-conditional, and its row count is the result.
+Every UPDATE is conditional, and its row count is the result (see mailbox.db.statements).
 """
 
 # ruff: noqa: S608 - statements are put together from the constants below, never from anybody's input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from django.db import models, transaction
-
-from outbox.delivery.db_connection import own_connection
+from mailbox.db.own_connection import own_connection
+from mailbox.db.statements import instant, rows
 
 TRANSCRIPT_ROOM = 700  # bytes
 # Literal values, so that both databases use the partial index `outbox_waiting`.
@@ -60,56 +56,6 @@ LACKING = """SELECT "address", "status", "reply_code", "reply", "dsn_parameters"
 WHERE "outbox_id" = %s AND "status" <> 'accepted' ORDER BY "id\""""
 
 
-@cache
-def _is_sqlite() -> bool:
-    return own_connection().vendor == "sqlite"
-
-
-def instant(value: datetime | None) -> Any:
-    """A datetime in the form in which the backend stores it."""
-    if value is not None and value.tzinfo is UTC and _is_sqlite():
-        return str(value.replace(tzinfo=None))  # the same result as below, in a tenth of the time
-    return None if value is None else own_connection().ops.adapt_datetimefield_value(value)
-
-
-def as_datetime(value: Any) -> datetime:
-    """A datetime of a raw query as an aware datetime: SQLite returns a text, or a naive datetime in UTC."""
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def in_transaction() -> AbstractContextManager[object]:
-    """A transaction; within one, that one."""
-    return nullcontext() if own_connection().in_atomic_block else transaction.atomic()
-
-
-def changed(sql: str, values: Iterable[Any]) -> int:
-    """Run an UPDATE; return the number of changed rows."""
-    return int(_run(sql, tuple(values), lambda cursor: cursor.rowcount))
-
-
-def rows(sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """Run a SELECT, or an UPDATE with RETURNING, and return its rows."""
-    return list(_run(sql, tuple(values), lambda cursor: cursor.fetchall()))
-
-
-def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any:
-    db = own_connection()
-    is_watched = db.execute_wrappers or db.queries_logged
-    if not _is_sqlite() or is_watched or db.connection is None:
-        with db.cursor() as cursor:
-            cursor.execute(sql, values)
-            return answer(cursor)
-    # Without Django's cursor, which takes three times as long as such a statement of SQLite.
-    with db.wrap_database_errors:
-        return answer(db.connection.execute(_with_qmarks(sql), values))
-
-
-@cache
-def _with_qmarks(sql: str) -> str:
-    return sql.replace("%s", "?")
-
-
 def claim_row(pk: int, token: str, worker: str, lease: datetime, now: datetime) -> list[tuple[Any, ...]]:
     """Claim one row; return its NEEDED columns, or nothing. Its claim token is `token` followed by its id."""
     at = instant(now)
@@ -136,28 +82,4 @@ def accepted(count: int) -> str:
 def room_for_transcript() -> str:
     """An empty transcript; for SQLite padded to TRANSCRIPT_ROOM, since a row that grows later splits its page, which
     writes four pages."""
-    return f"[{' ' * TRANSCRIPT_ROOM}]" if _is_sqlite() else "[]"
-
-
-@cache
-def _insert_of(
-    model: type[models.Model], given: tuple[str, ...], count: int, vendor: str
-) -> tuple[str, tuple[Any, ...]]:
-    """(an INSERT of all columns, the values of those that are not `given`): so a column added later needs no change."""
-    others = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in given]
-    columns = ", ".join(f'"{name}"' for name in (*given, *(field.column for field in others)))
-    places = ", ".join(["%s"] * (len(given) + len(others)))
-    values = ", ".join([f"({places})"] * count)
-    db = own_connection()
-    defaults = tuple(field.get_db_prep_save(field.get_default(), db) for field in others)
-    return f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES {values} RETURNING "id", ', defaults
-
-
-def insert(model: type[models.Model], found_by: str, new: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
-    """Insert rows; return value of the column `found_by` -> pk.
-
-    Values are in the backend's form; columns that are not given get their defaults, which must be constant.
-    """
-    sql, defaults = _insert_of(model, tuple(new[0]), len(new), own_connection().vendor)
-    values = [value for row in new for value in (*row.values(), *defaults)]
-    return {value: int(pk) for pk, value in rows(f'{sql}"{found_by}"', values)}
+    return f"[{' ' * TRANSCRIPT_ROOM}]" if own_connection().vendor == "sqlite" else "[]"

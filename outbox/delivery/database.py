@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 from django.db import connection, transaction
 
+from mailbox.db import sqlite_write_lock
 from mailbox.db.errors import DATABASE_TROUBLE
-from outbox.delivery import sqlite_write_lock
 
 T = TypeVar("T")
 MOST_AT_ONCE = 32  # writes in one transaction, which must stay far below 250 ms

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext_noop
 
-from outbox.delivery import claims_sql
+from mailbox.db import statements
 from outbox.delivery.claims import Claim
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SentCopy, SentLookup
@@ -37,7 +37,7 @@ def make_uncertain(claim: Claim, accepted: Sequence[str], words: str, *, now: da
         "data_at": now,
         "updated_at": now,
     }
-    with claims_sql.in_transaction():
+    with statements.in_transaction():
         if row.exclude(hold=Hold.UNCERTAIN).update(**question) != 1:
             return False
         DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(outcome=Verdict.UNCERTAIN, reply=words)

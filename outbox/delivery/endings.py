@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mailbox.db import statements
 from mailbox.models import Counter
 from outbox.delivery import claims, claims_sql
 from outbox.delivery.claims import Claim
@@ -44,14 +45,14 @@ class Prepared:
 
 def prepare(claim: Claim, ending: AttemptOutcome, now: datetime) -> Prepared:
     """The values that finalize() writes for this outcome; called before the transaction, to keep it short."""
-    settled, at = ending.settlement, claims_sql.instant(now)
+    settled, at = ending.settlement, statements.instant(now)
     is_sent = settled.status == Status.SENT
     error = "" if is_sent else ending.reply
     values = (
         settled.status,
         settled.hold,
         settled.retries,
-        claims_sql.instant(settled.next_attempt_at),
+        statements.instant(settled.next_attempt_at),
         settled.error_code,
     )
     sent = (error, at, at if is_sent else None, claim.message_id if is_sent else None)
@@ -74,7 +75,7 @@ def _counted(claim: Claim, settled: Settlement, now: datetime) -> Iterator[tuple
     names = [Counter.Name.RETRIES] if claim.number > 1 else []
     names += [Counter.Name.SENDS] if is_accepted else []
     names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
-    hour = claims_sql.instant(now.replace(minute=0, second=0, microsecond=0))
+    hour = statements.instant(now.replace(minute=0, second=0, microsecond=0))
     return ((claim.account_id, name.value, hour) for name in names)
 
 
@@ -84,16 +85,16 @@ def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime, prepared: P
     False when neither is so, since another attempt or a person has decided: then only the attempt's row is saved.
     """
     ready = prepared or prepare(claim, ending, now)
-    with claims_sql.in_transaction():
-        written = claims_sql.changed(claims_sql.FINALIZE, ready.row) == 1 or _finalize_uncertain(claim, ending, now)
-        claims_sql.changed(claims_sql.FINISH_ATTEMPT, ready.attempt)
+    with statements.in_transaction():
+        written = statements.changed(claims_sql.FINALIZE, ready.row) == 1 or _finalize_uncertain(claim, ending, now)
+        statements.changed(claims_sql.FINISH_ATTEMPT, ready.attempt)
         if written:
             claims.write_refused(claim.outbox_id, ending.refused)
             if ready.accepted:
-                claims_sql.changed(*ready.accepted)
+                statements.changed(*ready.accepted)
             for counted in ready.counted:
-                if not claims_sql.changed(claims_sql.COUNT_MORE, counted):
-                    claims_sql.changed(claims_sql.COUNT, counted)
+                if not statements.changed(claims_sql.COUNT_MORE, counted):
+                    statements.changed(claims_sql.COUNT, counted)
     return written
 
 

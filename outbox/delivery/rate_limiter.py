@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from mailbox.db import statements
 from mailbox.models import Account
-from outbox.delivery import claims_sql
 from outbox.models import SendPace
 from outbox.retry import rate_limit
 
@@ -44,7 +44,7 @@ class Pace:
         """Count one mail, which goes out now; call it in the transaction of its "dot"."""
         if self._per_minute:
             self._next_at = rate_limit.following_at(now, self._per_minute)
-            claims_sql.changed(_PACE, [self._account_id, claims_sql.instant(self._next_at)])
+            statements.changed(_PACE, [self._account_id, statements.instant(self._next_at)])
 
     async def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> None:
         """Wait for the next mail's time if it is within LONGEST_WAIT_SECONDS, as long as `may_wait` returns True."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailbox.db import statements
 from outbox.delivery import claims_sql
 from outbox.retry.policy import is_for_now
 from outbox.smtp.replies import Reply
@@ -25,7 +26,7 @@ class Recipients:
 
 def lacking(pk: int) -> Recipients:
     """The envelope recipients of the next attempt: neither accepted nor refused for good."""
-    found = claims_sql.rows(claims_sql.LACKING, [pk])
+    found = statements.rows(claims_sql.LACKING, [pk])
     refused = {address: Reply(code or 450, words) for address, status, code, words, _ in found if status == "refused"}
     for_good = {address: reply for address, reply in refused.items() if not is_for_now(reply.code, reply.text)}
     to_try = [address for address, *_ in found if address not in for_good]

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from outbox.delivery.db_connection import own_connection
+from mailbox.db.own_connection import own_connection
 
 MOST_SECONDS = 0.5  # longest wait for the lock; after it, writes go on without waiting ...
 FORGET_SECONDS = 10.0  # ... for this long, unless the lock is free

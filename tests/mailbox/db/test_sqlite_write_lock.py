@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from outbox.delivery import sqlite_write_lock
+from mailbox.db import sqlite_write_lock
 from outbox.delivery.database import Database, complete
 from outbox.models import DeliveryCall
 from tests.servers.site import ROOT, environment
@@ -24,7 +24,7 @@ pytestmark = [
 HOLDER = """
 import django, sys, time
 django.setup()
-from outbox.delivery import sqlite_write_lock as turns
+from mailbox.db import sqlite_write_lock as turns
 with turns.WriteTurn():
     print("mine", flush=True)
     time.sleep(600)
