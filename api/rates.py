@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from django.db.models import Case, F, Q, Value, When
 
 from api.models import Token
+from mailbox.db import shared_commit
 
 MOST = 50
 KEPT = timedelta(seconds=5)
@@ -67,4 +68,5 @@ def _take(token: Token, address: str, now: datetime, number: int) -> bool:
     count = Case(When(minute=minute, then=F("in_minute") + number), default=Value(number))
     within_rate = ~Q(minute=minute) | Q(in_minute__lte=token.per_minute - number)
     changed = {"minute": minute, "in_minute": count, "last_used_at": now, "last_address": address}
-    return Token.objects.filter(within_rate, pk=token.pk).update(**changed) == 1
+    rows = Token.objects.filter(within_rate, pk=token.pk)
+    return shared_commit.write(lambda: rows.update(**changed)) == 1

@@ -35,7 +35,7 @@ def off(feature: Feature, account: Account | None = None) -> None:
 
 
 def test_every_feature_is_on_until_it_is_set(ops: Account) -> None:
-    assert features.Rollouts.read(account_id=ops.pk).has(ops.pk) == {
+    assert features.Rollouts.read().has(ops.pk) == {
         *("inbox_read", "inbox_search", "email_send", "email_reply", "outbox_retry"),
     }
     assert features.those_off(*Feature) == set()

@@ -18,10 +18,9 @@ from api.models import Scope
 from api.tokens import TokenRefused
 from mailbox.logs import event
 from mailbox.mime.addresses import same
-from mailbox.models import Account, Feature
+from mailbox.models import Feature
 from outbox.compose import submit
-from outbox.compose.create import check_may_send
-from outbox.compose.new_row import Writer, at_once
+from outbox.compose.create import checked_account
 from outbox.compose.senders import own_addresses
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import OutboxError, StorageFailed
@@ -107,7 +106,8 @@ def sign_in(login: str, secret: str, address: str) -> Program:
 def allow_mail(program: Program) -> None:
     """Check before each mail that the token is valid, and count the mail for its rate. Raises SubmissionRefused."""
     try:
-        check_may_send(_allowed_account(program), Feature.EMAIL_SEND)
+        _check_token(program)
+        checked_account(program.account_id, Feature.EMAIL_SEND)
     except TokenRefused as error:
         code = "451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1"
         raise SubmissionRefused(reply(code, error)) from None
@@ -118,24 +118,21 @@ def allow_mail(program: Program) -> None:
         raise SubmissionRefused(reply("451 4.3.0", AWAY)) from None
 
 
-def _allowed_account(program: Program) -> Account:
+def _check_token(program: Program) -> None:
     caller = tokens.authenticate(program.secret, program.address, timezone.now())
-    rows = caller.accounts(Scope.SEND).filter(pk=program.account_id).only("email", "send_enabled")
-    account = rows.order_by("pk").first()
-    if account is None:
+    if not caller.covers(Scope.SEND, program.account_id):
         raise TokenRefused(HTTPStatus.FORBIDDEN, f"This token may not send for {program.email} any more.")
-    return account
 
 
 @with_connection
-def accept(program: Program, given: Submitted, write: Writer = at_once) -> str:
+def accept(program: Program, given: Submitted) -> str:
     """Save the mail, and return the reply to its end: 250 only when row and raw bytes are durable."""
     try:
         token = tokens.of_secret(program.secret)
         if token is None:
             return reply("550 5.7.1", "The token was ended")
         name = f"{token.name} (token {token.pk}), SMTP"
-        pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now(), write=write)
+        pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now())
     except (StorageFailed, DatabaseError) as error:
         event(logger, "submission_not_stored", logging.WARNING, account=program.account_id, error=str(error))
         return reply("451 4.3.0", AWAY if isinstance(error, DatabaseError) else error)

@@ -24,7 +24,6 @@ from api.submission.limits import SubmissionLimits
 from mailbox.logs import event
 from mailbox.mime.addresses import AddressError, canonical, same
 from outbox.compose.addresses import MAX_RECIPIENTS
-from outbox.compose.new_row import Writer
 from outbox.compose.submitted_mail import Submitted
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,6 @@ class Service:
     max_bytes: int
     hostname: str
     tls: ssl.SSLContext
-    write: Writer
 
 
 class Protocol(SMTP):
@@ -298,7 +296,7 @@ class Handler:
             dsn_parameters_of=tuple(envelope.rcpt_options),
         )
         with self._service.limits.write():
-            return await in_thread(self._service, acceptance.accept, session.auth_data, given, self._service.write)
+            return await in_thread(self._service, acceptance.accept, session.auth_data, given)
 
     async def handle_exception(self, error: Exception) -> str:
         """Log the error; 451, upon which programs try again."""

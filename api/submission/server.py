@@ -1,7 +1,6 @@
 """Listens for programs until it is told to stop, and then finishes saving the mails that were received.
 
-SQLite has one writer, so there the event loop commits the mails of several sessions together. On PostgreSQL they commit
-in parallel.
+The mails of several sessions commit together on SQLite, which has one writer, and in parallel on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,14 +13,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import connection, connections
+from django.db import connections
 
 from api.submission.configuration import Configuration
 from api.submission.limits import SubmissionLimits
 from api.submission.protocol import Protocol, Service
 from mailbox.logs import event
-from outbox.compose.new_row import Writer, at_once
-from outbox.delivery.database import Database, complete
 
 logger = logging.getLogger(__name__)
 THREADS = 8  # for database work
@@ -41,23 +38,7 @@ def run(
 
     Raises OSError when it cannot listen, ssl.SSLError when the certificate is not valid.
     """
-    database, is_sqlite = Database(), connection.vendor == "sqlite"
-
-    async def serving() -> None:
-        write = _together(database, asyncio.get_running_loop()) if is_sqlite else at_once
-        await _serve(configuration, must_stop, listening, limits or SubmissionLimits(), write)
-
-    try:
-        complete(serving())
-    finally:
-        connection.close()
-
-
-def _together(database: Database, loop: asyncio.AbstractEventLoop) -> Writer:
-    def write(act: Callable[[], int]) -> int:
-        return asyncio.run_coroutine_threadsafe(database.write(act), loop).result()
-
-    return write
+    asyncio.run(_serve(configuration, must_stop, listening, limits or SubmissionLimits()))
 
 
 async def _serve(
@@ -65,12 +46,11 @@ async def _serve(
     must_stop: Callable[[], bool],
     listening: Callable[[list[int]], object],
     limits: SubmissionLimits,
-    write: Writer,
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(configuration.certificate, configuration.key)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="submission")
-    service = Service(limits, threads, configuration.max_bytes, configuration.hostname, context, write)
+    service = Service(limits, threads, configuration.max_bytes, configuration.hostname, context)
     servers = [await _listen(service, *configuration.starttls, is_implicit=False)] if configuration.starttls else []
     servers += [await _listen(service, *configuration.tls, is_implicit=True)] if configuration.tls else []
     listening([server.sockets[0].getsockname()[1] for server in servers])

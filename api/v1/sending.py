@@ -49,7 +49,7 @@ def standing(response: ApiResponse) -> Answer[SendState]:
 
 def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, parent: int | None) -> ApiResponse:
     caller = caller_of(request)
-    if not caller.accounts(Scope.SEND).filter(pk=given.account_id).exists():
+    if not caller.covers(Scope.SEND, given.account_id):
         raise Http404
     files = [AttachmentInput(each.filename, each.content_type, base64=each.base64) for each in given.attachments]
     # The prefix keeps keys of programs apart from those that the site gives to its own mail.

@@ -16,6 +16,8 @@ from django.db import connection, models
 from django.db.models.base import ModelState
 from django.utils import timezone
 
+from mailbox.db import statements
+
 MAX_PARAMETERS = 15_000  # of a statement; SQLite's limit is 32,766, PostgreSQL's 65,535
 # Values of these fields are passed unchanged; those of DateTimeField and JSONField are converted (see _rows).
 _PLAIN = (
@@ -130,11 +132,9 @@ def insert(objects: Sequence[models.Model]) -> None:
     model = type(objects[0])
     column = connection.ops.quote_name(str(model._meta.pk.column))
     pks: list[int] = []
-    with connection.cursor() as cursor:
-        for statement, parameters in _statements(model, parts(_rows(model, objects))):
-            cursor.execute(f"{statement} RETURNING {column}", parameters)
-            # Both databases number the rows in the order of the statement, but RETURNING may list them in another.
-            pks += sorted(pk for (pk,) in cursor.fetchall())
+    for statement, parameters in _statements(model, parts(_rows(model, objects))):
+        # Both databases number the rows in the order of the statement, but RETURNING may list them in another.
+        pks += sorted(pk for (pk,) in statements.rows(f"{statement} RETURNING {column}", parameters))
     for each, pk in zip(objects, pks, strict=True):
         each.pk = pk
         each._state.adding, each._state.db = False, connection.alias
@@ -150,10 +150,8 @@ def insert_missing(objects: Sequence[models.Model]) -> int:
     model, count = type(objects[0]), 0
     rows = _rows(model, objects)
     step = MAX_PARAMETERS // len(rows[0])
-    with connection.cursor() as cursor:
-        for statement, parameters in _statements(model, (rows[at : at + step] for at in range(0, len(rows), step))):
-            cursor.execute(f"{statement} ON CONFLICT DO NOTHING", parameters)
-            count += cursor.rowcount
+    for statement, parameters in _statements(model, (rows[at : at + step] for at in range(0, len(rows), step))):
+        count += statements.changed(f"{statement} ON CONFLICT DO NOTHING", parameters)
     return count
 
 
@@ -166,14 +164,13 @@ def known(model: type[models.Model], column: str, values: Collection[Any], *, al
     found: set[Any] = set()
     quote, ordered = connection.ops.quote_name, list(values)
     where = "".join(f"{quote(name)} = %s AND " for name in same) + (f"{also} AND " if also else "")
-    with connection.cursor() as cursor:
-        for start in range(0, len(ordered), MAX_PARAMETERS):
-            part = ordered[start : start + MAX_PARAMETERS]
-            placeholders = ", ".join(["%s"] * len(part))
-            cursor.execute(
-                f"SELECT DISTINCT {quote(column)} FROM {quote(model._meta.db_table)} "  # noqa: S608 - as above
-                f"WHERE {where}{quote(column)} IN ({placeholders})",
-                [*same.values(), *part],
-            )
-            found.update(value for (value,) in cursor.fetchall())
+    for start in range(0, len(ordered), MAX_PARAMETERS):
+        part = ordered[start : start + MAX_PARAMETERS]
+        placeholders = ", ".join(["%s"] * len(part))
+        rows = statements.rows(
+            f"SELECT DISTINCT {quote(column)} FROM {quote(model._meta.db_table)} "  # noqa: S608 - as above
+            f"WHERE {where}{quote(column)} IN ({placeholders})",
+            [*same.values(), *part],
+        )
+        found.update(value for (value,) in rows)
     return found

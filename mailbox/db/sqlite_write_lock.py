@@ -1,8 +1,11 @@
-"""A file lock (flock) by which delivery workers take turns in writing to a SQLite database.
+"""File locks (flock) by which processes that write often to a SQLite database take turns, in the order they come.
 
-SQLite waits for its one writer by sleeping, longer after each try; here the next worker gets its turn within a tenth of
-a millisecond. The lock is advisory: other writers wait as SQLite does, and a worker that does not get the lock in time
-(since a process that holds it was stopped) writes without it.
+SQLite waits for its one writer by sleeping, longer after each try; here the next process gets its turn within a
+millisecond. The lock is advisory: other writers wait as SQLite does, and a process that does not get the lock in time
+(since one that holds it was stopped) writes without it.
+
+A second lock is for the process that is next. Otherwise one whose threads all write would get the first lock again and
+again before another process looks.
 """
 
 from __future__ import annotations
@@ -17,15 +20,20 @@ MOST_SECONDS = 0.5  # longest wait for the lock; after it, writes go on without 
 FORGET_SECONDS = 10.0  # ... for this long, unless the lock is free
 FIRST_LOOK, LONGEST_LOOK = 0.0001, 0.002  # seconds between two tries
 
-_opened: tuple[int, str, int] | None = None  # (process id, path, file descriptor)
+_opened: dict[str, tuple[int, int]] = {}  # path -> (process id, file descriptor)
 _impatient_until = 0.0
 
 
 class WriteTurn:
     """Hold the lock while writing, or go on without it after MOST_SECONDS. One thread of a process at a time."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> WriteTurn:
         self._descriptor = _take() if own_connection().vendor == "sqlite" else None
+        return self
+
+    @property
+    def is_ours(self) -> bool:
+        return self._descriptor is not None
 
     def __exit__(self, *_error: object) -> None:
         if self._descriptor is not None:
@@ -33,17 +41,26 @@ class WriteTurn:
 
 
 def _take() -> int | None:
+    """The locked file's descriptor; None when the wait was too long."""
+    database, now = own_connection().settings_dict["NAME"], time.monotonic()
+    until = now if now < _impatient_until else now + MOST_SECONDS
+    place = _locked(f"{database}-next", until)
+    if place is None:
+        return None
+    try:
+        return _locked(f"{database}-turn", until)
+    finally:
+        fcntl.flock(place, fcntl.LOCK_UN)
+
+
+def _locked(path: str, until: float) -> int | None:
     global _impatient_until
-    descriptor, look = _descriptor(f"{own_connection().settings_dict['NAME']}-turn"), FIRST_LOOK
-    until: float | None = None
+    descriptor, look = _descriptor(path), FIRST_LOOK
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            now = time.monotonic()
-            if until is None:
-                until = now if now < _impatient_until else now + MOST_SECONDS
-            if now >= until:
+            if (now := time.monotonic()) >= until:
                 _impatient_until = now + FORGET_SECONDS
                 return None
             time.sleep(look)
@@ -54,9 +71,9 @@ def _take() -> int | None:
 
 def _descriptor(path: str) -> int:
     """The lock file's descriptor, opened in this process: an inherited one would share its lock with the parent."""
-    global _opened
-    if _opened is None or _opened[:2] != (os.getpid(), path):
-        if _opened is not None:
-            os.close(_opened[2])
-        _opened = (os.getpid(), path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return _opened[2]
+    opened = _opened.get(path)
+    if opened is None or opened[0] != os.getpid():
+        if opened is not None:
+            os.close(opened[1])
+        opened = _opened[path] = (os.getpid(), os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return opened[1]

@@ -6,15 +6,18 @@ form, and JSON columns are texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import models, transaction
 
 from mailbox.db.own_connection import own_connection
+
+M = TypeVar("M", bound=models.Model)
 
 
 @cache
@@ -59,12 +62,26 @@ def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any
             return answer(cursor)
     # Without Django's cursor, which takes three times as long as such a statement of SQLite.
     with db.wrap_database_errors:
-        return answer(db.connection.execute(_with_qmarks(sql), values))
+        return answer(db.connection.execute(sql.replace("%s", "?"), values))
 
 
-@cache
-def _with_qmarks(sql: str) -> str:
-    return sql.replace("%s", "?")
+def columns(model: type[models.Model], *names: str) -> str:
+    """The columns of a model's table for a SELECT, in the order in which row_of() takes their values."""
+    table, fields = model._meta.db_table, model._meta.concrete_fields
+    return ", ".join(f'"{table}"."{field.column}"' for field in fields if field.attname in names)
+
+
+def row_of(model: type[M], names: Collection[str], values: Iterable[Any]) -> M:
+    """A row from the values of columns(model, *names). Other columns are read when they are first used."""
+    given = iter(values)
+    fields = [field for field in model._meta.concrete_fields if field.attname in names]
+    return model.from_db(own_connection().alias, names, [_value(field, next(given)) for field in fields])
+
+
+def _value(field: models.Field[Any, Any], value: Any) -> Any:
+    if value is not None and isinstance(field, models.DateTimeField):
+        return as_datetime(value)
+    return json.loads(value) if value is not None and isinstance(field, models.JSONField) else value
 
 
 @cache

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import cast
 
 from django.core.files.storage import Storage
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import DateTimeField, QuerySet, Value
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
-from mailbox.db import bulk_insert
+from mailbox.db import bulk_insert, statements
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
 from mailbox.storage import local_copies
@@ -195,7 +195,7 @@ def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> bool:
         row = bulk_insert.blank(RawMessage)
         vars(row).update(vars(raw), stored_at=now)
         rows.append(row)
-    with transaction.atomic():
+    with statements.in_transaction():
         if bulk_insert.insert_missing(rows) == len(rows):
             return True
     by_digest = {raw.digest: raw for raw in stored}

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import partial
 
 from django.contrib.auth.models import User
-from django.db import transaction
 
 from mailbox import logs
+from mailbox.db import bulk_insert, shared_commit
 from mailbox.models import Account, AuditEntry, Message
 from mailbox.storage import raw_store
 from mailbox.storage.raw_store import StoredRaw
@@ -54,13 +54,7 @@ class NewRow:
 Writer = Callable[[Callable[[], int]], int]  # calls its argument in a transaction; commits it before it returns
 
 
-def at_once(act: Callable[[], int]) -> int:
-    """Run `act`, which inserts the rows, in a transaction of its own; returns the new row's pk. The default Writer."""
-    with transaction.atomic():
-        return act()
-
-
-def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_once) -> int:
+def write_down(account: Account, new: NewRow, now: datetime, write: Writer = shared_commit.write) -> int:
     """insert() and commit the row; returns its pk. Stores the mail's bytes again if a sweep removed them meanwhile."""
     pk = write(partial(insert, account, new, now))
     if not raw_store.has_file(new.unindexed):
@@ -69,13 +63,34 @@ def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_
     return pk
 
 
-@transaction.atomic
 def insert(account: Account, new: NewRow, now: datetime) -> int:
-    """Insert the rows and return the outbox row's pk. Raises IntegrityError if the idempotency key is taken."""
-    frozen = new.frozen
+    """Insert the rows, in the caller's transaction, and return the outbox row's pk.
+
+    Raises IntegrityError if the idempotency key is taken.
+    """
+    if new.also_noted:  # it has a pk if the same was rolled back before
+        new.also_noted.pk = None
+    frozen, row = new.frozen, _row(account, new)
     raw_store.reference([new.digest], now, new.unindexed)
-    row = OutboxMessage.objects.create(
-        account=account,
+    bulk_insert.insert([row])
+    bulk_insert.insert(
+        [
+            OutboxRecipient(outbox=row, kind=kind, address=spec, dsn_parameters=frozen.dsn_parameters_of.get(spec, ""))
+            for kind, spec in frozen.recipients
+        ]
+    )
+    bulk_insert.insert(_attachment_rows(row, new.files))
+    if account.wants_sent_copy():  # in the row's transaction, so that a crash cannot lose it
+        SentCopy.objects.create(outbox=row, next_try_at=now)
+    _note(account, row, new, now)
+    return row.pk
+
+
+def _row(account: Account, new: NewRow) -> OutboxMessage:
+    frozen, user_id = new.frozen, new.user.pk if new.user else None
+    row = bulk_insert.blank(OutboxMessage)
+    vars(row).update(
+        account_id=account.pk,
         to=frozen.to,
         cc=frozen.cc,
         bcc=frozen.bcc,
@@ -84,7 +99,7 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         body_html=frozen.body_html,
         in_reply_to=frozen.threading.in_reply_to,
         references_header=frozen.threading.references,
-        parent=new.parent,
+        parent_id=new.parent.pk if new.parent else None,
         mail_from=frozen.mail_from,
         header_from=frozen.header_from,
         mime_digest=new.digest,
@@ -95,30 +110,20 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         next_attempt_at=new.times.next_attempt_at,
         send_at=new.times.send_at,
         undo_until=new.times.undo_until,
-        requested_by=new.user,
+        requested_by_id=user_id,
         failure_mode=new.failure_mode,
         idempotency_key=new.idempotency_key,
         request_digest=new.request_digest,
         private_part=new.private_part,
-        created_by=new.user,
+        created_by_id=user_id,
     )
-    OutboxRecipient.objects.bulk_create(
-        [
-            OutboxRecipient(outbox=row, kind=kind, address=spec, dsn_parameters=frozen.dsn_parameters_of.get(spec, ""))
-            for kind, spec in frozen.recipients
-        ]
-    )
-    OutboxAttachment.objects.bulk_create(_attachment_rows(row, new.files))
-    if account.wants_sent_copy():  # in the row's transaction, so that a crash cannot lose it
-        SentCopy.objects.create(outbox=row, next_try_at=now)
-    _note(account, row, new, now)
-    return row.pk
+    return row
 
 
 def _note(account: Account, row: OutboxMessage, new: NewRow, now: datetime) -> None:
     verb, target = "reply" if new.parent else "send", f"outbox:{row.pk}"
     entry = AuditEntry(at=now, user=new.user, account=account, verb=verb, target=target, detail=new.detail)
-    AuditEntry.objects.bulk_create([entry, new.also_noted] if new.also_noted else [entry])
+    bulk_insert.insert([entry, new.also_noted] if new.also_noted else [entry])
 
 
 def _attachment_rows(row: OutboxMessage, files: Sequence[StoredFile]) -> list[OutboxAttachment]:

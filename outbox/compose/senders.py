@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
+from mailbox.db import statements
 from mailbox.mime.addresses import read, same
 from mailbox.models import Account, AccountAlias
 from outbox.errors import ValidationFailed
@@ -53,7 +54,10 @@ def senders_of(accounts: Iterable[Account]) -> list[SenderIdentity]:
 
 def own_addresses(account: Account) -> list[str]:
     """The addr-specs of an account's senders, the main address first."""
-    return [each.address for each in senders_of([account])]
+    return [account.email, *(email for (email,) in statements.rows(_ALIASES, [account.pk]))]
+
+
+_ALIASES = 'SELECT "email" FROM "account_aliases" WHERE "account_id" = %s ORDER BY "email"'
 
 
 def sender_of(account: Account, address: str = "") -> SenderIdentity:

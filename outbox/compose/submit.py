@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError
 from django.utils.translation import gettext
 
+from mailbox.db import statements
 from mailbox.errors import StorageError
 from mailbox.mime.message import ParsedMessage
 from mailbox.models import Feature
@@ -22,23 +23,22 @@ from mailbox.storage.raw_store import StoredRaw
 from outbox.compose import senders, submitted_mail, suppression
 from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
 from outbox.compose.create import checked_account
-from outbox.compose.new_row import NewRow, StoredFile, Writer, at_once, write_down
+from outbox.compose.new_row import NewRow, StoredFile, write_down
 from outbox.compose.send_time import SendTimes
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import StorageFailed, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
 
 MOST_ROWS = 100  # of one Message-ID
+_EARLIER = f"""SELECT "id", "status", "request_digest" FROM "outbox" WHERE "account_id" = %s
+AND "idempotency_key" IN ({", ".join(["%s"] * MOST_ROWS)}) ORDER BY "id\""""  # noqa: S608
 TRIES = 5  # when several programs submit the same mail concurrently
 
 
-def submit(
-    account_id: int, given: Submitted, *, user: User | None, program: str, now: datetime, write: Writer = at_once
-) -> int:
+def submit(account_id: int, given: Submitted, *, user: User | None, program: str, now: datetime) -> int:
     """Queue a submitted mail and return the pk of its row. The row and the mail's bytes are durable on return.
 
-    program: its name, for the activity. write: commits the row (see new_row.Writer). Raises OutboxError; after
-    StorageFailed the same call may succeed later.
+    program: its name, for the activity. Raises OutboxError; after StorageFailed the same call may succeed later.
     """
     try:
         account = checked_account(account_id, Feature.EMAIL_SEND)
@@ -67,7 +67,7 @@ def submit(
                 detail=program,
             )
             try:
-                return write_down(account, new, now, write)
+                return write_down(account, new, now)
             except IntegrityError:  # a concurrent submission with this Message-ID took the key
                 if known.next_key is None:
                     raise
@@ -87,8 +87,7 @@ class _EarlierSubmission:
             return
         stem = f"smtp:{raw_store.digest_of(message_id.encode())}"
         keys = [f"{stem}:{number}" for number in range(MOST_ROWS)]
-        rows = OutboxMessage.objects.filter(account_id=account_id, idempotency_key__in=keys).order_by("pk")
-        for pk, status, digest in rows.values_list("pk", "status", "request_digest"):
+        for pk, status, digest in statements.rows(_EARLIER, [account_id, *keys]):
             if digest != asked:
                 raise ValidationFailed(
                     gettext(
@@ -101,8 +100,9 @@ class _EarlierSubmission:
         if len(self._rows) == MOST_ROWS:
             raise ValidationFailed(gettext("This mail was submitted too many times, each time to others."))
         self.next_key = keys[len(self._rows)]
-        found = OutboxRecipient.objects.filter(outbox_id__in=[pk for pk, _status in self._rows])
-        self.recipients.update(found.values_list("address", flat=True) if self._rows else ())
+        if self._rows:
+            found = OutboxRecipient.objects.filter(outbox_id__in=[pk for pk, _status in self._rows])
+            self.recipients.update(found.values_list("address", flat=True))
 
     def answer(self) -> int:
         """The pk of the newest row. Raises ValidationFailed if a person cancelled one: that mail will not be sent."""
@@ -117,6 +117,8 @@ class _EarlierSubmission:
 
 def _checked_files(parsed: ParsedMessage) -> list[StoredFile]:
     """The attachments, checked against the same policy as those of mail written here. Raises ValidationFailed."""
+    if not parsed.attachments:
+        return []
     policy = AttachmentPolicy.current()
     if len(parsed.attachments) > MAX_ATTACHMENTS:
         raise ValidationFailed(gettext("At most %(number)s attachments go in one mail.") % {"number": MAX_ATTACHMENTS})

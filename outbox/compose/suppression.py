@@ -15,6 +15,7 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from mailbox.db import bulk_insert
 from mailbox.models import Account
 from outbox.compose.addresses import checked_spec
 from outbox.errors import ValidationFailed
@@ -53,7 +54,8 @@ def check(account: Account, addresses: Iterable[str], *, may_be_overridden: bool
     may_be_overridden: the sentence offers to send anyway. Mail submitted by SMTP or as a whole cannot ask for that.
     """
     asked = {each.lower() for each in addresses}
-    row = SuppressedAddress.objects.filter(account=account, address__in=asked).order_by("address").first()
+    listed = bulk_insert.known(SuppressedAddress, "address", asked, account_id=account.pk)  # mostly none
+    row = _first(account, listed) if listed else None
     if row is not None:
         words = (
             gettext(
@@ -72,6 +74,10 @@ def check(account: Account, addresses: Iterable[str], *, may_be_overridden: bool
                 "words": row.words,
             }
         )
+
+
+def _first(account: Account, addresses: Iterable[str]) -> SuppressedAddress | None:
+    return SuppressedAddress.objects.filter(account=account, address__in=addresses).order_by("address").first()
 
 
 def overridden(account: Account, addresses: Iterable[str]) -> list[str]:

@@ -5,26 +5,22 @@ a mail waits here for little but its own commit. Longer work (DNS, connecting, f
 (`smtp.blocking_calls`).
 
 SQLite has one writer, and a disk takes as long for one mail as for ten. So a write waits for a few turns of the loop,
-in which other tasks add theirs. Each task gets its own result. If the transaction fails, each write is tried alone, so
-that no task fails because of another. No transaction is open across an await.
+in which other tasks add theirs (`mailbox.db.shared_commit`). No transaction is open across an await.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from django.db import connection, transaction
-
-from mailbox.db import sqlite_write_lock
-from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.db import shared_commit
+from mailbox.db.shared_commit import MOST_AT_ONCE
 
 T = TypeVar("T")
-MOST_AT_ONCE = 32  # writes in one transaction, which must stay far below 250 ms
 # Data on a socket becomes a write three turns of the loop later (socket, future, task). Measured with five accounts:
 # 1.2 writes share a commit without waiting, 2.2 with three turns, 3 with six.
 GATHERING_TURNS = 4
@@ -56,13 +52,10 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @dataclass(eq=False)
-class Write:
-    """A write of a task, and its result once it is committed."""
+class Write(shared_commit.Write):
+    """A write of a task, which waits for `future`."""
 
-    act: Callable[[], Any]
-    future: asyncio.Future[Any]
-    answer: Any = None
-    error: Exception | None = None
+    future: asyncio.Future[Any] = field(kw_only=True)
 
     def tell(self) -> None:
         """Wake the task that waits for this write, with its answer or its error; called after the shared commit."""
@@ -88,7 +81,7 @@ class Database:
             try:
                 return act()
             except Exception as error:
-                _forget_if_broken(error)
+                shared_commit.forget_if_broken(error)
                 raise
 
     async def write(self, act: Callable[[], T]) -> T:
@@ -98,7 +91,7 @@ class Database:
         during the commit.
         """
         loop = asyncio.get_running_loop()
-        write = Write(act, loop.create_future())
+        write = Write(act, future=loop.create_future())
         self._gathered.append(write)
         if len(self._gathered) == 1:
             loop.call_soon(self._gather, GATHERING_TURNS if self.writers > 1 else 0)
@@ -117,42 +110,9 @@ class Database:
         batch = [self._gathered.popleft() for _ in range(min(MOST_AT_ONCE, len(self._gathered)))]
         try:
             with outside_of_the_loop():
-                _commit(batch)  # an asynchronous exception in here cancels the tasks that wait for it
+                shared_commit.commit(batch)  # an asynchronous exception in here cancels the tasks that wait for it
             for write in batch:
                 write.tell()
         finally:
             if self._gathered:
                 asyncio.get_running_loop().call_soon(self._gather, 0)
-
-
-def _commit(batch: Sequence[Write]) -> None:
-    try:
-        _write(batch)
-    except Exception as error:
-        _forget_if_broken(error)
-        if len(batch) == 1:
-            batch[0].error = error
-            return
-        for write in batch:
-            _write_alone(write)
-
-
-def _write(batch: Sequence[Write]) -> None:
-    with sqlite_write_lock.WriteTurn(), transaction.atomic():
-        answers = [write.act() for write in batch]
-    for write, answer in zip(batch, answers, strict=True):
-        write.answer, write.error = answer, None
-
-
-def _write_alone(write: Write) -> None:
-    try:
-        _write([write])
-    except Exception as error:
-        write.error = error
-        _forget_if_broken(error)
-
-
-def _forget_if_broken(error: Exception) -> None:
-    """Close the connection if it is broken, so that the next query opens another."""
-    if isinstance(error, DATABASE_TROUBLE):
-        connection.close()

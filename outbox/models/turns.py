@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import Q
 
+from mailbox.db import statements
 from mailbox.models import Account
 
 
@@ -31,10 +32,10 @@ class DeliveryCall(models.Model):
         open. That is safe: a caller has committed its outbox row before, and the task looks for rows after answer().
         """
         old, ahead = now - timedelta(seconds=forget_after), now + timedelta(seconds=forget_after)
-        row = cls.objects.filter(pk=1).values_list("called_at").order_by("pk").first()
-        if row is not None:
-            (at,) = row
-            if at is not None and old < at <= ahead:
+        found = statements.rows('SELECT "called_at" FROM "delivery_calls" WHERE "id" = 1', [])
+        if found:
+            ((at,),) = found
+            if at is not None and old < statements.as_datetime(at) <= ahead:
                 return False
             unanswered = Q(called_at=None) | Q(called_at__lte=old) | Q(called_at__gt=ahead)
             return bool(cls.objects.filter(unanswered, pk=1).update(called_at=now))

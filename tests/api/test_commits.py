@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from api.submission import acceptance
+from mailbox.db import shared_commit
 from mailbox.models import Account, AuditEntry
 from outbox.compose.submitted_mail import Submitted
-from outbox.delivery import database
 from outbox.models import DeliveryCall, OutboxMessage
 from tests.api.calling import Program, mail
 from tests.api.submitting import MAIL, OPS, Submission, ops, secret, send, submission
+from tests.servers.ports import wait_until
 
 __all__ = ["ops", "secret", "submission"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,29 +72,49 @@ def test_mails_of_several_sessions_are_committed_together(
     submission: Submission, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two of them under one Message-ID, one of which finds the other one's row then."""
-    gather, write, together = database.Database._gather, database._write, list[int]()
-    names, are_there = (b"<1@", b"<2@", b"<3@", b"<3@"), threading.Event()
+    names, together, write = (b"<1@", b"<2@", b"<3@", b"<3@"), list[int](), shared_commit._write
 
-    def once_all_are_there(self: database.Database, turns: int) -> None:
-        if are_there.is_set() or len(self._gathered) == len(names):
-            are_there.set()
-            gather(self, 0)
-        else:
-            asyncio.get_running_loop().call_later(0.01, self._gather, turns)
-
-    def noted(batch: Sequence[database.Write]) -> None:
+    def noted(batch: Sequence[shared_commit.Write]) -> None:
         together.append(len(batch))
         write(batch)
 
-    monkeypatch.setattr(database.Database, "_gather", once_all_are_there)
-    monkeypatch.setattr(database, "_write", noted)
+    monkeypatch.setattr(shared_commit, "_write", noted)
 
     def hand_over(name: bytes) -> str:
         with submission.connect(secret) as client:
             return send(client, MAIL.replace(b"<1@", name))
 
+    gathered = shared_commit._of_threads
     with ThreadPoolExecutor(len(names)) as pool:
-        answers = list(pool.map(hand_over, names))
-    assert all(each.startswith("250") for each in answers), answers
+        with gathered._turn:  # as while another thread commits
+            answers = [pool.submit(hand_over, name) for name in names]
+            wait_until(lambda: len(gathered._waiting) == len(names), seconds=30, what="all of them to wait")
+        replies = [each.result() for each in answers]
+    assert all(each.startswith("250") for each in replies), replies
     assert together[0] == len(names)
-    assert len(set(answers)) == OutboxMessage.objects.count() == 3
+    assert len(set(replies)) == OutboxMessage.objects.count() == 3
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL commits side by side.")
+def test_requests_of_several_programs_are_committed_together(
+    ops: Account, make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of them with one key: both get the one row, and each use is noted."""
+    programs = [Program(make_user("operator", f"op{number}")) for number in range(3)]
+    keys, gathered = ("a", "b", "b"), shared_commit._of_threads
+
+    def ask(program: Program, key: str) -> int:
+        try:
+            answer = program.post("/send", mail(ops), **{"idempotency-key": key})
+            assert answer.status_code == 202, answer.content
+            return int(answer.json()["data"]["outbox_id"])
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(keys)) as pool:
+        with gathered._turn:
+            answers = [pool.submit(ask, program, key) for program, key in zip(programs, keys, strict=True)]
+            wait_until(lambda: len(gathered._waiting) == len(keys), seconds=30, what="all of them to wait")
+        found = [each.result() for each in answers]
+    assert found[1] == found[2] and len(set(found)) == OutboxMessage.objects.count() == 2
+    assert AuditEntry.objects.filter(verb="use_token").count() == 3

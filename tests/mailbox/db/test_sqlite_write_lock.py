@@ -68,3 +68,29 @@ def test_when_it_goes_on_turns_are_taken_again(stopped: subprocess.Popen[str]) -
     with sqlite_write_lock.WriteTurn(), pytest.raises(BlockingIOError):
         sqlite_write_lock.fcntl.flock(holder, sqlite_write_lock.fcntl.LOCK_EX | sqlite_write_lock.fcntl.LOCK_NB)
     os.close(holder)
+
+
+ALWAYS = """
+import django, sys, time
+django.setup()
+from mailbox.db import sqlite_write_lock as turns
+while True:
+    with turns.WriteTurn():
+        print("mine", flush=True)
+        time.sleep(0.005)
+"""
+
+
+def test_a_process_that_always_writes_leaves_others_their_turns() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ALWAYS], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "mine\n"
+        for _ in range(20):
+            with sqlite_write_lock.WriteTurn() as turn:
+                assert turn.is_ours
+    finally:
+        process.kill()
+        process.wait()
+        sqlite_write_lock._impatient_until = 0.0
