@@ -45,6 +45,7 @@ class SeveralFilesField(forms.FileField):
         super().__init__(widget=SeveralFilesInput(), **kwargs)
 
     def clean(self, value: Any, initial: Any = None) -> list[UploadedFile[bytes]]:
+        """The uploaded files, [] for none; each checked as Django's FileField does. Raises ValidationError."""
         files = value if isinstance(value, list | tuple) else [value] if value else []
         return [super(SeveralFilesField, self).clean(file, initial) for file in files]
 
@@ -94,6 +95,7 @@ class SenderField(forms.ChoiceField):
         return self._offered.get(value)
 
     def clean(self, value: Any) -> SenderIdentity:
+        """The chosen sender. Raises ValidationError for a value that was not offered."""
         return self._offered[super().clean(value)]
 
 
@@ -207,12 +209,14 @@ class ComposeForm(forms.Form):
         self.fields["kept"].initial = [key for key, file in self._carried.items() if file.is_chosen]
 
     def clean_kept(self) -> list[AttachmentInput]:
+        """The ticked files that the mail takes over, with their bytes. Raises ValidationError."""
         try:
             return [self._carried[key].read() for key in self.cleaned_data["kept"]]
         except OutboxError as error:
             raise forms.ValidationError(str(error)) from error
 
     def clean_send_at(self) -> datetime | None:
+        """The chosen time, None for now. Raises ValidationError for a time that is past, or over a year ahead."""
         given: datetime | None = self.cleaned_data["send_at"]
         if given and given <= timezone.now():
             raise forms.ValidationError(
@@ -224,12 +228,15 @@ class ComposeForm(forms.Form):
             raise forms.ValidationError(str(error)) from error
 
     def clean_to(self) -> str:
+        """The addresses as typed. Raises ValidationError for a wrong one, and for none at all."""
         return self._addresses("to", gettext("To"))
 
     def clean_cc(self) -> str:
+        """The addresses as typed. Raises ValidationError for a wrong one."""
         return self._addresses("cc", gettext("Cc"))
 
     def clean_bcc(self) -> str:
+        """The addresses as typed. Raises ValidationError for a wrong one."""
         return self._addresses("bcc", gettext("Bcc"))
 
     def _addresses(self, name: str, label: str) -> str:
@@ -243,6 +250,7 @@ class ComposeForm(forms.Form):
         return given
 
     def clean_subject(self) -> str:
+        """The subject. Raises ValidationError for line breaks and control characters."""
         subject = str(self.cleaned_data["subject"])
         try:
             addresses.refuse_breaks(gettext("The subject"), subject)
@@ -251,6 +259,7 @@ class ComposeForm(forms.Form):
         return subject
 
     def clean_attachments(self) -> list[AttachmentInput]:
+        """The uploads that the policy allows. Each refused one that is not left out is an error of the field."""
         current, read = AttachmentPolicy.current(), []
         for file in self.cleaned_data["attachments"]:
             try:
@@ -264,6 +273,7 @@ class ComposeForm(forms.Form):
         return read
 
     def clean_body_text(self) -> str:
+        """The text with LF line ends; browsers send CRLF."""
         return str(self.cleaned_data["body_text"]).replace("\r\n", "\n")
 
 

@@ -67,7 +67,7 @@ def key_of(secret: str) -> bytes:
 
 
 def signed(secret: str, identifier: str, at: int, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks: HMAC-SHA256 of id.timestamp.body."""
+    """The headers of Standard Webhooks: HMAC-SHA256 of id.timestamp.body. at: Unix seconds. Raises ValueError."""
     digest = hmac.new(key_of(secret), f"{identifier}.{at}.".encode() + body, hashlib.sha256).digest()
     signature = f"v1,{base64.b64encode(digest).decode()}"
     return {"webhook-id": identifier, "webhook-timestamp": str(at), "webhook-signature": signature}
@@ -103,7 +103,10 @@ def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
 
 
 def send(pk: int, network: http.WebhookNetwork = http.OUTSIDE, budget: float = BUDGET_SECONDS) -> int:
-    """Post the due deliveries of one webhook, unless another worker does; return how many were attempted."""
+    """Post the due deliveries of one webhook, unless another worker does; return how many were attempted.
+
+    budget: seconds, after which no further one is begun.
+    """
     now, token = timezone.now(), secrets.token_hex(16)
     # One conditional UPDATE, so that of two workers that found the lease free one gets it.
     if _due(now).filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE) != 1:

@@ -43,7 +43,7 @@ class NewExport(Asked):
 
 
 class ExportState(Schema):
-    """An export. `size` is in bytes, 0 before there is a file."""
+    """An export. `size`: bytes of the file so far."""
 
     id: int
     form: str

@@ -197,6 +197,7 @@ class Skipped(Schema):
 
     @classmethod
     def all_of(cls, skipped: Mapping[str, int]) -> list[Skipped]:
+        """The reasons with their numbers, the most frequent first."""
         return [cls(reason=reason, number=number) for reason, number in results.by_number(skipped)]
 
 

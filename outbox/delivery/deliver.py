@@ -56,7 +56,7 @@ def accounts_with_due_rows(now: datetime) -> list[int]:
 
 
 def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> DeliveryCounts:
-    """Run `deliver_due` to its end in this thread."""
+    """Run `deliver_due` to its end in this thread. budget: seconds; options: as deliver_due() takes them."""
     return complete(deliver_due(Database(writers=1), account_id, budget, **options))
 
 

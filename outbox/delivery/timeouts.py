@@ -29,7 +29,7 @@ class Times:
 
     @classmethod
     def from_settings(cls) -> Times:
-        """The limits of this installation; a session and saving its outcome fit into a django-q2 task's time-out."""
+        """The limits of this installation: a mail, up to the answer to its end, fits into a task's time-out."""
         command, final_dot = settings.COMMAND_TIMEOUT_SECONDS, settings.FINAL_DOT_TIMEOUT_SECONDS
         # The task's time-out, less the wait after the end of the mail, less ten seconds to save the outcome.
         session = settings.TASK_TIMEOUT_SECONDS - final_dot - 10

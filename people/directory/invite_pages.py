@@ -36,6 +36,7 @@ class SiteMailForm(forms.Form):
     )
 
     def clean_account(self) -> Account | None:
+        """The account, None for none. Raises ValidationError if there is no such account, or its sending is off."""
         given = str(self.cleaned_data["account"]).strip()
         if not given:
             return None

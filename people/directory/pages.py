@@ -49,6 +49,7 @@ class DetailsForm(forms.Form):
         self.person = person
 
     def clean_email(self) -> str:
+        """The address. Raises ValidationError if somebody else has it, whatever the case."""
         email = str(self.cleaned_data["email"]).replace("\x00", "")
         if email and User.objects.filter(email__iexact=email).exclude(pk=self.person.pk).exists():
             raise forms.ValidationError(_("Somebody here has this address already; the list of people shows who."))
@@ -62,6 +63,7 @@ class GrantForm(forms.Form):
     role = forms.ChoiceField(label=_("Role"), choices=ROLE_CHOICES, required=False)
 
     def clean_account(self) -> Account:
+        """The account with this address. Raises ValidationError if there is none."""
         found = Account.objects.filter(email__iexact=self.cleaned_data["account"].strip()).first()
         if found is None:
             raise forms.ValidationError(_("There is no account with this address."))

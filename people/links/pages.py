@@ -39,6 +39,7 @@ class EmailForm(forms.Form):
     )
 
     def clean_email(self) -> str:
+        """The address without NUL, which PostgreSQL refuses."""
         return str(self.cleaned_data["email"]).replace("\x00", "")
 
 

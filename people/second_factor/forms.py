@@ -30,6 +30,8 @@ class Guarded(forms.Form):
     user: User
 
     def full_clean(self) -> None:
+        """Clean the form, unless too many attempts failed; count a failure. Raises ImmediateHttpResponse when
+        locked."""
         if self.is_bound:
             self._stop_when_locked()
         super().full_clean()
@@ -124,6 +126,7 @@ class PasswordAgain(AllauthPassword):  # type: ignore[misc]
         field.widget = forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True})
 
     def clean_password(self) -> str:
+        """The password. Raises ValidationError if it is wrong, ImmediateHttpResponse once too many were."""
         try:
             return str(super().clean_password())
         except ValidationError:

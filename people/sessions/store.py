@@ -22,6 +22,7 @@ class SessionStore(DatabaseStore):
         return Session
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
+        """The row of a session to be saved, with its columns filled from `data`."""
         row = super().create_model_instance(data)
         assert isinstance(row, Session)
         row.user_id = int(data["_auth_user_id"]) if data.get("_auth_user_id") else None

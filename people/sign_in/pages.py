@@ -39,6 +39,7 @@ class SignIn(LoginView):
         )
 
     def form_valid(self, form: Any) -> HttpResponse:
+        """Go on after a right password: to the second factor, or signed in."""
         user = form.get_user()
         login = Login(user=user, redirect_url=self.get_redirect_url() or None)
         return cast(HttpResponse, perform_password_login(self.request, {"username": user.get_username()}, login))
@@ -90,11 +91,13 @@ class ChangePassword(PasswordChangeView):
     success_url = reverse_lazy("dashboard")
 
     def get_form(self, form_class: Any = None) -> PasswordChangeForm:
+        """The form, which needs the request to count failures by address."""
         form = super().get_form(form_class)
         cast(GuardedPasswordForm, form).request = self.request
         return form
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        """Save the new password and record it."""
         user = cast(User, self.request.user)
         AuditEntry.objects.create(user=user, verb="change_password", target=audit.target_of(user))
         messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))

@@ -36,6 +36,7 @@ class AddressForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
 
     def clean_address(self) -> str:
+        """The address as it is searched for. Raises ValidationError if it is none."""
         address = normal(self.cleaned_data["address"])
         if not address:
             raise forms.ValidationError(gettext("Not an address."))

@@ -187,7 +187,7 @@ class SampleMailbox:
             )
 
     def write(self, number: int) -> None:
-        """Add the message with this number and its search index; all of it depends on the number alone."""
+        """Add the message with this number and its search index; the same on each run for as many messages."""
         pool, place, pk = self.pool, self.places[number % len(self.places)], self.first_pk + number
         chosen = pool.chosen(number, len(self.places))
         letter, digest = pool.letters[chosen], pool.digests[chosen]

@@ -47,6 +47,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         pulse.slot = -1
 
     def reincarnate(self, process: Any) -> None:
+        """Replace an ended process; one whose task timed out may end by itself first, and is killed otherwise."""
         if process in self.pool and process.is_alive() and process.timer.value == 0:  # here django-q2 sends SIGTERM
             process.join(KILL_AFTER_SECONDS)
             process.kill()

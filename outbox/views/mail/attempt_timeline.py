@@ -17,6 +17,8 @@ STEPS = (Phase.CONNECT, Phase.TLS, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DAT
 
 
 class Reached(StrEnum):
+    """How far an attempt came with a step; the value is a CSS class."""
+
     NOT = ""
     YES = "reached"
     STOPPED = "stopped"  # the step at which the attempt failed

@@ -35,6 +35,7 @@ class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {"account": _("Who writes from this account is offered it.")}
 
     def clean_text(self) -> str:
+        """The text with LF line ends. Raises ValidationError for unknown fields."""
         text = str(self.cleaned_data["text"]).replace("\r\n", "\n")
         if unknown := saved_replies.unknown_fields(text):
             raise forms.ValidationError(
