@@ -34,7 +34,7 @@ BY_AGE = {
 
 
 def two_looks_agree(name: str, now: datetime | None = None) -> bool:
-    """Whether what is old at `now` may be removed. Saves this look, for the next one to agree with.
+    """Whether data that is old at `now` may be removed. Saves this look, for the next one to agree with.
 
     `name`: a key of BY_AGE; raises KeyError for another. `now`: by this machine's clock.
     """

@@ -47,6 +47,6 @@ def may_wait() -> bool:
 
 
 def ask_whether_to_wait(may_wait: Callable[[], bool]) -> None:
-    """Said once by whoever starts a cluster, before it forks."""
+    """Set the function that may_wait() calls: once, in the process that starts a cluster, before it forks."""
     global _may_wait
     _may_wait = may_wait

@@ -76,7 +76,7 @@ class DueAccounts:
         return queue[offset:] + queue[:offset]
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """Read what is due again, now that we hold the leases: another worker may have synced these since."""
+        """Read the due jobs again, now that we hold the leases: another worker may have synced these accounts since."""
         self._served.update(claimed)
         return due_jobs(timezone.now(), self._since, claimed)
 

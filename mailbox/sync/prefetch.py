@@ -96,7 +96,7 @@ class MessageSource:
         fetch: Callable[[MessageMeta], list[FetchedMessage]],
         failures: dict[int, str],
     ) -> Iterator[FetchedMessage]:
-        """Fetch message by message; what is refused goes into `failures`.
+        """Fetch message by message; refused messages go into `failures`.
 
         A refusal that asks to wait is raised, unless the server gives another message: then it is about this one.
         """

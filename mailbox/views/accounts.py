@@ -49,7 +49,7 @@ class AccountRow:
 
     account: Account
     conditions: list[AccountNotice]
-    in_step_at: datetime | None
+    up_to_date_at: datetime | None
     may_operate: bool
     may_administer: bool
     figures: OutboxFigures | None = None
@@ -74,7 +74,7 @@ def row_of(
     return AccountRow(
         account=account,
         conditions=conditions(account, folders, now, waiting, has_workers=has_workers),
-        in_step_at=oldest_success(folders),
+        up_to_date_at=oldest_success(folders),
         may_operate=rights.may_operate(account.pk),
         may_administer=rights.may_administer(account.pk),
         figures=figures,

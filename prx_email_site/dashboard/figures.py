@@ -96,7 +96,7 @@ class LateAccount:
 
     pk: int
     email: str
-    in_step_at: datetime | None
+    up_to_date_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,8 @@ def lags(folders: QuerySet[Folder], now: datetime) -> Lags:
         LateAccount(pk, email, None if missing else oldest)
         for pk, email, oldest, missing in by_account.annotate(oldest=Min("sync_state__last_success_at"), never=never)
     ]
-    counts = _tallied(((now - row.in_step_at).total_seconds() for row in rows if row.in_step_at), LAGS)
+    counts = _tallied(((now - row.up_to_date_at).total_seconds() for row in rows if row.up_to_date_at), LAGS)
     limits = (*LAGS, (0, _("never yet")))
-    shares = shared([*counts, sum(row.in_step_at is None for row in rows)], limits) if rows else []
-    rows.sort(key=lambda row: (row.in_step_at is not None, row.in_step_at or now, row.email))
+    shares = shared([*counts, sum(row.up_to_date_at is None for row in rows)], limits) if rows else []
+    rows.sort(key=lambda row: (row.up_to_date_at is not None, row.up_to_date_at or now, row.email))
     return Lags(shares, rows[:LATE_SHOWN])

@@ -193,10 +193,10 @@ def _counted(tone: str, number: int) -> str:
 def _lag(rows: list[AccountRow]) -> AccountRow | None:
     """The account whose sync is furthest behind; an account that was never synced counts as the furthest."""
     fetched = [row for row in rows if row.account.sync_enabled]
-    never = [row for row in fetched if row.in_step_at is None]
+    never = [row for row in fetched if row.up_to_date_at is None]
     if never or not fetched:
         return never[0] if never else None
-    return min(fetched, key=lambda row: row.in_step_at or timezone.now())
+    return min(fetched, key=lambda row: row.up_to_date_at or timezone.now())
 
 
 def _outbox_states(
