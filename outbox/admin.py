@@ -123,7 +123,7 @@ class OutboxAdmin(ReadOnlyAdmin):
             self.message_user(request, TOO_OLD, messages.WARNING)
             return
         clicked = act_on(request, dict.fromkeys(rows.values_list("pk", flat=True), seen), name)
-        said = results.honest(name, len(clicked.done), clicked.skipped)
+        said = results.counts_in_words(name, len(clicked.done), clicked.skipped)
         self.message_user(request, said, messages.WARNING if clicked.skipped else messages.SUCCESS)
 
     @admin.action(description=_("Retry"), permissions=["operate"])

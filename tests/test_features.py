@@ -111,12 +111,12 @@ def test_a_bulk_retry_counts_the_rows_of_such_accounts_as_left_alone(
     for account in (ops, sales):
         outbox_row(account, status="failed", hold="permanent")
     off(RETRY, ops)
-    rows, known = estimate.meant(OutboxFilters(), make_user(), now()), features.Rollouts.read()
+    rows, known = estimate.matching_rows(OutboxFilters(), make_user(), now()), features.Rollouts.read()
     found = estimate.estimate(rows, "retry", None, known)
     assert (found.will, dict(found.skipped)) == (1, {estimate.RETRY_OFF: 1})
     assert (
         estimate.estimate(
-            estimate.meant(OutboxFilters(), make_user(), now()), "cancel", None, features.Rollouts.read()
+            estimate.matching_rows(OutboxFilters(), make_user(), now()), "cancel", None, features.Rollouts.read()
         ).will
         == 2
     )

@@ -29,7 +29,7 @@ from api.v1.outbox_shapes import (
     Retry,
     SeenReports,
 )
-from api.v1.sending import standing
+from api.v1.sending import state_of
 from mailbox.views.pagination import cut
 from mailbox.views.reading.message_parts import raw_or_404
 from outbox import api as outbox_api
@@ -109,7 +109,7 @@ def _operated(request: HttpRequest, pk: int) -> Iterator[OutboxMessage]:
 
 def _done(request: HttpRequest, pk: int, act: Callable[[], outbox_api.ApiResponse]) -> Answer[SendState]:
     with _operated(request, pk):
-        return standing(act())
+        return state_of(act())
 
 
 @router.post("/outbox/{pk}/retry", response=DONE, operation_id="retry", openapi_extra=IF_MATCH)

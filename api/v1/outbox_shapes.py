@@ -244,4 +244,4 @@ class OperationState(Schema):
         found = results.outcomes_of(row)
         known = columns(cls, row) | {"skipped": Skipped.all_of(row.skipped), "action": row.verb}
         outcomes = Outcomes(**asdict(found)) if found else None
-        return cls(**known, result=results.result_of(row), outcomes=outcomes)
+        return cls(**known, result=results.result_in_words(row), outcomes=outcomes)

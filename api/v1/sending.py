@@ -40,7 +40,7 @@ SENT = {202: Answer[SendState], **FAILURES}
 # state, and another request with that key is refused.
 
 
-def standing(response: ApiResponse) -> Answer[SendState]:
+def state_of(response: ApiResponse) -> Answer[SendState]:
     """The state of the mail as a response. Raises NotDone, whose handler makes the failure's response."""
     if not response.ok or response.data is None:
         raise NotDone(response)
@@ -74,7 +74,7 @@ def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_K
     """Queue a mail durably; workers deliver it. With an `Idempotency-Key`, repeated requests queue it once and get its
     present state."""
     mail = Request(given.to, given.subject, given.body_text, given.cc, given.bcc, given.body_html)
-    return Status(202, standing(_send(request, given, mail, idempotency_key, None)))
+    return Status(202, state_of(_send(request, given, mail, idempotency_key, None)))
 
 
 def _account_of(caller: Caller, address: str) -> Account:
@@ -99,7 +99,7 @@ def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
         raise Refused(gettext("base64: this is no base64.")) from None
     name = f"{caller.token.name} (token {caller.token.pk}), API"
     mail = Submitted(content, given.rcpt_to, smtputf8=True, needs_message_id=True)
-    return Status(202, standing(outbox_api.submit(found.pk, mail, user=caller.token.user, program=name)))
+    return Status(202, state_of(outbox_api.submit(found.pk, mail, user=caller.token.user, program=name)))
 
 
 @router.post("/reply", response=SENT, operation_id="reply")
@@ -108,4 +108,4 @@ def reply(request: HttpRequest, given: Reply, idempotency_key: Key = IDEMPOTENCY
     accounts = caller_of(request).accounts(Scope.SEND).filter(pk=given.account_id)
     get_object_or_404(Message, pk=given.message, account__in=accounts)
     mail = Request(given.to or "", given.subject, given.body_text, given.cc, given.bcc, given.body_html)
-    return Status(202, standing(_send(request, given, mail, idempotency_key, given.message)))
+    return Status(202, state_of(_send(request, given, mail, idempotency_key, given.message)))

@@ -22,13 +22,13 @@ from outbox.actions.estimate import (
     OPEN,
     BulkQuestion,
     estimate,
-    meant,
+    matching_rows,
     operated_by,
     reason_to_skip,
     unchanged_since,
 )
 from outbox.actions.filters import OutboxFilters
-from outbox.actions.results import FOLLOWED_AT_MOST, HANDED_OVER, result_of
+from outbox.actions.results import FOLLOWED_AT_MOST, HANDED_OVER, result_in_words
 from outbox.errors import ChangedMeanwhile, OutboxError
 from outbox.models import Operation, OperationRow, OutboxMessage
 
@@ -44,7 +44,7 @@ def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
     Returns None if more rows would be changed now than the page said: then the page must ask again.
     """
     filters = OutboxFilters.of_query(asked.query)
-    matching = meant(filters, user, asked.asked_at).filter(created_at__lte=asked.asked_at)
+    matching = matching_rows(filters, user, asked.asked_at).filter(created_at__lte=asked.asked_at)
     rows = unchanged_since(matching, asked.asked_at).exclude(pk__in=asked.in_flight)
     newest = matching.order_by("-pk").values_list("pk", flat=True).first() or 0
     values = {"verb": asked.verb, "query": asked.query, "asked_at": asked.asked_at, "moved_at": now, "upto_pk": newest}
@@ -111,7 +111,7 @@ def _run(operation_id: int, seconds: float, now: Callable[[], datetime]) -> set[
 
 def _window(operation: Operation, user: User) -> list[tuple[int, int]]:
     filters = OutboxFilters.of_query(operation.query)
-    rows = meant(filters, user, operation.asked_at)
+    rows = matching_rows(filters, user, operation.asked_at)
     rows = rows.filter(status__in=OPEN, pk__gt=operation.after_pk, pk__lte=operation.upto_pk)
     return list(rows.order_by("pk").values_list("pk", "account_id")[:_WINDOW])
 
@@ -206,7 +206,7 @@ def stalled(now: datetime) -> list[int]:
 
 def _record_result(operation: Operation, verb: str, user: User | None) -> None:
     with override("en"):  # stored text is English, whatever the user's language
-        _record(operation, verb, user, result_of(operation))
+        _record(operation, verb, user, result_in_words(operation))
 
 
 def _record(operation: Operation, verb: str, user: User | None, detail: str) -> None:

@@ -131,7 +131,7 @@ def visible_to(user: User) -> OutboxQuerySet:
     return rows if has_role_everywhere(user, Role.VIEWER) else rows.filter(account__in=accounts_for(user))
 
 
-def meant(filters: OutboxFilters, user: User, now: datetime) -> OutboxQuerySet:
+def matching_rows(filters: OutboxFilters, user: User, now: datetime) -> OutboxQuerySet:
     """The rows that the user may see and that match the filters, with their state. Ages count back from `now`."""
     return filters.of_state(filters.narrow(visible_to(user), now))
 
@@ -144,7 +144,7 @@ def ask(
     # Read before counting: a row whose sending ends between the two is counted and later skipped, which is harmless.
     moving = list(in_flight)
     known = features.Rollouts.known_to(user)
-    found = estimate(unchanged_since(meant(filters, user, now), now), verb, operated, known)
+    found = estimate(unchanged_since(matching_rows(filters, user, now), now), verb, operated, known)
     asked = BulkQuestion(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
     return asked, found
 

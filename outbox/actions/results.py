@@ -51,7 +51,7 @@ def done_words(verb: str, number: int) -> str:
     return words[verb] % {"number": grouped(number)}
 
 
-def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
+def counts_in_words(verb: str, number: int, skipped: Mapping[str, int]) -> str:
     """The numbers of rows done and skipped, as in "212 cancelled, 3 skipped: 3 because: it changed meanwhile." """
     if not skipped:
         return f"{done_words(verb, number)}."
@@ -65,10 +65,10 @@ def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
     ) % {"done": done_words(verb, number), "number": grouped(number_skipped), "reasons": reasons}
 
 
-def result_of(operation: Operation) -> str:
-    """The result of an operation: honest(), and how many rows were not reached or had changed."""
+def result_in_words(operation: Operation) -> str:
+    """The result of an operation: counts_in_words(), and how many rows were not reached or had changed."""
     skipped = {reason: number for reason, number in operation.skipped.items() if reason != CHANGED}
-    text = honest(operation.verb, operation.done, skipped)
+    text = counts_in_words(operation.verb, operation.done, skipped)
     if operation.stopped_at:
         left = untouched(operation)
         said = ngettext("%(number)s was left as it is.", "%(number)s were left as they are.", left)

@@ -57,7 +57,7 @@ class Write(shared_commit.Write):
 
     future: asyncio.Future[Any] = field(kw_only=True)
 
-    def tell(self) -> None:
+    def wake(self) -> None:
         """Wake the task that waits for this write, with its answer or its error; called after the shared commit."""
         if self.future.done():  # the task was cancelled
             return
@@ -112,7 +112,7 @@ class Database:
             with outside_of_the_loop():
                 shared_commit.commit(batch)  # an asynchronous exception in here cancels the tasks that wait for it
             for write in batch:
-                write.tell()
+                write.wake()
         finally:
             if self._gathered:
                 asyncio.get_running_loop().call_soon(self._gather, 0)

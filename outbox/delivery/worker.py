@@ -54,7 +54,7 @@ class AccountDelivery:
     sender: Sender | None = None
     begun_at: float = field(default_factory=time.monotonic)
 
-    def see(self, sender: Sender) -> None:
+    def note_sender(self, sender: Sender) -> None:
         """Note the sender, once it is made: its state says whether this turn is active."""
         self.sender = sender
 
@@ -164,7 +164,7 @@ class DeliveryRunner:
         seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
         try:
             begun.report = await deliver.deliver_due(
-                database, begun.account_id, seconds, clock=self._clock, seen=begun.see
+                database, begun.account_id, seconds, clock=self._clock, seen=begun.note_sender
             )
             if begun.report.attempted:
                 database.run(lambda: self._after(begun.account_id))

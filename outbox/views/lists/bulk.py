@@ -127,7 +127,7 @@ def shown_operation(found: Operation) -> dict[str, Any]:
     return {
         "operation": found,
         "label": found.get_verb_display(),
-        "result": results.result_of(found),
+        "result": results.result_in_words(found),
         "outcomes": outcomes,
         "skipped": [(gettext(reason), number) for reason, number in results.by_number(found.skipped)],
         "looked_at": found.total - results.untouched(found),

@@ -83,7 +83,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 def _answer(request: HttpRequest, verb: str, chosen: Mapping[int, ShownState], back: str) -> HttpResponse:
     acted = _recorded(request, chosen, verb)
-    said = results.honest(verb, len(acted.done), acted.skipped)
+    said = results.counts_in_words(verb, len(acted.done), acted.skipped)
     if verb not in results.HANDED_OVER or not acted.done:
         (notices.warning if acted.skipped else notices.success)(request, said)
         return redirect(back)

@@ -93,7 +93,7 @@ def test_marked_as_sent_is_only_what_was_a_question_when_the_person_was_asked(us
 
     assert (status(seen), status(other)) == (("sent", ""), ("failed", "uncertain"))
     assert (operation.done, operation.expected, operation.skipped) == (1, 1, {estimate.CHANGED: 1})
-    assert results.result_of(operation) == "1 marked as sent. 1 changed meanwhile and was left alone."
+    assert results.result_in_words(operation) == "1 marked as sent. 1 changed meanwhile and was left alone."
 
 
 def test_what_becomes_a_question_between_the_answer_and_its_turn_is_left_alone(user: User, account: Account) -> None:
