@@ -79,6 +79,7 @@ test: .venv/installed-dev servers
 		-m "database and not long and not browser and not pages and not wire and not processes" || [ $$? -eq 77 ]
 
 test-long: .venv/installed-dev servers
+	@sh scripts/install-servers iproute2 containers
 	$(BIN)/python -m pytest
 	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest || [ $$? -eq 77 ]
 

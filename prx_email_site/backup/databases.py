@@ -1,6 +1,6 @@
 """Copies the database while it is in use, and loads such a copy.
 
-SQLite: its backup API. PostgreSQL: pg_dump and pg_restore, of the server's version or newer.
+SQLite: its backup API. PostgreSQL: pg_dump and pg_restore, of the server's major version.
 """
 
 from __future__ import annotations
