@@ -103,7 +103,7 @@ def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Ac
     account = next((each for each in accounts if each.pk == message.account_id), message.account)
     # The sender is the account's address that the mail was sent to; for a mail of our own, the one it was sent from.
     sender = senders.sender_named(account, message.recipients, message.cc, message.sender)
-    own, signed = senders.own_addresses(account), partial(replies.signed, sender.signature)
+    own, signed = [str(each) for each in senders.senders_of([account])], partial(replies.signed, sender.signature)
     if start.way == "forward":
         shown = {"subject": replies.forward_subject(message.subject), "body_text": signed(replies.forwarded(letter))}
         return shown | {"account": sender.form_value}
