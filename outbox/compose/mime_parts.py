@@ -26,6 +26,11 @@ def mixed(body: bytes, attachments: Sequence[AttachmentContent]) -> bytes:
     return _VERSION + _multipart("mixed", [body.replace(_VERSION, b"", 1), *parts])
 
 
+def alternative(parts: Sequence[bytes]) -> bytes:
+    """A multipart/alternative, with MIME-Version. Each part has its own MIME header fields."""
+    return _VERSION + _multipart("alternative", [part.replace(_VERSION, b"", 1) for part in parts])
+
+
 def with_pictures(text: bytes, html: bytes, pictures: Sequence[AttachmentContent]) -> bytes:
     """A multipart/alternative of a text and of its HTML in a multipart/related with its pictures (RFC 2387)."""
     parts = [part_header(each) + _CRLF + _lines(each.content) for each in pictures]
