@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from email import message_from_bytes
 from email.policy import SMTP
 
-from outbox.compose.build import text_part
+from outbox.compose.text_parts import text_part
 
 PLACE = "[ This link is in the mail that was sent, and nowhere else. ]"
 _CONTENT_FIELD = re.compile(rb"^(?:content-|mime-version:)", re.I | re.M)
