@@ -59,6 +59,11 @@ def if_two_looks_agree(name: str, remove: Callable[[datetime], object]) -> None:
         remove(now)
 
 
+def is_superseded(name: str, agreed: datetime) -> bool:
+    """Whether a look has followed the one that agreed about this time."""
+    return DeletionLook.objects.filter(pk=name, host_at__gt=agreed).exists()
+
+
 def database_now() -> datetime:
     """The time by the database's clock (CURRENT_TIMESTAMP), with a time zone; SQLite states UTC without one."""
     with connection.cursor() as cursor:

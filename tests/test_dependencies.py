@@ -14,7 +14,7 @@ from tests.read_sources import APPS, MODULES, ROOT, all_imports, tree
 FLOORS = [
     "mailbox.credentials mailbox.csv_text mailbox.errors mailbox.gathered_calls mailbox.lazy_text mailbox.logs "
     "mailbox.network mailbox.signals",
-    "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.presets",
+    "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.pace mailbox.presets",
     "mailbox.public_hosts",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing mailbox.host_slots",
     "mailbox.tls mailbox.sasl mailbox.db",

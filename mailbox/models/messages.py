@@ -125,6 +125,8 @@ class Message(models.Model):
             # Every list counts the unread messages.
             models.Index(fields=["account"], name="message_unread_count", condition=models.Q(seen=False, gone_at=None)),
             models.Index(fields=["parser_version", "id"], name="message_parsed_by"),
+            # For the removal of expunged mail (mailbox.messages.purge).
+            models.Index(fields=["gone_at"], name="message_gone", condition=models.Q(gone_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -174,6 +176,7 @@ class MessagePlace(models.Model):
             models.Index(fields=["folder"], name="place_unread_count", condition=models.Q(seen=False, gone_at=None)),
             # Each run queries the places that people asked to fetch; without the index it would scan all places.
             models.Index(fields=["folder"], name="place_wanted", condition=models.Q(fetch_requested_at__isnull=False)),
+            models.Index(fields=["gone_at"], name="place_gone", condition=models.Q(gone_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -240,9 +240,15 @@ def _sweep_raw(now: datetime) -> None:
 
 def remove_expunged() -> None:
     """Daily: remove messages that have been gone from the server for longer than the grace period."""
-    deletions.if_two_looks_agree(
-        "expunged mail", lambda now: event(logger, "expunged_removed", removed=purge.remove_expunged(now))
-    )
+    deletions.if_two_looks_agree("expunged mail", lambda now: remove_expunged_slice(now.isoformat()))
+
+
+def remove_expunged_slice(agreed: str) -> None:
+    """Remove some of what was gone for long enough at the time `agreed` (ISO 8601), and queue the next slice."""
+    now = datetime.fromisoformat(agreed)
+    if not deletions.is_superseded("expunged mail", now) and (removed := purge.remove_expunged(now)):
+        event(logger, "expunged_removed", removed=removed)
+        queue("mailbox.tasks.remove_expunged_slice", agreed, group="sync")
 
 
 def prune() -> None:

@@ -1,13 +1,14 @@
-"""Removes the rows that rules match: once a day, in small batches, by workers.
+"""Removes the rows that rules match: once a day, in small batches with rests between them, by one worker at a time.
 
-A batch is a short transaction. A task works for some seconds and queues the next one, so that it does not block a
-worker. If a task is lost, the next day's run continues.
+A batch is a short transaction (mailbox.pace). A task works for some seconds and queues the next one, so that it does
+not block a worker. If a task is lost, the next day's run continues.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,11 +21,11 @@ from mailbox import deletions
 from mailbox.logs import event
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, RetentionRule
+from mailbox.pace import LOOKED_UP, Pace
 from mailbox.queueing import queue
 from prx_email_site.retention.kinds import KINDS
 
 logger = logging.getLogger(__name__)
-BATCH = 200  # rows a transaction
 SLICE_SECONDS = 20.0
 SLICE = "prx_email_site.retention.sweep.remove_slice"
 
@@ -44,12 +45,20 @@ def begin() -> None:
 
 
 def remove_slice(agreed: str, seconds: float = SLICE_SECONDS) -> None:
-    """For `seconds`, remove rows that are old at the time `agreed` (ISO 8601); queue another slice if some are left."""
-    now, ends = datetime.fromisoformat(agreed), time.monotonic() + seconds
+    """For `seconds`, remove rows that are old at the time `agreed` (ISO 8601); queue another slice if some are left.
+
+    Not once a later day's run has begun: two at a time would leave no rests.
+    """
+    now, ends, pace = datetime.fromisoformat(agreed), time.monotonic() + seconds, Pace()
+    if deletions.is_superseded("retention", now):
+        return
     for rule in rules():
         removed = _Removed(rule, now)
         while not removed.is_done and (not removed.number or time.monotonic() < ends):
-            removed.batch()
+            for part in pace.parts(removed.look_up()):
+                removed.batch(part)
+                if removed.is_done or time.monotonic() >= ends:
+                    break
         if removed.number:
             event(logger, "retention_removed", rule=rule.pk or "setting", what=rule.what, removed=removed.number)
         if not removed.is_done:
@@ -61,8 +70,8 @@ def remove_slice(agreed: str, seconds: float = SLICE_SECONDS) -> None:
 class _Removed:
     """The removal by one rule in this slice.
 
-    reached: the first value of the order at which the next batch begins. Rows before it are held; without it, every
-    batch would read them again.
+    reached: the first value of the order at which the next look-up begins. Rows before it are held; without it, every
+    look-up would read them again.
     """
 
     rule: RetentionRule
@@ -72,9 +81,20 @@ class _Removed:
     reached: Any = None
     entry: AuditEntry | None = None
 
-    def batch(self) -> None:
-        """Remove one batch. Legal holds are read again and the rows are locked when they are selected, as a sync or a
-        sender may be changing one of them."""
+    def look_up(self) -> list[int]:
+        """The pks of the next rows, not yet locked. Outside of a transaction, as it may read many rows."""
+        kind = KINDS[self.rule.what]
+        rows = kind.rows(self.rule, LegalHolds.standing(), self.now)
+        if self.reached is not None:
+            rows = rows.filter(**{f"{kind.order[0]}__gte": self.reached})
+        found = list(rows.order_by(*kind.order).values_list(*kind.order)[:LOOKED_UP])
+        self.is_done = not found
+        self.reached = found[-1][0] if found else None
+        return [row[-1] for row in found]
+
+    def batch(self, pks: Sequence[int]) -> None:
+        """Remove those of these rows that the rule still means. Legal holds are read again and the rows are locked when
+        they are selected, as a sync or a sender may be changing one of them."""
         rule, kind = self.rule, KINDS[self.rule.what]
         with transaction.atomic():
             terms = {name: getattr(rule, name) for name in RetentionRule.TERMS}
@@ -82,14 +102,10 @@ class _Removed:
                 self.is_done = True  # the rule was ended or changed; the next day's run uses the new terms
                 return
             rows = kind.rows(rule, LegalHolds.until_commit(), self.now).select_for_update(of=("self",))
-            if self.reached is not None:
-                rows = rows.filter(**{f"{kind.order[0]}__gte": self.reached})
-            found = list(rows.order_by(*kind.order).values_list(*kind.order)[:BATCH])
-            kind.remove(rows, [row[-1] for row in found])
+            found = list(rows.filter(pk__in=pks).order_by("pk").values_list("pk", flat=True))
+            kind.remove(rows, found)
             if found:
                 self._note(len(found))
-        self.is_done = not found
-        self.reached = found[-1][0] if found else None
 
     def _note(self, number: int) -> None:
         """Record the removal in the batch's transaction, so that all that a killed worker removed is recorded."""

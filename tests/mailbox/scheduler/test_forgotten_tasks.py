@@ -32,6 +32,7 @@ SWEPT_BY = {  # what is queued -> the schedule that finds it again
     "mailbox.tasks.make_preview": FORGOTTEN,
     "mailbox.tasks.oauth_discover": FORGOTTEN,
     "mailbox.tasks.oauth_finish": FORGOTTEN,
+    "mailbox.tasks.remove_expunged_slice": "mailbox.tasks.remove_expunged",
     "mailbox.tasks.reparse_slice": "mailbox.tasks.reparse_stalled",
     "mailbox.tasks.sync_account": FORGOTTEN,
     "mailbox.tasks.sync_pushed": "mailbox.tasks.sync_tick",

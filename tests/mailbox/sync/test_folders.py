@@ -161,7 +161,7 @@ def test_a_deleted_folder_hides_its_mail_and_keeps_it_for_a_while(
     assert stored(account) == on_server(dovecot, account)
     assert set(Message.objects.visible().values_list("subject", flat=True)) == {"Mail 2"}
     assert purge.remove_expunged(now + timedelta(days=settings.EXPUNGED_GRACE_DAYS - 1)) == 0
-    assert purge.remove_expunged(now + timedelta(days=settings.EXPUNGED_GRACE_DAYS + 1)) == 1
+    assert purge.remove_expunged(now + timedelta(days=settings.EXPUNGED_GRACE_DAYS + 1)) == 2  # a message, a place
 
 
 def test_a_list_that_leaves_a_folder_out_has_not_deleted_it(account: Account, server: ScriptedImap) -> None:

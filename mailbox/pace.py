@@ -1,0 +1,49 @@
+"""The pace of long removals: short transactions with rests between them, so that pages and other workers do not wait.
+
+A transaction holds SQLite's only write lock, and what it changes is written twice (WAL and database). Without rests, a
+removal takes about half of a small machine for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 25, 5, 1_000
+AIM_SECONDS = 0.05  # of a transaction, its commit included
+REST_SHARE = 1.0  # of a transaction's duration
+LONGEST_REST_SECONDS = 2.0
+LOOKED_UP = 5_000  # rows that a removal looks up at once, outside of its transactions
+
+
+def next_rows(rows: int, seconds: float) -> int:
+    """How many rows the next transaction takes, if one of `rows` took `seconds`. At most doubled or halved, as one
+    commit may have waited for the disk or for another writer."""
+    aimed = round(rows * AIM_SECONDS / seconds) if seconds > 0 else MOST_ROWS
+    return min(max(aimed, rows // 2, LEAST_ROWS), rows * 2, MOST_ROWS)
+
+
+def rest_after(seconds: float) -> float:
+    """How long to rest after a transaction that took `seconds`."""
+    return min(seconds * REST_SHARE, LONGEST_REST_SECONDS)
+
+
+class Pace:
+    """Splits work into transactions and rests between them. `clock` and `sleep` are those of `time`."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._rows = min(FIRST_ROWS, MOST_ROWS)
+        self._clock, self._sleep = clock, sleep
+
+    def parts(self, pks: Sequence[int]) -> Iterator[Sequence[int]]:
+        """The pks in parts, for one transaction each: its duration decides the length of the next part and the rest
+        before it."""
+        start = 0
+        while start < len(pks):
+            part, begin = pks[start : start + self._rows], self._clock()
+            yield part
+            seconds, start = self._clock() - begin, start + len(part)
+            self._rows = next_rows(len(part), seconds) if len(part) == self._rows else self._rows
+            self._sleep(rest_after(seconds))
