@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 25, 5, 1_000
-AIM_SECONDS = 0.05  # of a transaction, its commit included
+FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 50, 20, 1_000
+AIM_SECONDS = 0.1  # of a transaction, its commit included; in half of it, the commit would be most of it
 REST_SHARE = 1.0  # of a transaction's duration
 LONGEST_REST_SECONDS = 2.0
 LOOKED_UP = 5_000  # rows that a removal looks up at once, outside of its transactions
