@@ -95,7 +95,7 @@ def _sent(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     old = Q(created_at__lt=rule.cutoff(now), updated_at__lt=rule.cutoff(now))
     over = Q(state__in=[OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED])
     # With the bare column, SQLite reads all sent mail by an index of the status and sorts it for each look-up.
-    rows = OutboxMessage.objects.alias(state=Coalesce("status", Value("")))
+    rows: Rows = OutboxMessage.objects.alias(state=Coalesce("status", Value("")))
     rows = _of_account(rows.filter(old & over), rule)
     if rule.larger_than:
         rows = rows.filter(mime_size__gt=rule.larger_than)
