@@ -22,6 +22,7 @@ from django.conf import settings
 from django.utils.translation import gettext_noop
 
 from mailbox import network as network_switch
+from mailbox import tracing
 from mailbox.safe_http import Address, ConnectionDeadline, FetchRefused, is_public, resolve
 
 SECONDS = 10.0  # longest time without any bytes: to connect, for TLS, for the answer
@@ -96,6 +97,7 @@ def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwor
         "User-Agent": "PRX-Email",
         "Accept-Encoding": "identity",
         "Connection": "close",
+        **tracing.headers(),
         **identity,
     }
     try:

@@ -14,7 +14,7 @@ from tests.read_sources import APPS, MODULES, ROOT, all_imports, tree
 FLOORS = [
     "mailbox.credentials mailbox.csv_text mailbox.errors mailbox.gathered_calls mailbox.lazy_text mailbox.logs "
     "mailbox.network mailbox.signals",
-    "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.pace mailbox.presets",
+    "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.pace mailbox.presets mailbox.tracing",
     "mailbox.public_hosts",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing mailbox.host_slots",
     "mailbox.tls mailbox.sasl mailbox.db",
@@ -95,6 +95,7 @@ ONLY_USERS = {
         "prx_email_site.broker",
         "prx_email_site.management.commands.qcluster",
         "prx_email_site.workers",  # watches its processes
+        "prx_email_site.monitoring.task_traces",  # listens to its signals
         "prx_email_site.admin_site",  # takes django-q2's tables out of the admin
     },
 }

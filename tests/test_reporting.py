@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,8 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
@@ -37,26 +33,10 @@ from tests.api.calling import Program, mail, program
 from tests.servers import MAILBOX_PASSWORD
 from tests.servers.site import ROOT, environment
 from tests.servers.smtp import Reply, SmtpServer
+from tests.traced import Collector, Spans, collector, spans
 
-__all__ = ["program"]
+__all__ = ["collector", "program", "spans"]
 WORDS = "the words of a mail, for its reader alone"
-
-
-@pytest.fixture
-def spans() -> Iterator[Callable[[], list[Any]]]:
-    """What was traced since, sooner started first."""
-    exporter = InMemorySpanExporter()
-    before = list(logging.getLogger().handlers)
-    provider = traces.start(exporter)
-
-    def finished() -> list[Any]:
-        provider.force_flush()
-        return sorted(exporter.get_finished_spans(), key=lambda span: span.start_time)
-
-    yield finished
-    for handler in set(logging.getLogger().handlers) - set(before):
-        logging.getLogger().removeHandler(handler)
-    provider.shutdown()
 
 
 @pytest.fixture
@@ -76,7 +56,7 @@ def reported() -> Iterator[list[dict[str, Any]]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_mail_is_one_trace_from_the_call_to_the_answer_and_holds_nothing_of_it(
-    spans: Callable[[], list[Any]],
+    spans: Spans,
     program: Program,
     account_on: Callable[..., Account],
     smtp_server: Callable[..., SmtpServer],
@@ -92,7 +72,10 @@ def test_a_mail_is_one_trace_from_the_call_to_the_answer_and_holds_nothing_of_it
     OutboxMessage.objects.update(next_attempt_at=timezone.now())
     deliver.deliver_account(account.pk)
     assert OutboxMessage.objects.get().status == "sent"
-    first, refused, sent = spans()
+    asked, first, refused, sent = spans()
+    assert (asked.name, asked.kind, asked.parent) == ("POST /api/v1/send", SpanKind.SERVER, None)
+    assert [each.context.span_id for each in asked.links] == [first.context.span_id]
+    assert [each.context.span_id for each in first.links] == [asked.context.span_id]
     assert {f"{each.context.trace_id:032x}" for each in (first, refused, sent)} == {traces.trace_id_of(row.pk)}
     assert (first.name, first.parent, first.attributes["request_id"]) == ("mail_queued", None, "asked-by-1234")
     assert first.end_time > first.start_time
@@ -105,39 +88,22 @@ def test_a_mail_is_one_trace_from_the_call_to_the_answer_and_holds_nothing_of_it
         ("answer", 451),
         ("answer", 250),
     ]
-    said = "".join(each.to_json() for each in (first, refused, sent))
+    said = "".join(each.to_json() for each in (asked, first, refused, sent))
     assert WORDS not in said and "ann@" not in said and MAILBOX_PASSWORD not in said and program.secret not in said
     assert "not now" not in said
 
 
-def test_a_collector_gets_them_by_http(settings: Any) -> None:
-    taken: list[tuple[str, bytes]] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            taken.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        before = list(logging.getLogger().handlers)
-        provider = traces.start(traces.exporter_to(f"http://127.0.0.1:{server.server_port}"))
-        try:
-            logs.event(logging.getLogger("outbox"), "delivery_report", logging.WARNING, outbox_id=7, reports=1)
-            assert provider.force_flush()
-        finally:
-            for handler in set(logging.getLogger().handlers) - set(before):
-                logging.getLogger().removeHandler(handler)
-            provider.shutdown()
-            server.shutdown()
-    ((path, body),) = taken
-    assert path == "/v1/traces" and b"delivery_report" in _plain(body)
-    assert bytes.fromhex(traces.trace_id_of(7)) in _plain(body)
-
-
-def _plain(body: bytes) -> bytes:
-    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+def test_a_collector_gets_them_by_http(collector: Collector) -> None:
+    provider = traces.start(traces.exporter_to(collector.url))
+    try:
+        logs.event(logging.getLogger("outbox"), "delivery_report", logging.WARNING, outbox_id=7, reports=1)
+        assert provider.force_flush()
+    finally:
+        traces.stop()
+        provider.shutdown()
+    ((path, _),) = collector.bodies
+    (span,) = collector.spans()
+    assert (path, span.name, span.trace_id.hex()) == ("/v1/traces", "delivery_report", traces.trace_id_of(7))
 
 
 @pytest.mark.django_db

@@ -28,6 +28,7 @@ from alerts import http_post as http
 from alerts.events import numbers
 from alerts.models import Webhook, WebhookDelivery
 from mailbox import network as network_switch
+from mailbox import tracing
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
 from outbox.models import SendingSwitch
@@ -182,9 +183,19 @@ def payload_of(delivery: WebhookDelivery) -> tuple[str, bytes]:
 
 
 def _post(delivery: WebhookDelivery, network: http.WebhookNetwork) -> Posted:
+    begun = time.monotonic()
+    outbox_id = delivery.event.outbox_pk if delivery.event else None
+    posted = _posted(delivery, network, tracing.headers(outbox_id))
+    outcome = "accepted" if posted.is_sent else "away" if posted.is_away else "refused"
+    about: dict[str, Any] = {"webhook": delivery.webhook.pk, "outbox_id": outbox_id, "outcome": outcome}
+    event(logger, "webhook_posted", **about, seconds=round(time.monotonic() - begun, 3))
+    return posted
+
+
+def _posted(delivery: WebhookDelivery, network: http.WebhookNetwork, traced: dict[str, str]) -> Posted:
     identifier, body = payload_of(delivery)
     try:
-        headers = signed(delivery.webhook.secret, identifier, int(time.time()), body)
+        headers = traced | signed(delivery.webhook.secret, identifier, int(time.time()), body)
         return Posted(True, http.post(delivery.webhook.url, body, headers, network))
     except http.WebhookFailed as error:
         return Posted(False, str(error), is_away=not error.is_refusal, is_over=error.status == 410)

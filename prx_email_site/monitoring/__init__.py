@@ -7,4 +7,5 @@ system_page        the same as a page
 connection_steps   tests each step of a connection, for `manage.py doctor`
 request_id         the id of a request in its log lines and its response
 traces, sentry     OpenTelemetry and Sentry, where they are set up; reporting starts them
+request_traces, task_traces   the spans of requests and of the tasks that they queue
 """

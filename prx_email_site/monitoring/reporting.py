@@ -12,9 +12,10 @@ def start() -> None:
     if network.is_off():
         return
     if settings.OTLP_ENDPOINT:
-        from prx_email_site.monitoring import traces
+        from prx_email_site.monitoring import task_traces, traces
 
         traces.start(traces.exporter_to(settings.OTLP_ENDPOINT))
+        task_traces.connect()
     if settings.SENTRY_DSN:
         from prx_email_site.monitoring import sentry
 

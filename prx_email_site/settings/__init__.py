@@ -116,6 +116,8 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+if OTLP_ENDPOINT:  # noqa: F405 - its packages are loaded only then
+    MIDDLEWARE.insert(1, "prx_email_site.monitoring.request_traces.RequestTracesMiddleware")
 ROOT_URLCONF = "prx_email_site.urls"
 WSGI_APPLICATION = "prx_email_site.wsgi.application"
 TEMPLATES = [
