@@ -9,6 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import F, Max
+from django.db.models.functions import Coalesce
 from django.test import Client
 
 from mailbox.models import Account, Message, MessagePlace, MessageSearch
@@ -114,3 +116,11 @@ def test_numbers_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(CommandError, match="Give 1 to 1000 accounts"):
         seed(**wrong)
     assert not Account.objects.exists()
+
+
+def test_a_row_knows_the_number_of_its_newest_attempt() -> None:
+    """Or a worker that claims it fails at the attempt that is there already."""
+    seed()
+    newest = OutboxMessage.objects.annotate(newest=Coalesce(Max("attempts__number"), 0))
+    assert set(newest.values_list("newest", flat=True)) == {0, 1}
+    assert not newest.exclude(last_attempt=F("newest")).exists()

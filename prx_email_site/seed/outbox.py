@@ -47,6 +47,7 @@ class SampleOutbox:
                 "hold",
                 "error",
                 "next_attempt_at",
+                "last_attempt",
                 "created_at",
                 "updated_at",
                 "sent_at",
@@ -73,17 +74,17 @@ class SampleOutbox:
             status = "cancelled"
         # A year ahead, so that a worker on a seeded database sends nothing.
         later = moment(self.newest + timedelta(days=365))
-        is_sent = status == "sent"
+        is_sent, is_tried = status == "sent", status in ("sent", "failed")
         self.rows.add(
             pk, place.pk, letter.sender, letter.subject, letter.body_text, place.email, self.pool.digests[chosen],
-            len(letter.raw), status, hold, error, at if is_sent else later, at, at, at if is_sent else None,
-            f"<seed-{pk}@site.example>" if is_sent else None,
+            len(letter.raw), status, hold, error, at if is_sent else later, int(is_tried), at, at,
+            at if is_sent else None, f"<seed-{pk}@site.example>" if is_sent else None,
         )  # fmt: skip
         if file := letter.file:
             self.attachments.add(pk, place.pk, at, 0, file.filename, file.content_type, len(file.content), file.digest)
         self.audit.add(at, place.pk, "send", f"outbox:{pk}")
         self.recipients.add(pk, "to", letter.sender_address, "accepted" if is_sent else "waiting")
-        if status in ("sent", "failed"):
+        if is_tried:
             outcome = "accepted" if is_sent else {"": "transient", "uncertain": "uncertain"}.get(hold, "permanent")
             phase = "accepted" if is_sent else "dot" if hold == "uncertain" else "data"
             code = 250 if is_sent else int(error[:3]) if error[:3].isdigit() else None
