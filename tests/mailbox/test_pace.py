@@ -44,7 +44,7 @@ class Clock:
         self.now += seconds
 
 
-@pytest.mark.parametrize("a_row, settles_at", [(0.0001, 500), (0.001, 50), (0.005, 10), (0.1, LEAST_ROWS)])
+@pytest.mark.parametrize("a_row, settles_at", [(0.00005, MOST_ROWS), (0.001, 100), (0.004, 25), (0.1, LEAST_ROWS)])
 def test_parts_settle_at_the_length_that_is_aimed_at_and_each_row_comes_once(a_row: float, settles_at: int) -> None:
     clock = Clock(a_row)
     paced = Pace(lambda: clock.now, clock.sleep)
@@ -60,9 +60,9 @@ def test_parts_settle_at_the_length_that_is_aimed_at_and_each_row_comes_once(a_r
 def test_the_next_look_up_goes_on_at_the_length_reached() -> None:
     clock = Clock(0.001)
     paced = Pace(lambda: clock.now, clock.sleep)
-    for pks in (list(range(25)), [], [1, 2, 3], list(range(80))):
+    for pks in (list(range(FIRST_ROWS)), [], [1, 2, 3], list(range(160))):
         parts = []
         for part in paced.parts(pks):
             parts.append(len(part))
             clock.work(len(part))
-    assert parts == [50, 30]  # the three rows of a short part do not count
+    assert parts == [100, 60]  # the three rows of a short part do not count
