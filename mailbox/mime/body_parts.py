@@ -132,7 +132,8 @@ class _Reader:
                 for body in (text, html):
                     if body is not None:
                         body.append(part)
-                if part.content_type not in _TEXTS:  # an image in the body is listed as an attachment, too
+                # An image in the body is listed as an attachment, too, and so is a message that is a file itself.
+                if part.content_type not in _TEXTS or self._is_file(part):
                     self.attachments.append(part)
         if subtype == "alternative" and text is not None and html is not None:
             if len(text) == text_before:
@@ -167,6 +168,9 @@ class _Reader:
         if part.is_opaque or (part.is_unreadable_multipart and not part.is_empty_multipart):
             self.is_broken = True
         return True
+
+    def _is_file(self, part: Part) -> bool:
+        return part is self.root and disposition(part) == "attachment" and bool(stated_filename(part))
 
     def _is_body(self, part: Part, place: int, subtype: str) -> bool:
         if part.content_type == XHTML and disposition(part) != "attachment" and not stated_filename(part):

@@ -18,20 +18,21 @@ _FULL_MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
     *("november", "december", "sept"),
 )
-# Months in German, French, Spanish, Italian, Portuguese and Dutch. No name stands for two different months.
+# Months in German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Turkish, Russian and
+# Ukrainian. No name stands for two different months: so without Polish, Czech and Croatian, which share some.
 _OTHER_NAMES = (
-    "januar jänner janv janvier ene enero gen gennaio janeiro januari",
-    "februar fév févr février febrero febbraio fev fevereiro februari",
-    "mär märz mrz mars marzo mrt maart março",
-    "avr avril abr abril aprile",
-    "mai mayo mag maggio maio mei",
-    "juni juin junio giu giugno junho",
-    "juli juil juillet julio lug luglio julho",
-    "août ago agosto aug augustus",
-    "septembre septiembre set settembre setembro",
-    "okt oktober octobre octubre ott ottobre out outubro",
-    "novembre noviembre novembro",
-    "dez dezember déc décembre dic diciembre dicembre dezembro",
+    "januar jänner janv janvier ene enero gen gennaio janeiro januari oca ocak янв января январь січ січня",
+    "februar fév févr février febrero febbraio fev fevereiro februari şub şubat фев февр февраля февраль лют лютого",
+    "mär märz mrz mars marzo mrt maart março мар мрт марта март бер березня",  # noqa: RUF001
+    "avr avril abr abril aprile nis nisan апр апреля апрель квіт квітня",
+    "mai mayo mag maggio maio mei maj mayıs мая май трав травня",  # noqa: RUF001
+    "juni juin junio giu giugno junho haz haziran июн июня июнь черв червня",
+    "juli juil juillet julio lug luglio julho tem temmuz июл июля июль лип липня",
+    "août ago agosto aug augustus augusti ağu ağustos авг августа август серп серпня",
+    "septembre septiembre set settembre setembro eyl eylül сен сент сентября сентябрь вер вересня",
+    "okt oktober octobre octubre ott ottobre out outubro eki ekim окт октября октябрь жовт жовтня",
+    "novembre noviembre novembro kas kasım ноя нояб ноября ноябрь лист листопада",  # noqa: RUF001
+    "dez dezember des desember déc décembre dic diciembre dicembre dezembro ara aralık дек декабря декабрь груд грудня",  # noqa: RUF001
 )
 _OTHER_MONTHS = {name: month for month, names in enumerate(_OTHER_NAMES, 1) for name in names.split()}
 # Zones with one meaning, in minutes (CST is always America's). Ambiguous ones such as BST, IST, AST and SST are left
@@ -51,12 +52,16 @@ _DAY_FIRST = re.compile(
 )
 _MONTH_FIRST = re.compile(r"([a-z]{3,9})\.? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})(?![\d:])", re.I)
 _ASCTIME = re.compile(r"([a-z]{3,9}) +(\d{1,2}) +(?=\d{1,2}:)", re.I)
+# Chinese, Japanese and Korean: a number before the sign for month, or Chinese digits.
+_WIDE_MONTH = re.compile(r"(1[0-2]|0?[1-9]|十[一二]?|[一二三四五六七八九])(?:月|월)")
+_WIDE_DIGITS = "一二三四五六七八九十"
+_WIDE_DAY = re.compile(r"(\d{4}) ?[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일]")
 _ISO = re.compile(r"(\d{4})([-/.])(\d{2})\2(\d{2})(?:t| )", re.I)
 _BASIC_ISO = re.compile(r"\A(\d{4})(\d{2})(\d{2})t(\d{2})(\d{2})(\d{2})", re.I)
 _AROUND = re.compile(r"\A\s*+date\s*+:|[\"\0\u200b-\u200f\ufeff]", re.I)
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _YEAR = re.compile(r"(?<![\d+:.-])(\d{4})(?![\d:])")
-_WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{2,12}\.?, *)", re.I)
+_WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{1,12}\.?, *)", re.I)
 _ZONE_COMMENT = re.compile(r"\(((?:GMT|UTC?)?[+-]\d{1,2}:?(?:\d\d)?|[A-Za-z]{1,5})\)\s*\Z", re.I)
 _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z ]{1,40}\)?)?", re.I)
 
@@ -98,7 +103,15 @@ def _plain(stated: str) -> str:
     """The date without the field's name, quotes, control characters and unusual dashes, which scripts and gateways
     add."""
     text = charsets.decode_words(stated) if "=?" in stated else stated
-    return _AROUND.sub("", text.translate(_DASHES)).replace("+-", "-").replace("--", "-")
+    text = _AROUND.sub("", text.translate(_DASHES)).replace("+-", "-").replace("--", "-")
+    if text.isascii():
+        return text
+    text = _WIDE_DAY.sub(r"\3 \2月 \1 ", text, count=1)
+    return _WIDE_MONTH.sub(lambda found: _MONTHS[_of_wide(found[1]) - 1], text, count=1)
+
+
+def _of_wide(month: str) -> int:
+    return int(month) if month.isdecimal() else sum(_WIDE_DIGITS.index(digit) + 1 for digit in month)
 
 
 def _day(line: str) -> tuple[int, int, int, str] | None:

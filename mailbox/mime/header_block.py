@@ -20,6 +20,7 @@ _TELLING = frozenset(
 _LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xc2\xa0|[\0-\x20])*+")
 _ABOVE = frozenset((b"\xef", b"\xc2", *(bytes((code,)) for code in range(33))))
 _DOUBLED_END = re.compile(rb"(?<!\r)\r\r++\n")
+_TURNED_END = re.compile(rb"\n\r(?=[\t !-~])")  # LF CR, and the next line begins
 _FIRST_LINE = 2_000  # bytes in which the first line must end
 _MAX_REPAIRED = 1_000_000  # longest header in bytes, from the first line that is no field, that is repaired
 
@@ -69,7 +70,7 @@ def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
     """The message from its first field on, with valid line ends, and the names of the defects repaired.
 
     Gateways and scripts write a byte order mark, empty lines, spaces or control characters above the header, lines that
-    end in CR CR LF, and whole messages in UTF-16.
+    end in CR CR LF or LF CR, and whole messages in UTF-16.
     """
     defects: list[str] = []
     wide = wide_codec(bytes(raw[:_FIRST_LINE]))
@@ -87,5 +88,8 @@ def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
     end = raw.find(b"\n", 0, _FIRST_LINE)
     if end > 1 and raw[end - 2 : end] == b"\r\r":
         raw = _DOUBLED_END.sub(b"\r\n", bytes(raw[:]))
+        defects.append("LineEndDefect")
+    elif end > 0 and raw[end - 1 : end] != b"\r" and _TURNED_END.match(raw, end):
+        raw = bytes(raw[:]).replace(b"\n\r", b"\r\n")
         defects.append("LineEndDefect")
     return raw, defects

@@ -19,15 +19,16 @@ from mailbox.mime.files.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 
-PARSER_VERSION = 11  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
+PARSER_VERSION = 12  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
 
 MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column's length
 MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages, which is kept for search
+MESSAGE_TYPES = ("message/rfc822", "message/global")  # RFC 2046 section 5.2.1, RFC 6532
+_SEARCHED_TYPES = (*MESSAGE_TYPES, "message/partial", "message/news")
 _MAX_ATTACHED_MESSAGES = 20
 _MAX_ATTACHED_DEPTH = 3
 _MAX_ATTACHED_BYTES = 4_000_000
-MESSAGE_TYPES = ("message/rfc822", "message/global")  # RFC 2046 section 5.2.1, RFC 6532
 _IMAGE_MARKS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838 section 4.2
 
@@ -280,7 +281,7 @@ def _attached_text(layout: Layout, depth: int) -> str:
         return ""
     found: list[str] = []
     room = _MAX_ATTACHED_BYTES
-    within = [each for each in layout.attachments if each.content_type in (*MESSAGE_TYPES, "message/partial")]
+    within = [each for each in layout.attachments if _is_attached_message(each)]
     for part in within[:_MAX_ATTACHED_MESSAGES]:
         if len(part.encoded) > room:
             break
@@ -289,6 +290,12 @@ def _attached_text(layout: Layout, depth: int) -> str:
         names = " ".join(attachment.filename for attachment in inner.attachments[:100])
         found += [inner.subject, inner.sender, inner.recipients, names, readable_text.searched(inner)]
     return "\n".join(filter(None, found))[:MAX_ATTACHED_CHARACTERS]
+
+
+def _is_attached_message(part: Part) -> bool:
+    """Whether it is a message by its type, or by its file name, as some programs attach it without its type."""
+    is_file = part.content_type in ("application/octet-stream", "application/eml", "text/plain")
+    return part.content_type in _SEARCHED_TYPES or (is_file and stated_filename(part).lower().endswith(".eml"))
 
 
 # --- header

@@ -27,7 +27,8 @@ _FIELD = re.compile(
 )
 _ODD_LINE = re.compile(rb"(From (?![ \t]*:)|[ \t]|:)[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _LINE_END = re.compile(rb"\r\n|\r|\n|\Z")
-_BEHIND_BOUNDARY = re.compile(rb"(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
+# A blank before the closing dashes belongs to a boundary that ends in one, which RFC 2046 section 5.1.1 forbids.
+_BEHIND_BOUNDARY = re.compile(rb"( (?=--))?+(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
 _RICH = ("text/html", "multipart/related")
 _LINE_ENDS = (10, 13)
 _SURE_MARK = 10  # length from which a boundary hardly occurs in text by chance
@@ -232,8 +233,10 @@ class _BoundaryLines:
                 part.defects.append("BoundaryGuessedDefect")
                 is_on_line = True
             if found and is_on_line:
+                if found[1]:
+                    part.defects.append("BoundaryGuessedDefect")
                 self.position = found.end()
-                return at, self.position, found[1] is not None
+                return at, self.position, found[2] is not None
             reader.budget.looks_left -= 1
         if reader.budget.looks_left <= 0:
             part.defects.append("TooManyParts")
@@ -248,8 +251,8 @@ class _BoundaryLines:
         line = max(raw.rfind(b"\n", max(part.start, at - 1000), at) + 1, part.start)
         if raw[line : line + 2] == b"--":
             return False
-        is_close = found[1] is not None and len(self._mark) >= _SURE_MARK
-        return is_close or (found[1] is None and damaged.begins_part(raw, found.end(), part.end))
+        is_close = found[2] is not None and len(self._mark) >= _SURE_MARK
+        return is_close or (found[2] is None and damaged.begins_part(raw, found.end(), part.end))
 
     def go_on_behind(self, behind: int) -> bool:
         """Whether more parts follow a closing line, which then closed an inner multipart with the same boundary.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from mailbox.mime.charsets import detection, labels, self_declared
+from mailbox.mime.charsets import chinese, detection, labels, self_declared
 from mailbox.mime.charsets.japanese import decode_euc_jp, decode_iso_2022_jp
 from mailbox.mime.charsets.labels import codec_for
 
@@ -15,10 +15,11 @@ _ASCII_AND_MORE = {"utf-8", "cp1252"}  # supersets of ASCII that most mail uses
 _LOOKED_AT = 4_000  # bytes
 _HTML_HEAD = 16_000  # bytes, style sheets among them
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
+_TWO_ABOVE_ASCII = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
 MAX_DETECTIONS = 100  # of one message
 # Bytes -> detected codec, for the message that is being parsed.
 _detections: ContextVar[dict[bytes, str | None] | None] = ContextVar("detections", default=None)
-_WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32"}  # two or four octets per character
+_WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}  # two or four octets per character
 # Text with another label that is valid UTF-8 is read as UTF-8. In these codecs two characters may look like one of
 # UTF-8 by chance, so the octets must outnumber the characters by at least _LEAST_UTF8. In other codecs one such
 # sequence is enough, as it would be two characters that no word has side by side.
@@ -48,7 +49,7 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     Tried in this order: a byte order mark, or NULs beside letters; UTF-8 with another label (_utf8_under); the label,
     or the codec of ISO 2022 escapes, strictly; UTF-8, which is hardly ever valid by chance; the label with
     replacements, if it reads nearly all, so that one damaged character does not make a Chinese mail unreadable; UTF-8
-    with replacements, if it reads most; detection; windows-1252.
+    with replacements, if it reads most, or at least half where it is the label; detection; windows-1252.
     """
     if wide := self_declared.wide_codec(octets):
         return decoded(octets, wide, "replace") or "", True
@@ -76,18 +77,29 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         if lossy is not None and lossy.count("\ufffd") <= max(2, len(lossy) // 20):
             return lossy, False
     lossy = octets.decode("utf-8", "replace")
-    if lossy.count("\ufffd") * 3 <= len(_TRUE_LETTER.findall(lossy)):
+    invalid, letters = lossy.count("\ufffd"), len(_TRUE_LETTER.findall(lossy))
+    if invalid * 3 <= letters:
         return lossy, False
-    return (detected(octets) or octets.decode("cp1252", "replace")), truthful
+    likeliest = detected_codec(octets)
+    if label and codec_name == "utf-8" and invalid * (2 if likeliest in _BY_CHANCE else 1) <= letters:
+        return lossy, False
+    text = decoded(octets, likeliest, "replace") if likeliest else None
+    return text or octets.decode("cp1252", "replace"), truthful
 
 
 def _utf8_under(codec: str | None, octets: bytes) -> str | None:
-    """The text, if the octets are UTF-8 although labelled otherwise, as is common; else None."""
+    """The text, if the octets are UTF-8 although labelled otherwise, as is common; else None. Where UTF-8 cannot occur
+    by chance, an invalid sequence among four letters does not hide it."""
     if octets.isascii() and codec not in _WIDE:
         return None
     text = None if codec in _WIDE and b"\0" in octets[:_LOOKED_AT] else decoded(octets, "utf-8", "strict")
-    least = _LEAST_UTF8 if codec in _BY_CHANCE else 0
-    return text if text is not None and len(octets) - len(text) >= least else None
+    if text is not None:
+        least = _LEAST_UTF8 if codec in _BY_CHANCE else 0
+        return text if len(octets) - len(text) >= least else None
+    if codec in _BY_CHANCE or codec in _WIDE or codec == labels.ISO_2022_JP or not _TWO_ABOVE_ASCII.search(octets):
+        return None
+    lossy = octets.decode("utf-8", "replace")
+    return lossy if lossy.count("\ufffd") * 4 <= len(_TRUE_LETTER.findall(lossy)) else None
 
 
 def decoded(octets: bytes, codec: str, errors: str) -> str | None:
@@ -96,7 +108,7 @@ def decoded(octets: bytes, codec: str, errors: str) -> str | None:
         text = (decode_iso_2022_jp if codec == labels.ISO_2022_JP else decode_euc_jp)(octets)
         return None if errors == "strict" and "\ufffd" in text else text
     try:
-        text = octets.decode(codec, errors)
+        text = octets.decode(codec, chinese.handler(codec, errors))
     except (LookupError, UnicodeError, ValueError):
         return _cesu(octets) if codec == "utf-8" and b"\xed" in octets else None
     return None if errors == "strict" and _SURROGATE.search(text) else text
@@ -128,8 +140,8 @@ def detecting_seldom() -> Iterator[None]:
         _detections.reset(token)
 
 
-def detected(octets: bytes) -> str | None:
-    """Decode 8-bit text without a charset, or with a wrong one, by detection; None if none is likely."""
+def detected_codec(octets: bytes) -> str | None:
+    """The likeliest codec of 8-bit text without a charset, or with a wrong one; None if none is likely."""
     start = _ABOVE_ASCII.search(octets)
     head = octets[max(0, start.start() - 1) :][: detection.LOOKED_AT] if start else b""
     known = _detections.get()
@@ -139,7 +151,7 @@ def detected(octets: bytes) -> str | None:
             known[head] = codec
     else:
         codec = known.get(head)
-    return decoded(octets, codec_for(codec) or codec, "replace") if codec else None
+    return (codec_for(codec) or codec) if codec else None
 
 
 def html_charset(octets: bytes) -> str:

@@ -17,12 +17,15 @@ JAPANESE = (ISO_2022_JP, EUC_JP)
 # Codec -> its labels without punctuation and a leading "x", "cs" or "windows", as codec_for() looks them up.
 _LABELS = {
     "utf-8": "utf8 unicode11utf8 unicode20utf8 utf8mb3 utf8mb4 utf8mac utf8bom default unknown8bit unknown 8bit 7bit "
-    "binary 65001 cp65001 usascii ascii ansi_x341968 iso646us 646 us 20127 isoir6",
+    "binary 65001 cp65001 cesu8 utf8mobiledocomo utf8mobilesoftbank utf8mobilekddia utf8mobilekddib "
+    "usascii ascii ansi_x341968 iso646us 646 us 20127 isoir6",
     "utf-7": "utf7 unicode11utf7 65000",
     "utf-16": "utf16 unicode unicodebig ucs2 iso10646ucs2 csunicode 1200",
-    "utf-16-le": "utf16le unicodelittle unicodefeff 1200le",
-    "utf-16-be": "utf16be unicodefffe 1201",
+    "utf-16-le": "utf16le unicodelittle unicodefeff 1200le ucs2le utf16lebom",
+    "utf-16-be": "utf16be unicodefffe 1201 ucs2be utf16bebom",
     "utf-32": "utf32 ucs4 iso10646ucs4",
+    "utf-32-le": "utf32le ucs4le utf32lebom",
+    "utf-32-be": "utf32be ucs4be utf32bebom",
     "cp1252": "ansi_x341986 1252 iso88591 88591 iso885911987 isoir100 l1 latin1 isolatin1 cp819 ibm819 819 28591 "
     "western ansi ansi1252 westeuropean",
     "iso8859-2": "iso88592 88592 iso885921987 isoir101 l2 latin2 isolatin2 28592",
@@ -44,7 +47,7 @@ _LABELS = {
     "koi8-u": "koi8u koi8ru 21866",
     "mac-roman": "mac macroman macintosh 10000",
     "mac-cyrillic": "maccyrillic macukrainian macukraine 10007 10017",
-    "mac_romanian": "macromanian 10010",
+    "mac_romanian": "macromanian macromania 10010",
     "mac-arabic": "macarabic 10004",
     "mac-croatian": "maccroatian 10082",
     "mac-farsi": "macfarsi",
@@ -55,16 +58,20 @@ _LABELS = {
     "gb18030": "gb18030 54936 gb2312 gb231280 chinese isoir58 gbk 936 euccn gb gb2312eucgb isogb231280 macchinesesimp "
     "mac-chinesesimp ms936",
     "hz": "hz hzgb2312 52936",
-    "big5hkscs": "big5 big5hkscs big5tw cnbig5 bigfive 950 ms950 big5eten eucbig5",
+    "big5hkscs": "big5 big5hkscs big5tw cnbig5 bigfive 950 ms950 big5eten eucbig5 big5hkscs2001 big5hkscs1999 "
+    "big5solaris ms950hkscs ms950hkscsxp 950hkscs",
     "euc_tw": "euctw",
     "cp949": "949 ms949 euckr ksc56011987 ksc5601 ksc56011989 isoir149 korean uhc ks c5601 51949 ksx1001 ks_c56011987 "
-    "ksc56011992 5601",
+    "ksc56011992 5601 970",
     "johab": "johab 1361 ms1361",
     "iso2022_kr": "iso2022kr 50225",
-    "cp932": "932 ms932 31j shiftjis sjis ms kanji mskanji pck sjiswin sjisopen sjismac shiftjisx0213 943 943c ibm943",
+    "cp932": "932 ms932 31j shiftjis sjis ms kanji mskanji pck sjiswin sjisopen sjismac shiftjisx0213 943 943c ibm943 "
+    "942 942c ms9320213 sjis0213 shiftjis2004 sjis2004 sjismobiledocomo sjismobilekddi sjismobilesoftbank jisx0201",
     ISO_2022_JP: "iso2022jp iso2022jp1 iso2022jp2 iso2022jp3 iso2022jp2004 iso2022jpext iso2022jpms jis jisms jisx0208 "
-    "50220 50221 50222 cp50220 cp50221 cp50222 cp50220raw iso2022jpesc jis7 jis8 jisencoding",
-    EUC_JP: "eucjp eucjpms eucjpwin eucpkdfmtjapanese 51932 20932 ujis eucjisx0213 eucjis2004 eucjplinux eucjpopen",
+    "50220 50221 50222 cp50220 cp50221 cp50222 cp50220raw iso2022jpesc jis7 jis8 jisencoding "
+    "iso2022jpmobilekddi iso2022jpkddi",
+    EUC_JP: "eucjp eucjpms eucjpwin eucpkdfmtjapanese 51932 20932 ujis eucjisx0213 eucjis2004 eucjplinux eucjpopen "
+    "eucjp2004",
 }
 _CODECS = {label.replace("_", ""): codec for codec, labels in _LABELS.items() for label in labels.split()}
 # Text codecs of Python that mail does not use, some of them slow, or expanding escapes: treated as unknown.

@@ -5,6 +5,7 @@ Their parts are appended to the message's own, so that the positions of those do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mailbox.mime import tree
@@ -13,21 +14,22 @@ from mailbox.mime.files import embedded_files, smime, tnef
 from mailbox.mime.tree import Part
 
 _MAX_OPENED = 10  # of one message
+_MOST_WITHIN = 3  # signed messages within a signed one, one in each other, as in mail that is signed twice (RFC 2634)
 _MAX_BYTES = 64_000_000  # a larger one is not opened, as all its files would be in memory at once
 
 
 def opened(layout: Layout) -> Layout:
     """The layout with the parts of its containers added."""
-    return _with_embedded_files(_with_signed(_with_winmail(layout)))
+    return _with_embedded_files(_with_signed(_with_winmail(layout), layout.attachments))
 
 
-def _with_signed(layout: Layout) -> Layout:
+def _with_signed(layout: Layout, among: Sequence[Part], depth: int = 0) -> Layout:
     """Add the parts of a message within opaque S/MIME (RFC 8551 section 3.5.2), as if they were this message's own.
 
     The signature is not verified; each signer is named in a defect, as stated in the certificate.
     """
     found = layout
-    for part in [each for each in layout.attachments if _may_be_signed(each)][:_MAX_OPENED]:
+    for part in [each for each in among if _may_be_signed(each)][: 1 if depth else _MAX_OPENED]:
         if len(part.encoded) > smime.MAX_BYTES:
             continue
         signed = smime.read(part.octets()[0])
@@ -43,6 +45,8 @@ def _with_signed(layout: Layout) -> Layout:
             defects=(*found.defects, *inner.defects, *(f"SignerNotVerified:{name}" for name in signed.signers)),
             charset=found.charset or inner.charset,
         )
+        if depth < _MOST_WITHIN:
+            found = _with_signed(found, inner.attachments, depth + 1)
     return found
 
 
@@ -58,7 +62,7 @@ def _with_embedded_files(layout: Layout) -> Layout:
     files: list[Part] = []
     cut: dict[int, Part] = {}
     for part in layout.text:
-        if part.content_type != "text/plain" or not any(part.holds(mark) for mark in embedded_files.MARKS):
+        if part.content_type != "text/plain" or not _may_hold_files(part):
             continue
         rest, found = embedded_files.apart(part.octets()[0], part.parameter("content-type", "charset"))
         if not found:
@@ -74,6 +78,15 @@ def _with_embedded_files(layout: Layout) -> Layout:
         attachments=(*layout.attachments, *files),
         defects=(*layout.defects, "EmbeddedFileDefect"),
     )
+
+
+def _may_hold_files(part: Part) -> bool:
+    if part.transfer_encoding != "base64":
+        return any(part.holds(mark) for mark in embedded_files.MARKS)
+    if len(part.encoded) > _MAX_BYTES:
+        return False
+    octets = part.octets()[0]
+    return any(mark in octets for mark in embedded_files.MARKS)
 
 
 def _with_winmail(layout: Layout) -> Layout:

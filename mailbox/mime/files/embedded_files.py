@@ -20,6 +20,7 @@ _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255}?)[ \t]*+\r?
 _END = re.compile(rb"^end[ \t]*+\r?$\n?", re.M)
 _BASE64_END = re.compile(rb"^====[ \t]*+\r?$\n?", re.M)
 _UU_LINE = re.compile(rb"[\x20-\x60]{1,100}[ \t]*+\r?\n")
+_UU_TO_END = re.compile(rb"(?:[\x20-\x60]{0,100}+[ \t]*+\r?\n)++end[ \t]*+\r?$", re.M)
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=]{2,100}[ \t]*+\r?\n")
 _UU_LINES = re.compile(rb"(?:[\x21-\x60][\x20-\x60]{4,90}[ \t]*+(?:\r?\n|\Z))*+`?+(?:\r?\n|\Z)?+")
 _BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/=]{2,100}[ \t]*+(?:\r?\n|\Z))*+")
@@ -101,4 +102,7 @@ def _is_code(text: bytes, begin: re.Match[bytes]) -> bool:
     stated = ((code[0] - 32) & 63) if code else 0
     if stated == 0:  # an empty file, if "end" follows; else a sentence above a blank line
         return _END.match(text, line.end()) is not None
-    return len(code) - 1 >= (stated * 8 + 5) // 6
+    if len(code) - 1 >= (stated * 8 + 5) // 6:
+        return True
+    # Mail programs take spaces off the end of a line, which are zeros in code. No sentence is without small letters.
+    return _UU_TO_END.match(text, begin.end()) is not None

@@ -160,3 +160,13 @@ def test_messages_within_messages_are_read_to_a_bound() -> None:
     parsed = mime_message.parse(raw)
     assert "level4" in parsed.attached_text
     assert "level6" not in parsed.attached_text
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "message/news", "application/eml"])
+def test_a_message_that_is_attached_as_a_file_is_found_by_its_words(kind: str) -> None:
+    inner = b"Subject: Zebra\r\n\r\nGiraffe"
+    attached = f'Content-Type: {kind}\r\nContent-Disposition: attachment; filename="Mail.EML"\r\n\r\n'.encode()
+    found = readable_text.searched(
+        mime_message.parse(multipart(b"Content-Type: text/plain\r\n\r\nHello", attached + inner))
+    )
+    assert "Zebra" in found and "Giraffe" in found

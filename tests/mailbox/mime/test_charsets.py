@@ -30,6 +30,50 @@ def test_labels_are_those_of_the_encoding_standard(label: str, codec: str) -> No
     assert codec_for(label) == codec
 
 
+# Other names of the same encodings in Java and PHP.
+ELSEWHERE = {
+    "x-MS950-HKSCS": "big5hkscs", "x-Big5-HKSCS-2001": "big5hkscs", "x-Big5-Solaris": "big5hkscs",
+    "x-MS932_0213": "cp932", "x-SJIS_0213": "cp932", "SJIS-2004": "cp932", "SJIS-Mobile#DOCOMO": "cp932",
+    "x-IBM942C": "cp932", "JIS_X0201": "cp932", "EUC-JP-2004": "euc-jp", "ISO-2022-JP-MOBILE#KDDI": "iso-2022-jp",
+    "x-IBM970": "cp949", "CESU-8": "utf-8", "UTF-8-Mobile#SOFTBANK": "utf-8", "UCS-2BE": "utf-16-be",
+    "UCS-2LE": "utf-16-le", "x-UTF-16LE-BOM": "utf-16-le", "UCS-4BE": "utf-32-be", "X-UTF-32LE-BOM": "utf-32-le",
+    "x-MacRomania": "mac_romanian", "x-mswin-936": "gb18030", "x-PCK": "cp932",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "codec"), ELSEWHERE.items())
+def test_labels_are_also_those_of_other_languages(label: str, codec: str) -> None:
+    assert codec_for(label) == codec
+
+
+@pytest.mark.parametrize(
+    ("label", "octets", "text"),
+    [
+        ("gbk", "价格 ".encode("gbk") + b"\x80 5", "价格 € 5"),
+        ("gb2312", b"\x80 5", "€ 5"),
+        ("big5", b"\xa3\xe1 5", "€ 5"),
+        ("big5", "香港".encode("big5") + b"\xc6\xcf", "香港に"),
+        ("big5", "香港發票".encode("big5") + b"\xa3\xe1\xff", "香港發票€\ufffd"),
+        ("gbk", "发票请查收".encode("gbk") + b"\x80\xff", "发票请查收€\ufffd"),
+    ],
+)
+def test_chinese_has_the_characters_that_the_standard_has_and_python_has_not(
+    label: str, octets: bytes, text: str
+) -> None:
+    assert charsets.decode_text(octets, label)[0] == text
+
+
+@pytest.mark.parametrize("codec", ["gbk", "big5", "cp949", "cp932", "euc_jp", "cp1251", "koi8-r", "cp1253"])
+def test_what_is_no_utf8_at_all_is_not_taken_for_damaged_utf8(codec: str) -> None:
+    text = {
+        "gbk": "发票请查收谢谢", "big5": "發票請查收謝謝", "cp949": "회의 안내입니다", "cp932": "障害のお知らせです",
+        "euc_jp": "障害のお知らせです", "cp1253": "Καλημέρα σας",
+    }.get(codec, "Привет из Москвы")  # fmt: skip
+    for label in ("utf-8", "iso-8859-15"):
+        assert "\ufffd" not in charsets.decode_text(text.encode(codec), label)[0]
+    assert charsets.decode_text(text.encode(codec), "utf-8")[0] == text
+
+
 @pytest.mark.parametrize("label", ["zlib", "unicode_escape", "idna", "punycode", "rot13", "", "x", "nonsense", "99999"])
 def test_what_is_no_charset_has_no_codec(label: str) -> None:
     assert codec_for(label) is None

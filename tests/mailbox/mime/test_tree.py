@@ -123,6 +123,7 @@ EMPTY_PART = re.compile(rb"(?:\A|[\r\n])--([^\r\n]*?)(?:--)?[ \t]*(?:\r\n|\r|\n|
 REPAIRS = {
     *("BoundaryGuessedDefect", "BoundaryOfParentDefect", "EncodedMultipartDefect", "JunkBeforeHeaderDefect"),
     *("LineEndDefect", "MimeFieldDefect", "MultipartWithoutPartsDefect", "PartsBehindCloseDefect"),
+    "SplitHeaderDefect",
 }
 
 

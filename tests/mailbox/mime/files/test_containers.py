@@ -58,6 +58,23 @@ def test_an_opaque_signed_message_is_read_and_its_signer_named_as_not_verified(s
     assert parse_warnings.sentences(parsed.defects) == []
 
 
+def test_a_message_that_is_signed_twice_is_read_and_both_signers_are_named() -> None:
+    raw = opaque(signed(opaque(signed(INNER)), "Bob Example"))
+    parsed = mime_message.parse(raw)
+    assert parsed.body_text == "The reset is approved."
+    assert [each.filename for each in parsed.attachments] == ["smime.p7m", "smime.p7m", "a.pdf"]
+    assert mime_message.attachment_bytes(raw, 2) == b"%PDF-1.4"
+    assert len(parse_warnings.signatures(parsed.defects)) == 2
+
+
+def test_signed_messages_in_signed_messages_end() -> None:
+    der = signed(INNER)
+    for _ in range(8):
+        der = signed(opaque(der))
+    parsed = mime_message.parse(opaque(der))
+    assert (parsed.body_text, len(parsed.attachments)) == ("", 5)
+
+
 @pytest.mark.parametrize("cut", [1, 40, 200, 700])
 def test_a_damaged_signed_message_stays_an_attachment(cut: int) -> None:
     parsed = mime_message.parse(opaque(signed(INNER)[:-cut]))
