@@ -28,8 +28,8 @@ MAX_LABEL = 1000  # bytes
 MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
 MAX_NUMBER = 2**63 - 1  # largest value of a BIGINT column, and the highest mod-sequence (RFC 7162, 7)
 OTHER_LENGTH = "OtherLength"  # the defect of a message that is not as long as RFC822.SIZE states
-_BODY = re.compile(rb"(?:(?:BODY(?:\.PEEK)?|BINARY)\[\](?:<0>)?|RFC822)[ \t]++\{\d+\}$", re.I)
-_HEADER = re.compile(rb"(?:BODY(?:\.PEEK)?\[HEADER\](?:<0>)?|RFC822\.HEADER)[ \t]++\{\d+\}$", re.I)
+_BODY = re.compile(rb"(?:(?:BODY(?:\.PEEK)?|BINARY)\[\](?:<0>)?|RFC822)[ \t]*+\{\d+\}$", re.I)
+_HEADER = re.compile(rb"(?:BODY(?:\.PEEK)?\[HEADER\](?:<0>)?|RFC822\.HEADER)[ \t]*+\{\d+\}$", re.I)
 # RFC 6154, with RFC 8457's \Important; imapclient's own list lacks some of them.
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 UNSELECTABLE = ("\\noselect", "\\nonexistent")

@@ -61,11 +61,18 @@ def alert_in(line: bytes) -> str:
 
 def _upper_code(rest: bytes) -> bytes:
     """Normalise a response code (RFC 3501, 7.1): upper case, no spare spaces in the brackets, and a closing bracket
-    where it is missing."""
+    where it is missing. imaplib takes the line's last bracket for the end of the code: so the text behind a code with
+    an argument has none."""
     found = _CODE.match(rest)
     if found is None:
         return rest
     name, rest = found[1].upper(), rest[found.end() :]
     if word := _ONE_WORD.match(rest):
-        return b"[%s%s]%s" % (name, b" " + word[1] if word[1] else b"", rest[word.end() :])
-    return b"[%s %s" % (name, rest)
+        behind = rest[word.end() :]
+        return b"[%s%s]%s" % (name, b" " + word[1] if word[1] else b"", _round(behind) if word[1] else behind)
+    argument, end, behind = rest.partition(b"]")
+    return b"[%s %s%s%s" % (name, argument, end, _round(behind))
+
+
+def _round(text: bytes) -> bytes:
+    return text.replace(b"[", b"(").replace(b"]", b")") if b"]" in text else text

@@ -31,7 +31,9 @@ _PASSING = re.compile(
     r"\b(?:system|server|internal|database|proxy|network|i/o|unexpected|unknown) (?:server )?(?:error|failure)"
     r"|(?:server|service|system)s? (?:is |are )?(?:currently |temporarily )?"
     r"(?:unavailable|not available|not ready|too busy|busy|down|going down)"
-    r"|temporar(?:y|ily)\b|(?:try|retry) (?:it )?(?:again )?(?:later|in (?:a|\d))|\bwait (?:a|\d)"
+    r"|no (?:\w+ )?(?:server|backend)s? (?:is |are )?(?:available|reachable)"
+    r"|temporar(?:y|ily)\b"
+    r"|(?:try|retry) (?:it |(?:your )?(?:request|command) )?(?:again )?(?:later|in (?:a|\d))|\bwait (?:a|\d)"
     r"|rate.?limit|\brate exceeded|too many|\bexcessive\b|overload|\bmaintenance\b|back-?end|gateway|timed? ?out"
     r"|(?:connection|login|session)s? (?:rate |count )?limit|maximum (?:number of )?(?:connection|session|login)"
     r"|limit exceeded|\bexceeded (?:the |your )?(?:limit|maximum|max\b)"
@@ -61,6 +63,13 @@ _ABOUT_THE_SECRET_ELSEWHERE = re.compile(
 _ASKS_AGAIN = re.compile(r"\btry again\b|\bretry\b|\btry later\b", re.I)
 _ABOUT_THE_SECRET = re.compile(
     r"invalid|incorrect|wrong|\bbad\b|password|credential|user ?name|denied|authoriz|fail|reject|unknown|no such", re.I
+)
+# QQ names every cause at once, a wrong password and a busy system among them: a person can only mend the former.
+_WRONG_SECRET = re.compile(
+    r"(?:password|credentials?) (?:is |are )?(?:incorrect|invalid|wrong)"
+    r"|(?<!too many )(?:incorrect|invalid|wrong) (?:password|credentials?)"
+    r"|密码错误|密碼錯誤",
+    re.I,
 )
 _ONE_MESSAGE = re.compile(r"\[(SERVERBUG|UNAVAILABLE|LIMIT)\b", re.I)
 _BACKOFF = re.compile(r"Suggested Backoff Time:\s*(\d+)", re.I)
@@ -101,7 +110,7 @@ def refused(words: str, *, signing_in: bool) -> MailError:
 def _is_passing(words: str) -> bool:
     asks_again = _ASKS_AGAIN.search(words) and not _ABOUT_THE_SECRET.search(words)
     elsewhere = _PASSING_ELSEWHERE.search(words) and not _ABOUT_THE_SECRET_ELSEWHERE.search(words)
-    return bool(_PASSING.search(words) or asks_again or elsewhere)
+    return bool(_PASSING.search(words) or asks_again or elsewhere) and not _WRONG_SECRET.search(words)
 
 
 def is_refusal(error: MailError) -> bool:

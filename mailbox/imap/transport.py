@@ -25,6 +25,7 @@ PATIENCE = 2  # a command's initial deadline, as a multiple of the time-out
 SLACK_BYTES = 32 * 1024 * 1024  # beyond the expected bytes: wrong sizes, UIDs of large folders, unsolicited responses
 BUFFER_BYTES = 64 * 1024
 BLANK_LINES = (b"\r\n", b"\n")
+EMPTY_LINES = (*BLANK_LINES, b"*\r\n", b"* \r\n", b"*\n")  # responses that say nothing
 MOST_ALERTS = 10  # kept for one connection
 CONNECT_SECONDS = 60.0  # without a time-out from the caller
 OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")  # responses about the open folder
@@ -92,7 +93,10 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         lines = self.untagged_responses.pop("CAPABILITY", [b""])
         self.capabilities = tuple(lines[-1].decode("ascii", "replace").upper().split())
         if "IMAP4REV1" not in self.capabilities:
-            super()._get_capabilities()
+            _, lines = self.capability()  # some servers state them in several lines
+            self.capabilities = tuple(b" ".join(filter(None, lines)).decode("ascii", "replace").upper().split())
+            if not self.capabilities:
+                raise self.error("no CAPABILITY response from server")
         if "IMAP4REV2" in self.capabilities and "IMAP4REV1" not in self.capabilities:
             self.capabilities += ("IMAP4REV1",)  # imaplib requires it; all commands used here exist in both versions
 
@@ -158,7 +162,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
                 line = self.file.readline()
             line = response_lines.ended(line)
             return response_lines.with_plain_literal(line) if self._is_fetch else line
-        while line in BLANK_LINES:
+        while line in EMPTY_LINES:
             line = self.file.readline()
         line = response_lines.as_meant(line)
         self._is_fetch = response_lines.is_fetch(line)

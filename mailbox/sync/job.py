@@ -72,6 +72,7 @@ def _planned(state: SyncState, status: FolderStatus, cursor: int | None) -> plan
         backfill_cursor=state.backfill_cursor,
         status=status,
         from_cursor=cursor,
+        exists=state.exists,
     )
 
 

@@ -57,10 +57,12 @@ def plan(
     backfill_cursor: int | None,
     status: FolderStatus,
     from_cursor: int | None = None,
+    exists: int | None = None,
 ) -> SyncPlan:
     """Plan a run from the stored state and the server's status.
 
-    from_cursor: fetch only what lies above this UID, oldest first.
+    from_cursor: fetch only what lies above this UID, oldest first. exists: how many messages the folder had at its last
+    run, if known: where more are there and UIDNEXT is as it was, UIDNEXT is stale, as that of a server's cache.
 
     Any difference of UIDVALIDITY, not only a larger value, makes the known UIDs meaningless (RFC 3501, 2.3.1.1).
     """
@@ -75,6 +77,8 @@ def plan(
     walks = []
     if status.uidnext != start.high + 1:
         walks.append(Walk("up", start.high + 1, top(status, start.high)))
+    elif exists is not None and status.exists > exists:
+        walks.append(Walk("up", start.high + 1, MAX_UID))
     if start.low > 1:
         walks.append(Walk("down", 1, start.low - 1))
     return SyncPlan(start, tuple(walks), restarted)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
-from mailbox.errors import MailError, Throttled
+from mailbox.errors import MailError, ProviderError, Throttled
 from mailbox.imap.fetch import by_bytes
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
@@ -19,6 +19,7 @@ BATCH_COUNT = 200
 META_COUNT = 500  # messages whose flags, date and size one command asks for
 MOST_PROBED = 5  # other messages that are tried when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
+NOTHING_GIVEN = "The server lists messages but gives none of them now."
 
 
 @dataclass
@@ -138,8 +139,20 @@ class MessageSource:
         got = {each.meta.uid for each in fetched.messages}
         missing = [uid for uid in fetched.uids if uid not in got and uid not in fetched.failures]
         if missing:
-            there = set(self.imap.search_uids(min(missing), max(missing)))
+            there = set(self.imap.search_uids(min(missing), max(missing))) & set(missing)
+            if there and not got and not self._gives_any():
+                raise ProviderError(NOTHING_GIVEN)
             fetched.failures.update({uid: NOT_GIVEN for uid in missing if uid in there})
+
+    def _gives_any(self) -> bool:
+        """Whether the server gives a message that it gave before and still lists. Where it does not, as when it limits
+        us and says OK all the same, this is not about one message. True as well when there is none to try."""
+        if self.stored_uid is None or not self.imap.search_uids(self.stored_uid, self.stored_uid):
+            return True
+        try:
+            return bool(self.imap.fetch_header(MessageMeta(self.stored_uid, (), None, 0)).raw)
+        except ProviderError:
+            return False
 
 
 def metas_in_range(imap: ImapSession, low: int, high: int) -> dict[int, MessageMeta]:

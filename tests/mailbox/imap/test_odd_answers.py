@@ -40,6 +40,8 @@ def lines(*answer: str) -> str:
         lines("* 9 EXISTS", "* 3 EXISTS", "* OK [UIDNEXT 4] x", "* OK", "* OK [UIDVALIDITY 7] x", "* NO not so fine"),
         lines("* 3 EXISTS", "* OK [UIDVALIDITY 0000000007] x", '* OK [UIDNEXT "4"] x', "* OK [HIGHESTMODSEQ NIL]"),
         lines("* 3 EXISTS", "* OK [UIDVALIDITY 7] x", "* OK [UIDNEXT 4] x", "* OK [X-ODD [a] (b)] x", "* XTRA 1 2"),
+        lines("* 3 EXISTS", "* OK [UIDVALIDITY 7] UIDs valid [mx:2024]", "* OK [UIDNEXT 4] next [a] [b]", "*", "* "),
+        lines("* 3 EXISTS", "* OK [PERMANENTFLAGS (\\*)] any [x]", "* OK [UIDVALIDITY 7] [x", "* OK [UIDNEXT 4] x]"),
         lines("* OK [CLOSED] x", "* 3 EXISTS", "* OK [UIDVALIDITY 7]  Ok", "* OK [UIDNEXT 4]", "* OK [NOMODSEQ]"),
         lines("* LIST () NIL INBOX", "* 3 exists", "* ok [UidValidity 7]", "* ok [UidNext 4]", "* 0 RECENT"),
     ],
@@ -93,6 +95,19 @@ def test_a_server_that_ends_in_the_middle_is_a_network_error(answer: str) -> Non
 def test_words_in_brackets_that_are_no_code_stay_as_they_are() -> None:
     for line in (b"* OK [mx.example.com] ready\r\n", b"* OK [192.0.2.1] x\r\n", b"PRX1 NO [a(b] x\r\n"):
         assert response_lines.as_meant(line) == line
+
+
+def test_capabilities_in_several_lines_are_all_of_them() -> None:
+    answers = (
+        "* OK ready",
+        "* CAPABILITY IMAP4rev1\r\n* CAPABILITY LOGINDISABLED AUTH=PLAIN\r\n~~ OK",
+        "+ ",
+        "PRX1 OK in",
+    )
+    said = Said("\0".join(f"{each}\r\n" for each in answers).encode())
+    with answered_by(said):
+        ImapSession.open(ENDPOINT, connect_timeout=5, command_timeout=5)
+    assert b" AUTHENTICATE PLAIN" in said.heard and b" LOGIN " not in said.heard
 
 
 # --- LIST
@@ -228,6 +243,7 @@ def test_a_messages_data_are_read_in_any_order_and_piece(answer: list[object]) -
         [b"2 (FLAGS (\\Seen))", (b"1 (FLAGS () BODY[]<0> {5}", b"hello"), b" UID 7)", b"3 (UID 3 FLAGS ())"],
         [(b"1 (UID 7 RFC822 {5}", b"hello"), b")"],
         [(b"1 (UID 7 BINARY[] {5}", b"hello"), b")"],
+        [(b"1 (UID 7 BODY[]{5}", b"hello"), b")"],
         [(b"1 (UID 7 BODY[] {5}", b"hello"), b")", (b"1 (UID 7 BODY[] {0}", b""), b")"],
     ],
 )

@@ -34,7 +34,8 @@ def boundaries(text: str) -> Iterator[OddMail]:
         (", its end with more", b"--B -- \r\n"),
     ):
         raw = head('multipart/mixed; boundary="B "') + b"\r\n" + plain + pdf_part("B ") + closing
-        yield OddMail(f"boundary with a blank at its end{name}", raw, text, files={"a.pdf": PDF})
+        defect = "BoundaryGuessedDefect" if b" --" in closing else ""
+        yield OddMail(f"boundary with a blank at its end{name}", raw, text, files={"a.pdf": PDF}, defect=defect)
 
 
 def files_within(text: str) -> Iterator[OddMail]:

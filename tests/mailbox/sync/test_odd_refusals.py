@@ -49,6 +49,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.wire]
         "[IN-USE] Mailbox busy",
         "[SYS/TEMP] Storage is away",
         "Server shutting down",
+        "Please try your request again in 5 minutes",
+        "No server available to handle the request",
+        "Too many invalid password attempts, try again later",
         "LDAP server unreachable",
         "Vorübergehender Fehler, bitte versuchen Sie es später erneut",
         "Слишком много подключений",
@@ -71,6 +74,8 @@ def test_passing_trouble_at_login_waits(words: str) -> None:
         "Invalid login or password",
         "[ALERT] Please log in via your web browser: https://support.google.com/mail/accounts/answer/78754",
         "LOGIN Login error or password error",
+        "Login fail. Account is abnormal, service is not open, password is incorrect, login frequency limited, or "
+        "system is busy.",
         "Application-specific password required",
         "Invalid credentials, please try again",
         "Your account has been locked",

@@ -185,6 +185,37 @@ def test_a_body_of_nothing_is_no_message_that_was_given(account: Account, server
     assert "does not give it" in Quarantine.objects.get().error
 
 
+@pytest.mark.parametrize("asked", ["META", "BODY"])
+def test_a_server_that_says_ok_and_gives_nothing_is_asked_again_later(
+    account: Account, server: ScriptedImap, asked: str
+) -> None:
+    sync(account)
+    server.mails[4] = Mail(mail(4))
+
+    def nothing(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say(f"{tag} OK FETCH completed. [THROTTLED]")
+        return True
+
+    server.faults |= {asked: nothing, "BODY": nothing, "HEADER": nothing}
+    outcome = folder_sync.sync(account.pk)
+    assert (outcome.ok, outcome.quarantined) == (False, 0)
+    assert "gives none of them" in outcome.error
+    server.faults.clear()
+    sync(account)
+    assert all_stored(account, server)
+
+
+@pytest.mark.parametrize("uidnext", [0, 1, 3, 4, 100, 2**32])
+def test_a_uidnext_that_stays_as_it_was_hides_no_mail(account: Account, server: ScriptedImap, uidnext: int) -> None:
+    server.uidnext = uidnext
+    for uid in (4, 9):
+        sync(account)
+        assert all_stored(account, server)
+        server.mails[uid] = Mail(mail(uid))
+    sync(account)
+    assert all_stored(account, server)
+
+
 def test_lines_that_end_in_a_bare_line_feed_are_lines(account: Account, server: ScriptedImap) -> None:
     def examine(talk: Talk, tag: str, _arguments: str) -> bool:
         talk.send(f"* 3 EXISTS\n* OK [UIDVALIDITY 1]\n* OK [UIDNEXT 4]\n{tag} OK done\n".encode())

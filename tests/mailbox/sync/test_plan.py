@@ -36,6 +36,14 @@ def test_a_run_goes_up_first_and_then_down(
     assert not planned.restarted
 
 
+@pytest.mark.parametrize(("before", "walks"), [(None, []), (3, []), (4, []), (2, [Walk("up", 11, MAX_UID)])])
+def test_where_more_messages_are_there_an_unchanged_uidnext_is_not_believed(
+    before: int | None, walks: list[Walk]
+) -> None:
+    planned = plan(uidvalidity=1, cursor=10, backfill_cursor=1, status=status(exists=3), exists=before)
+    assert list(planned.walks) == walks
+
+
 @pytest.mark.parametrize("now", [2, 0])
 def test_another_uidvalidity_starts_anew_whether_higher_or_lower(now: int) -> None:
     planned = plan(uidvalidity=1, cursor=10, backfill_cursor=1, status=status(uidvalidity=now))
