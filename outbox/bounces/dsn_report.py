@@ -54,7 +54,7 @@ _ACTION_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*+")
 _ANY_TYPES = ("application/octet-stream", "text/plain")
 _MAX_FIELD = 1000  # characters
 _MAX_LOOKED_AT = 100_000  # octets of a part with another media type that may be the returned mail
-_GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
+_GROUP_END = re.compile(rb"\r?\n[ \t\r]*+\n")
 
 
 def read_job(job: ParseJob) -> ParsedReport | None:

@@ -38,6 +38,7 @@ _COPY = re.compile(
 _FAILED = re.compile(
     r"fail(?:ed|ure)|undeliver|returned (?:to sender|mail)|message returned|reject|refus|unknown|not (?:listed|found)"
     r"|did not reach|(?:gave|given|giving) (?:it )?up|bounced|blocked|does(?: not|n't) exist|no such|over.?quota"
+    r"|may not exist|permission to (?:post|send)"
     r"|(?:mailbox|inbox) (?:is )?full|(?:not|n't|unable to|cannot) (?:be |able to )?deliver|permanent"
     r"|\b5[0-7]\d\b|\b5\.\d{1,3}\.\d{1,3}\b"
     # The same in German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian and twenty more.
@@ -57,7 +58,9 @@ _FAILED = re.compile(
 )
 _DELAYED = re.compile(
     r"delayed|\(delay\)|not yet been delivered|will (?:keep trying|be retried|continue|try again)|still trying"
-    r"|for (?:the )?past \d+ (?:hours|minutes)|verzögert|retardé|retrasad|延迟|遅延|задержан",
+    r"|for (?:the )?past \d+ (?:hours|minutes)|delivery incomplete|will retry"
+    r"|verzögert|retardé|retrasad|ritardat|in ritardo|atrasad|vertraagd|försen|forsink|opóźni|zpožd|késik|gecik"
+    r"|задерж|затрим|延迟|延遲|遅延|遅れ|지연",
     re.I,
 )
 

@@ -49,6 +49,12 @@ _FOR_NOW_WORDS = re.compile(
     r"|\bcome back later\b|(?<!permanently )\bdeferred\b",
     re.I,
 )
+_FOR_NOW_ELSEWHERE = re.compile(
+    r"später (?:erneut|noch ?einmal|wieder)|vorübergehend|plus tard|temporair|más tarde|temporalmente|più tardi"
+    r"|temporane|mais tarde|tempor[aá]ri[ao]|позже|временн|稍后|稍後|暂时|暫時|しばらく|一時的|나중에|일시적"
+    r"|灰名单|灰名單",
+    re.I,
+)
 _OF_THE_SESSION = re.compile(
     r"\bcommand\b.{0,40}\b(?:un)?(?:recogni[sz]ed|known|implemented)\b|\bunknown command\b", re.I
 )
@@ -93,7 +99,7 @@ def is_for_now(code: int | None, words: str) -> bool:
     if code is None or is_transient_code(code):
         return True
     is_limit = throttling.seconds_to_wait(code, words) is not None
-    return bool(_TOO_MANY_RECIPIENTS.search(words) or _FOR_NOW_WORDS.search(words)) or is_limit
+    return bool(_TOO_MANY_RECIPIENTS.search(words)) or _is_said_for_now(words) or is_limit
 
 
 def classify(fault: Fault) -> Verdict:
@@ -128,7 +134,7 @@ def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
         return Verdict.UNCERTAIN
     if code == 421 or (code == 454 and "4.7.0" in words) or throttling.seconds_to_wait(code, words) is not None:
         return Verdict.THROTTLED
-    if is_transient_code(code) or (code >= 500 and _FOR_NOW_WORDS.search(words)):
+    if is_transient_code(code) or (code >= 500 and _is_said_for_now(words)):
         return Verdict.TRANSIENT
     if code in (500, 502) and phase is Phase.MAIL and _OF_THE_SESSION.search(words):
         return Verdict.TRANSIENT  # client and server are out of step: not the mail's fault
@@ -136,6 +142,10 @@ def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
         return Verdict.PERMANENT
     # A 2xx or 3xx in the wrong place: client and server are out of step.
     return Verdict.UNCERTAIN if phase in AFTER_DOT else Verdict.TRANSIENT
+
+
+def _is_said_for_now(words: str) -> bool:
+    return bool(_FOR_NOW_WORDS.search(words) or _FOR_NOW_ELSEWHERE.search(words))
 
 
 def _asks_to_sign_in(words: str) -> bool:
@@ -150,5 +160,7 @@ def is_outcome_unknown(code: int, words: str) -> bool:
     """
     if code >= 500 and (_REASON_IN_THE_MAIL.search(words) or throttling.seconds_to_wait(code, words) is not None):
         return False
-    # x2z is about the connection (RFC 5321 4.2.1); some servers use 44x for what others report as X.4.X.
-    return code in (420, 421) or 440 <= code < 450 or bool(_NETWORK_STATUS.search(words) or _LOST_WORDS.search(words))
+    if 440 <= code < 450 or _NETWORK_STATUS.search(words) or _LOST_WORDS.search(words):
+        return True  # some servers use 44x for what others report as X.4.X
+    # x2z is about the connection (RFC 5321 4.2.1). Where it says that we send too much, it was a decision.
+    return code in (420, 421) and throttling.seconds_to_wait(code, words) is None

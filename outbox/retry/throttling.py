@@ -50,6 +50,8 @@ RULES = (
     _rule(r"\b(connections?|threads?) (rate )?limit\b"),
     _rule(r"\bfrequency limit"),  # QQ
     _rule(r"\b(?:MI:(?:SFQ|DMC)|RP:(?:QRC|DRC|TRC)|HL:(?:IFC|ICC))\b", 450.0),  # NetEase's signs
+    _rule(r"\b(?:sending|outgoing|outbound|submission) (?:limit|quota)\b", 450.0),
+    _rule(r"\btemporarily deferred\b"),  # Yahoo, of all mail from an address of ours
     # Exchange Online slows down what it does not know yet: 451 4.7.500 to 4.7.699.
     _rule(r"\b4\.7\.[56]\d\d\b"),
 )  # fmt: skip
@@ -59,14 +61,14 @@ RULES = (
 # source of spam. Waiting helps, or a person at the provider.
 _SPENT_SECONDS = 450.0
 _WHILE = (
-    r"(?:(?:per|an?|each|every|within|in|the last|for (?:the|this))\s+(?:the last\s+)?(?:\d+\s*-?\s*)?"
+    r"(?:(?:per|an?|each|every|within|in|the last|for(?: the| this)?)\s+(?:(?:the )?(?:last|past)\s+)?(?:\d+\s*-?\s*)?"
     r"(?:hours?|days?|minutes?|h)\b|today\b)"
 )
 # Exchange Online's own names: of its exceptions when an account sent too much, or has no room for its copies of what it
 # sends, and of its block of an account that was taken for a source of spam.
 _OF_OUR_ACCOUNT = re.compile(
     r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota"
-    r"|\b5\.7\.(?:50[123]|705|708|750)\b|\bunusual (?:sending )?(?:activity|rate|volume)\b|\brate.?limited\b"
+    r"|\b5\.(?:7\.(?:50[123]|705|708|750)|1\.90)\b|\bunusual (?:sending )?(?:activity|rate|volume)\b|\brate.?limited\b"
     r"|\bsending (?:is |has been )?(?:paused|suspended|disabled)\b"
     r"|\byour account (?:is|was|has been) (?:\w+ )?(?:suspended|disabled|blocked|locked|restricted)\b",
     re.I,
@@ -74,6 +76,7 @@ _OF_OUR_ACCOUNT = re.compile(
 LIMIT_RULES = (
     _rule(r"\bexceed\w* (?:your|its|the|his) (?:[\w-]+ ){0,3}(?:quota|limit|allowance)\b", _SPENT_SECONDS),
     _rule(r"\b(?:exceed\w*|reached|over|limit\w*|quota|max\w*|too (?:many|much))\b.{0,80}\b" + _WHILE, _SPENT_SECONDS),
+    _rule(r"\b" + _WHILE + r".{0,30}\b(?:exceed\w*|reached|limit\w*|quota)\b", _SPENT_SECONDS),
     _rule(r"\b(?:hourly|daily|24.?hour)\b.{0,60}\b(?:limit|quota|allowance|max\w*)", _SPENT_SECONDS),
     _rule(r"\b(?:sending|send|outgoing|outbound|submission|relay\w*|sender'?s?)\b.{0,40}\b(?:limits?|quota|rate|volume)\b",
           _SPENT_SECONDS),
@@ -85,11 +88,23 @@ LIMIT_RULES = (
     _rule(r"\brate.?limit|\bthrottl|\brate\b.{0,40}\bexceed|\bexceed.{0,40}\brate\b", _SPENT_SECONDS),
     _rule(r"\b(?:MI:(?:SFQ|DMC)|RP:(?:QRC|DRC|TRC)|HL:(?:IFC|ICC))\b|\bfrequency limit", _SPENT_SECONDS),  # NetEase, QQ
 )  # fmt: skip
+# The same in other languages: a limit on what we send, and that it was reached.
+_LIMIT_ELSEWHERE = re.compile(
+    r"(?:发信|发送|发件|投递|寄信|送信).{0,12}(?:频率|过高|过快|过多|超|上限|限制|頻率|過高)|频率(?:过高|过快|受限|限制)|今日发"
+    r"|送信(?:数|量|回数|制限|上限)?.{0,10}(?:制限|上限|超え|超過)|발송.{0,10}(?:초과|제한|한도)"
+    r"|(?:лимит|квот|ограничени)\w*.{0,30}(?:отправк|рассылк|исходящ|писем|сообщений)"
+    r"|(?:отправк|рассылк|исходящ)\w*.{0,30}(?:лимит|квот|превыш)"
+    r"|sende(?:limit|kontingent|quota)|versand(?:limit|kontingent)|zu viele (?:e-?mails|nachrichten|mails)"
+    r"|(?:limite|quota|plafond) d['’]envoi|trop de (?:messages|courriels|e-?mails)"  # noqa: RUF001
+    r"|l[ií]mite de env[ií]o|demasiados (?:mensajes|correos)|limite di invio|troppi messaggi|troppe e-?mail",
+    re.I,
+)
 # About this mail (its size, its text), or about the recipient's mailbox and what it takes in.
 _NO_LIMIT_OF_OURS = re.compile(
     r"\b5\.(?:1\.[0-79]|2\.[1-4]|3\.4|5\.[23]|6\.\d)\d*\b|\bsize\b|\btoo (?:large|big|long)\b|\bbytes\b|\battachment"
     r"|\b(?:mailbox|inbox|storage|disk)\b.{0,40}\b(?:full|quota|limit)|\bover.?quota\b|\bhops?\b"
-    r"|\btrying to (?:contact|reach)\b|\brecipients? (?:has|have|is|exceed)",
+    r"|\btrying to (?:contact|reach)\b|\brecipients? (?:has|have|is|exceed)"
+    r"|大小|容量|附件|サイズ|크기|размер|вложени|größe|taille|tamaño|dimension|收件人",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -99,6 +114,8 @@ def _limit_seconds(words: str) -> float | None:
         return _SPENT_SECONDS
     if _NO_LIMIT_OF_OURS.search(words):
         return None
+    if _LIMIT_ELSEWHERE.search(words):
+        return _SPENT_SECONDS
     return next((rule.seconds for rule in LIMIT_RULES if rule.words.search(words)), None)
 
 

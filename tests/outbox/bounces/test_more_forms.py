@@ -24,6 +24,8 @@ TEXTS = {
 PARTS = {
     "groupwise": "The message that you sent was undeliverable to the following:\n"
     "\tgone (gone@example.net) (550 5.1.1 no such user)\n\nPossibly truncated original message follows:\n",
+    "a group of Google's": "We're writing to let you know that the group you tried to contact (gone) may not exist, or "
+    "you may not have permission to post messages to the group.\n\ngone@example.net\nstatus 5.1.1\n",
     "mdaemon": "The attached message had PERMANENT fatal delivery errors!\n\nFailed address: gone@example.net\n\n"
     "--- Session Transcript ---\n --> RCPT To:<gone@example.net>\n <-- 550 5.1.1 no such user\n",
     "opensmtpd": "    Hi!\n\n    This is the MAILER-DAEMON, please DO NOT REPLY to this email.\n\n    An error has "
@@ -53,6 +55,7 @@ STATUSES = {
     "upper case": STATUS.upper().replace("GONE@EXAMPLE.NET", "Gone@Example.NET"),
     "blank lines with blanks": STATUS.replace("\n\n", "\n \t\n\n\n"),
     "words behind the status": STATUS.replace("5.1.1\nDiag", "5.1.1 (bad destination mailbox address)\nDiag"),
+    "lines that end in CR CR LF": STATUS.replace("\n\n", "\n\r\n"),
     "no group of the mail": STATUS.partition("\n\n")[2],
     "one group for all": STATUS.replace("\n\n", "\n"),
     "a status that says nothing": STATUS.replace("Status: 5.1.1\n", "Status: 5\n"),
@@ -70,6 +73,22 @@ def _utf8(kind: str) -> str:
     return f"{kind}; charset=utf-8"
 
 
+DELAYED = {
+    "gmail": "** Delivery incomplete **\n\nThere was a temporary problem while delivering your message to "
+    "gone@example.net. Gmail will retry for 47 more hours. You'll be notified if the delivery fails permanently.\n",
+    "sendmail": "The following addresses had transient non-fatal errors\n<gone@example.net>\nWarning: message still "
+    "undelivered after 4 hours\nWill keep trying until message is 5 days old\n",
+    "German": "Die Zustellung an folgende Empfänger verzögert sich:\n\ngone@example.net\n",
+    "Italian": "Il recapito è ritardato per i seguenti destinatari:\n\ngone@example.net\n",
+    "Portuguese": "A entrega está atrasada para estes destinatários:\n\ngone@example.net\n",
+    "Dutch": "De bezorging aan deze geadresseerden is vertraagd:\n\ngone@example.net\n",
+    "Russian": "Доставка следующим получателям задерживается:\n\ngone@example.net\n",
+    "Japanese": "次の受信者への配信が遅れています:\n\ngone@example.net\n",
+    "Korean": "다음 받는 사람에게 배달이 지연되고 있습니다:\n\ngone@example.net\n",
+    "Chinese": "向以下收件人的传递被延迟:\n\ngone@example.net\n",
+    "Polish": "Dostarczanie do tych adresatów jest opóźnione:\n\ngone@example.net\n",
+    "Turkish": "Bu alıcılara teslim gecikti:\n\ngone@example.net\n",  # noqa: RUF001
+}
 FORMS = {name: plain("MAILER-DAEMON@x.example", text) + RETURNED.encode() for name, text in TEXTS.items()}
 FORMS |= {name: in_parts("postmaster@x.example", part(_utf8("text/plain"), text), MAIL) for name, text in PARTS.items()}
 FORMS |= {name: in_parts("postmaster@x.example", part(_utf8("text/html"), page), MAIL) for name, page in PAGES.items()}
@@ -129,3 +148,9 @@ def test_a_report_of_this_form_is_read(form: str) -> None:
 @pytest.mark.parametrize("form", NO_REPORTS)
 def test_what_is_no_report_is_none(form: str) -> None:
     assert dsn_report.read(NO_REPORTS[form]) is None
+
+
+@pytest.mark.parametrize("words", DELAYED.values(), ids=DELAYED)
+def test_a_warning_that_a_mail_still_waits_is_no_failure(words: str) -> None:
+    report = dsn_report.read(in_parts("postmaster@x.example", part(_utf8("text/plain"), words), MAIL))
+    assert report and [(each.address, each.action) for each in report.recipients] == [("gone@example.net", "delayed")]

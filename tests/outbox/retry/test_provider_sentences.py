@@ -36,6 +36,46 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
         (Phase.MAIL, "550 You are not allowed to send mail, your account is suspended", Verdict.THROTTLED),
         (Phase.RCPT, "550-Please turn on SMTP Authentication in your mail client.", Verdict.SIGN_IN),
         (Phase.RCPT, "550 5.7.1 Sender not authenticated by SPF", Verdict.PERMANENT),
+        (Phase.MAIL, "450 4.7.1 You've exceeded your sending limit for the day", Verdict.THROTTLED),
+        (Phase.MAIL, "550 User ann exceeded message quota for last 24 hours", Verdict.THROTTLED),
+        (Phase.RCPT, "552 5.2.0 Number of recipients per day exceeded", Verdict.THROTTLED),
+        (
+            Phase.DOT,
+            "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients",
+            Verdict.THROTTLED,
+        ),
+        (
+            Phase.DOT,
+            "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending "
+            "email to external recipients",
+            Verdict.THROTTLED,
+        ),
+        # In answer to the end of the mail: that we send too much is a decision, that the connection ends is a question.
+        (Phase.DOT, "421 4.7.28 Our system has detected an unusual rate of unsolicited mail", Verdict.THROTTLED),
+        (Phase.DOT, "421 RP-001 The mail server IP has exceeded the rate limit allowed.", Verdict.THROTTLED),
+        (Phase.DOT, "421 4.7.0 [TSS04] Messages from 192.0.2.7 temporarily deferred", Verdict.THROTTLED),
+        (Phase.DOT, "421 4.4.2 Message submission rate for this client has exceeded the limit", Verdict.UNCERTAIN),
+        (Phase.DOT, "421 Rate limit service: connection lost", Verdict.UNCERTAIN),
+        (Phase.DOT, "421 4.7.0 Try again later, closing connection.", Verdict.UNCERTAIN),
+        (Phase.DOT, "421", Verdict.UNCERTAIN),
+        # In other languages.
+        (Phase.DOT, "554 发送频率过高，请稍后再试", Verdict.THROTTLED),  # noqa: RUF001
+        (Phase.DOT, "550 今日发信数量超过限制", Verdict.THROTTLED),
+        (Phase.MAIL, "550 Лимит отправки писем исчерпан", Verdict.THROTTLED),
+        (Phase.MAIL, "550 Sie haben Ihr Sendelimit überschritten", Verdict.THROTTLED),
+        (Phase.MAIL, "550 Limite d'envoi dépassée", Verdict.THROTTLED),
+        (Phase.MAIL, "550 送信制限を超えました", Verdict.THROTTLED),
+        (Phase.MAIL, "550 하루 발송량을 초과했습니다", Verdict.THROTTLED),
+        (
+            Phase.RCPT,
+            "550 Empfänger vorübergehend nicht erreichbar, bitte versuchen Sie es später erneut",
+            Verdict.TRANSIENT,
+        ),
+        (Phase.RCPT, "550 服务器忙，请稍后再试", Verdict.TRANSIENT),  # noqa: RUF001
+        (Phase.DOT, "552 您发送的邮件大小超过限制", Verdict.PERMANENT),
+        (Phase.RCPT, "550 收件人不存在", Verdict.PERMANENT),
+        (Phase.RCPT, "550 Пользователь не найден", Verdict.PERMANENT),
+        (Phase.DOT, "552 Размер письма превышает лимит для исходящих писем", Verdict.PERMANENT),
     ],
 )
 def test_words_that_say_more_than_their_code(phase: Phase, said: str, verdict: Verdict) -> None:
