@@ -36,8 +36,8 @@ def _strict(error: UnicodeError) -> tuple[str, int]:
 def _replace(error: UnicodeError) -> tuple[str, int]:
     try:
         return _strict(error)
-    except UnicodeDecodeError:
-        return "\ufffd", error.end
+    except UnicodeDecodeError as unknown:
+        return "\ufffd", unknown.end
 
 
 codecs.register_error("chinese.strict", _strict)
