@@ -132,8 +132,7 @@ class _Reader:
                 for body in (text, html):
                     if body is not None:
                         body.append(part)
-                # An image in the body is listed as an attachment, too, and so is a message that is a file itself.
-                if part.content_type not in _TEXTS or self._is_file(part):
+                if part.content_type not in _TEXTS or self._is_file(part):  # listed as an attachment, too
                     self.attachments.append(part)
         if subtype == "alternative" and text is not None and html is not None:
             if len(text) == text_before:
@@ -170,6 +169,7 @@ class _Reader:
         return True
 
     def _is_file(self, part: Part) -> bool:
+        """Whether the message is nothing but a text file: shown, and offered as the file."""
         return part is self.root and disposition(part) == "attachment" and bool(stated_filename(part))
 
     def _is_body(self, part: Part, place: int, subtype: str) -> bool:

@@ -131,9 +131,10 @@ class SmtpSession(MailTransaction):
         """AUTH with its initial response; in two steps if the line would exceed 512 octets, which servers refuse (RFC
         4954 4)."""
         line = f"AUTH {mechanism} {_b64(response)}"
-        if len(line) + len("\r\n") <= LONGEST_COMMAND:
-            return await self._command(line, f"AUTH {mechanism}")
-        reply = await self._command(f"AUTH {mechanism}")
+        at_once = len(line) + len("\r\n") <= LONGEST_COMMAND
+        reply = await self._command(line if at_once else f"AUTH {mechanism}", f"AUTH {mechanism}")
+        if at_once and reply.text:
+            return reply  # an empty 334 asks for the response: some servers do not look at one in the command
         return await self._command(_b64(response), "(secret)") if reply.code == 334 else reply
 
     async def _by_token(self, mechanism: str) -> Reply:

@@ -28,6 +28,7 @@ _LEAST_UTF8 = 4
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # the utf-7 codec returns them
 _TRUE_LETTER = re.compile("[^\x00-\x7f\ufffd]")
+_FOUR_OCTETS = re.compile("[\U00010000-\U0010ffff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 # These reverse the direction of all text behind them. No language needs them; they serve to forge names.
@@ -77,7 +78,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         if lossy is not None and lossy.count("\ufffd") <= max(2, len(lossy) // 20):
             return lossy, False
     lossy = octets.decode("utf-8", "replace")
-    invalid, letters = lossy.count("\ufffd"), len(_TRUE_LETTER.findall(lossy))
+    # Four octets are as good as three letters: they hardly ever form one by chance.
+    invalid, letters = lossy.count("\ufffd"), len(_TRUE_LETTER.findall(lossy)) + 2 * len(_FOUR_OCTETS.findall(lossy))
     if invalid * 3 <= letters:
         return lossy, False
     likeliest = detected_codec(octets)

@@ -63,6 +63,10 @@ def test_chinese_has_the_characters_that_the_standard_has_and_python_has_not(
     assert charsets.decode_text(octets, label)[0] == text
 
 
+def test_an_emoji_alone_shows_that_it_is_utf8() -> None:
+    assert charsets.decode_text("👍".encode() + b"\xf0\x9f", "utf-8")[0] == "👍\ufffd"
+
+
 @pytest.mark.parametrize("codec", ["gbk", "big5", "cp949", "cp932", "euc_jp", "cp1251", "koi8-r", "cp1253"])
 def test_what_is_no_utf8_at_all_is_not_taken_for_damaged_utf8(codec: str) -> None:
     text = {

@@ -22,6 +22,7 @@ from outbox.smtp.session import LONGEST_COMMAND
 from tests.outbox.smtp.pipelined import Start
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
+from tests.servers.smtp_dialogue import Dialogue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 Accounts = Callable[..., Account]
@@ -104,6 +105,16 @@ def test_no_command_is_longer_than_512_octets(
     (line,) = server.said("AUTH")
     assert len(line) + 2 <= LONGEST_COMMAND
     assert len(server.said("AUTH+")) == (1 if line.count(" ") == 1 else 0)
+
+
+def test_a_server_that_asks_for_what_stood_in_the_command_is_told_again(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Dialogue._plain
+    monkeypatch.setattr(Dialogue, "_plain", lambda self, _given: plain(self, None))
+    server = smtp_server("tls", require_auth=True)
+    assert api.send(account_on(server).pk, "bob@example.test", "Hello", "A text.").ok
+    assert len(server.said("AUTH+")) == 1
 
 
 @pytest.mark.parametrize("token", ["good-token", "bad-token"])
