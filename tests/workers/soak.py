@@ -57,8 +57,8 @@ class WebServer:
 
 @dataclass
 class Part:
-    """A part of the site that lives from the beginning to the end. samples: (PSS in bytes, descriptors), the mean of
-    its processes."""
+    """A part of the site that lives from the beginning to the end. samples: (PSS in bytes, descriptors) of all its
+    processes: their number changes, as parsers come and go, and so a mean would."""
 
     name: str
     service: Cluster
@@ -71,7 +71,7 @@ class Part:
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().split()
                 memory.append(1024 * int(rollup[rollup.index("Pss:") + 1]))
                 files.append(len(os.listdir(f"/proc/{pid}/fd")))
-        self.samples.append((sum(memory) / len(memory), sum(files) / len(files)))
+        self.samples.append((sum(memory), sum(files)))
 
     def growth(self) -> tuple[float, float]:
         """Of memory and of descriptors: the median of the last quarter over that of the second."""
@@ -82,7 +82,7 @@ class Part:
 
     def __str__(self) -> str:
         held = ", ".join(f"{memory / 2**20:.0f}/{files:.0f}" for memory, files in self.samples)
-        return f"{self.name}: MB/descriptors a process {held}; growth {self.growth()}"
+        return f"{self.name}: MB/descriptors {held}; growth {self.growth()}"
 
 
 class Soak:
