@@ -132,7 +132,7 @@ class ComposeForm(forms.Form):
         required=False,  # a mail may have no text, if its writer confirms that
     )
     text_format = forms.ChoiceField(
-        label=_("Format"), choices=[("", _("Plain text")), ("markdown", _("Markdown"))], required=False
+        label=_("Format"), choices=[("", _("Plain text")), ("markdown", _("Markdown")), ("html", _("HTML"))], required=False
     )
     # Files of a draft, or of the mail that is written again or forwarded; a page cannot put them into a file field.
     kept = forms.MultipleChoiceField(
@@ -196,6 +196,7 @@ class ComposeForm(forms.Form):
         kept_here = [file for file in carried if file.refusal]
         self.refused = [RefusedFile(file.key, file.filename, file.refusal) for file in kept_here if not file.is_inline]
         self.pictures_left = [file for file in kept_here if file.is_inline]
+        self.pictures = {file.picture: key for key, file in self._carried.items() if file.picture}
         if isinstance(self.data, QueryDict):
             self.refused += [RefusedFile.read(value) for value in self.data.getlist("refused")[:MAX_ATTACHMENTS]]
             self.left_out = set(self.data.getlist("without"))

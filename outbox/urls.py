@@ -8,13 +8,15 @@ from outbox.views.lists import bounced_rows, corrections, outbox_list, suppresse
 from outbox.views.lists import bulk as views_bulk
 from outbox.views.mail import actions, after_delivery, detail
 from outbox.views.mail import send_time as views_send_time
-from outbox.views.writing import address_completion, compose, drafts, saved_replies
+from outbox.views.writing import address_completion, compose, drafts, formatting, saved_replies
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [
     path("", outbox_list.outbox, name="list"),
     path("changes/", outbox_list.changes, name="changes"),
     path("compose/", compose.compose, name="compose"),
+    path("compose/convert/", formatting.convert, name="convert"),
+    path("compose/picture/", formatting.picture, name="compose_picture"),
     path("replies/", saved_replies.listed, name="saved_replies"),
     path("replies/<int:pk>/", saved_replies.edit, name="saved_reply"),
     path("replies/<int:pk>/remove/", saved_replies.remove, name="saved_reply_remove"),

@@ -38,6 +38,13 @@ SETS: dict[str, dict[str, Words]] = {
         "remove": _("Remove {address}"),
         "knownAddresses": _("Known addresses"),
     },
+    "formatting": {
+        "loses": _("Plain text has no bold, lists, links or pictures: they are lost. Go on?"),
+        "failed": _("The site gave no answer: the text stays as it is. Try again."),
+        "foreign": _("Pictures of other sites were not pasted: attach them instead."),
+        "noAddress": _("This is no address of a page or of a mailbox."),
+        "place": _("Place in the text"),
+    },
     "ticked": {
         # Translators: whatever the number is, so where it must agree say it as "ticked: {number}".
         "ticked": _("{number} ticked"),

@@ -14,6 +14,7 @@ from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import attachments
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.create import attachment_bytes
+from outbox.compose.formatted_text import PICTURE_TYPES, id_of
 from outbox.errors import ValidationFailed
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 
@@ -33,6 +34,7 @@ class CarriedAttachment:
     filename: str
     size: int
     read: Callable[[], AttachmentInput]
+    picture: str = ""  # its content id, if it is a picture that the text may show
     refusal: str = ""
     is_chosen: bool = True
     is_inline: bool = False  # a picture in the text; if the policy does not allow it, the page only says so
@@ -46,6 +48,7 @@ def of_written(source: OutboxMessage) -> list[CarriedAttachment]:
             file.filename,
             file.size,
             _reader(file.filename, file.content_type, lambda file=file: attachment_bytes(file)),  # type: ignore[misc]
+            picture_id(file.content_type, file.digest),
         )
         for file in source.attachment_rows.order_by("position")
     ]
@@ -65,6 +68,7 @@ def of_received(source: Message, current: AttachmentPolicy) -> list[CarriedAttac
             filename,
             size,
             _reader(filename, kind, partial(_received_bytes, raw, position, digest)),
+            picture_id(kind, digest),
             _refusal(kind, size, current),
             is_inline=is_inline,
         )
@@ -86,10 +90,16 @@ def of_draft(draft: Draft, current: AttachmentPolicy) -> list[CarriedAttachment]
             file.filename,
             file.size,
             _reader(file.filename, file.content_type, lambda at=file.raw_digest: raw_store.open_raw(at)),  # type: ignore[misc]
+            picture_id(file.content_type, file.raw_digest),
             _refusal(file.content_type, file.size, current),
         )
         for file in draft.files.all()
     ]
+
+
+def picture_id(content_type: str, digest: str) -> str:
+    """The content id of a file that the text of a mail may show; "" if it is no such picture."""
+    return id_of(digest) if content_type in PICTURE_TYPES else ""
 
 
 def _received_bytes(raw_digest: str, position: int, digest: str) -> bytes:

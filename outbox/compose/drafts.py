@@ -25,6 +25,7 @@ from mailbox.errors import StorageError
 from mailbox.models import Account, AccountAlias
 from mailbox.storage import raw_store
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
+from outbox.compose.text_formats import as_plain
 from outbox.errors import StorageFailed, ValidationFailed
 from outbox.models import Draft, DraftFile, OutboxMessage
 
@@ -226,8 +227,9 @@ def _all_stands_in(draft: Draft, sent: OutboxMessage) -> bool:
     """Whether the mail contains the draft's addresses, subject and lines; a line of the mail may be longer."""
     recipients = f"{sent.to} {sent.cc} {sent.bcc}".lower()
     lines = [*sent.body_text.replace("\r\n", "\n").split("\n"), sent.subject]
+    written = as_plain(draft.text_format, draft.body_text)
     addresses = _words(f"{draft.to} {draft.cc} {draft.bcc}")
-    typed = [*draft.body_text.split("\n"), draft.subject]
+    typed = [*written.split("\n"), draft.subject]
     return all(each in recipients for each in addresses) and all(
         any(line.startswith(each) for line in lines) for each in typed
     )

@@ -5,25 +5,16 @@ A picture is an attachment that the text names: ![The plan](plan.png).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from urllib.parse import unquote
 
-import nh3
-from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from outbox.compose.attachments import AttachmentInput
-
-PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
-_TEXT_TAGS = {"p", "br", "strong", "em", "s", "a", "img", "hr", "blockquote", "code", "pre", "ul", "ol", "li"}
-_TAGS = _TEXT_TAGS | {"h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"}
-_ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"start"}}
-_SCHEMES = {"http", "https", "mailto", "tel", "cid"}
+from outbox.compose.formatted_text import PICTURE_TYPES, clean, content_id, id_of
 
 
 def written(text: str, files: Sequence[AttachmentInput]) -> tuple[str, list[AttachmentInput]]:
@@ -46,17 +37,7 @@ def _with_blanks(text: str, names: Iterable[str]) -> str:
 
 def is_made_of(html: str, text: str, files: Iterable[tuple[str, str]]) -> bool:
     """Whether `html` was made of this text. files: (name, SHA-256) of each attachment."""
-    return bool(html) and html == html_of(text, {name: _id_of(digest) for name, digest in files})
-
-
-def content_id(file: AttachmentInput) -> str:
-    """The Content-ID of a picture (RFC 2392), without angle brackets; made from the SHA-256 of its bytes."""
-    return _id_of(hashlib.sha256(file.content or b"").hexdigest())
-
-
-def _id_of(digest: str) -> str:
-    """A content id from the file's digest: unique (RFC 2045 7), and equal when the same mail is written twice."""
-    return f"{digest[:40]}@inline.invalid"
+    return bool(html) and html == html_of(text, {name: id_of(digest) for name, digest in files})
 
 
 def html_of(text: str, pictures: Mapping[str, str] | None = None) -> str:
@@ -69,12 +50,7 @@ def html_of(text: str, pictures: Mapping[str, str] | None = None) -> str:
     for token in _images(tokens):
         _show_picture(token, pictures or {})
     html = _reader().renderer.render(tokens, _reader().options, {})
-    return nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel=None)
-
-
-def preview(text: str, text_format: str) -> SafeString:
-    """HTML of a text for our own pages. Pictures have no URL there, so their alternative text is shown."""
-    return mark_safe(html_of(text)) if text_format else format_html("<pre>{}</pre>", text)  # noqa: S308 - sanitised
+    return clean(html, set((pictures or {}).values()))
 
 
 @cache

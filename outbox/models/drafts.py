@@ -28,7 +28,7 @@ class Draft(models.Model):
     bcc = models.TextField(blank=True)
     subject = models.TextField(blank=True)
     body_text = models.TextField(blank=True)
-    text_format = models.CharField(max_length=10, blank=True, default="", db_default="")  # "markdown"
+    text_format = models.CharField(max_length=10, blank=True, default="", db_default="")  # outbox.compose.text_formats
     send_at = models.CharField(max_length=40, blank=True)
     kept = models.JSONField(null=True, blank=True)  # the form values of ticked files; None: the form's defaults
     # Uploads that the policy refused and that the writer has not left out yet.

@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_htmx",
+    "django_prose_editor",  # static files only: the editor of formatted text
     "heroicons",
     "django_q",
     "mailbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.audit import record
 from mailbox.views.requests import back_to, posted_key, signed_in_user
 from outbox import api
-from outbox.compose import drafts, markdown_text, saved_replies
+from outbox.compose import drafts, formatted_text, saved_replies, text_formats
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.compose.senders import senders_of
@@ -102,7 +103,10 @@ def _with_saved_reply(request: HttpRequest, form: ComposeForm) -> QueryDict:
     sender = form.fields["account"].sender(data.get("account", ""))  # type: ignore[attr-defined]
     if pk := posted_key(request, "saved_reply"):
         words = filled(request, pk, data.get("to", ""), sender, data.get("subject", ""))
-        data["body_text"] = saved_replies.insert(data.get("body_text", "").replace("\r\n", "\n"), words)
+        if data.get("text_format") == text_formats.HTML:  # its place is found in plain text only
+            data["body_text"] = formatted_text.html_of(words) + data.get("body_text", "")
+        else:
+            data["body_text"] = saved_replies.insert(data.get("body_text", "").replace("\r\n", "\n"), words)
     return data
 
 
@@ -169,6 +173,7 @@ def _page(
         "unasked": unasked,
         "answered": {name: request.POST[name] for name in ("another", "unwritten") if name in request.POST},
         "preview": _preview(request, draft),
+        "pictures": json.dumps(form.pictures),
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
@@ -177,7 +182,7 @@ def _page(
 def _preview(request: HttpRequest, draft: Draft | None) -> str:
     if draft is None or "preview" not in request.GET:
         return ""
-    return markdown_text.preview(draft.body_text, draft.text_format)
+    return text_formats.preview(draft.text_format, draft.body_text)
 
 
 def _kept_words(request: HttpRequest) -> str:
@@ -240,13 +245,11 @@ def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
 
 def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> api.ApiResponse:
     sent = form.cleaned_data
-    html, files = "", files_of(sent)
-    if sent["text_format"] == "markdown":
-        html, files = markdown_text.written(sent["body_text"], files)
+    text, html, files = text_formats.as_sent(sent["text_format"], sent["body_text"], files_of(sent))
     mail = Request(
         sent["to"],
         sent["subject"],
-        sent["body_text"],
+        text,
         sent["cc"] or (),
         sent["bcc"] or (),
         html,

@@ -18,8 +18,9 @@ from mailbox.models import Account, Message
 from mailbox.permissions import Role
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of
-from outbox.compose import drafts, markdown_text, replies, senders
+from outbox.compose import drafts, replies, senders
 from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_received, of_written
+from outbox.compose.text_formats import HTML, format_of
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.visible_rows import find_row
 from outbox.views.writing.drafts import find_draft
@@ -133,8 +134,10 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
     shown: dict[str, Any] = {
         name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
     }
-    files = source.attachment_rows.values_list("filename", "digest")
-    shown["text_format"] = "markdown" if markdown_text.is_made_of(source.body_html, source.body_text, files) else ""
+    files = list(source.attachment_rows.values_list("filename", "digest"))
+    shown["text_format"] = format_of(source.body_html, source.body_text, files)
+    if shown["text_format"] == HTML:
+        shown["body_text"] = source.body_html
     return shown | {"account": senders.sender_named(source.account, source.header_from).form_value}
 
 

@@ -18,6 +18,7 @@ from mailbox.permissions import Role, accounts_for, has_role_somewhere
 from mailbox.views.requests import signed_in_user
 from outbox.compose import attachments, drafts
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
+from outbox.compose.carried_attachments import picture_id
 from outbox.errors import OutboxError
 from outbox.forms import NO_STORE, RefusedFile, read_upload
 from outbox.models import AttachmentPolicy, Draft
@@ -131,7 +132,13 @@ def save(request: HttpRequest) -> HttpResponse:
     if draft is None:
         return HttpResponse(status=204)
     files = [
-        {"key": file.form_key, "label": f"{file.filename} ({filesizeformat(file.size)})"} for file in draft.files.all()
+        {
+            "key": file.form_key,
+            "name": file.filename,
+            "label": f"{file.filename} ({filesizeformat(file.size)})",
+            "picture": picture_id(file.content_type, file.raw_digest),
+        }
+        for file in draft.files.all()
     ]
     kept_here = [RefusedFile.read(value) for value in draft.refused]
     said = [{"value": each.value, "name": each.filename, "reason": each.reason} for each in kept_here]

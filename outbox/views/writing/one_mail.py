@@ -18,6 +18,7 @@ from mailbox.permissions import Role
 from mailbox.views.requests import signed_in_user
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.replies import is_unwritten
+from outbox.compose.text_formats import as_plain
 from outbox.models import OutboxMessage
 from outbox.views.visible_rows import seen_by
 
@@ -71,7 +72,8 @@ class Unasked:
     def of(cls, request: HttpRequest, cleaned: dict[str, Any]) -> Unasked:
         """The questions that this submission of a valid form has not answered yet."""
         is_asked = "unwritten" in request.POST
-        unwritten = not is_asked and is_unwritten(cleaned["body_text"], cleaned["account"].signature)
+        text = as_plain(cleaned["text_format"], cleaned["body_text"])
+        unwritten = not is_asked and is_unwritten(text, cleaned["account"].signature)
         return cls(another_is_unasked(request, cleaned), unwritten)
 
     @property

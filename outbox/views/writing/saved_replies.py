@@ -19,6 +19,7 @@ from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import signed_in_user
 from outbox.compose import saved_replies
+from outbox.compose.formatted_text import html_of
 from outbox.compose.senders import SenderIdentity, senders_of
 from outbox.models import SavedReply
 
@@ -74,7 +75,7 @@ def text(request: HttpRequest, pk: int) -> HttpResponse:
     offered = senders_of(accounts_for(request.user, Role.OPERATOR).prefetch_related("aliases"))
     sender = next((each for each in offered if each.form_value == asked.get("account")), None)
     words = filled(request, pk, asked.get("to", ""), sender, asked.get("subject", "")[:2_000])
-    return JsonResponse({"text": words})
+    return JsonResponse({"text": words, "html": html_of(words)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

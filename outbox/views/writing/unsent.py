@@ -15,6 +15,8 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from outbox.compose.text_formats import as_plain
+
 NOT_TYPED = ("csrfmiddlewaretoken", "do", "page", "page_save")
 
 
@@ -36,10 +38,11 @@ def keeps_what_was_typed(view: Callable[[HttpRequest], HttpResponse]) -> Callabl
 def page(request: HttpRequest) -> HttpResponse:
     """The response with the typed values: 401 without sign-in, 403 with a wrong CSRF token."""
     given = [pair for pair in request.POST.lists() if pair[0] not in NOT_TYPED]
+    text = as_plain(request.POST.get("text_format", ""), request.POST.get("body_text", ""))
     context = {
         "typed": [(name, value) for name, values in given for value in values],
         "has_files": any(request.FILES.getlist("attachments")),
-        "shown": [request.POST.get(name, "") for name in ("to", "subject", "body_text")],
+        "shown": [request.POST.get("to", ""), request.POST.get("subject", ""), text],
         "address": request.get_full_path(),
     }
     return render(request, "outbox/unsent.html", context, status=403 if request.user.is_authenticated else 401)

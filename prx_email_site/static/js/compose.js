@@ -36,8 +36,13 @@ document.addEventListener("change", (event) => {
   const text = choice.form?.elements.namedItem?.("body_text");
   if (!text || !choice.matches("select[data-signatures]")) return;
   const signatures = JSON.parse(choice.dataset.signatures);
-  const before = blockOf(signatures[signed.get(choice) ?? [...choice.options].find((option) => option.defaultSelected)?.value]);
+  const wordsBefore = signatures[signed.get(choice) ?? [...choice.options].find((option) => option.defaultSelected)?.value];
+  const before = blockOf(wordsBefore);
   const after = blockOf(signatures[choice.value]);
+  if (editors.has(text)) {
+    if (editors.get(text).sign(wordsBefore ?? "", signatures[choice.value] ?? "")) signed.set(choice, choice.value);
+    return;
+  }
   // Not by `value`, which would set the cursor behind all that was written.
   const at = before ? text.value.indexOf(before) : -1;
   if (at >= 0) text.setRangeText(after, at, at + before.length, "preserve");
@@ -67,7 +72,9 @@ document.addEventListener("click", async (event) => {
   const response = await fetch(`${choice.dataset.address}${choice.value}/text/?${asked}`, { credentials: "same-origin" }).catch(() => null);
   if (!response?.ok || response.redirected) { button.form.requestSubmit(button); return; } // which is no click
   const text = field("body_text");
-  text.setRangeText((await response.json()).text, text.selectionStart, text.selectionEnd, "end");
+  const reply = await response.json();
+  if (editors.has(text)) { editors.get(text).insert(reply.html); return; }
+  text.setRangeText(reply.text, text.selectionStart, text.selectionEnd, "end");
   text.focus();
   text.dispatchEvent(new Event("input", { bubbles: true }));
 });

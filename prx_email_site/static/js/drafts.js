@@ -8,7 +8,7 @@ function keepDrafts() {
   const state = document.getElementById("draft-state");
   const words = wordsOf(form);
   const field = (name) => form.elements.namedItem(name);
-  const picker = form.querySelector('input[type="file"]');
+  const picker = field("attachments");
   const texts = ["to", "cc", "bcc", "subject", "body_text", "text_format", "send_at"];
   const boxesOf = (name) => [...form.querySelectorAll(`input[name="${name}"]`)];
   const boxes = (name) => boxesOf(name).filter((box) => box.type === "hidden" || box.checked).map((box) => box.value);
@@ -70,6 +70,7 @@ function keepDrafts() {
     tell(fill(words.kept, { time }));
     if (withFiles) {
       show(answer.files);
+      form.dispatchEvent(new CustomEvent("prx:attached", { detail: answer.files }));
       for (const file of answer.refused) refuse(file, file.reason, file.value);  // by the server, which decides
       refused.hidden = !refused.querySelector("li");
     }
@@ -186,6 +187,7 @@ function keepDrafts() {
   }
 
   if (!picker || !zone) return;
+  form.addEventListener("prx:attach", (event) => take(event.detail));
   picker.addEventListener("change", () => take(picker.files));
   for (const name of ["dragenter", "dragover"]) {
     form.addEventListener(name, (event) => {

@@ -1,0 +1,40 @@
+"""What the editor of formatted text asks: a text in its other format, and the pictures that it shows."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_POST, require_safe
+
+from mailbox.permissions import Role, require_role_somewhere
+from outbox.compose import text_formats
+from outbox.errors import OutboxError
+from outbox.models import AttachmentPolicy
+from outbox.views.writing.compose_origin import ComposeOrigin
+
+PICTURE_CSP = "default-src 'none'; sandbox"
+
+
+@require_POST
+def convert(request: HttpRequest) -> JsonResponse:
+    """The text of the form as JSON, in the format `to`: "" for plain text, "html" for the editor."""
+    require_role_somewhere(request.user, Role.OPERATOR)
+    given, typed = request.POST.get("text_format", ""), request.POST.get("body_text", "").replace("\0", "")
+    turn = text_formats.as_formatted if request.POST.get("to") == text_formats.HTML else text_formats.as_plain
+    return JsonResponse({"text": turn(given, typed)})
+
+
+@require_safe
+def picture(request: HttpRequest) -> HttpResponse:
+    """A picture that the mail being written may show: the file `?file=` of what the other parameters name, which are
+    those of the compose page."""
+    carried = ComposeOrigin.read(request).carried(AttachmentPolicy.current())
+    found = next((file for file in carried if file.picture and file.key == request.GET.get("file")), None)
+    if found is None:
+        raise Http404("There is no such picture.")
+    try:
+        file = found.read()
+    except OutboxError as error:
+        raise Http404("The picture is no longer stored.") from error
+    return HttpResponse(
+        file.content or b"", content_type=file.content_type, headers={"Content-Security-Policy": PICTURE_CSP}
+    )
