@@ -132,7 +132,9 @@ class ComposeForm(forms.Form):
         required=False,  # a mail may have no text, if its writer confirms that
     )
     text_format = forms.ChoiceField(
-        label=_("Format"), choices=[("", _("Plain text")), ("markdown", _("Markdown")), ("html", _("HTML"))], required=False
+        label=_("Format"),
+        choices=[("", _("Plain text")), ("markdown", _("Markdown")), ("html", _("HTML"))],
+        required=False,
     )
     # Files of a draft, or of the mail that is written again or forwarded; a page cannot put them into a file field.
     kept = forms.MultipleChoiceField(

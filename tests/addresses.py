@@ -201,6 +201,8 @@ EXPECTED: dict[str, Expected] = {
     "outbox:correct": Expected(SOMEWHERE, SOMEWHERE),
     "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
     "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
+    "outbox:convert": Expected("", SOMEWHERE),
+    "outbox:compose_picture": Expected(SIGNED_IN),
     "outbox:saved_replies": Expected(SOMEWHERE, SOMEWHERE),
     "outbox:saved_reply": of_account(OPERATOR, OPERATOR, "reply"),
     "outbox:saved_reply_remove": of_account("", OPERATOR, "reply"),

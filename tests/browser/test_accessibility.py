@@ -42,6 +42,7 @@ NO_PAGE = (
     "workers",
     "ready",
     "picture",
+    "compose_picture",
     "images",
     "print",
     "addresses",
@@ -104,6 +105,21 @@ def look_at(reader: Page, site: str, addresses: list[str], axe: str, schemes: Sc
         reader.emulate_media(color_scheme=schemes[number % len(schemes)])
         reader.goto(f"{site}{address}")
         assert violations(reader, axe) == [], address
+
+
+@pytest.mark.parametrize("schemes", [IN_TURNS, *BOTH])
+def test_the_editor_of_formatted_text(
+    reader: Page, live_site: str, account: Account, axe: str, schemes: Schemes
+) -> None:
+    for scheme in schemes:
+        reader.emulate_media(color_scheme=scheme)
+        reader.goto(f"{live_site}{reverse('outbox:compose')}")
+        reader.get_by_role("button", name="Formatting").click()
+        expect(reader.locator(".written")).to_be_focused()
+        reader.keyboard.type("# Head\n- one\n\n> quote")
+        reader.keyboard.press("Control+k")
+        expect(reader.get_by_label("Address of the link")).to_be_visible()
+        assert violations(reader, axe) == []
 
 
 def look_ups() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from mailbox.html import sanitizer
 from mailbox.mime import message as mime_message
 from mailbox.models import AuditEntry, Feature
 from mailbox.permissions import Role, accounts_for
+from mailbox.storage import raw_store
 from mailbox.views.activity_words import told
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
@@ -200,9 +202,14 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @xframe_options_sameorigin
 def html(request: HttpRequest, pk: int) -> HttpResponse:
-    """The mail's HTML, sanitised, for the frame of its page, with the frame's own CSP."""
+    """The sanitised HTML for the frame, with the mail's own pictures."""
     row = find_row(request, pk)
-    return frame(sanitizer.safe_html(row.body_html, {}).html)
+    pictures: dict[str, tuple[str, bytes]] = {}
+    if "cid:" in row.body_html:
+        with contextlib.suppress(raw_store.RawMissing):  # then the text without pictures
+            frozen = raw_store.map_raw(row.mime_digest)[0]
+            pictures = mime_message.shown_images(frozen, largest=sanitizer.MAX_IMAGE_BYTES)
+    return frame(sanitizer.safe_html(row.body_html, pictures).html)
 
 
 @require_safe

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.views.decorators.http import require_POST, require_safe
 
 from mailbox.permissions import Role, require_role_somewhere
@@ -26,15 +28,15 @@ def convert(request: HttpRequest) -> JsonResponse:
 @require_safe
 def picture(request: HttpRequest) -> HttpResponse:
     """A picture that the mail being written may show: the file `?file=` of what the other parameters name, which are
-    those of the compose page."""
+    those of the compose page; a placeholder if it is gone."""
     carried = ComposeOrigin.read(request).carried(AttachmentPolicy.current())
     found = next((file for file in carried if file.picture and file.key == request.GET.get("file")), None)
-    if found is None:
-        raise Http404("There is no such picture.")
     try:
-        file = found.read()
-    except OutboxError as error:
-        raise Http404("The picture is no longer stored.") from error
+        file = found.read() if found else None
+    except OutboxError:
+        file = None
+    if file is None:
+        return redirect(static("img/no-preview.svg"))
     return HttpResponse(
         file.content or b"", content_type=file.content_type, headers={"Content-Security-Policy": PICTURE_CSP}
     )

@@ -45,6 +45,7 @@ function keepDrafts() {
   async function post(withFiles, isSecondTry = false) {
     const body = new FormData(form);
     if (!withFiles) body.delete("attachments");
+    const travelling = withFiles ? waiting.length : 0;
     const before = typed();
     underWay = before;
     const keepalive = !withFiles && new TextEncoder().encode(before).length < 50000;
@@ -69,6 +70,7 @@ function keepDrafts() {
     const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
     if (withFiles) {
+      waiting.splice(0, travelling);
       show(answer.files);
       form.dispatchEvent(new CustomEvent("prx:attached", { detail: answer.files }));
       for (const file of answer.refused) refuse(file, file.reason, file.value);  // by the server, which decides
@@ -149,23 +151,30 @@ function keepDrafts() {
     }
   }
 
+  const waiting = []; // files that have not travelled yet: more may come while others are under way
+
+  function fillPicker() {
+    const carried = new DataTransfer();
+    for (const file of waiting) carried.items.add(file);
+    picker.files = carried.files;
+  }
+
   function take(files) {
-    const good = new DataTransfer();
+    const before = waiting.length;
     for (const file of files) {
       const objected = objection(file);
       if (objected) { refuse(file, objected); continue; }
       replaced(file);
-      good.items.add(file);
+      waiting.push(file);
     }
     refused.hidden = !refused.querySelector("li");
-    if (!refused.hidden && !good.files.length) later();
-    picker.files = good.files;
-    if (good.files.length) { tell(words.attaching); save(true); }
+    fillPicker();
+    if (waiting.length > before) { tell(words.attaching); save(true); } else if (!refused.hidden) later();
   }
 
   // What is attached already is ticked in the list and no longer in the picker, or it would go out twice.
   function show(files) {
-    picker.value = "";
+    fillPicker();
     let list = form.querySelector("#attached");
     if (!list) {
       list = document.createElement("fieldset");
@@ -188,7 +197,7 @@ function keepDrafts() {
 
   if (!picker || !zone) return;
   form.addEventListener("prx:attach", (event) => take(event.detail));
-  picker.addEventListener("change", () => take(picker.files));
+  picker.addEventListener("change", () => take([...picker.files]));
   for (const name of ["dragenter", "dragover"]) {
     form.addEventListener(name, (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;

@@ -15,8 +15,6 @@ export function openEditor(library, { form, box, text, words, tell }) {
   const picker = panel.querySelector("input[type=file]");
   const label = form.querySelector(`label[for="${text.id}"]`);
   label.id ||= `${text.id}-label`;
-  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: box.dataset.style });
-  if (!document.querySelector(`link[href="${box.dataset.style}"]`)) document.head.append(style);
   const pictures = picturesOf(form, box);
   text.before(panel);
 
@@ -70,13 +68,12 @@ export function openEditor(library, { form, box, text, words, tell }) {
 
   function place(source, name) {
     const alt = name.replace(/\.[^.]*$/, "");
-    editor.chain().focus().insertContentAt(editor.state.selection.to, { type: "picture", attrs: { src: source, alt } }).run();
+    editor.chain().insertContentAt(editor.state.selection.to, { type: "picture", attrs: { src: source, alt } }).run();
   }
 
   function attached(event) {
     for (const file of event.detail) {
       if (!file.picture) continue;
-      pictures.add(file.picture, file.key);
       const at = awaited.indexOf(file.name);
       if (at < 0 || shown().has(`cid:${file.picture}`)) continue;
       awaited.splice(at, 1);
@@ -126,7 +123,7 @@ export function openEditor(library, { form, box, text, words, tell }) {
 
   function leaveLink() {
     linkRow.hidden = true;
-    editor.commands.focus();
+    editor.view.focus();
   }
 
   function setLink() {
@@ -179,7 +176,7 @@ export function openEditor(library, { form, box, text, words, tell }) {
     const name = event.target.closest("button")?.dataset.do;
     if (name === "link") askLink();
     else if (name === "picture") picker.click();
-    else if (name) acts[name](editor.chain().focus()).run();
+    else if (name) acts[name](editor.chain()).run();
   });
   toolbar.addEventListener("keydown", (event) => {
     const forward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
@@ -198,7 +195,7 @@ export function openEditor(library, { form, box, text, words, tell }) {
   });
 
   // --- the field it stands for: whatever focuses that comes here
-  const focused = () => editor.commands.focus();
+  const focused = () => editor.view.focus();
   text.classList.add("visually-hidden");
   text.tabIndex = -1;
   text.setAttribute("aria-hidden", "true");
@@ -209,7 +206,7 @@ export function openEditor(library, { form, box, text, words, tell }) {
   showState();
 
   return {
-    insert: (html) => editor.chain().focus().insertContent(html).run(),
+    insert: (html) => editor.chain().insertContent(html).run(),
     sign: (before, after) => sign(editor, before, after),
     close: () => {
       form.removeEventListener("prx:attached", attached);
@@ -227,14 +224,16 @@ export function openEditor(library, { form, box, text, words, tell }) {
 
 // The pictures among the mail's files: content id -> the file's key in the form.
 function picturesOf(form, box) {
-  const keys = new Map(Object.entries(JSON.parse(box.dataset.pictures)));
-  const boxOf = (source) => form.querySelector(`input[name="kept"][value="${CSS.escape(keys.get(source.slice(4)) ?? "")}"]`);
+  const keyOf = (source) => JSON.parse(box.dataset.pictures)[source.slice(4)];
+  const boxOf = (source) => form.querySelector(`input[name="kept"][value="${CSS.escape(keyOf(source) ?? "")}"]`);
   let before = null;
   return {
-    add: (id, key) => keys.set(id, key),
-    sourceOf: (key) => { const found = [...keys].find(([, each]) => each === key); return found ? `cid:${found[0]}` : ""; },
+    sourceOf: (key) => {
+      const found = Object.entries(JSON.parse(box.dataset.pictures)).find(([, each]) => each === key);
+      return found ? `cid:${found[0]}` : "";
+    },
     address: (source) => {
-      const key = source.startsWith("cid:") && keys.get(source.slice(4));
+      const key = source.startsWith("cid:") && keyOf(source);
       if (!key) return "";
       const [draft, start] = ["draft", "start"].map((name) => form.elements.namedItem(name).value);
       return `${box.dataset.picture}?${draft ? `draft=${draft}` : start}&file=${encodeURIComponent(key)}`;
@@ -249,17 +248,18 @@ function picturesOf(form, box) {
 }
 
 function extensions(library, pictures) {
-  const { Document, Paragraph, Text, Bold, Italic, Underline, Strike, BulletList, OrderedList, Blockquote, HorizontalRule } = library;
-  const { HardBreak, ListItem, Heading, Link, History, Dropcursor, Gapcursor, Node, Extension, Plugin, pm } = library;
+  const { Document, Paragraph, Text, Bold, Italic, Underline, Strike, BulletList, Blockquote, HorizontalRule } = library;
+  const { HardBreak, OrderedList, ListItem, Heading, Link, History, Dropcursor, Gapcursor, Node, Extension, Plugin, wrappingInputRule, pm } = library;
   const { Decoration, DecorationSet } = pm.view;
   return [
-    ...[Document, Paragraph, Text, Bold, Italic, Underline, Strike, BulletList, OrderedList, Blockquote, HorizontalRule, History, Dropcursor, Gapcursor],
+    ...[Document, Paragraph, Text, Bold, Italic, Underline, Strike, BulletList, Blockquote, HorizontalRule, History, Dropcursor, Gapcursor],
     HardBreak.extend({ addKeyboardShortcuts() { return { "Shift-Enter": () => this.editor.commands.setHardBreak() }; } }), // Ctrl+Enter sends
+    OrderedList.extend({ addInputRules() { return [wrappingInputRule({ find: /^\d{1,3}\.\s$/, type: this.type })]; } }), // "1. " begins one
     // Tab leaves the editor, as it leaves any field.
     ListItem.extend({
       addKeyboardShortcuts() {
-        const at = this.editor.commands;
-        return { Enter: () => at.splitListItem(this.name), "Mod-]": () => at.sinkListItem(this.name), "Mod-[": () => at.liftListItem(this.name) };
+        const by = (name) => () => this.editor.commands[name](this.name);
+        return { Enter: by("splitListItem"), "Mod-]": by("sinkListItem"), "Mod-[": by("liftListItem") };
       },
     }),
     Heading.configure({ levels: [1, 2, 3] }),
@@ -304,9 +304,9 @@ function sign(editor, before, after) {
     for (let last = first; last < blocks.length; last += 1) {
       const [from, to] = [blocks[first][0], blocks[last][1]];
       const found = bare(editor.state.doc.textBetween(from, to, "\n", "\n"));
-      if (found === asked) return editor.commands.insertContentAt({ from, to }, html || "<p></p>");
+      if (found === asked) return editor.commands.insertContentAt({ from, to }, html || "<p></p>", { updateSelection: false });
       if (!asked.startsWith(found)) break;
     }
   }
-  return editor.isEmpty && html ? editor.commands.insertContentAt(editor.state.doc.content.size, html) : false;
+  return editor.isEmpty && html ? editor.commands.insertContentAt(editor.state.doc.content.size, html, { updateSelection: false }) : false;
 }

@@ -13,6 +13,16 @@ async function textAs(format, form, address) {
   return (await response.json()).text;
 }
 
+function styled(href) {
+  if (document.querySelector(`link[href="${href}"]`)) return null;
+  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
+  return new Promise((done, failed) => {
+    sheet.addEventListener("load", done);
+    sheet.addEventListener("error", () => { sheet.remove(); failed(new Error(href)); });
+    document.head.append(sheet);
+  });
+}
+
 function prepareFormatting() {
   const box = document.querySelector("form.compose [data-formatting][hidden]");
   if (!box) return;
@@ -40,7 +50,7 @@ function prepareFormatting() {
   }
 
   async function open(isAsked) {
-    const [{ openEditor }, library] = await Promise.all([import(box.dataset.editor), import(box.dataset.library)]);
+    const [{ openEditor }, library] = await Promise.all([import(box.dataset.editor), import(box.dataset.library), styled(box.dataset.style)]);
     if (isAsked) { text.value = await turned("html"); format.value = "html"; }
     const hadFocus = document.activeElement === text;
     editors.set(text, openEditor(library, { form, box, text, words, tell }));
@@ -71,6 +81,11 @@ function prepareFormatting() {
     show();
   }
 
+  form.addEventListener("prx:attached", ({ detail }) => {
+    const keys = JSON.parse(box.dataset.pictures); // content id -> the file's key in the form
+    for (const file of detail) if (file.picture) keys[file.picture] = file.key;
+    box.dataset.pictures = JSON.stringify(keys);
+  });
   box.hidden = false;
   button.addEventListener("click", () => turn(true));
   format.addEventListener("change", show);

@@ -86,7 +86,7 @@ def test_the_text_may_be_written_after_all(operator: Client, account: Account) -
     fields = typed(account)
     fields |= asked_again(operator.post(COMPOSE, fields).content.decode())
     assert operator.post(COMPOSE, fields | {"body_text": "Here it is.", "text_format": "markdown"}).status_code == 302
-    assert OutboxMessage.objects.get().body_html == "<p>Here it is.</p>\n"
+    assert OutboxMessage.objects.get().body_html == '<p dir="auto">Here it is.</p>\n'
 
 
 def test_two_questions_are_asked_in_one_go_and_neither_twice(operator: Client, account: Account) -> None:

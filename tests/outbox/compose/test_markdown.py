@@ -24,14 +24,17 @@ TEXT = "Dear **Ann**,\n\n- one\n- [two](https://a.example/)\n\n![The plan](plan 
 @pytest.mark.parametrize(
     ("text", "html"),
     [
-        ("**b** *i*\nnext", "<p><strong>b</strong> <em>i</em><br>\nnext</p>\n"),
-        ("<script>x</script>", "<p>&lt;script&gt;x&lt;/script&gt;</p>\n"),
-        ("<img src=x onerror=y>", "<p>&lt;img src=x onerror=y&gt;</p>\n"),
-        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>\n"),
-        ("[x](data:text/html,y)", "<p>[x](data:text/html,y)</p>\n"),
-        ("![dot](https://t.example/a.gif)", "<p>dot</p>\n"),
-        ("![dot](cid:other)", "<p>dot</p>\n"),
-        ("> quoted\n\n-- \nThe desk", "<blockquote>\n<p>quoted</p>\n</blockquote>\n<p>--<br>\nThe desk</p>\n"),
+        ("**b** *i*\nnext", '<p dir="auto"><strong>b</strong> <em>i</em><br>\nnext</p>\n'),
+        ("<script>x</script>", '<p dir="auto">&lt;script&gt;x&lt;/script&gt;</p>\n'),
+        ("<img src=x onerror=y>", '<p dir="auto">&lt;img src=x onerror=y&gt;</p>\n'),
+        ("[x](javascript:alert(1))", '<p dir="auto">[x](javascript:alert(1))</p>\n'),
+        ("[x](data:text/html,y)", '<p dir="auto">[x](data:text/html,y)</p>\n'),
+        ("![dot](https://t.example/a.gif)", '<p dir="auto">dot</p>\n'),
+        ("![dot](cid:other)", '<p dir="auto">dot</p>\n'),
+        (
+            "> quoted\n\n-- \nThe desk",
+            '<blockquote dir="auto">\n<p>quoted</p>\n</blockquote>\n<p dir="auto">--<br>\nThe desk</p>\n',
+        ),
     ],
 )
 def test_a_text_becomes_html_in_which_nothing_runs_and_nothing_comes_from_afar(text: str, html: str) -> None:
@@ -66,7 +69,7 @@ def test_a_picture_of_the_text_goes_within_its_html_and_files_beside_it(
     assert "<strong>Ann</strong>" in mail.body_html and '<a href="https://a.example/">two</a>' in mail.body_html
     picture, file = mail.attachments
     assert (picture.filename, picture.is_inline, file.filename, file.is_inline) == ("plan 1.png", True, "a.pdf", False)
-    assert f'<img src="cid:{picture.content_id}" alt="The plan">' in mail.body_html
+    assert f'<img src="cid:{picture.content_id}" alt="The plan" style="max-width:100%">' in mail.body_html
     stored = {each.filename: attachment_bytes(each) for each in row.attachment_rows.all()}
     assert stored == {"plan 1.png": PNG, "a.pdf": b"%PDF-1.4"}
     again = client.get(f"/outbox/compose/?again={row.pk}").content.decode()
