@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, FilePayload, Page, expect
 from pytest_django import Settings
 
 from mailbox.mime import message as mime_message
@@ -23,6 +23,7 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000100000001008020000009091683600000017494441547801636068a0c8"
     "803f18d530aa61d8680000b3a53e01e7d8b6570000000049454e44ae426082"
 )
+PLAN: FilePayload = {"name": "plan.png", "mimeType": "image/png", "buffer": PNG}
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_formatted_mail_with_a_picture_arrives_as_html_and_as_text(
     page.keyboard.type(": ")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Picture").click()
-    chooser.value.set_files([{"name": "plan.png", "mimeType": "image/png", "buffer": PNG}])
+    chooser.value.set_files([PLAN])
     picture = page.locator(".written img[draggable]")
     expect(picture).to_have_js_property("naturalWidth", 16)
     expect(page.locator("#attached")).to_contain_text("plan.png")
@@ -191,7 +192,7 @@ def test_a_picture_is_attached_once_and_goes_with_its_place(
 ) -> None:
     page = signed_in_page
     page.goto(f"{live_site}{reverse('outbox:compose')}")
-    page.set_input_files("[name=attachments]", [{"name": "plan.png", "mimeType": "image/png", "buffer": PNG}])
+    page.set_input_files("[name=attachments]", [PLAN])
     tick = page.get_by_label("plan.png")
     expect(tick).to_be_checked()
     formatted(page)

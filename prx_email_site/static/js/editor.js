@@ -38,7 +38,8 @@ export function openEditor(library, { form, box, text, words, tell }) {
       },
       handleDrop: (view, event) => {
         const files = [...event.dataTransfer?.files ?? []];
-        if (!files.length) return false;
+        if (view.dragging) event.stopPropagation(); // what moves within the text is no file to attach, whatever the browser adds
+        if (view.dragging || !files.length) return false;
         const place = view.posAtCoords({ left: event.clientX, top: event.clientY });
         if (place) editor.commands.setTextSelection(place.pos);
         awaited.push(...files.map((file) => file.name));

@@ -51,7 +51,7 @@ function prepareFormatting() {
 
   async function open(isAsked) {
     const [{ openEditor }, library] = await Promise.all([import(box.dataset.editor), import(box.dataset.library), styled(box.dataset.style)]);
-    if (isAsked) { text.value = await turned("html"); format.value = "html"; }
+    if (format.value !== "html") { text.value = await turned("html"); format.value = "html"; }
     const hadFocus = document.activeElement === text;
     editors.set(text, openEditor(library, { form, box, text, words, tell }));
     if (isAsked || hadFocus) text.focus();

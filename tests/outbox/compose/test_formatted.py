@@ -253,6 +253,6 @@ def test_without_a_script_a_saved_reply_stands_above_and_the_preview_shows_what_
     Draft.objects.update(body_text='<p onclick="x">a<img src="https://t.example/" alt="dot"></p>')
     page = operator.get(f"{COMPOSE}?draft={draft.pk}&key={draft.key}&preview=1").content.decode()
     assert '<p dir="auto">adot</p>' in page.split('id="preview"')[1].split("</section>")[0]
-    asked = {"to": "ann@example.com", "subject": "S", "account": account.pk}
+    asked = {"to": "ann@example.com", "subject": "S", "account": str(account.pk)}
     said = operator.get(f"/outbox/replies/{reply.pk}/text/", asked).json()
     assert said == {"text": "Thanks & <regards>", "html": "<p>Thanks &amp; &lt;regards&gt;</p>"}
