@@ -44,6 +44,7 @@ ALLOWED = {
     r"OtherDefect": "the name of a defect that no sentence is known for",
     r"Event 1": "of a mail",
     r"Laptop": "what a person called a passkey",
+    r"Ctrl\+[A-Z]": "keys, as keyboards name them",
     r"Re:": "how the subject of an answer begins, in any language",
 }
 MORE = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
