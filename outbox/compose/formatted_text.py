@@ -74,6 +74,7 @@ def is_made_of(html: str, text: str, digests: Iterable[str]) -> bool:
 
 
 def content_id(file: AttachmentInput) -> str:
+    """The content id under which the HTML shows this file, if it is a picture; without angle brackets (RFC 2392)."""
     return id_of(hashlib.sha256(file.content or b"").hexdigest())
 
 

@@ -30,6 +30,7 @@ def as_sent(
 
 
 def as_plain(text_format: str, typed: str) -> str:
+    """The text as plain text; of pictures only the alternative text is left."""
     return text_of(formatted_text.clean(typed)) if text_format == HTML else typed
 
 

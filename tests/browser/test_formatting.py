@@ -183,7 +183,9 @@ def test_what_is_pasted_linked_signed_and_inserted(
     expect(page.locator(".written")).to_be_visible()
     page.once("dialog", lambda asked: asked.accept())
     page.get_by_role("button", name="Formatting").click()
-    expect(text).to_have_value(re.compile("^From afardotexample.org/plan <https://example.org/plan>\n\nThanks,\n\ndesk@"))
+    expect(text).to_have_value(
+        re.compile("^From afardotexample.org/plan <https://example.org/plan>\n\nThanks,\n\ndesk@")
+    )
     expect(text).to_be_focused()
 
 
