@@ -65,8 +65,6 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    if _LOOP in item.stash and nextitem is None:  # the browser ends with the last test
-        asyncio._set_running_loop(item.stash[_LOOP])
     result = yield
     if _LOOP in item.stash and nextitem is not None:
         asyncio._set_running_loop(item.stash[_LOOP])
@@ -91,7 +89,9 @@ def browser() -> Iterator[Browser]:
             pytest.skip(reason)
         flags = FLAGS + (["--no-sandbox"] if os.geteuid() == 0 else [])
         browser = playwright.chromium.launch(executable_path=path, args=flags)
+        loop = asyncio._get_running_loop()
         yield browser
+        asyncio._set_running_loop(loop)  # the browser ends with the last test, which may be one without it
         browser.close()
 
 
