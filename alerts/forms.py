@@ -44,6 +44,7 @@ class AlertForm(forms.Form):
         label=_("Webhook secret"),
         required=False,
         max_length=200,
+        widget=forms.TextInput(attrs={"dir": "ltr"}),
         help_text=_("Signs each request (HMAC-SHA256). Copy it now: it is not shown again."),
     )
     account = forms.ModelChoiceField(

@@ -29,6 +29,7 @@ class WebhookForm(forms.Form):
         label=_("Secret"),
         required=False,
         max_length=200,
+        widget=forms.TextInput(attrs={"dir": "ltr"}),
         help_text=_("Signs each request (Standard Webhooks). Copy it now: it is not shown again."),
     )
     accounts = forms.CharField(
