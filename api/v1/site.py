@@ -39,7 +39,7 @@ from api.v1 import (
     suppression,
 )
 from api.v1.answers import SendState
-from api.v1.described import Described, by_route
+from api.v1.described import Described, WithoutResponses, by_route
 from api.v1.errors import Changed, Conflict, NotDone
 from api.v1.finishing import finished, nothing_here
 from api.v1.problems import PROBLEM, STATUS_OF, challenged, problem, try_again
@@ -89,7 +89,7 @@ class Api(NinjaAPI):
 
     @functools.cached_property
     def _by_route(self) -> dict[tuple[str, str], Described]:
-        return by_route(self.get_openapi_schema(path_prefix=""))
+        return by_route(WithoutResponses(self, path_prefix=""))
 
     @staticmethod
     def _made(schema: OpenAPISchema) -> OpenAPISchema:
