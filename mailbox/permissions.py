@@ -14,6 +14,7 @@ from django.db.models import Exists, Func, JSONField, OuterRef, Q, QuerySet, Sub
 from django.http import Http404
 from django.utils.translation import gettext
 
+from mailbox.db import statements
 from mailbox.models import Account, AccountGrant, FeatureSetting, SavedFilters, UserPreference
 from mailbox.models.accounts import AccountQuerySet
 
@@ -37,7 +38,29 @@ def _at_least(role: str) -> list[str]:
 def has_role_everywhere(user: User | AnonymousUser, role: str) -> bool:
     """Whether the user has at least this role for all accounts: by a group, or as superuser."""
     codename = PERMISSION_OF[Role(role)].removeprefix("mailbox.")
-    return user.is_active and (user.is_superuser or codename in _kept(user)[0])
+    return user.is_active and (user.is_superuser or codename in _granted(user))
+
+
+# By groups and by the user's own permissions. Both subqueries are of one user.
+_GRANTED = """SELECT p."codename" FROM "auth_permission" AS p
+INNER JOIN "django_content_type" AS c ON c."id" = p."content_type_id"
+WHERE c."app_label" = 'mailbox' AND (
+p."id" IN (SELECT "permission_id" FROM "auth_user_user_permissions" WHERE "user_id" = %s)
+OR p."id" IN (SELECT g."permission_id" FROM "auth_group_permissions" AS g
+INNER JOIN "auth_user_groups" AS u ON u."group_id" = g."group_id" WHERE u."user_id" = %s))"""
+
+
+def _granted(user: User | AnonymousUser) -> frozenset[str]:
+    """The codenames of the user's permissions in mailbox. Programs need no more, and the query for pages takes longer
+    than all else that is asked for a mail."""
+    kept = getattr(user, "_kept_for_pages", None)
+    if kept is not None:
+        return frozenset(kept[0])
+    granted: frozenset[str] | None = getattr(user, "_granted_in_mailbox", None)
+    if granted is None:
+        granted = frozenset(name for (name,) in statements.rows(_GRANTED, [user.pk or 0, user.pk or 0]))
+        user._granted_in_mailbox = granted  # type: ignore[union-attr]
+    return granted
 
 
 def time_zone_of(user: User) -> str:
