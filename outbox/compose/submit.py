@@ -30,7 +30,7 @@ from outbox.errors import StorageFailed, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
 
 MOST_ROWS = 100  # of one Message-ID
-_EARLIER = f"""SELECT "id", "status", "request_digest" FROM "outbox" WHERE "account_id" = %s
+_EARLIER = f"""SELECT "id", "status", "request_digest", "idempotency_key" FROM "outbox" WHERE "account_id" = %s
 AND "idempotency_key" IN ({", ".join(["%s"] * MOST_ROWS)}) ORDER BY "id\""""  # noqa: S608
 TRIES = 5  # when several programs submit the same mail concurrently
 
@@ -87,7 +87,8 @@ class _EarlierSubmission:
             return
         stem = f"smtp:{raw_store.digest_of(message_id.encode())}"
         keys = [f"{stem}:{number}" for number in range(MOST_ROWS)]
-        for pk, status, digest in statements.rows(_EARLIER, [account_id, *keys]):
+        taken = set()
+        for pk, status, digest, key in statements.rows(_EARLIER, [account_id, *keys]):
             if digest != asked:
                 raise ValidationFailed(
                     gettext(
@@ -97,9 +98,11 @@ class _EarlierSubmission:
                     % {"number": pk}
                 )
             self._rows.append((pk, status))
+            taken.add(key)
         if len(self._rows) == MOST_ROWS:
             raise ValidationFailed(gettext("This mail was submitted too many times, each time to others."))
-        self.next_key = keys[len(self._rows)]
+        # Not keys[len(rows)]: retention may have removed an earlier row than those that are left.
+        self.next_key = next(key for key in keys if key not in taken)
         if self._rows:
             found = OutboxRecipient.objects.filter(outbox_id__in=[pk for pk, _status in self._rows])
             self.recipients.update(found.values_list("address", flat=True))

@@ -190,6 +190,20 @@ def test_recipients_of_one_message_id_in_several_transactions_get_it_once_each(
     ]
 
 
+def test_when_retention_removed_the_first_row_of_a_message_id_the_next_one_finds_a_free_key(
+    submission: Submission, ops: Account, secret: str
+) -> None:
+    with submission.connect(secret) as client:
+        for address in ("ann@example.com", "bob@example.com"):
+            assert send(client, to=(address,)).startswith("250")
+        first = OutboxMessage.objects.order_by("pk")[0]
+        first.delete()
+        assert send(client, to=("bob@example.com", "cay@example.com")).startswith("250")
+        assert send(client, to=("dan@example.com",)).startswith("250")
+    keys = OutboxMessage.objects.order_by("pk").values_list("idempotency_key", flat=True)
+    assert [key[-2:] for key in keys if key] == [":1", ":0", ":2"]
+
+
 def test_a_database_or_store_that_is_away_is_a_reason_to_wait_and_no_answer_about_the_mail(
     submission: Submission, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
