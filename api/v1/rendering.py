@@ -9,7 +9,9 @@ from ninja.renderers import JSONRenderer
 from ninja.responses import NinjaJSONEncoder
 
 
-class _Encoder(NinjaJSONEncoder):
+class Encoder(NinjaJSONEncoder):
+    """Encodes what JSON does not know."""
+
     def default(self, o: Any) -> Any:
         """Write times to the microsecond (RFC 3339). Django cuts them to milliseconds; a program that sends such a time
         back, to say which pause or page it saw, would name another time."""
@@ -19,4 +21,4 @@ class _Encoder(NinjaJSONEncoder):
 class Renderer(JSONRenderer):
     """Renders each response of the API; times have microseconds."""
 
-    encoder_class = _Encoder
+    encoder_class = Encoder

@@ -121,6 +121,7 @@ def of_outbox(account: Account) -> dict[str, Operation]:
         "send_again": Operation("post", f"/outbox/{failed.pk}/send-again", {"attempt": number}, OPERATE),
         "correct_addresses": _correction(account),
         "list_events": Operation("get", "/events?after=0", of="list"),
+        "stream_events": Operation("get", "/events/stream?after=0", of="list"),
         **of_one_mail(account),
     }
 
