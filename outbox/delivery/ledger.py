@@ -103,7 +103,8 @@ class Ledger:
             self.sent += each.is_sent
             if each.was_whole:
                 self._last = each
-            outcomes.log(each, is_written)
+            # In the next turn of the loop: nothing is done between the commit of "dot" and the end of the mail.
+            asyncio.get_running_loop().call_soon(outcomes.log, each, is_written)
 
     # --- "dot" -------------------------------------------------------------------------------------------------
     async def commit_dot(self, work: PreparedAttempt, watch: AttemptWatch, delivery: Delivery) -> bool:
@@ -134,6 +135,11 @@ class Ledger:
             watch.committed_dot()
         self._written(unwritten, written, following)
         return is_ours
+
+    async def let_others_go_on(self) -> None:
+        """Let the tasks that share our last commit write the ends of their mails before this one does other work."""
+        if self._database.writers > 1:
+            await asyncio.sleep(0)
 
     async def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> None:
         """Undo commit_dot(), as the server took nothing: a worker that dies now must not leave the row uncertain.

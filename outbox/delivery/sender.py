@@ -95,7 +95,8 @@ class Sender(Ledger):
         self.attempted += 1
         try:
             end = await self._outcome(claim, watch)
-            self.add_unwritten(UnwrittenOutcome(claim, end, self._clock(), was_whole=watch.may_be_taken))
+            outcome = UnwrittenOutcome(claim, end, self._clock(), was_whole=watch.may_be_taken)
+            self.add_unwritten(outcome)
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
@@ -104,14 +105,13 @@ class Sender(Ledger):
             return
         self._watch = None
         has_session = self._session is not None and self._session.is_open
-        if not self.has_following or not has_session or self.is_parked:
+        works_again = self._account.smtp.failing_since is not None and outcome.is_sent
+        if works_again or not self.has_following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
-
-    def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
-        super()._written(unwritten, written, following)
-        if any(each.is_sent for each in unwritten) and self._account.smtp.failing_since:
+        if works_again:
             self._account.smtp.failing_since = None
-            self._database.run(self._account.smtp.mark_working)
+            with contextlib.suppress(*DATABASE_TROUBLE):
+                self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], AttemptOutcome]:
@@ -288,6 +288,7 @@ class SenderHooks(MailHooks):
         """Commit "dot"; False if the claim is lost, and then the end of the mail must not be written."""
         return await self._sender.commit_dot(self._work, self._watch, delivery)
 
-    def after_dot(self) -> Mail | None:
+    async def after_dot(self) -> Mail | None:
         """The next mail, to prepare its envelope while the server answers; None if there is none."""
+        await self._sender.let_others_go_on()
         return self._sender.prepare_following()

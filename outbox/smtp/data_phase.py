@@ -56,7 +56,7 @@ class DataPhase(SmtpCommands):
         if len(body) > AT_ONCE:
             await self._has_arrived(0, LAST_OF_BODY_SECONDS)
         await self._write_end(end)
-        self._look_ahead(hooks.after_dot())
+        self._look_ahead(await hooks.after_dot())
         return await self._final("(end of mail)", await self._read(self._patience.final_dot))
 
     async def _final(self, command: str, reply: Reply) -> Reply:

@@ -55,7 +55,7 @@ class MailHooks:
         """The kernel has the body without its end: commit "dot". False: the end must not be written."""
         return True
 
-    def after_dot(self) -> Mail | None:
+    async def after_dot(self) -> Mail | None:
         """The whole mail was written; its answer was not read yet. Returns the next mail, if there is one: its envelope
         is sent as soon as this mail is accepted, and `deliver` goes on from there. Must not raise."""
         return None
