@@ -15,7 +15,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from mailbox.models import RawMessage
-from mailbox.storage.raw_store import digest_of, segment_name
+from mailbox.storage.raw_store import segment_name
+from mailbox.storage.rewriting import holds
 from mailbox.storage.two_stores import TwoStores
 
 _CHUNK = 500
@@ -68,7 +69,7 @@ def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
         return
     rows = list(RawMessage.objects.filter(segment=segment).values_list("digest", "offset", "length"))
     with stores.present.open(name, "rb") as there:
-        sound = {digest for digest, offset, length in rows if _is(there, digest, offset, length)}
+        sound = {digest for digest, offset, length in rows if holds(there, digest, offset, length)}
     moved.left += [f"{digest} in {segment} is damaged" for digest, _, _ in rows if digest not in sound]
     with transaction.atomic():
         updated = RawMessage.objects.filter(segment=segment, digest__in=sound).update(segment=name)
@@ -85,8 +86,3 @@ def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
 
 def _copied(stores: TwoStores, source: File[bytes]) -> str:
     return stores.present.save(segment_name(timezone.now()), source)
-
-
-def _is(file: File[bytes], digest: str, offset: int, length: int) -> bool:
-    file.seek(offset)
-    return digest_of(file.read(length)) == digest

@@ -83,11 +83,11 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
                 break
         return b""
 
-    def old_files(self, cutoff: datetime) -> Iterator[str]:
-        """Names of segments written before `cutoff` by the server's clock. Raises OSError."""
+    def old_files(self, cutoff: datetime) -> Iterator[tuple[str, int]]:
+        """Name and size of segments written before `cutoff` by the server's clock. Raises OSError."""
         for name, each in self.objects():
             if _OURS.match(name) and each["LastModified"] < cutoff:
-                yield name
+                yield name, each["Size"]
 
     def objects(self, folder: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and listing entry of each object below this folder. Raises OSError."""

@@ -1,19 +1,29 @@
-"""Removes messages from the raw store to which no row refers and which were not stored again for a day."""
+"""Removes messages from the raw store to which no row refers and which were not stored again for a day.
+
+Files that no row of the index names go; of files with such messages among others, `rewriting` makes new ones.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.apps import apps
 from django.core.files.storage import Storage
+from django.db.models import Sum
 
+from mailbox.logs import event
 from mailbox.models import RawMessage
+from mailbox.storage import rewriting
 from mailbox.storage.durable_files import raw_storage
 
+logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=24)
+REWRITE_SECONDS = 240.0  # of one sweep, a part of the time that its task has; the next day's goes on
 # A field with one of these names, in any model, refers to a raw message. The sweep queries all of them.
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
 _OURS = re.compile(r"\d{4}|check")  # top-level folders of the raw store: years, and the one of store_check
@@ -23,7 +33,8 @@ _CHUNK = 500  # digests in one IN (...), below every database's limit of paramet
 def sweep(now: datetime) -> int:
     """Remove messages without a referring row that were not stored again for GRACE. Returns how many.
 
-    A segment file is removed when none of its messages is left.
+    A segment file is removed when none of its messages is left. One of which a part is left is written anew without the
+    rest, and removed by the next sweep.
     """
     cutoff = now - GRACE
     removed, after = 0, ""
@@ -36,7 +47,7 @@ def sweep(now: datetime) -> int:
         unreferenced = set(digests) - _referenced(digests)
         # The DELETE repeats the condition, as a batch that stores one of them at this moment has renewed its row.
         removed += RawMessage.objects.filter(digest__in=unreferenced, stored_at__lt=cutoff).delete()[0]
-    _remove_empty_segments(cutoff)
+    _tidy_segments(cutoff)
     return removed
 
 
@@ -50,24 +61,35 @@ def _referenced(digests: Sequence[str]) -> set[str]:
     return set(digests) - left
 
 
-def _remove_empty_segments(cutoff: datetime) -> None:
-    storage = raw_storage()
-    for name in old_files(storage, cutoff):
-        if not RawMessage.objects.filter(segment=name).exists():
+def _tidy_segments(cutoff: datetime) -> None:
+    storage, ends, rewritten = raw_storage(), time.monotonic() + REWRITE_SECONDS, set[str]()
+    for name, size in old_files(storage, cutoff):
+        needed = RawMessage.objects.filter(segment=name).aggregate(size=Sum("length"))["size"]
+        if needed is None and name not in rewritten:
             with contextlib.suppress(FileNotFoundError):
                 storage.delete(name)
+        elif needed is not None and needed < size and time.monotonic() < ends and _rewrite(storage, name):
+            rewritten.add(name)
 
 
-def old_files(storage: Storage, cutoff: datetime) -> Iterator[str]:
-    """Names of the raw store's files written before `cutoff`. Another host may remove them in the meantime."""
-    own: Callable[[datetime], Iterator[str]] | None = getattr(storage, "old_files", None)
-    if own is not None:  # its listing has the times, which otherwise take one request per file
+def _rewrite(storage: Storage, name: str) -> bool:
+    try:
+        return rewriting.rewrite(storage, name)
+    except OSError as error:  # the file stays as it is
+        event(logger, "segment_not_rewritten", logging.WARNING, segment=name, error=str(error))
+        return False
+
+
+def old_files(storage: Storage, cutoff: datetime) -> Iterator[tuple[str, int]]:
+    """Name and size of the raw store's files written before `cutoff`. Another host may remove them in the meantime."""
+    own: Callable[[datetime], Iterator[tuple[str, int]]] | None = getattr(storage, "old_files", None)
+    if own is not None:  # its listing has times and sizes, which otherwise take a request per file
         yield from own(cutoff)
         return
     for name in _walk(storage, ""):
         with contextlib.suppress(FileNotFoundError):
             if storage.get_modified_time(name) < cutoff:
-                yield name
+                yield name, storage.size(name)
 
 
 def _walk(storage: Storage, folder: str) -> Iterator[str]:

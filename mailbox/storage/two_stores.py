@@ -27,8 +27,8 @@ class TwoStores(Storage):
         """`length` bytes at `offset` of a file in either store. Raises OSError, FileNotFoundError if neither has it."""
         return self._first(lambda store: read_part(store, name, offset, length))
 
-    def old_files(self, cutoff: datetime) -> Iterator[str]:
-        """Names of files older than the cutoff; one that lies in both stores comes twice."""
+    def old_files(self, cutoff: datetime) -> Iterator[tuple[str, int]]:
+        """Name and size of files older than the cutoff; one that lies in both stores comes twice."""
         for store in (self.present, self.other):
             yield from old_files(store, cutoff)
 

@@ -173,6 +173,16 @@ def test_the_sweep_takes_what_nobody_needs_and_leaves_what_is_not_ours(s3: S3Ser
     assert objects(s3) == [b"theirs"] * 2
 
 
+def test_an_object_is_written_anew_without_what_nobody_refers_to(s3: S3Server) -> None:
+    kept, erased = raw_store.save_batch([b"kept", b"erased"])
+    for days, there in ((2, [b"kept", b"kepterased"]), (4, [b"kept"])):
+        now = timezone.now() + timedelta(days=days)
+        raw_store.reference([kept], now)
+        sweeping.sweep(now)
+        assert sorted(objects(s3)) == there
+        assert raw_store.open_raw(kept) == b"kept" and not RawMessage.objects.filter(digest=erased).exists()
+
+
 def test_a_fork_makes_connections_of_its_own(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     storage: Any = raw_storage()
     first = storage.client
