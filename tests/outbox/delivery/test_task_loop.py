@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, connections
 
-from outbox.delivery import database as database_module
+from mailbox.db import shared_commit
 from outbox.delivery.database import Database, Write, complete
 from outbox.delivery.task_loop import TaskLoop
 from outbox.models import DeliveryCall
@@ -120,13 +120,13 @@ def refuse() -> None:
 @pytest.fixture
 def transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many writes each transaction held that was tried."""
-    found, real = list[int](), database_module._write
+    found, real = list[int](), shared_commit._write
 
     def seen(batch: Sequence[Write]) -> None:
         found.append(len(batch))
         real(batch)
 
-    monkeypatch.setattr(database_module, "_write", seen)
+    monkeypatch.setattr(shared_commit, "_write", seen)
     return found
 
 
