@@ -7,13 +7,16 @@ import signal
 import smtplib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from mailbox.models import Account
+from mailbox.models import Account, AuditEntry
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
+from tests.api.killed_anywhere import MOMENTS, SHORT, hand_over_and_die
 from tests.api.submitting import OPS, Submission, ops, secret, send, submission
 from tests.servers.certificates import Certificates
 from tests.servers.forked import Forked
@@ -89,6 +92,44 @@ def test_killed_at_any_step_a_mail_that_is_sent_again_goes_out_once(
     deliver.deliver_account(account.pk)
     assert [mail.raw.count(b"Dear Ann") for mail in sink.mails()] == [1]
     assert OutboxMessage.objects.get().status == "sent"
+
+
+BEFORE = """
+from api.submission import acceptance
+from outbox.compose.submitted_mail import Submitted
+"""
+HAND_OVER = """
+program = acceptance.sign_in("ops@example.com", secret, "127.0.0.1")
+head = f"From: ops@example.com\\r\\nMessage-ID: <{number}@app>\\r\\nSubject: Number {number}\\r\\n\\r\\n"
+left = number
+acceptance.allow_mail(program)
+answer = acceptance.accept(program, Submitted(head.encode() + b"Dear Ann\\r\\n", ("ann@example.com",)))
+os._exit(0 if answer.startswith("250") else 1)
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(each, marks=() if each == SHORT else pytest.mark.long) for each in MOMENTS]
+)
+def test_killed_at_each_instruction_of_mail_and_data_it_goes_out_once(
+    account_on: Callable[..., Account],
+    smtp_server: Callable[..., SmtpServer],
+    submission: Submission,
+    secret: str,
+    tmp_path: Path,
+    moment: str,
+) -> None:
+    sink = smtp_server("tls")
+    account = account_on(sink, email=OPS)
+    last = hand_over_and_die(BEFORE, HAND_OVER, moment, secret, account.pk, tmp_path)
+    with submission.connect(secret) as again:
+        for number in range(1, last + 1):
+            head = f"From: {OPS}\r\nMessage-ID: <{number}@app>\r\nSubject: Number {number}\r\n\r\n"
+            assert send(again, head.encode() + b"Dear Ann\r\n").startswith("250")
+    deliver.deliver_account(account.pk)
+    taken = Counter(line for each in sink.mails() for line in each.raw.splitlines() if line.startswith(b"Subject:"))
+    assert taken == {f"Subject: Number {number}".encode(): 1 for number in range(1, last + 1)}
+    assert AuditEntry.objects.filter(verb="send").count() == last
 
 
 def _answers(port: int) -> bool:
