@@ -21,6 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
+from api.v1 import problems
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.errors import StorageError
@@ -40,12 +41,19 @@ TOO_LARGE: dict[type, Words] = {
 }
 
 
+def _is_of_program(request: HttpRequest) -> bool:
+    """Whether the answer is read by a program: each one of the API is JSON."""
+    return request.path_info.startswith("/api/v1/")
+
+
 def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
     return render(request, "error.html", {"status": status, **context}, status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400. Only the text of a BadRequest is shown; others (such as a wrong Host header) get a general sentence."""
+    if _is_of_program(request):
+        return problems.problem(400, "The request holds something this site does not understand.")
     said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
     return _page(
         request,
@@ -188,6 +196,8 @@ def _unavailable(request: HttpRequest) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """500; or 503 if storage is in trouble, as BusyMiddleware does not see errors of other middleware (sessions)."""
     error = sys.exc_info()[1]
+    if _is_of_program(request):
+        return problems.problem(500, "This site made a mistake, and wrote it to its log. The request may be done.")
     if error is not None and (answer := storage_trouble(request, error)):
         return answer
     return defaults.server_error(request)

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from django.conf import settings
 from django.db import connections
+
+from api.v1.problems import PROBLEM, problem
+from outbox.errors import ErrorCode
 
 SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS threads
 THREADS = 24
@@ -21,7 +25,7 @@ WAIT_SECONDS = 1.0
 LINE = THREADS - SLOTS - 3  # requests of programs that may wait longer; the other threads are for health checks, pages
 LINE_SECONDS = 20.0
 BUSY = b"The site is busy or its database does not answer. Nothing was changed: try again in a moment.\n"
-HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "5"), ("Cache-Control", "no-store")]
+HEADERS = [("Retry-After", "5"), ("Cache-Control", "no-store")]
 Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
@@ -45,8 +49,9 @@ class Slots:
         if path.startswith("/health/"):
             return self._application(environ, start_response)
         if not self._enter(is_program=path.startswith("/api/")):
-            start_response("503 Service Unavailable", [*HEADERS])
-            return [BUSY]
+            answer, content_type = _busy(path)
+            start_response("503 Service Unavailable", [("Content-Type", content_type), *HEADERS])
+            return [answer]
         try:
             return self._application(environ, start_response)
         finally:
@@ -61,6 +66,14 @@ class Slots:
             return self._free.acquire(timeout=self._line_wait)
         finally:
             self._line.release()
+
+
+def _busy(path: str) -> tuple[bytes, str]:
+    """(the body of the 503, its content type): problem details for programs, which parse each answer of the API."""
+    if not path.startswith("/api/v1/"):
+        return BUSY, "text/plain; charset=utf-8"
+    words = BUSY.decode().strip()
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, words, ErrorCode.STORAGE.value).content, PROBLEM
 
 
 def limit_statements() -> None:

@@ -13,9 +13,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from mailbox.models import Account, AuditEntry, ConnectionTest, Folder, Message
+from mailbox.models import Account, AccountAlias, AuditEntry, ConnectionTest, Folder, Message
 from mailbox.search.index import index_messages
-from outbox.models import OutboxMessage
+from outbox.models import OutboxMessage, SuppressedAddress
 from tests.commands import Run
 from tests.rows import folder_of, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot
@@ -76,6 +76,24 @@ def test_a_reply_answers_the_mail_it_names(run: Run, account: Account) -> None:
     row = OutboxMessage.objects.get()  # its server is out of reach: kept, to be tried again
     assert (row.parent, row.subject, row.in_reply_to, status) == (mail, "Re: A question", "<q@example.com>", 1)
     assert "ann@example.com" in row.to and answer["data"]["outbox_id"] == row.pk
+    AccountAlias.objects.create(account=account, email="desk@example.com")
+    run("reply", account.email, "<q@example.com>", "--body", "Yes.", "--from", "desk@example.com")
+    assert "desk@example.com" in OutboxMessage.objects.latest("pk").header_from
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mail_goes_to_an_address_that_bounced_only_when_it_is_said(run: Run, account: Account) -> None:
+    put = {"account": account, "address": "ann@example.com", "reason": "bounced", "since": timezone.now()}
+    SuppressedAddress.objects.create(**put)
+    store(account, letter("A question", From="Ann <ann@example.com>", Message_ID="<q@example.com>"))
+    for command in (
+        ("send", account.email, "--to", "ann@example.com", "--subject", "Hi", "--body", "Dear Ann"),
+        ("reply", account.email, "<q@example.com>", "--body", "Yes."),
+    ):
+        status, answer = run(*command)
+        assert (status, answer["error"]["code"], OutboxMessage.objects.count()) == (1, "Validation", 0)
+        assert run(*command, "--send-suppressed")[1]["data"]["outbox_id"] == OutboxMessage.objects.get().pk
+        OutboxMessage.objects.all().delete()
 
 
 def test_retry_all_takes_the_filters_of_the_page_and_says_first_what_it_would_do(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from django.db.models import Q
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.http import parse_etags
@@ -15,11 +16,12 @@ from api.v1.conditional import IF_MATCH
 from api.v1.errors import Changed
 from api.v1.files import ATTACHED, FILE, as_mail, attached_file, file_answer, of_type
 from mailbox import features
-from mailbox.models import Attachment, Feature, Message
+from mailbox.models import Attachment, Feature, Folder, Message
 from mailbox.search import results
 from mailbox.views.pagination import Cursor, cut
 from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.reading.message_parts import raw_or_404, remove
+from mailbox.views.reading.messages import rows_of_folder
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])
@@ -27,15 +29,32 @@ router = Router(tags=["mail"])
 
 @router.get("/messages", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="list_messages")
 def list_messages(
-    request: HttpRequest, account: Number | None = None, limit: Limit = 50, before: str = ""
+    request: HttpRequest,
+    account: Number | None = None,
+    folder: Number | None = None,
+    limit: Limit = 50,
+    before: str = "",
 ) -> Answer[Page[MessageHead]]:
-    """Received messages, newest first; `before` is the `next` of the previous page."""
+    """Received messages, newest first; `before` is the `next` of the previous page. `folder`: the id of one folder."""
+    if folder is not None:
+        return _of_folder(request, account, folder, limit, Cursor.read(before))
     cursor, accounts = Cursor.read(before), readable_accounts(request, account)
     rows = Message.objects.visible().listed().order_by("-received_at", "-pk")
     rows = rows.filter(cursor.older("received_at")) if cursor else rows
     page, last = cut(list(newest_of_accounts(rows, accounts, limit + 1)[: limit + 1]), limit)
     items = [MessageHead.of(row) for row in page]
     return Answer(data=Page(items=items, next=str(Cursor(last.received_at, last.pk)) if last else None))
+
+
+def _of_folder(
+    request: HttpRequest, account: int | None, folder: int, limit: int, cursor: Cursor | None
+) -> Answer[Page[MessageHead]]:
+    found = get_object_or_404(Folder, pk=folder, account__in=seen(request))
+    if account not in (None, found.account_id):
+        raise Http404
+    readable_accounts(request, found.account_id)
+    rows, following = rows_of_folder(found, cursor, limit, Q(), grouped=False, oldest=False)
+    return Answer(data=Page(items=[MessageHead.of(row) for row in rows], next=str(following) if following else None))
 
 
 @router.get("/messages/search", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="search_messages")

@@ -28,6 +28,7 @@ CODE_OF = {
     415: "WrongType",
     416: "NoSuchRange",
     429: "RateLimited",
+    500: "Internal",
 }
 
 

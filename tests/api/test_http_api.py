@@ -12,10 +12,11 @@ from django.test import Client
 from django.utils import timezone
 
 from api.models import Token
-from mailbox.models import Account, AuditEntry
+from mailbox import features
+from mailbox.models import Account, AuditEntry, Feature
 from outbox.models import OutboxMessage
 from tests.api.calling import PROBLEM, V1, Program, is_problem, mail, ops, program, sales
-from tests.rows import attempt, letter, letter_with, outbox_row, store
+from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
 __all__ = ["ops", "program", "sales"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -116,6 +117,23 @@ def test_lists_go_on_at_their_cursor(program: Program, ops: Account) -> None:
         second = program.get(f"{path}&before={first['next']}").json()["data"]
         assert [each["id"] for each in first["items"] + second["items"]] == expected
         assert second["next"] is None
+
+
+def test_what_lies_in_one_folder_is_listed(program: Program, ops: Account, sales: Account) -> None:
+    for n in range(3):
+        store(ops, letter(f"Mail {n}"), at=timezone.now() - timedelta(hours=n))
+    filed = [store(ops, letter(f"Filed {n}"), at=timezone.now() - timedelta(hours=n), folder="Archive") for n in (0, 1)]
+    archive = f"/messages?folder={folder_of(ops, 'Archive').pk}"
+    first = program.get(f"{archive}&limit=1").json()["data"]
+    second = program.get(f"{archive}&limit=1&before={first['next']}").json()["data"]
+    assert [each["id"] for each in first["items"] + second["items"]] == [each.pk for each in filed]
+    assert second["next"] is None
+    assert program.get(f"{archive}&account={ops.pk}").status_code == 200
+    assert is_problem(program.get(f"{archive}&account={sales.pk}"), 404, "NotFound")
+    bound = Program(Token.objects.get().user, accounts=[sales])
+    assert is_problem(bound.get(archive), 404, "NotFound")
+    features.change(Feature.INBOX_READ, ops, features.NONE)
+    assert is_problem(program.get(archive), 403, "FeatureDisabled")
 
 
 def test_a_message_with_its_source_and_attachment(program: Program, ops: Account) -> None:

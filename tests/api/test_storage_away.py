@@ -16,7 +16,7 @@ from mailbox.models import Account, RawMessage, StoreMiss
 from mailbox.storage.durable_files import raw_storage
 from outbox.compose import new_row
 from outbox.models import OutboxMessage
-from tests.api.calling import PROBLEM, Program, mail, ops, program
+from tests.api.calling import PROBLEM, Program, is_problem, mail, ops, program
 from tests.rows import letter, store
 
 __all__ = ["ops", "program"]
@@ -52,7 +52,12 @@ def test_what_is_away_is_a_problem_with_a_time_to_come_back(
 def test_a_mistake_of_ours_is_no_reason_to_try_again(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "authenticate", failing(ProgrammingError("no such column")))
     program.client.raise_request_exception = False
-    assert program.get("/accounts").status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    answer = program.get("/accounts")
+    assert is_problem(answer, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal") and "column" not in answer.content.decode()
+
+
+def test_a_wrong_host_is_a_problem_too(program: Program) -> None:
+    assert is_problem(program.get("/accounts", host="evil.example.net"), HTTPStatus.BAD_REQUEST, "Validation")
 
 
 @pytest.mark.parametrize("error", [OperationalError(INSIDE), StorageError("The disk is full.")])

@@ -55,7 +55,7 @@ def messages(request: HttpRequest) -> HttpResponse:
     oldest = _is_oldest_first(request) and not grouped  # conversations are ordered by their newest mail
     if folder:
         marked = team_filter(team, signed_in_user(request), "message_id") if team else Q()
-        rows, last = _rows_of_folder(folder, before, limit, marked, grouped=grouped, oldest=oldest)
+        rows, last = rows_of_folder(folder, before, limit, marked, grouped=grouped, oldest=oldest)
     else:
         marked = team_filter(team, signed_in_user(request)) if team else Q()
         rows, last = _rows(seen, before, limit, marked, grouped=grouped, oldest=oldest)
@@ -181,7 +181,7 @@ def _heads(
     return keys, at
 
 
-def _rows_of_folder(
+def rows_of_folder(
     folder: Folder, before: Cursor | None, limit: int, marked: Q, *, grouped: bool, oldest: bool
 ) -> tuple[list[Message], Cursor | None]:
     """A page of one folder, by the index of places, so that a folder of a million messages is as fast."""

@@ -10,6 +10,8 @@ from typing import Any
 from mailbox.management.base import RefusingCommand
 from outbox.api import ApiResponse
 
+SEND_SUPPRESSED = "also to addresses that bounced for good or complained; recorded"
+
 
 class AnsweringCommand(RefusingCommand):
     """The base of commands that print an ApiResponse: with --json as one JSON object, else as sentences."""

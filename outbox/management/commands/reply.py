@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from outbox import api
 from outbox.compose.attachments import AttachmentInput
-from outbox.management.commands._answers import AnsweringCommand
+from outbox.management.commands._answers import SEND_SUPPRESSED, AnsweringCommand
 
 
 class Command(AnsweringCommand):
@@ -17,6 +17,8 @@ class Command(AnsweringCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", help="the account that the mail lies in, and to send from")
         parser.add_argument("message_id", metavar="MESSAGE_ID", help="of the mail that is answered: <...@...>")
+        parser.add_argument("--from", dest="sender", default="", metavar="ADDRESS", help="another of its addresses")
+        parser.add_argument("--send-suppressed", action="store_true", help=SEND_SUPPRESSED)
         parser.add_argument("--body", required=True)
         parser.add_argument("--to", action="append", default=[], help="a recipient; may be repeated")
         parser.add_argument("--cc", action="append", default=[])
@@ -42,5 +44,7 @@ class Command(AnsweringCommand):
             bcc=options["bcc"],
             attachments=[AttachmentInput(path=path) for path in options["attach"]],
             idempotency_key=options["idempotency_key"],
+            sender=options["sender"],
+            send_suppressed=options["send_suppressed"],
         )
         self.answer(response, as_json=options["json"])

@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 
 from outbox import api
 from outbox.compose.attachments import AttachmentInput
-from outbox.management.commands._answers import AnsweringCommand
+from outbox.management.commands._answers import SEND_SUPPRESSED, AnsweringCommand
 
 
 class Command(AnsweringCommand):
@@ -20,6 +20,7 @@ class Command(AnsweringCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", help="the account to send from")
         parser.add_argument("--from", dest="sender", default="", metavar="ADDRESS", help="another of its addresses")
+        parser.add_argument("--send-suppressed", action="store_true", help=SEND_SUPPRESSED)
         parser.add_argument("--to", action="append", required=True, help="a recipient; may be repeated")
         parser.add_argument("--cc", action="append", default=[])
         parser.add_argument("--bcc", action="append", default=[])
@@ -52,6 +53,7 @@ class Command(AnsweringCommand):
             idempotency_key=options["idempotency_key"],
             send_at=send_at,
             sender=options["sender"],
+            send_suppressed=options["send_suppressed"],
         )
         self.answer(response, as_json=options["json"])
 
