@@ -22,9 +22,11 @@ from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 
 # What each request needs of a token and its user. By the ORM this look-up would be a tenth of a mail's time.
-_TOKEN = ("id", "user_id", "name", "digest", "scopes", "all_accounts", "networks", "per_minute", "expires_at")
-_USER = ("id", "username", "is_superuser", "is_staff", "is_active")
-_OF_DIGEST = f"""SELECT {statements.columns(Token, *_TOKEN)}, {statements.columns(User, *_USER)} FROM "api_tokens"
+_TOKEN = statements.RowReader(
+    Token, "id", "user_id", "name", "digest", "scopes", "all_accounts", "networks", "per_minute", "expires_at"
+)
+_USER = statements.RowReader(User, "id", "username", "is_superuser", "is_staff", "is_active")
+_OF_DIGEST = f"""SELECT {_TOKEN.columns}, {_USER.columns} FROM "api_tokens"
 INNER JOIN "auth_user" ON "auth_user"."id" = "api_tokens"."user_id" WHERE "api_tokens"."digest" = %s"""  # noqa: S608
 _IS_ACCOUNT = 'SELECT 1 FROM "accounts" WHERE "id" = %s'
 PREFIX = "prx_"  # by which secret scanners find a token that was committed to a repository
@@ -148,8 +150,8 @@ def of_secret(secret: str) -> Token | None:
     found = statements.rows(_OF_DIGEST, [_digest(secret)])
     if not found:
         return None
-    token = statements.row_of(Token, _TOKEN, found[0])
-    token.user = statements.row_of(User, _USER, found[0][len(_TOKEN) :])
+    token = _TOKEN.read(found[0])
+    token.user = _USER.read(found[0][len(_TOKEN.names) :])
     return token
 
 

@@ -38,8 +38,8 @@ __all__ = ["ApiError", "ApiResponse", "SendResult", "result_of"]
 logger = logging.getLogger(__name__)
 Addresses = str | Sequence[str]
 Status = OutboxMessage.Status
-_TOLD = ("id", "status", "hold", "retries", "provider_message_id", "next_attempt_at")  # of result_of()
-_STATE = f'SELECT {statements.columns(OutboxMessage, *_TOLD)} FROM "outbox" WHERE "id" = %s'  # noqa: S608
+_TOLD = statements.RowReader(OutboxMessage, "id", "status", "hold", "retries", "provider_message_id", "next_attempt_at")
+_STATE = f'SELECT {_TOLD.columns} FROM "outbox" WHERE "id" = %s'  # noqa: S608
 
 
 class SendOptions(TypedDict, total=False):
@@ -70,7 +70,7 @@ def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
 
     def write() -> ApiResponse:
         pk = compose_create.create(account_id, request, now=timezone.now())
-        row = statements.row_of(OutboxMessage, _TOLD, statements.rows(_STATE, [pk])[0])
+        row = _TOLD.read(statements.rows(_STATE, [pk])[0])
         if row.status == Status.PENDING:
             delivery_tasks.queue_delivery_at(row.next_attempt_at)
         return ApiResponse(True, result_of(row))

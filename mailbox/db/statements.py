@@ -6,14 +6,13 @@ form, and JSON columns are texts.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, cached_property, partial
+from typing import Any, Generic, TypeVar
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from mailbox.db.own_connection import own_connection
 
@@ -65,23 +64,42 @@ def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any
         return answer(db.connection.execute(sql.replace("%s", "?"), values))
 
 
-def columns(model: type[models.Model], *names: str) -> str:
-    """The columns of a model's table for a SELECT, in the order in which row_of() takes their values."""
-    table, fields = model._meta.db_table, model._meta.concrete_fields
-    return ", ".join(f'"{table}"."{field.column}"' for field in fields if field.attname in names)
+class RowReader(Generic[M]):
+    """Makes rows of a model from the values of raw queries: the ORM takes ten times as long.
+
+    columns: for the SELECT. names: of the attributes, in the same order; all of the model's if none is given. Others
+    are read when they are first used.
+    """
+
+    def __init__(self, model: type[M], *names: str) -> None:
+        self._fields = [field for field in model._meta.concrete_fields if not names or field.attname in names]
+        self._model, self.names = model, tuple(field.attname for field in self._fields)
+        self.columns = ", ".join(f'"{model._meta.db_table}"."{field.column}"' for field in self._fields)
+
+    def read(self, values: Sequence[Any]) -> M:
+        """A row from the values of `columns`; more may follow them."""
+        taken = list(values[: len(self.names)])
+        for place, convert in self._converters:
+            if taken[place] is not None:
+                taken[place] = convert(taken[place])
+        return self._model.from_db(own_connection().alias, self.names, taken)
+
+    @cached_property
+    def _converters(self) -> list[tuple[int, Callable[[Any], Any]]]:
+        return [(place, convert) for place, field in enumerate(self._fields) for convert in _converters_of(field)]
 
 
-def row_of(model: type[M], names: Collection[str], values: Iterable[Any]) -> M:
-    """A row from the values of columns(model, *names). Other columns are read when they are first used."""
-    given = iter(values)
-    fields = [field for field in model._meta.concrete_fields if field.attname in names]
-    return model.from_db(own_connection().alias, names, [_value(field, next(given)) for field in fields])
+def _converters_of(field: models.Field[Any, Any]) -> list[Callable[[Any], Any]]:
+    """Those that the ORM applies to a column's value; for datetimes a faster one."""
+    if isinstance(field, models.DateTimeField):
+        return [as_datetime]
+    column = field.get_col(field.model._meta.db_table)
+    found = (*connection.ops.get_db_converters(column), *column.get_db_converters(connection))
+    return [partial(_converted, convert, column) for convert in found]
 
 
-def _value(field: models.Field[Any, Any], value: Any) -> Any:
-    if value is not None and isinstance(field, models.DateTimeField):
-        return as_datetime(value)
-    return json.loads(value) if value is not None and isinstance(field, models.JSONField) else value
+def _converted(convert: Callable[[Any, Any, Any], Any], column: Any, value: Any) -> Any:
+    return convert(value, column, connection)
 
 
 @cache

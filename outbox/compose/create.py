@@ -145,9 +145,9 @@ def _feature_of(request: SendRequest) -> Feature:
 
 
 # What a new row needs of its account. By the ORM this look-up would be a tenth of a mail's time.
-_OF_ACCOUNT = ("id", "email", "display_name", "smtp_id", "sent_copy", "send_enabled")
-_OF_TRANSPORT = ("id", "host")
-_ACCOUNT = f"""SELECT {statements.columns(Account, *_OF_ACCOUNT)}, {statements.columns(Transport, *_OF_TRANSPORT)}
+_OF_ACCOUNT = statements.RowReader(Account, "id", "email", "display_name", "smtp_id", "sent_copy", "send_enabled")
+_OF_TRANSPORT = statements.RowReader(Transport, "id", "host")
+_ACCOUNT = f"""SELECT {_OF_ACCOUNT.columns}, {_OF_TRANSPORT.columns}
 FROM "accounts" INNER JOIN "transports" ON "transports"."id" = "accounts"."smtp_id" WHERE "accounts"."id" = %s"""  # noqa: S608
 
 
@@ -158,8 +158,8 @@ def checked_account(account_id: int, feature: Feature) -> Account:
         raise ValidationFailed(
             gettext("There is no account %(number)s: add it first, or give another.") % {"number": account_id}
         )
-    account = statements.row_of(Account, _OF_ACCOUNT, found[0])
-    account.smtp = statements.row_of(Transport, _OF_TRANSPORT, found[0][len(_OF_ACCOUNT) :])
+    account = _OF_ACCOUNT.read(found[0])
+    account.smtp = _OF_TRANSPORT.read(found[0][len(_OF_ACCOUNT.names) :])
     check_may_send(account, feature)
     return account
 
