@@ -100,6 +100,8 @@ ONLY_USERS = {
     },
 }
 LONGEST_FILE, LONGEST_FUNCTION = 320, 50
+# The two engines, read by whoever looks for a lost or doubled mail.
+ENGINES, LONGEST_OF_ENGINES = ("mailbox.scheduler", "mailbox.sync", "outbox.delivery", "outbox.smtp"), 300
 
 
 def package(module: str) -> str:
@@ -209,6 +211,9 @@ def test_the_package_that_shadows_a_standard_module_is_empty() -> None:
 def test_no_file_is_too_long_to_read_at_once() -> None:
     lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
     assert {module: lines for module, lines in lengths.items() if lines >= LONGEST_FILE} == {}
+    engines = {module: lines for module, lines in lengths.items() if package(module) in ENGINES}
+    assert len(engines) > 50
+    assert {module: lines for module, lines in engines.items() if lines > LONGEST_OF_ENGINES} == {}
 
 
 def test_no_function_is_longer_than_a_screen() -> None:
