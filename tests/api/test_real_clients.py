@@ -1,4 +1,5 @@
-"""Programs that companies have, unchanged, hand their mail to submission: each is written down once, and goes out."""
+"""Programs that companies have, unchanged, hand their mail to submission: each is written down once, and goes out
+once."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from mailbox.models import Account
+from outbox.delivery import deliver
 from outbox.models import OutboxMessage
-from tests.api.submitting import OPS, Submission, ops, secret, submission
+from tests.api.submitting import OPS, Submission, secret, submission
 from tests.conftest import missing
 from tests.servers.certificates import Certificates
 from tests.servers.site import ROOT
+from tests.servers.smtp import SmtpServer
 
-__all__ = ["ops", "secret", "submission"]
+__all__ = ["secret", "submission"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 NODEMAILER = ROOT / "var" / "nodemailer" / "node_modules"
 SCRIPT = """
@@ -63,6 +66,17 @@ class Programs:
 
 
 @pytest.fixture
+def relay(smtp_server: Callable[..., SmtpServer]) -> SmtpServer:
+    """The account's own server, which keeps what it takes."""
+    return smtp_server("tls")
+
+
+@pytest.fixture
+def ops(account_on: Callable[..., Account], relay: SmtpServer) -> Account:
+    return account_on(relay, email=OPS)
+
+
+@pytest.fixture
 def programs(submission: Submission, certificates: Certificates, secret: str, ops: Account, tmp_path: Path) -> Programs:
     return Programs(submission, certificates, secret, tmp_path)
 
@@ -100,7 +114,7 @@ def by_nodemailer(programs: Programs, security: str) -> None:
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 @pytest.mark.parametrize("send", [by_swaks, by_msmtp, by_php, by_nodemailer])
 def test_it_sends_without_being_changed(
-    programs: Programs, send: Callable[[Programs, str], None], security: str
+    programs: Programs, ops: Account, relay: SmtpServer, send: Callable[[Programs, str], None], security: str
 ) -> None:
     send(programs, security)
     row = OutboxMessage.objects.get()
@@ -110,3 +124,8 @@ def test_it_sends_without_being_changed(
         ["ann@example.com"],
     )
     assert "Dear Ann" in row.body_text
+    deliver.deliver_account(ops.pk)
+    row.refresh_from_db()
+    (taken,) = relay.mails()
+    assert (row.status, taken.mail_from, taken.rcpt_tos) == ("sent", OPS, ["ann@example.com"])
+    assert b"Dear Ann" in taken.raw
