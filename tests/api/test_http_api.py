@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from api.models import Token
 from mailbox import features
 from mailbox.models import Account, AuditEntry, Feature
+from mailbox.search.index import index_messages
 from outbox.models import OutboxMessage
 from tests.api.calling import PROBLEM, V1, Program, is_problem, mail, ops, program, sales
 from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
@@ -134,6 +137,29 @@ def test_what_lies_in_one_folder_is_listed(program: Program, ops: Account, sales
     assert is_problem(bound.get(archive), 404, "NotFound")
     features.change(Feature.INBOX_READ, ops, features.NONE)
     assert is_problem(program.get(archive), 403, "FeatureDisabled")
+
+
+def test_a_longer_page_takes_no_more_queries(program: Program, ops: Account, subtests: pytest.Subtests) -> None:
+    """Else a page of 500 rows would be slower than the site's own page of them."""
+    messages = [store(ops, letter(f"Mail {n}", To="ann@example.com", Cc="bob@example.com")) for n in range(6)]
+    index_messages(messages)
+    for message in messages:
+        outbox_row(ops)
+        AuditEntry.objects.create(account=ops, verb="sync_now", target=f"message:{message.pk}")
+    folder = folder_of(ops).pk
+    of_messages = ("/messages?", f"/messages?folder={folder}", "/messages/search?q=mail")
+    for path in (*of_messages, "/outbox?", "/activity?", "/events?after=0"):
+        with subtests.test(path):
+            numbers = []
+            for limit in (2, 2, 6):  # the first one numbers the events
+                with CaptureQueriesContext(connection) as asked:
+                    items = program.get(f"{path}&limit={limit}").json()["data"]["items"]
+                assert len(items) == limit
+                # Writes count requests of the token, several at once.
+                numbers.append(sum(each["sql"].startswith("SELECT") for each in asked))
+            assert numbers[1] == numbers[2]
+            if path in of_messages:
+                assert {(each["recipients"], each["cc"]) for each in items} == {("ann@example.com", "bob@example.com")}
 
 
 def test_a_message_with_its_source_and_attachment(program: Program, ops: Account) -> None:
