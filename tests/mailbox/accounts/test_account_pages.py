@@ -272,6 +272,14 @@ def test_activity_is_listed_newest_first_in_words(administrator: Client, account
     assert listed.index("paused sending") < listed.index("asked for a sync")
 
 
+def test_an_accounts_own_activity_says_who_acted_as_the_whole_one_does(administrator: Client, account: Account) -> None:
+    for verb, detail in (("found_in_sent", ""), ("retry", ""), ("send", AuditEntry.OWN_MAIL)):
+        AuditEntry.objects.create(account=account, verb=verb, detail=detail)
+    page = administrator.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    listed = page.partition('<ul class="activity">')[2].partition("</ul>")[0]
+    assert re.findall("<strong><bdi>(.*?)</bdi>", listed) == ["the site", "command line", "a worker"]
+
+
 def test_activity_of_unseen_accounts_stays_unseen(
     client: Client, account: Account, make_user: Callable[..., User]
 ) -> None:
