@@ -35,6 +35,7 @@ def test_a_live_update_changes_states_and_keeps_ticks_focus_and_places(
     assert tick.bounding_box() == place
     outbox_row(account, "The newest", status="failed", hold="permanent")
     expect(page.locator("#show-new")).to_contain_text("1 new", timeout=15_000)
+    expect(page.locator("#said")).to_have_text("1 new: show it")  # read out
     assert tick.bounding_box() == place
 
 
@@ -48,6 +49,7 @@ def test_the_page_of_a_send_follows_it_to_its_end(
     expect(state).to_contain_text("Queued")
     OutboxMessage.objects.filter(pk=row.pk).update(status="sent", sent_at=timezone.now())
     expect(state).to_contain_text("has accepted it", timeout=15_000)
+    expect(page.locator("#said")).to_contain_text("has accepted it")  # read out, as the region was there before
     assert state.get_attribute("hx-get") is None
 
 

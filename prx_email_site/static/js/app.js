@@ -134,6 +134,23 @@ document.addEventListener("DOMContentLoaded", () => {
   if (document.activeElement === document.body) document.querySelector("main > .notice[data-result]")?.focus({ preventScroll: true });
 });
 
+// What a partial update says anew: a region that comes with its words is not read out, so one that was there at load
+// repeats them. Not where nothing but numbers changed, as in a countdown.
+const statusRegions = () => [...document.querySelectorAll("main [role=status]")];
+const statusWords = (region) => region.innerText.trim().replace(/\s+/g, " ").replace(/\p{N}+/gu, "#");
+let lasting = new Set();
+let saidBefore = new Set();
+document.addEventListener("DOMContentLoaded", () => {
+  lasting = new Set(statusRegions());
+  saidBefore = new Set(statusRegions().map(statusWords));
+});
+document.addEventListener("htmx:afterSettle", () => {
+  const regions = statusRegions();
+  const news = regions.filter((region) => !lasting.has(region) && statusWords(region) && !saidBefore.has(statusWords(region)));
+  saidBefore = new Set(regions.map(statusWords));
+  if (news.length) document.getElementById("said").textContent = news.map((region) => region.innerText.trim().replace(/\s+/g, " ")).join(" ");
+});
+
 document.addEventListener("DOMContentLoaded", tick);
 document.addEventListener("htmx:afterSwap", tick);
 setInterval(tick, 1000);
@@ -147,9 +164,13 @@ document.addEventListener("htmx:afterSwap", (event) => {
   icon.href = needs ? icon.dataset.needed : icon.dataset.calm;
 });
 
-// To choose a filter is enough; the button is for pages without scripts, and for what is typed.
+// To choose a filter is enough; the button is for pages without scripts, and for what is typed: a day, too, which changes
+// with each of its digits.
+let typedInto = null;
+document.addEventListener("keydown", (event) => { typedInto = event.target; });
+document.addEventListener("pointerdown", () => { typedInto = null; });
 document.addEventListener("change", (event) => {
-  if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
+  if (event.target.matches("[data-submits]") && (event.target.matches("select") || typedInto !== event.target)) event.target.form.requestSubmit();
 });
 
 // A mail goes out when its undo is over, also where its writer has gone on to another page: whoever is there asks then.
