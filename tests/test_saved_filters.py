@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import User
@@ -42,6 +44,27 @@ def test_a_filter_is_kept_above_its_list_for_its_person_and_taken_away_again(
     save(operator, "Refused <b>", do="remove")
     assert "<bdi>Refused" not in operator.get("/outbox/").content.decode()
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "address", "query"),
+    [
+        ("messages", "/messages/", "account={account}&by=conversation&team=open"),
+        ("attachments", "/outbox/attachments/", "direction=received&type=pdf&size=1m"),
+        ("accounts", "/accounts/", "state=trouble"),
+        ("activity", "/activity/", "verb=retry"),
+        ("search", "/messages/search/", "q=invoice"),
+    ],
+)
+def test_each_list_with_filters_keeps_them_and_says_which_is_shown(
+    operator: Client, account: Account, page: str, address: str, query: str
+) -> None:
+    asked = f"{address}?{query.format(account=account.pk)}"
+    offered = re.search(r'name="query" value="([^"]+)"', operator.get(asked).content.decode())
+    assert offered
+    assert save(operator, "Mine", unescape(offered[1]), page=page) == 302
+    assert 'aria-current="true"><bdi>Mine</bdi>' in operator.get(asked).content.decode()
+    assert "<bdi>Mine</bdi>" in operator.get(address).content.decode()
 
 
 def test_a_shared_filter_stands_there_for_all_and_only_its_person_or_an_administrator_changes_it(

@@ -25,6 +25,8 @@ PAGES = {
     "activity": "mailbox:activity",
     "accounts": "mailbox:accounts",
     "search": "mailbox:search",
+    "messages": "mailbox:messages",
+    "attachments": "outbox:attachments",
 }
 NAME_LIMIT, QUERY_LIMIT = 60, 1_000
 _OF_A_PLACE = ("before", "after", "limit", "operation", "format")  # where somebody was in the list, not what it shows

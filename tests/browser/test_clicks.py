@@ -207,6 +207,21 @@ def test_a_row_ticked_before_the_lists_script_ran_is_what_is_meant_too(
     expect(page.locator("h1")).to_have_text("Mark as sent: 1 mail?")
 
 
+def test_a_day_that_is_picked_is_enough_and_one_that_is_typed_waits_for_enter(
+    signed_in_page: Page, live_site: str
+) -> None:
+    page = signed_in_page
+    page.goto(f"{live_site}{reverse('mailbox:activity')}")
+    page.fill("[name=day]", "2026-03-01")  # as by the calendar: no key is pressed
+    page.wait_for_url("**day=2026-03-01")
+    page.focus("[name=day]")
+    page.keyboard.type("02022026")  # month and day, in whichever order
+    expect(page.locator("[name=day]")).to_have_value("2026-02-02")
+    assert page.url.endswith("day=2026-03-01")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**day=2026-02-02")
+
+
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_dangerous_button_asks_once_with_and_without_scripts(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account], has_scripts: bool

@@ -66,6 +66,7 @@ def messages(request: HttpRequest) -> HttpResponse:
         "is_first_page": before is None,
         "grouped": grouped,
         "by": _kept(grouped=grouped, oldest=oldest, team=team),
+        "query": (_place(account, folder) + _kept(grouped=grouped, oldest=oldest, team=team)).lstrip("&"),
         "is_oldest_first": oldest,
         "other_order": "" if grouped else _other_order(request, oldest=oldest),
         "team": team,
@@ -103,6 +104,11 @@ def _kept(*, grouped: bool, oldest: bool, team: str) -> str:
     """The part of the query that links to another folder or to the first page keep."""
     kept = {"by": "conversation" if grouped else "", "order": "oldest" if oldest else "", "team": team}
     return "".join(f"&{name}={value}" for name, value in kept.items() if value)
+
+
+def _place(account: Account | None, folder: Folder | None) -> str:
+    """The part of the query that names the folder or account."""
+    return f"folder={folder.pk}" if folder else f"account={account.pk}" if account else ""
 
 
 def _toggle(request: HttpRequest, *, grouped: bool) -> str:
