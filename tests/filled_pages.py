@@ -68,7 +68,7 @@ QUERY_STRINGS = {
         "?folder={folder}",
         "?folder={folder}&by=conversation",
     ],
-    "mailbox:message": [f"?view={name}" for name in ("text", "headers", "source")],
+    "mailbox:message": [f"?view={name}" for name in ("text", "source")],
     "mailbox:activity": ["?account={account}"],
     "mailbox:search": ["?q=Dear", "?q=subject:number has:attachment account:ops"],
     "outbox:list": [

@@ -81,7 +81,7 @@ def test_each_table_and_each_button_of_a_row_has_a_name(client: Client, person: 
     Account.objects.update(folders_listed_at=now)
     client.force_login(person)
     tables, faults = 0, list[str]()
-    for url in addresses(rows):
+    for url in [*addresses(rows), f"/messages/{rows['message']}/?view=headers"]:
         response = client.get(url)
         if response.status_code != 200 or not response["Content-Type"].startswith("text/html"):
             continue
