@@ -183,7 +183,7 @@ def test_the_lists_mark_and_filter_what_bounced(
     assert client.get(reverse("outbox:list") + "?mark=nonsense").status_code == 400
 
 
-def test_the_page_says_what_happened_to_whom_and_leads_to_the_report(
+def test_the_page_says_what_happened_to_whom_and_leads_to_the_report_which_leads_back(
     client: Client, account: Account, sent: DeliveryAttempt, make_user: Callable[..., User]
 ) -> None:
     message = arrived(account, about(sent))
@@ -192,6 +192,8 @@ def test_the_page_says_what_happened_to_whom_and_leads_to_the_report(
     assert "There is no such mailbox." in page and "User unknown" in page
     assert reverse("mailbox:message", args=[message.pk]) in page
     assert "I have seen it" not in page  # a viewer changes nothing
+    report = client.get(reverse("mailbox:message", args=[message.pk])).content.decode()
+    assert f'href="{reverse("outbox:detail", args=[sent.outbox_id])}"' in report
 
 
 def test_a_bounce_needs_a_person_until_somebody_has_seen_it(
