@@ -1,4 +1,4 @@
-"""axe-core finds no violation on any of our pages, light and dark. It comes from npm: without, only CI fails."""
+"""axe-core finds nothing on our pages, light and dark, wide and on a phone. It comes from npm: else only CI fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.servers import Discovery, LookupOutcome, LookupStep, ServerRefusal, SettingsSource, to_json
@@ -56,6 +56,7 @@ FIND = "axe.run(document, {iframes: false, resultTypes: ['violations'], rules: {
 
 
 Schemes = tuple[Literal["light", "dark"], ...]
+SIZES = (ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844))
 # Each page once in CI, every other one dark; `make test-long` has all in both.
 IN_TURNS = pytest.param(("light", "dark"), id="in turns")
 BOTH = [pytest.param((scheme,), id=scheme, marks=pytest.mark.long) for scheme in ("light", "dark")]
@@ -100,9 +101,13 @@ def violations(page: Page, axe: str) -> list[str]:
     return [f"{each['id']}: {node['html'][:120]}" for each in found["violations"] for node in each["nodes"]]
 
 
-def look_at(reader: Page, site: str, addresses: list[str], axe: str, schemes: Schemes) -> None:
+def look_at(
+    reader: Page, site: str, addresses: list[str], axe: str, schemes: Schemes, sizes: tuple[ViewportSize, ...] = SIZES
+) -> None:
+    """Each page in one of the schemes and sizes, all of which have their turn."""
     for number, address in enumerate(addresses):
         reader.emulate_media(color_scheme=schemes[number % len(schemes)])
+        reader.set_viewport_size(sizes[number // len(schemes) % len(sizes)])
         reader.goto(f"{site}{address}")
         assert violations(reader, axe) == [], address
 
@@ -161,7 +166,8 @@ def test_no_page_keeps_anybody_out(
     more = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
     more += ["/outbox/all/?action=retry", "/accounts/add/?preset=protonmail", *look_ups()]
     of_all = 2 if schemes == IN_TURNS.values[0] else 1  # in the short run each second page
-    look_at(reader, live_site, (addresses + more)[::of_all], axe, schemes)
+    for sizes in [SIZES] if of_all == 2 else [SIZES[:1], SIZES[1:]]:
+        look_at(reader, live_site, (addresses + more)[::of_all], axe, schemes, sizes)
     reader.goto(f"{live_site}{reverse('mailbox:account_import')}")
     content = b"email,display_name\nops@example.com,Ops\nann@example.org,Ann\n"  # one is changed, one refused
     reader.set_input_files("[name=file]", {"name": "a.csv", "mimeType": "text/csv", "buffer": content})
@@ -216,4 +222,4 @@ def test_no_page_of_the_admin_keeps_anybody_out(
 ) -> None:
     User.objects.update(is_staff=True, is_superuser=True)
     AccountGrant.objects.create(user=User.objects.latest("pk"), account_id=rows["account"], role="viewer")
-    look_at(reader, live_site, admin_addresses(every=len(schemes) == 1), axe, schemes)
+    look_at(reader, live_site, admin_addresses(every=len(schemes) == 1), axe, schemes, SIZES[:1])
