@@ -6,6 +6,7 @@ SQLite: its backup API. PostgreSQL: pg_dump and pg_restore, of the server's majo
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -42,6 +43,27 @@ def load(path: Path) -> None:
         _load_sqlite(path)
     else:
         _load_postgresql(path)
+
+
+def restore_warning() -> str:
+    """A sentence when the pg_restore of this host may say what this server, which is older, refuses; else ""."""
+    if connection.vendor == "sqlite":
+        return ""
+    connection.ensure_connection()
+    server: int = connection.pg_version // 10000  # type: ignore[attr-defined]
+    try:
+        said = subprocess.run(["pg_restore", "--version"], capture_output=True, text=True).stdout  # noqa: S607
+    except FileNotFoundError:
+        return (
+            "pg_restore is not installed: no backup can be restored or proven here. apt-get install postgresql-client"
+        )
+    found = re.search(r" (\d+)", said)
+    if found is None or int(found[1]) <= server:
+        return ""
+    return (
+        f"pg_restore is of PostgreSQL {found[1]} and the server of {server}, which may refuse what it says: run "
+        f"manage.py prove, or install postgresql-client-{server}."
+    )
 
 
 def content() -> DatabaseContent:

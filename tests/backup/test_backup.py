@@ -284,6 +284,25 @@ def test_a_segment_that_is_lost_is_named_and_the_rest_is_kept(
     assert said["error"]["code"] == "SegmentMissing" and lost in said["error"]["message"]
 
 
+def test_a_pg_restore_that_is_newer_than_the_server_is_said(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warned(folder: str) -> bool:
+        call_command("backup", tmp_path / folder, "--json")
+        out, err = capsys.readouterr()
+        said = json.loads(out)
+        assert said["ok"] and said["warning"] in err
+        return "PostgreSQL 99" in said["warning"]
+
+    assert not warned("first")
+    tool = tmp_path / "tools" / "pg_restore"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'pg_restore (PostgreSQL) 99.1 (Debian 99.1-1)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    assert warned("second") is (connection.vendor == "postgresql")
+
+
 def test_the_keys_are_kept_apart_from_the_backup(account: Account, tmp_path: Path, settings: Any) -> None:
     (settings.DATA_DIR / "keys").mkdir()
     (settings.DATA_DIR / "keys" / "encryption_key").write_text(settings.ENCRYPTION_KEYS[0])

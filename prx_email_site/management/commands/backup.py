@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from mailbox.management.base import RefusingCommand
-from prx_email_site.backup import making, places
+from prx_email_site.backup import databases, making, places
 from prx_email_site.backup.faults import BackupFault, SegmentMissing, code_of
 from prx_email_site.backup.manifest import Backup, Manifest
 
@@ -45,12 +45,14 @@ class Command(RefusingCommand):
 
     def _say(self, backup: Backup, made: Manifest, *, as_json: bool) -> None:
         rows, lacks, error = sum(made.counts.values()), "", None
+        if warning := databases.restore_warning():
+            self.stderr.write(f"WARNING: {warning}")
         if made.missing:
             lacks = f"{len(made.missing)} segments are missing in the raw store, the first: {made.missing[0]}"
             error = {"code": SegmentMissing.__name__, "message": lacks}
         if as_json:
             said = {"ok": not lacks, "backup": str(backup), "rows": rows, "segments": len(made.segments)}
-            self.stdout.write(json.dumps({**said, "missing": made.missing, "error": error}))
+            self.stdout.write(json.dumps({**said, "missing": made.missing, "warning": warning, "error": error}))
             if lacks:
                 self.stderr.write(lacks)
                 sys.exit(1)
