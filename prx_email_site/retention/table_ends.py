@@ -111,7 +111,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Stays] = {
     "mailbox.Counter": ByAge("reports"),
     "mailbox.WorkerHeartbeat": ByAge("reports"),
     "mailbox.StoreMiss": ByAge("reports"),
-    "mailbox.PushHeartbeat": ONE_ROW,
+    "mailbox.PushHeartbeat": Ends("an hour after a push process was last heard of, by another one"),
     "mailbox.DeletionLook": Stays("a row a kind of removal: it is written over"),
     "mailbox.StorageUse": Stays("a row an account and kind: it is written over"),
     "mailbox.RestoreProof": Ends("the newest fifty are kept"),
