@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 from tests.servers.ports import free_ports
 
 BUCKET = "mail"
+AT_RANDOM = ("", "", "", "", "slow", "slow", "busy", "reset", "unanswered", "cut", "dead")
+DEAD_REQUESTS = 12  # that a dead server resets, at most
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST
 
 
@@ -19,13 +22,15 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST
 class S3Server:
     """`faults`: what befalls the next requests, one each, `always` what befalls each: "" for nothing, "busy" (503),
     "reset" (before it is looked at), "unanswered" (done, and then the connection is reset), "cut" (in the middle of the
-    answer), "silent" (no answer until `released`)."""
+    answer), "silent" (no answer until `released`), "slow" (an answer after a while). `chance`: of them at random, and
+    it is dead for some requests on end."""
 
     port: int = 0
     faults: list[str] = field(default_factory=list)
     always: str = ""
     asked: list[str] = field(default_factory=list)  # "GET /mail/name bytes=0-3"
     released: threading.Event = field(default_factory=threading.Event)
+    chance: random.Random | None = None
 
     def start(self) -> S3Server:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -62,7 +67,7 @@ class S3Server:
 
     def clear(self, client: Any) -> None:
         """An empty bucket and no fault."""
-        self.faults, self.always = [], ""
+        self.faults, self.always, self.chance = [], "", None
         self.released.clear()
         if BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)
@@ -70,11 +75,21 @@ class S3Server:
             client.delete_object(Bucket=BUCKET, Key=each["Key"])
         self.asked = []
 
+    def _next_fault(self) -> str:
+        if self.faults or self.chance is None:
+            return self.faults.pop(0) if self.faults else self.always
+        fault = self.chance.choice(AT_RANDOM)
+        if fault == "dead":
+            self.faults = ["reset"] * self.chance.randrange(1, DEAD_REQUESTS)
+        return "reset" if fault == "dead" else fault
+
     def _failing(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
             range_ = environ.get("HTTP_RANGE", "")
             self.asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {range_}".strip())
-            fault = self.faults.pop(0) if self.faults else self.always
+            fault = self._next_fault()
+            if fault == "slow":
+                self.released.wait(0.05)
             if fault == "busy":
                 start("503 Slow Down", [("Content-Type", "application/xml"), ("Connection", "close")])
                 return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]

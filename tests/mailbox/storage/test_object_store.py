@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -133,6 +134,29 @@ def test_the_server_goes_away_between_the_object_and_the_look_whether_it_is_ther
     s3.faults = ["", *["reset"] * object_store.TRIES]
     (digest,) = raw_store.save_batch([b"one"])
     assert raw_store.open_raw(digest) == b"one"
+
+
+def test_dead_and_slow_at_random_it_loses_nothing_of_what_was_said_to_be_stored(s3: S3Server) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")  # shown where it fails
+    chance = s3.chance = random.Random(seed)
+    stored, refused, away = dict[str, bytes](), 0, 0
+    for number in range(150):
+        raws = [f"{number}.{each}".encode() * chance.randrange(1, 400) for each in range(chance.randrange(1, 4))]
+        try:
+            stored |= zip(raw_store.save_batch(raws), raws, strict=True)
+        except StorageError:
+            refused += 1
+        try:
+            for digest in chance.sample(sorted(stored), min(len(stored), 2)):
+                assert raw_store.open_raw(digest) == stored[digest]
+        except raw_store.RawOutOfReach:
+            away += 1
+    s3.chance, s3.faults = None, []
+    assert len(stored) > 50 and refused and away
+    assert all(raw_store.is_sound(digest) and raw_store.open_raw(digest) == raw for digest, raw in stored.items())
+    # A row never lacks its bytes, though the batch was refused.
+    assert all(raw_store.is_sound(digest) for digest in RawMessage.objects.values_list("digest", flat=True))
 
 
 def test_an_object_that_is_gone_short_or_damaged_is_told_and_written_again(s3: S3Server) -> None:
