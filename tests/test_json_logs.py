@@ -14,9 +14,17 @@ from django.test import Client
 from mailbox.logs import JsonFormatter, event
 from mailbox.models import Account
 from outbox import api
+from outbox.bounces import matching as bounces_matching
+from outbox.delivery import deliver
+from outbox.models import DeliveryAttempt
 from prx_email_site.environment import SettingError
 from prx_email_site.logging_config import logging_config
-from tests.rows import NOWHERE
+from tests.api.calling import Program, mail, program
+from tests.outbox.bounces.test_dsn_report import POSTFIX
+from tests.rows import NOWHERE, store
+from tests.servers.smtp import SmtpServer
+
+__all__ = ["program"]
 
 
 @pytest.fixture
@@ -75,6 +83,28 @@ def test_lines_of_a_request_name_what_its_answer_names(
     assert named and set(named) == {"abcdef-1234"}  # Django's own "Not Found"
     forged = client.get("/no-such-page", headers={"X-Request-ID": 'a b"; x'})
     assert forged["X-Request-ID"] != 'a b"; x' and len(forged["X-Request-ID"]) == 32
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_mail_is_followed_from_the_api_call_to_the_servers_answer_and_its_bounce(
+    program: Program,
+    account_on: Callable[..., Account],
+    smtp_server: Callable[..., SmtpServer],
+    written: Callable[[], list[dict[str, Any]]],
+) -> None:
+    account = account_on(smtp_server("tls"), sent_copy="never")
+    answer = program.post("/send", mail(account), **{"x-request-id": "asked-by-1234"})
+    assert answer.status_code == 202, answer.content
+    deliver.deliver_account(account.pk)
+    tried = DeliveryAttempt.objects.get()
+    report = POSTFIX.replace(b"<outbox-7-0@example.com>", tried.message_id.encode())
+    bounces_matching.read_message(store(account, report.replace(b"5d1e", tried.prx_attempt.encode())).pk)
+    about = {line["event"]: line for line in written() if line.get("outbox_id") == tried.outbox_id}
+    assert list(about) == ["mail_queued", "send_attempt", "delivery_report"]
+    assert about["mail_queued"]["request_id"] == "asked-by-1234"
+    assert about["send_attempt"]["code"] == 250 and about["delivery_report"]["reports"]
+    # Each attempt makes its own, so that none is known before.
+    assert about["send_attempt"]["message_id"] == about["delivery_report"]["message_id"] == tried.message_id
 
 
 @pytest.mark.django_db(transaction=True)

@@ -109,7 +109,7 @@ def _tie(message: Message) -> int:
     if isinstance(report, str):
         raise Unreadable(report)
     found = _attempt_of(report, message.account_id) if report else None
-    return _store(report, found[0].outbox, message, is_proven=found[1]) if found else 0
+    return _store(report, found[0], message, is_proven=found[1]) if found else 0
 
 
 def _attempt_of(report: ParsedReport, account_id: int) -> tuple[DeliveryAttempt, bool] | None:
@@ -129,7 +129,8 @@ def _attempt_of(report: ParsedReport, account_id: int) -> tuple[DeliveryAttempt,
     return (attempt, False) if attempt else None
 
 
-def _store(report: ParsedReport, row: OutboxMessage, message: Message, *, is_proven: bool) -> int:
+def _store(report: ParsedReport, attempt: DeliveryAttempt, message: Message, *, is_proven: bool) -> int:
+    row = attempt.outbox
     known = {recipient.address.lower(): recipient for recipient in row.recipients.all()}
     room = MOST_OF_A_MAIL - row.reports.count()
     before = row.reports.filter(message=message).count()
@@ -156,7 +157,7 @@ def _store(report: ParsedReport, row: OutboxMessage, message: Message, *, is_pro
             suppression.note(row.account_id, rows)
     if new:
         logs.event(
-            logger, "delivery_report", outbox_id=row.pk, message_id=row.message_id, reports=new, proven=is_proven
+            logger, "delivery_report", outbox_id=row.pk, message_id=attempt.message_id, reports=new, proven=is_proven
         )
     return new
 
