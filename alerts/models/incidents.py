@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
@@ -51,7 +51,7 @@ class Kind(models.TextChoices):
 class Channel(models.TextChoices):
     """How a rule's notices are sent."""
 
-    MAIL = "mail", _("mail")
+    MAIL = "mail", pgettext_lazy("channel of an alert", "mail")
     WEBHOOK = "webhook", _("webhook")
 
 

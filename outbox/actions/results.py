@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 from django.db.models import Count, F, Q
 from django.utils.formats import number_format
@@ -54,10 +55,13 @@ def done_words(verb: str, number: int) -> str:
 def counts_in_words(verb: str, number: int, skipped: Mapping[str, int]) -> str:
     """The numbers of rows done and skipped, as in "212 cancelled, 3 skipped: 3 because: it changed meanwhile." """
     if not skipped:
-        return f"{done_words(verb, number)}."
-    reasons = "; ".join(
-        gettext("%(number)s because: %(reason)s") % {"number": grouped(count), "reason": gettext(reason)}
-        for reason, count in by_number(skipped)
+        return gettext("%(done)s.") % {"done": done_words(verb, number)}
+    reasons = reduce(
+        lambda before, after: gettext("%(before)s; %(after)s") % {"before": before, "after": after},
+        (
+            gettext("%(number)s because: %(reason)s") % {"number": grouped(count), "reason": gettext(reason)}
+            for reason, count in by_number(skipped)
+        ),
     )
     number_skipped = sum(skipped.values())
     return ngettext(
