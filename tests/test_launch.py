@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_site.launch import BindAddress, commands
 from tests.launched import SLOW, Run, careless_umask, clean_environment, command_line, is_alive, launch, modes
 from tests.servers.ports import wait_until
 from tests.servers.site import ROOT
@@ -155,3 +156,25 @@ def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Callable[...
     run.process.kill()
     run.process.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in everything), seconds=SLOW, what="the end of every child")
+
+
+ALWAYS = {"web", "workers"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "more"),
+    [
+        ({}, {"push", "alerts"}),
+        ({"PRX_EMAIL_SUBMISSION_BIND": "127.0.0.1:2587"}, {"push", "alerts", "smtp"}),
+        ({"PRX_EMAIL_SUBMISSION_TLS_BIND": "127.0.0.1:2465"}, {"push", "alerts", "smtp"}),
+        ({"PRX_EMAIL_PUSH": "0", "PRX_EMAIL_ALERTS_SECONDS": "0"}, set()),
+    ],
+)
+def test_the_settings_decide_which_parts_are_started(
+    variables: dict[str, str], more: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in os.environ if each.startswith("PRX_EMAIL_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert {child.name for child in commands(BindAddress("127.0.0.1", 8000))} == ALWAYS | more
