@@ -19,7 +19,7 @@ from outbox.bounces.report import ParsedReport, RecipientReport, Stamps
 from outbox.compose import suppression
 from outbox.models import OutboxMessage, OutboxRecipient, SuppressedAddress
 from tests.api.calling import Program, is_problem, mail
-from tests.rows import NOWHERE, letter, outbox_row, store
+from tests.rows import NOWHERE, attempt, letter, outbox_row, store
 
 pytestmark = pytest.mark.django_db
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ def listed(account: Account) -> SuppressedAddress:
 
 def read(row: OutboxMessage, message: Message, action: str, code: str, *, is_proven: bool = True) -> None:
     recipient = RecipientReport("Ann@example.com", "", action, code, "no")
-    matching._store(ParsedReport(Stamps(), "mx.example.com", (recipient,)), row, message, is_proven=is_proven)
+    matching._store(ParsedReport(Stamps(), "mx.example.com", (recipient,)), attempt(row), message, is_proven=is_proven)
 
 
 def report(account: Account, action: str, code: str, *, is_proven: bool = True) -> OutboxMessage:
