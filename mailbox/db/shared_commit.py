@@ -6,6 +6,8 @@ alone, so that none fails because of another.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,7 +16,6 @@ from django.db import connection, transaction
 
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.db.sqlite_write_lock import WriteTurn
-from mailbox.gathered_calls import GatheredCalls
 
 T = TypeVar("T")
 MOST_AT_ONCE = 32  # writes in one transaction, which must stay far below 250 ms
@@ -27,6 +28,7 @@ class Write:
     act: Callable[[], Any]
     answer: Any = None
     error: Exception | None = None
+    is_done: bool = False  # set by the thread that committed it, or was stopped in it
 
 
 def write(act: Callable[[], T]) -> T:
@@ -39,11 +41,29 @@ def write(act: Callable[[], T]) -> T:
         with transaction.atomic():
             return act()
     mine = Write(act)
-    _of_threads.ask(mine)
+    _waiting.append(mine)
+    with _turn:
+        while not mine.is_done:
+            _commit_waiting()
     if mine.error is not None:
         raise mine.error
     answer: T = mine.answer
     return answer
+
+
+_waiting = deque[Write]()  # of threads
+_turn = threading.Lock()  # of the thread that commits for all that wait; the others find theirs done when it is theirs
+
+
+def _commit_waiting() -> None:
+    batch = [_waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(_waiting)))]
+    for each in batch:  # what the others raise if this thread is stopped meanwhile
+        each.error = RuntimeError("The thread that committed this for several ones was stopped.")
+    try:
+        commit(batch)
+    finally:
+        for each in batch:
+            each.is_done = True
 
 
 def commit(batch: Sequence[Write]) -> None:
@@ -78,6 +98,3 @@ def forget_if_broken(error: Exception) -> None:
     """Close the connection if it is broken, so that the next query opens another."""
     if isinstance(error, DATABASE_TROUBLE):
         connection.close()
-
-
-_of_threads = GatheredCalls(commit, MOST_AT_ONCE)

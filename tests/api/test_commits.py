@@ -84,11 +84,11 @@ def test_mails_of_several_sessions_are_committed_together(
         with submission.connect(secret) as client:
             return send(client, MAIL.replace(b"<1@", name))
 
-    gathered = shared_commit._of_threads
+    waiting, turn = shared_commit._waiting, shared_commit._turn
     with ThreadPoolExecutor(len(names)) as pool:
-        with gathered._turn:  # as while another thread commits
+        with turn:  # as while another thread commits
             answers = [pool.submit(hand_over, name) for name in names]
-            wait_until(lambda: len(gathered._waiting) == len(names), seconds=30, what="all of them to wait")
+            wait_until(lambda: len(waiting) == len(names), seconds=30, what="all of them to wait")
         replies = [each.result() for each in answers]
     assert all(each.startswith("250") for each in replies), replies
     assert together[0] == len(names)
@@ -101,7 +101,7 @@ def test_requests_of_several_programs_are_committed_together(
 ) -> None:
     """Two of them with one key: both get the one row, and each use is noted."""
     programs = [Program(make_user("operator", f"op{number}")) for number in range(3)]
-    keys, gathered = ("a", "b", "b"), shared_commit._of_threads
+    keys, waiting, turn = ("a", "b", "b"), shared_commit._waiting, shared_commit._turn
 
     def ask(program: Program, key: str) -> int:
         try:
@@ -112,9 +112,9 @@ def test_requests_of_several_programs_are_committed_together(
             connections.close_all()
 
     with ThreadPoolExecutor(len(keys)) as pool:
-        with gathered._turn:
+        with turn:
             answers = [pool.submit(ask, program, key) for program, key in zip(programs, keys, strict=True)]
-            wait_until(lambda: len(gathered._waiting) == len(keys), seconds=30, what="all of them to wait")
+            wait_until(lambda: len(waiting) == len(keys), seconds=30, what="all of them to wait")
         found = [each.result() for each in answers]
     assert found[1] == found[2] and len(set(found)) == OutboxMessage.objects.count() == 2
     assert AuditEntry.objects.filter(verb="use_token").count() == 3
