@@ -27,6 +27,11 @@ _MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
+def this_host() -> str:
+    """The machine's host name, which tells the processes of several machines apart in log lines and heartbeats."""
+    return platform.node() or "localhost"
+
+
 def redact(text: str) -> str:
     """Replace ann@example.com by a***@example.com everywhere, and remove the token of links that sign people in."""
     return _ADDRESS.sub(r"\1***@\2", without_links(text))
@@ -65,7 +70,7 @@ class EventFormatter(logging.Formatter):
     """
 
     def __init__(self) -> None:
-        super().__init__(f"%(asctime)s %(levelname)s {platform.node() or 'localhost'}/%(process)d %(name)s %(message)s")
+        super().__init__(f"%(asctime)s %(levelname)s {this_host()}/%(process)d %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         record.message = record.getMessage()
@@ -98,7 +103,7 @@ class JsonFormatter(logging.Formatter):
         about = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "host": platform.node() or "localhost",
+            "host": this_host(),
             "process": record.process,
             "logger": record.name,
             "event": redact(record.getMessage()),

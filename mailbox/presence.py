@@ -20,18 +20,13 @@ from django.db import connection
 from django.utils import timezone
 
 from mailbox.db.errors import DATABASE_TROUBLE
-from mailbox.logs import event
+from mailbox.logs import event, this_host
 from mailbox.models import ProcessHeartbeat
 
 logger = logging.getLogger(__name__)
 EVERY = timedelta(seconds=30)
 SILENT_AFTER = 3  # intervals without a heartbeat; then the process counts as gone
 STARTTIME = 19  # of the fields that follow the name in /proc/PID/stat: clock ticks from the boot of the kernel
-
-
-def this_host() -> str:
-    """The machine's host name, which tells the processes of several machines apart."""
-    return platform.node() or "localhost"
 
 
 def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta = EVERY) -> None:

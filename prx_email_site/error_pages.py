@@ -27,7 +27,7 @@ from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.errors import StorageError
 from mailbox.features import FeatureOff
 from mailbox.lazy_text import Words
-from mailbox.logs import event
+from mailbox.logs import event, this_host
 from mailbox.storage import out_of_reach as stored_files
 from outbox.views.writing import unsent
 
@@ -148,7 +148,7 @@ def _form_again(request: HttpRequest) -> dict[str, Any]:
 
 def out_of_reach(request: HttpRequest, file: str) -> HttpResponse:
     """503: this host's raw store lacks a file that the database refers to. Logs an event and notes a StoreMiss."""
-    host = stored_files.this_host()
+    host = this_host()
     stored_files.note(file)
     response = _page(
         request,

@@ -24,6 +24,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.ports import ServerMissing
 from tests.servers.postgres import Postgres
+from tests.servers.redis import RedisServer
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
@@ -132,6 +133,18 @@ def _dovecot(server_folder: Path, _relay: SmtpServer) -> Iterator[Dovecot]:
 def dovecot(_dovecot: Dovecot) -> Dovecot:
     """One Dovecot a process: give each test its own user (`mail_user`)."""
     return _dovecot
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One of the test's own, which it may kill."""
+    server = RedisServer(tmp_path)
+    try:
+        yield server.start()
+    except ServerMissing as reason:
+        missing(reason)
+    finally:
+        server.kill()
 
 
 @pytest.fixture

@@ -50,17 +50,6 @@ def image() -> Iterator[Podman]:
             pytest.skip(str(reason))
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    try:
-        yield server.start()
-    except ServerMissing as reason:
-        missing(reason)
-    finally:
-        server.kill()
-
-
 class Relay:
     """Takes mail; with `hold` set it answers the final dot of the next one when `release` says so."""
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from mailbox import presence
+from mailbox.logs import this_host
 from mailbox.models import (
     Account,
     Lease,
@@ -95,18 +96,18 @@ def test_a_process_that_says_nothing_more_is_gone_and_one_that_replaced_it_is_no
 
 def test_a_process_notes_itself_and_forgets_those_of_its_host_that_have_ended(account: Account) -> None:
     now = timezone.now()
-    process(presence.this_host(), "web", NO_PROCESS, now)
+    process(this_host(), "web", NO_PROCESS, now)
     process("another host", "web", NO_PROCESS, now)
     presence.note("web", now)
     presence.note("web", now + timedelta(seconds=30))
     rows = ProcessHeartbeat.objects.filter(role="web").order_by("pk")
-    assert [(row.host, row.release) for row in rows] == [("another host", "0.1.0"), (presence.this_host(), "0.1.0")]
+    assert [(row.host, row.release) for row in rows] == [("another host", "0.1.0"), (this_host(), "0.1.0")]
     assert rows[1].started_at == now and rows[1].load is not None and rows[1].python
 
 
 def test_a_process_is_another_one_that_has_the_number_of_one_from_before_it(account: Account) -> None:
     """A container that was killed and is started again counts its processes from 1 again."""
-    now, host, me = timezone.now(), presence.this_host(), os.getpid()
+    now, host, me = timezone.now(), this_host(), os.getpid()
     before = now - timedelta(days=3650)
     process(host, "web", me, before)
     presence.note("web", now)

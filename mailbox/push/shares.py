@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from mailbox import presence
+from mailbox.logs import this_host
 from mailbox.models import Lease, PushHeartbeat
 
 LEASE_SECONDS = PushHeartbeat.LEASE.total_seconds()
@@ -34,7 +34,7 @@ class AccountShare:
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
         self.held: set[int] = set()
-        self._who = presence.this_host()[:200], os.getpid()
+        self._who = this_host()[:200], os.getpid()
         self._renewed_at = self._next_beat = 0.0
         self._told: Mapping[str, str] | None = None
 
@@ -106,7 +106,7 @@ class AccountShare:
 
 def release_of_the_dead() -> None:
     """Release the leases of push processes of this machine that were killed, rather than wait until they expire."""
-    for row in PushHeartbeat.objects.filter(host=presence.this_host()[:200]).exclude(token=""):
+    for row in PushHeartbeat.objects.filter(host=this_host()[:200]).exclude(token=""):
         try:
             os.kill(row.pid, 0)
         except ProcessLookupError:

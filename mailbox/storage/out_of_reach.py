@@ -6,21 +6,15 @@ Code that reads stored bytes and can continue without them calls note(), so that
 from __future__ import annotations
 
 import logging
-import platform
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from mailbox.logs import event
+from mailbox.logs import event, this_host
 from mailbox.models import StoreMiss, WorkerHeartbeat
 
 logger = logging.getLogger(__name__)
 OTHERS_SEEN_WITHIN = timedelta(minutes=3)
-
-
-def this_host() -> str:
-    """The machine's host name, as heartbeats have it (mailbox.presence, which stands beside this package)."""
-    return platform.node() or "localhost"
 
 
 def note(file: str, now: datetime | None = None) -> None:

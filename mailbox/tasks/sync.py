@@ -23,7 +23,7 @@ from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
 from mailbox.host_slots import take_slots
-from mailbox.logs import event, provider_words
+from mailbox.logs import event, provider_words, this_host
 from mailbox.messages import purge
 from mailbox.models import (
     Account,
@@ -194,7 +194,7 @@ def say_alive(now: datetime) -> None:
     """
     global _said_alive_at
     _said_alive_at = time.monotonic()
-    who: dict[str, Any] = {"host": presence.this_host(), "cluster_pid": os.getppid()}
+    who: dict[str, Any] = {"host": this_host(), "cluster_pid": os.getppid()}
     before = WorkerHeartbeat.objects.filter(**who).first()
     is_usable = store_check.is_usable()
     says: dict[str, Any] = {

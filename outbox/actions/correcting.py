@@ -26,8 +26,8 @@ from outbox.compose.build import FrozenMessage, Threading
 from outbox.compose.create import check_smtputf8, checked_account
 from outbox.compose.new_row import NewRow, StoredFile, write_down
 from outbox.compose.readdressed import readdressed
-from outbox.compose.rewriting import storage_failures
 from outbox.compose.send_time import SendTimes
+from outbox.compose.storage_failures import storage_failures
 from outbox.errors import ChangedMeanwhile, ValidationFailed, not_stored
 from outbox.models import OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from django.utils import timezone
 
 from mailbox.storage import raw_store
-from outbox.compose.rewriting import storage_failures
+from outbox.compose.storage_failures import storage_failures
 from outbox.models import OutboxMessage
 
 _DATE = b"Date: "  # compose writes this field first

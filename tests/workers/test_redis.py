@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from django.test import Client
@@ -17,9 +16,8 @@ from mailbox.tasks import sync as sync_tasks
 from outbox import api
 from outbox.models import OutboxMessage
 from prx_email_site.broker import RedisBroker
-from tests.conftest import missing
 from tests.rows import NOWHERE
-from tests.servers.ports import ServerMissing, wait_until
+from tests.servers.ports import wait_until
 from tests.servers.redis import RedisServer
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -29,17 +27,12 @@ Accounts = Callable[..., Account]
 
 
 @pytest.fixture
-def redis(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    try:
-        server.start()
-    except ServerMissing as reason:
-        missing(reason)
-    settings.BROKER_URL = server.url
+def redis(redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+    """The broker of this process, too."""
+    settings.BROKER_URL = redis.url
     monkeypatch.setattr(Conf, "BROKER_CLASS", "prx_email_site.broker.RedisBroker")
     monkeypatch.setattr(RedisBroker, "_away_until", 0.0)
-    yield server
-    server.kill()
+    return redis
 
 
 @pytest.mark.long

@@ -10,8 +10,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
@@ -22,11 +21,10 @@ from mailbox.queueing import queue
 from mailbox.storage import raw_store
 from outbox.models import OutboxMessage
 from tests.api.calling import Program
-from tests.conftest import missing
 from tests.mailbox.sync.synced import on_server, stored
 from tests.rows import letter
 from tests.servers.dovecot import Dovecot
-from tests.servers.ports import ServerMissing, wait_until
+from tests.servers.ports import wait_until
 from tests.servers.redis import RedisServer
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -37,17 +35,6 @@ MINUTES = int(os.environ.get("SOAK_MINUTES", "20"))
 SEED = int(os.environ.get("SOAK_SEED") or random.randrange(10**6))
 SENT, RECEIVED = 20, 10  # a minute; received: by each account
 GROWTH = 1.25  # of memory and descriptors of what lives on; in twenty minutes its parts still load what they need first
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    try:
-        server.start()
-    except ServerMissing as reason:
-        missing(reason)
-    yield server
-    server.kill()
 
 
 @pytest.fixture

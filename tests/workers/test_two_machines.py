@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,17 +33,6 @@ from tests.servers.smtp import SmtpServer
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 ACCOUNTS, RECEIVED, SENT = 4, 150, 40  # mails of each account
 RELAY_SECONDS = 0.3  # what the relay takes for a mail
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    try:
-        yield server.start()
-    except ServerMissing as reason:
-        missing(reason)
-    finally:
-        server.kill()
 
 
 @pytest.fixture
