@@ -18,10 +18,9 @@ from mailbox.models import Account, RawMessage
 from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup import making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoIdentity, WrongIdentity
-from tests.backup.test_backup import NOW, account, as_in_production, cut, flip
+from tests.backup.made import NOW, cut, flip
 from tests.rows import letter, store
 
-__all__ = ["account", "as_in_production"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -1,0 +1,131 @@
+"""A backup is proven, and each thing that can be wrong with one is called by its name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+
+from alerts.models import Kind
+from alerts.problems import installation
+from mailbox.models import Account, RawMessage, RestoreProof
+from mailbox.storage.durable_files import raw_storage
+from outbox.models import OutboxMessage, SendingSwitch
+from prx_email_site.backup import looking_through, making, manifest, places, proving, restoring
+from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongKey
+from tests.backup.made import NOW, changed, cut, flip, made_in, only_file, segment_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "DumpTruncated": lambda place: cut(place / "database"),
+    "DumpDamaged": lambda place: flip(place / "database"),
+    "SegmentMissing": lambda place: segment_of(place).unlink(),
+    "SegmentDamaged": lambda place: flip(place.parent / "files" / only_file(place)),
+    "NewerSchema": lambda place: changed(place, migrations=["mailbox.9999_of_a_newer_release"]),
+    "OtherDatabase": lambda place: changed(place, engine="oracle"),
+    "NoBackup": lambda place: cut(place / manifest.FILE_NAME),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_wrong_with_a_backup_has_a_name_and_changes_nothing(place: Path, name: str) -> None:
+    FAULTS[name](place)
+    assert proving.prove(place, NOW).fault == name
+    with pytest.raises(BackupFault) as refused:
+        restoring.restore(manifest.find(place), NOW)
+    assert type(refused.value).__name__ == name
+    assert Account.objects.get().email == "ops@example.com" and not SendingSwitch.objects.exists()
+
+
+def test_a_backup_is_proven_beside_the_running_database(place: Path, as_in_production: None) -> None:
+    before = RawMessage.objects.count()
+    proof = proving.prove(place.parent, NOW)
+    assert (proof.fault, proof.detail) == ("", "")
+    assert (proof.messages, proof.missing) == (before, 0)
+    assert RestoreProof.objects.get().backup_at == NOW
+    assert OutboxMessage.objects.get().status == "pending" and not SendingSwitch.objects.exists()  # ours goes on
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'prx_email_proof%'")
+            assert cursor.fetchone() == (0,)
+
+
+def test_secrets_that_no_key_opens_are_the_wrong_key(place: Path, settings: Any) -> None:
+    other = Fernet.generate_key().decode()
+    settings.ENCRYPTION_KEYS = [other]
+    assert proving.prove(place, NOW).fault == "WrongKey"
+    with pytest.raises(WrongKey, match="0 of"):  # even where the manifest does not say so
+        looking_through.open_secrets()
+
+
+def test_bytes_that_were_damaged_before_they_were_copied_are_counted(account: Account, tmp_path: Path) -> None:
+    lost = RawMessage.objects.order_by("segment")[0]
+    path = Path(raw_storage().path(lost.segment))
+    flip(path)
+    try:
+        backup = manifest.find(made_in(tmp_path / "backups"))
+    finally:
+        flip(path)
+    count, missing = looking_through.read_all(backup, backup.read())
+    assert count == RawMessage.objects.count() and len(missing) == 1
+    assert lost.digest in missing[0] and "damaged" in missing[0]
+
+
+def test_a_segment_whose_bytes_changed_in_the_backup_is_named_before_anything_is_restored(
+    place: Path, as_in_production: None
+) -> None:
+    flip(segment_of(place))
+    assert proving.prove(place, NOW).fault == "SegmentDamaged"
+    with pytest.raises(SegmentDamaged):
+        restoring.restore(manifest.find(place), NOW)
+    segment_of(place).unlink()
+    making.make(places.at(place.parent), NOW + timedelta(hours=1))
+    assert proving.prove(place, NOW).fault == ""  # the next backup copied it anew
+
+
+def test_a_pg_restore_that_is_newer_than_the_server_is_said(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warned(folder: str) -> bool:
+        call_command("backup", tmp_path / folder, "--json")
+        out, err = capsys.readouterr()
+        said = json.loads(out)
+        assert said["ok"] and said["warning"] in err
+        return "PostgreSQL 99" in said["warning"]
+
+    assert not warned("first")
+    tool = tmp_path / "tools" / "pg_restore"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'pg_restore (PostgreSQL) 99.1 (Debian 99.1-1)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    assert warned("second") is (connection.vendor == "postgresql")
+
+
+def test_the_dashboard_and_an_incident_say_when_a_restore_was_last_proven(
+    account: Account, make_user: Callable[..., Any], client: Client
+) -> None:
+    def found(now: datetime) -> list[str]:
+        return [each.key for each in installation.find(now) if each.kind == Kind.RESTORE]
+
+    client.force_login(make_user("administrator"))
+    assert found(NOW) == [] and "proven" not in client.get("/").content.decode()  # never tried: nobody is alarmed
+    RestoreProof.note(RestoreProof(proven_at=NOW - timedelta(days=2), backup_at=NOW, messages=7))
+    assert found(NOW) == []
+    page = client.get("/").content.decode()
+    assert "Last proven restore" in page and "0 missing" in page
+    assert found(NOW + timedelta(days=6)) == ["restore:old"]
+    RestoreProof.note(RestoreProof(proven_at=NOW, fault="WrongKey", detail="WrongKey: none opens them.", missing=3))
+    assert found(NOW) == ["restore:failed"]
+    assert "WrongKey" in client.get("/").content.decode()
