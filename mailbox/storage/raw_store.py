@@ -11,9 +11,10 @@ import hashlib
 import mmap
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -212,6 +213,16 @@ def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> bool:
 def open_raw(digest: str) -> bytes:
     """Return the bytes with this SHA-256. Raises RawMissing."""
     return _opened(digest, *_where(digest))
+
+
+def reader_of(digest: str) -> Callable[[], bytes]:
+    """Look up where the bytes are; return a call that reads them without the database. Both raise RawMissing."""
+    return partial(_opened, digest, *_where(digest))
+
+
+def is_local() -> bool:
+    """Whether the raw store is on this host's own disk, so that reading it waits for no other machine."""
+    return getattr(raw_storage(), "copied_from", None) is None
 
 
 def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:

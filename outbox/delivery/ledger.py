@@ -12,10 +12,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TypeVar
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.storage import raw_store
 from outbox.delivery import claims, doubts, endings, outcomes
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
@@ -23,11 +25,13 @@ from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Phase
+from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.mail import Delivery
 from outbox.smtp.replies import Reply
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+READ_AHEAD_SECONDS = 1.0  # longest wait for the next mail, while the answer to the end of the one before is due
 AHEAD = 8  # rows claimed at once; they are returned when the server keeps us waiting
 
 
@@ -165,22 +169,44 @@ class Ledger:
         """The next row that was claimed ahead. Raises IndexError if there is none: ask has_following."""
         return self._following.popleft()
 
-    def take_prepared(self, claim: Claim) -> PreparedAttempt:
+    async def take_prepared(self, claim: Claim) -> PreparedAttempt:
         """What the attempt of this claim needs, possibly read ahead. Raises database errors."""
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
-        return self._database.run(lambda: outcomes.prepare(claim))
+        if not raw_store.is_local():
+            await self.settle()  # else the outcome of the mail before would wait for the store, too
+        read = await self._read(claim)
+        return self._database.run(lambda: outcomes.prepare(claim, read))
 
-    def read_following(self) -> PreparedAttempt | None:
+    async def read_following(self) -> PreparedAttempt | None:
         """Read the next mail ahead. Raises nothing: an exception would make the current mail's outcome unknown, and the
         next mail is read again when it is its turn."""
         with contextlib.suppress(Exception):
             if self._following and self._prepared is None:
                 following = self._following[0]
-                self._prepared = self._database.run(lambda: outcomes.prepare(following))
+                async with asyncio.timeout(READ_AHEAD_SECONDS):
+                    read = await self._read(following)
+                if following not in self._following:  # given back meanwhile
+                    return None
+                self._prepared = self._database.run(lambda: outcomes.prepare(following, read))
             return self._prepared
         return None
+
+    async def _read(self, claim: Claim) -> Callable[[], bytes]:
+        """Read the frozen mail; returns a call that returns it, or raises what reading raised.
+
+        On a thread where the raw store is on another machine: if that is silent, only this account's mail waits.
+        """
+        digest = claim.mime_digest
+        if raw_store.is_local():
+            return lambda: raw_store.open_raw(digest)
+        found = Future[bytes]()
+        try:
+            found.set_result(await in_thread(self._database.run(lambda: raw_store.reader_of(digest))))
+        except raw_store.RawMissing as error:
+            found.set_exception(error)
+        return found.result
 
     async def give_back_following(self) -> None:
         """Return the rows claimed ahead to the queue. If the database fails, their leases expire."""

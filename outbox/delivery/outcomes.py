@@ -94,8 +94,11 @@ def limits() -> RetryLimits:
     return RetryLimits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
 
 
-def prepare(claim: Claim) -> PreparedAttempt:
-    """Read what the attempt of a claimed row needs. Raises database errors; a missing raw file is a `fault`."""
+def prepare(claim: Claim, read: Callable[[], bytes]) -> PreparedAttempt:
+    """Read what the attempt of a claimed row needs. Raises database errors; a missing raw file is a `fault`.
+
+    read: returns the frozen mail, or raises as raw_store.open_raw does.
+    """
     lacking = recipients.lacking(claim.outbox_id)
     envelope = Envelope(
         claim.mail_from,
@@ -113,7 +116,7 @@ def prepare(claim: Claim) -> PreparedAttempt:
     if not lacking.to_try:
         return PreparedAttempt(claim, lacking, Mail(envelope, b""))
     try:
-        frozen, secrets = private_part.filled(raw_store.open_raw(claim.mime_digest), claim.private_part, lacking.to_try)
+        frozen, secrets = private_part.filled(read(), claim.private_part, lacking.to_try)
         content = compose_build.stamped(frozen, claim.message_id, claim.prx_attempt)
     except raw_store.RawOutOfReach as error:
         out_of_reach.note(error.segment)

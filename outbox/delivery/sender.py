@@ -116,7 +116,7 @@ class Sender(Ledger):
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], AttemptOutcome]:
         """Make the attempt; queue and session are settled afterwards. Returns a function that computes the outcome."""
-        work = self.take_prepared(claim)
+        work = await self.take_prepared(claim)
         if work.fault is not None:
             return await self._failed(work, watch, work.fault, parks=False)
         if not work.recipients.to_try:
@@ -194,9 +194,9 @@ class Sender(Ledger):
         with contextlib.suppress(*DATABASE_TROUBLE):
             await self.write_persistently(write, 3)
 
-    def prepare_following(self) -> Mail | None:
+    async def prepare_following(self) -> Mail | None:
         """The next mail, if it may be begun as soon as this one is accepted."""
-        work = self.read_following()
+        work = await self.read_following()
         with contextlib.suppress(Exception):  # database errors must not make this mail's outcome unknown
             if work and not work.fault and work.recipients.to_try and self._may_go_on():
                 return work.mail
@@ -291,4 +291,4 @@ class SenderHooks(MailHooks):
     async def after_dot(self) -> Mail | None:
         """The next mail, to prepare its envelope while the server answers; None if there is none."""
         await self._sender.let_others_go_on()
-        return self._sender.prepare_following()
+        return await self._sender.prepare_following()

@@ -183,10 +183,10 @@ def test_a_mail_that_cannot_be_read_ahead_leaves_no_doubt_about_the_one_before(
     rows = queued(account, 2)
     real = outcomes.prepare
 
-    def prepare(claim: Claim) -> outcomes.PreparedAttempt:
+    def prepare(claim: Claim, read: Callable[[], bytes]) -> outcomes.PreparedAttempt:
         if claim.outbox_id == rows[1]:
             raise MemoryError
-        return real(claim)
+        return real(claim, read)
 
     monkeypatch.setattr(outcomes, "prepare", prepare)
     with pytest.raises(MemoryError):
