@@ -27,7 +27,7 @@ PAUSE = (
 )
 
 
-def _must_administer(request: HttpRequest) -> None:
+def _require_administrator(request: HttpRequest) -> None:
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(
             gettext("Pausing and resuming all sending needs the role administrator for all accounts.")
@@ -37,7 +37,7 @@ def _must_administer(request: HttpRequest) -> None:
 @require_POST
 def pause_sending(request: HttpRequest) -> HttpResponse:
     """Pause all sending, after a question. Raises PermissionDenied unless administrator of all accounts."""
-    _must_administer(request)
+    _require_administrator(request)
     back = back_to(request, reverse("outbox:list"))
     if asked := asks_first(request, Question(*PAUSE, back, is_danger=False)):
         return asked
@@ -49,7 +49,7 @@ def pause_sending(request: HttpRequest) -> HttpResponse:
 @require_POST
 def resume_sending(request: HttpRequest) -> HttpResponse:
     """End the pause that the page showed, not a newer one. Raises PermissionDenied as pause_sending() does."""
-    _must_administer(request)
+    _require_administrator(request)
     if resume_all(request, shown_pause(request)):
         notices.success(request, gettext("Sending is resumed. What waits goes out within a minute."))
     elif SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists():

@@ -95,7 +95,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         changes.set_role(signed_in_user(request), user, form.cleaned_data["role"])
     except StaysAdministrator:
-        return _is_last(request, user)
+        return _refuse_for_the_last(request, user)
     messages.success(request, gettext("The role is changed. It holds from the next page that is opened."))
     return redirect("people:person", user.pk)
 
@@ -131,7 +131,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         changes.set_active(signed_in_user(request), user, to_active)
     except StaysAdministrator:
-        return _is_last(request, user)
+        return _refuse_for_the_last(request, user)
     on, off = gettext("This person may sign in again."), gettext("This person is signed out and cannot sign in.")
     messages.success(request, on if to_active else off)
     return redirect("people:person", user.pk)
@@ -161,7 +161,7 @@ def require_person_to_change(request: HttpRequest, pk: int) -> User:
     return user
 
 
-def _is_last(request: HttpRequest, user: User) -> HttpResponse:
+def _refuse_for_the_last(request: HttpRequest, user: User) -> HttpResponse:
     messages.error(request, str(NOBODY_LEFT))
     return redirect("people:person", user.pk)
 
