@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from django.db.backends.postgresql.client import DatabaseClient
 from prx_email_site.backup.faults import DumpDamaged, ToolFailed
 
 Fetch = Callable[[str], list[Any]]
+SCRATCH_PREFIX = "prx_email_proof_"
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,13 @@ def _run(tool: str, *options: str, name_database: bool = False) -> None:
 
 
 @contextmanager
-def scratch_database(name: str) -> Iterator[None]:
-    """A context with an empty PostgreSQL database on the same server, dropped at the end. Raises ToolFailed."""
+def scratch_database(now: datetime) -> Iterator[str]:
+    """A context with an empty PostgreSQL database on the same server, dropped at the end; its name. Raises ToolFailed.
+
+    Those that a killed process left, which hold copies of mail, are dropped when they are a day old.
+    """
+    _drop_left_ones(now)
+    name = f"{SCRATCH_PREFIX}{now:%Y%m%d}_{secrets.token_hex(6)}"
     quoted = connection.ops.quote_name(name)
     try:
         with connection.cursor() as cursor:
@@ -172,7 +180,19 @@ def scratch_database(name: str) -> Iterator[None]:
         why = f"{error}".strip()
         raise ToolFailed(f"No scratch database: {why}. The role needs CREATEDB (ALTER ROLE … CREATEDB).") from error
     try:
-        yield
+        yield name
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
+
+
+def _drop_left_ones(now: datetime) -> None:
+    """Drop scratch databases made the day before yesterday or earlier. PostgreSQL refuses where one is in use."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [f"^{SCRATCH_PREFIX}[0-9]{{8}}_"])
+        names = [name for (name,) in cursor.fetchall()]
+        first_kept = f"{SCRATCH_PREFIX}{now - timedelta(days=1):%Y%m%d}"
+        for name in names:
+            if name < first_kept:
+                with suppress(DatabaseError):  # in use, of another role, or dropped by another process just now
+                    cursor.execute(f"DROP DATABASE IF EXISTS {connection.ops.quote_name(name)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -48,7 +47,7 @@ def prove(target: str | Path, now: datetime, identity: Path | None = None) -> Re
         _check_list(backup, stated)
         restoring.check_dump(backup, stated)
         restoring.check_files(backup, stated)
-        _note(proof, _in_scratch(backup))
+        _note(proof, _in_scratch(backup, now))
     except BackupFault as fault:
         proof.fault, proof.detail = type(fault).__name__, str(fault)[:500]
     except OSError as error:
@@ -71,22 +70,21 @@ def _note(proof: RestoreProof, said: dict[str, Any]) -> None:
     proof.fault, proof.detail = said["fault"], said["detail"][:500]
 
 
-def _in_scratch(backup: Backup) -> dict[str, Any]:
+def _in_scratch(backup: Backup, now: datetime) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="prx-email-proof-") as name:
         folder = Path(name)
         (folder / SCRATCH).touch()
-        with _scratch_url(folder) as url:
+        with _scratch_url(folder, now) as url:
             keys = ",".join(settings.ENCRYPTION_KEYS)
             return _run(backup, folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": keys})
 
 
 @contextmanager
-def _scratch_url(folder: Path) -> Iterator[str]:
+def _scratch_url(folder: Path, now: datetime) -> Iterator[str]:
     if connection.vendor == "sqlite":
         yield f"sqlite:///{folder / 'scratch.sqlite3'}"
         return
-    name = f"prx_email_proof_{secrets.token_hex(6)}"
-    with databases.scratch_database(name):
+    with databases.scratch_database(now) as name:
         yield urlsplit(env.text("DATABASE_URL"))._replace(path=f"/{name}").geturl()
 
 

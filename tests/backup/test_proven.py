@@ -20,7 +20,7 @@ from alerts.problems import installation
 from mailbox.models import Account, RawMessage, RestoreProof
 from mailbox.storage.durable_files import raw_storage
 from outbox.models import OutboxMessage, SendingSwitch
-from prx_email_site.backup import looking_through, making, manifest, places, proving, restoring
+from prx_email_site.backup import databases, looking_through, making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongKey
 from tests.backup.made import NOW, changed, cut, flip, made_in, only_file, segment_of
 
@@ -55,10 +55,25 @@ def test_a_backup_is_proven_beside_the_running_database(place: Path, as_in_produ
     assert (proof.messages, proof.missing) == (before, 0)
     assert RestoreProof.objects.get().backup_at == NOW
     assert OutboxMessage.objects.get().status == "pending" and not SendingSwitch.objects.exists()  # ours goes on
-    if connection.vendor == "postgresql":
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's scratch database is a file of a folder.")
+def test_scratch_databases_are_dropped_also_those_of_a_killed_process(account: Account) -> None:
+    """By name: other tests prove on the same server at this moment."""
+
+    def exists(name: str) -> bool:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'prx_email_proof%'")
-            assert cursor.fetchone() == (0,)
+            cursor.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [name])
+            return cursor.fetchone() == (1,)
+
+    killed = databases.scratch_database(NOW)
+    left = killed.__enter__()
+    with databases.scratch_database(NOW + timedelta(hours=20)) as beside:
+        assert exists(left) and exists(beside)
+    assert exists(left) and not exists(beside)
+    with databases.scratch_database(NOW + timedelta(days=2)) as later:
+        assert not exists(left) and exists(later)
+    assert not exists(later)
 
 
 def test_secrets_that_no_key_opens_are_the_wrong_key(place: Path, settings: Any) -> None:
