@@ -17,7 +17,10 @@ class AccountQueue(Protocol):
     """A run calls it under its lock: by one thread at a time. Accounts are given by pk."""
 
     def accounts(self) -> Sequence[int]:
-        """The accounts to claim next, the longest wait first; empty when the run has nothing more to do."""
+        """The accounts to claim next, the longest wait first; empty when the run has nothing more to do.
+
+        A run claims the first SLICE of them.
+        """
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
         """Remove these accounts, whose leases we now hold, and return their jobs."""
@@ -61,19 +64,21 @@ class GivenAccounts:
 class DueAccounts:
     """The accounts that are due and that no worker has tried since `since`.
 
-    The workers of a run share this queue: each reads it from the database before each slice and starts at an `offset`
-    of its own, so that two seldom try to claim the same accounts.
+    The workers of a run share this queue: each reads it from the database before each slice, and takes the `share`-th
+    of `shares` equal parts, of `most` accounts at most. So two seldom try to claim the same accounts, and a few
+    accounts with much mail are not all claimed by the first worker.
     """
 
-    def __init__(self, since: datetime, offset: int) -> None:
-        self._since, self._offset = since, offset
+    def __init__(self, since: datetime, share: int, shares: int, most: int) -> None:
+        self._since, self._share, self._shares, self._most = since, share, shares, most
         # A turn that wrote nothing, as that of a deleted account, leaves the account due: it must not come again here.
         self._served = set[int]()
 
     def accounts(self) -> Sequence[int]:
         queue = [pk for pk in next_accounts(timezone.now(), self._since) if pk not in self._served]
-        offset = self._offset % max(len(queue), 1)
-        return queue[offset:] + queue[:offset]
+        size = min(-(-len(queue) // self._shares), self._most)
+        start = self._share * size % max(len(queue), 1)
+        return (queue[start:] + queue[:start])[:size]
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
         """Read the due jobs again, now that we hold the leases: another worker may have synced these accounts since."""

@@ -92,8 +92,9 @@ def sync_tick(is_extra: bool = False) -> None:
     since = now - TICK if is_extra else now
     if not may_fetch() or not (accounts := jobs.next_accounts(now, since)):
         return
-    clusters = max(WorkerHeartbeat.objects.alive(now).count(), 1)
-    shares = min(-(-len(accounts) // runner.SLICE), clusters * _shares_of_a_cluster())
+    clusters = _clusters(now)
+    slices = -(-len(accounts) // runner.SLICE)
+    shares = min(max(slices, clusters), clusters * _shares_of_a_cluster(), len(accounts))  # each cluster has work
     run = report.RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now, shares).run
     times = since.isoformat(), (now + TICK).isoformat()
     for share in range(1, shares):
@@ -111,11 +112,16 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
     run = SyncRun.objects.filter(pk=run_pk).first()
     if run is None:
         return
-    left = (datetime.fromisoformat(until) - timezone.now()).total_seconds()
-    wanted = _connections_of(share, min(shares, _shares_of_a_cluster())) if left > 0 and may_fetch() else 0
+    now = timezone.now()
+    left = (datetime.fromisoformat(until) - now).total_seconds()
+    wanted = _connections_of(share, -(-shares // _clusters(now))) if left > 0 and may_fetch() else 0
     places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
-    accounts = DueAccounts(datetime.fromisoformat(since), share * runner.SLICE)
+    accounts = DueAccounts(datetime.fromisoformat(since), share, shares, runner.SLICE)
     runner.run_share(run, accounts, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
+
+
+def _clusters(now: datetime) -> int:
+    return max(WorkerHeartbeat.objects.alive(now).count(), 1)
 
 
 def _connections_of(share: int, of_a_cluster: int) -> int:

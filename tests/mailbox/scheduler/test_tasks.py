@@ -72,15 +72,16 @@ def test_a_share_goes_on_turn_after_turn_with_what_has_more_waiting_and_begins_n
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("most", [1, 25], ids=["slices of one", "fewer accounts than a slice"])
 def test_a_tick_is_shared_out_to_the_workers_of_all_hosts_and_is_one_run(
-    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Two clusters of two workers each: one of each stays free for what a person waits for."""
     now = timezone.now()
     for pid in (1, 2):
         WorkerHeartbeat.objects.create(host=f"h{pid}", cluster_pid=pid, started_at=now, seen_at=now)
     monkeypatch.setattr(sync_tasks.Conf, "WORKERS", 2)
-    monkeypatch.setattr(sync_tasks.runner, "SLICE", 1)
+    monkeypatch.setattr(sync_tasks.runner, "SLICE", most)
     accounts = [make_account() for _ in range(3)]
     take_share, before = sync_tasks.sync_share, list[bool]()
 
@@ -126,6 +127,25 @@ def test_of_two_shares_that_find_the_same_account_one_looks(
     assert len(looks) == int(is_over)
     assert list(Lease.objects.values_list("token", flat=True)) == ([] if is_over else ["theirs"])
     assert not SyncRun.objects.filter(finished_at=None).exists()
+
+
+@pytest.mark.parametrize(
+    ("accounts", "shares", "most", "first"),
+    [
+        (1, 1, 25, [[0]]),
+        (5, 2, 25, [[0, 1, 2], [3, 4, 0]]),
+        (6, 3, 25, [[0, 1], [2, 3], [4, 5]]),
+        (6, 2, 2, [[0, 1], [2, 3]]),
+        (2, 4, 25, [[0], [1], [0], [1]]),
+        (0, 2, 25, [[], []]),
+    ],
+)
+def test_the_shares_begin_with_parts_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, accounts: int, shares: int, most: int, first: list[list[int]]
+) -> None:
+    monkeypatch.setattr(account_queue, "next_accounts", lambda now, since: list(range(accounts)))
+    now = timezone.now()
+    assert [account_queue.DueAccounts(now, each, shares, most).accounts() for each in range(shares)] == first
 
 
 @pytest.mark.parametrize("most", [1, 4, 7])
