@@ -1,6 +1,6 @@
 """Compiles and checks the catalogues (GNU gettext manual, "The Format of PO Files") without gettext's tools.
 
-It is used before the settings are read, which look for compiled catalogues, so it does not import Django.
+It is used before the settings are read, which look for compiled catalogues, so it needs none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from pathlib import Path
 
 import polib
 
-SOURCE = "en"  # the catalogue of source texts
+from prx_email_site.languages import SOURCE, TRANSLATED
+
+TEXTS = Path(__file__).resolve().parents[1] / "locale" / SOURCE / "LC_MESSAGES" / "django.po"
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
 _TAG = re.compile(r"<[^<>]+>")
+
+
+Key = tuple[str, str, str]  # (context, text, plural)
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,21 @@ class TranslationProgress:
     """The progress of a language. `faults`: sentences about translations that would break a page."""
 
     language: str
-    translated: int
     total: int
+    missing: tuple[Key, ...]
     faults: tuple[str, ...]
 
+    @property
+    def translated(self) -> int:
+        return self.total - len(self.missing)
+
+    @property
+    def percent(self) -> int:
+        """Rounded down, so that only what is complete is 100."""
+        return 100 * self.translated // self.total
+
     def __str__(self) -> str:
-        missing = self.total - self.translated
-        return f"{self.language}: {self.translated} of {self.total} texts translated, {missing} missing"
+        return f"{self.language}: {self.translated} of {self.total} texts translated, {len(self.missing)} missing"
 
 
 def written_in(folders: Iterable[Path]) -> list[Path]:
@@ -38,31 +51,47 @@ def written_in(folders: Iterable[Path]) -> list[Path]:
     return sorted(path for path in found if path.parent.parent.name != SOURCE)
 
 
-def compile_new(folders: Iterable[Path]) -> Iterator[str]:
-    """Write django.mo beside each django.po that is newer; yields a sentence for each that cannot be compiled.
+def compile_new(folders: Iterable[Path], texts: Path = TEXTS) -> Iterator[str]:
+    """Write django.mo beside each django.po, where it or the sources' catalogue is newer; yields a sentence for each
+    that cannot be compiled.
 
     The file is renamed into place, as several processes may compile concurrently while others read.
     """
+    asked = None
     for path in written_in(folders):
         target = path.with_suffix(".mo")
         try:
-            if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
+            if target.exists() and target.stat().st_mtime >= max(path.stat().st_mtime, texts.stat().st_mtime):
                 continue
             part = target.with_suffix(f".{os.getpid()}.part")
-            polib.pofile(str(path)).save_as_mofile(str(part))
+            catalogue = polib.pofile(str(path))
+            asked = asked or _keys(polib.pofile(str(texts)))
+            found = _progress_of(catalogue, path, asked)
+            if found.missing:
+                catalogue.metadata[TRANSLATED] = str(found.percent)
+            catalogue.save_as_mofile(str(part))
             part.replace(target)
         except (OSError, ValueError) as error:  # polib raises OSError for a syntax error
             yield f"The catalogue {path} cannot be compiled: {error}"
 
 
-def progress(path: Path) -> TranslationProgress:
-    """The progress of the language whose catalogue (.po) this is."""
-    catalogue = polib.pofile(str(path))
+def _keys(entries: Iterable[polib.POEntry]) -> frozenset[Key]:
+    return frozenset((each.msgctxt or "", each.msgid, each.msgid_plural or "") for each in entries)
+
+
+def progress(path: Path, texts: Path = TEXTS) -> TranslationProgress:
+    """The progress of the language whose catalogue (.po) this is, in all texts of the sources' catalogue: one that the
+    language's own has no entry for is missing, too."""
+    return _progress_of(polib.pofile(str(path)), path, _keys(polib.pofile(str(texts))))
+
+
+def _progress_of(catalogue: polib.POFile, path: Path, asked: frozenset[Key]) -> TranslationProgress:
     entries = [each for each in catalogue if not each.obsolete]
     forms = re.search(r"nplurals\s*=\s*(\d+)", catalogue.metadata.get("Plural-Forms", ""))
     count = int(forms[1]) if forms else 0
     faults = tuple(f"“{each.msgid}” {fault}" for each in entries if (fault := _fault(each, count)))
-    return TranslationProgress(path.parent.parent.name, sum(map(_is_translated, entries)), len(entries), faults)
+    missing = asked - _keys(filter(_is_translated, entries))
+    return TranslationProgress(path.parent.parent.name, len(asked), tuple(sorted(missing)), faults)
 
 
 def _is_translated(entry: polib.POEntry) -> bool:
