@@ -18,6 +18,11 @@ from mailbox.models import Account
 LEAST_SECRET = 16  # characters
 
 
+def new_secret() -> str:
+    """A random secret for the webhook of a new rule."""
+    return secrets.token_urlsafe(24)
+
+
 class AlertForm(forms.Form):
     """A new alert rule, or `rule` to edit. A stored secret is never shown."""
 
@@ -62,7 +67,7 @@ class AlertForm(forms.Form):
     def __init__(self, data: Any = None, *, rule: AlertRule | None = None) -> None:
         self.rule = rule
         names = ("channel", "user", "address", "sender", "url", "account", "kinds", "is_on")
-        initial = {name: getattr(rule, name) for name in names} if rule else {"secret": secrets.token_urlsafe(24)}
+        initial = {name: getattr(rule, name) for name in names} if rule else {"secret": new_secret()}
         super().__init__(data, initial=initial)
         for name in ("url", "secret"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}

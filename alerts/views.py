@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -65,10 +66,7 @@ def only_administrators(request: HttpRequest) -> None:
 def show(request: HttpRequest) -> HttpResponse:
     """The rules with their last results, open incidents, and those that ended last. A fixed number of queries."""
     only_administrators(request)
-    newest = AlertNotice.objects.filter(rule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    rules = list(AlertRule.objects.select_related("user", "sender", "account").annotate(last=Subquery(newest)))
-    notices = AlertNotice.objects.select_related("incident").in_bulk([rule.last for rule in rules if rule.last])
-    rows = [RuleRow(rule, to_of(rule), _kinds(rule), notices.get(rule.last or 0)) for rule in rules]
+    rows = [RuleRow(rule, to_of(rule), _kinds(rule), last) for rule, last in with_last_notice(AlertRule.objects.all())]
     # `alerted_at` does not tell whether anybody was notified: it is set even if no rule wants the incident.
     is_told = Exists(AlertNotice.objects.filter(incident=OuterRef("pk"), phase=AlertNotice.Phase.BEGIN))
     context = {
@@ -77,6 +75,14 @@ def show(request: HttpRequest) -> HttpResponse:
         "over": AlertIncident.objects.exclude(closed_at=None).exclude(alerted_at=None).order_by("-closed_at")[:SHOWN],
     }
     return render(request, "alerts/list.html", context)
+
+
+def with_last_notice(rules: QuerySet[AlertRule]) -> list[tuple[AlertRule, AlertNotice | None]]:
+    """The rules, each with its newest notice; two queries."""
+    newest = AlertNotice.objects.filter(rule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    rows: list[Any] = list(rules.select_related("user", "sender", "account").annotate(last=Subquery(newest)))
+    notices = AlertNotice.objects.select_related("incident").in_bulk([rule.last for rule in rows if rule.last])
+    return [(rule, notices.get(rule.last or 0)) for rule in rows]
 
 
 def _kinds(rule: AlertRule) -> str:
@@ -90,9 +96,7 @@ def _kinds(rule: AlertRule) -> str:
 def add(request: HttpRequest) -> HttpResponse:
     """Add an alert rule."""
     only_administrators(request)
-    return _edited(
-        request, AlertForm(request.POST or None), "add_alert", gettext("The alert was added. Send a test to see it.")
-    )
+    return _edited(request, AlertForm(request.POST or None), gettext("The alert was added. Send a test to see it."))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -100,16 +104,23 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Edit an alert rule; an empty secret keeps the stored one."""
     only_administrators(request)
     form = AlertForm(request.POST or None, rule=get_object_or_404(AlertRule.objects.select_related("user"), pk=pk))
-    return _edited(request, form, "edit_alert", gettext("The alert was saved."))
+    return _edited(request, form, gettext("The alert was saved."))
 
 
-def _edited(request: HttpRequest, form: AlertForm, verb: str, words: str) -> HttpResponse:
+def _edited(request: HttpRequest, form: AlertForm, words: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
-        rule = form.save()
-        record(request, verb, f"alert:{rule.pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
+        save_rule(request, form)
         messages.success(request, words)
         return redirect("alerts:list")
     return render(request, "alerts/form.html", {"form": form, "rule": form.rule})
+
+
+def save_rule(request: HttpRequest, form: AlertForm) -> AlertRule:
+    """Save a valid form, and record it."""
+    verb = "add_alert" if form.rule is None else "edit_alert"
+    rule = form.save()
+    record(request, verb, f"alert:{rule.pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
+    return rule
 
 
 @require_POST
@@ -117,9 +128,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     """Queue a test notice; its result is shown with the rule."""
     only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user"), pk=pk)
-    incidents.ask_for_test(rule, timezone.now())
-    tasks.queue_sending()
-    record(request, "test_alert", f"alert:{pk}", rule.account, _stored_to(rule))
+    begin_test(request, rule)
     messages.success(
         request,
         gettext("A test is on its way to %(destination)s; its result is shown here.") % {"destination": to_of(rule)},
@@ -127,15 +136,28 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts:list")
 
 
+def begin_test(request: HttpRequest, rule: AlertRule) -> AlertNotice:
+    """Have workers send a test notice, and record it."""
+    notice = incidents.ask_for_test(rule, timezone.now())
+    tasks.queue_sending()
+    record(request, "test_alert", f"alert:{rule.pk}", rule.account, _stored_to(rule))
+    return notice
+
+
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete an alert rule."""
     only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user", "account"), pk=pk)
-    record(request, "delete_alert", f"alert:{pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
-    rule.delete()
+    remove_rule(request, rule)
     messages.success(request, gettext("The alert was deleted: it notifies nobody any more."))
     return redirect("alerts:list")
+
+
+def remove_rule(request: HttpRequest, rule: AlertRule) -> None:
+    """Delete a rule with its notices, and record it."""
+    record(request, "delete_alert", f"alert:{rule.pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
+    rule.delete()
 
 
 @require_safe

@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -25,6 +26,7 @@ from mailbox.views.requests import Refused
 
 State = WebhookDelivery.State
 SHOWN = 50
+IS_OFF = _("The webhook is off: nothing is posted there.")
 TONES = {State.SENT.value: "fine", State.WAITING.value: "waiting", State.FAILED.value: "broken"}
 
 
@@ -59,10 +61,14 @@ def _row(webhook: Webhook) -> WebhookRow:
 def show(request: HttpRequest) -> HttpResponse:
     """The webhooks, with the numbers of their waiting and failed deliveries."""
     only_administrators(request)
+    return render(request, "alerts/webhooks.html", {"rows": [_row(each) for each in counted().order_by("name")]})
+
+
+def counted() -> QuerySet[Any]:
+    """The webhooks with their accounts and the numbers of `waiting` and `failed` deliveries."""
     waiting = Count("deliveries", filter=Q(deliveries__state=State.WAITING))
     failed = Count("deliveries", filter=Q(deliveries__state=State.FAILED))
-    webhooks = Webhook.objects.annotate(waiting=waiting, failed=failed).prefetch_related("accounts").order_by("name")
-    return render(request, "alerts/webhooks.html", {"rows": [_row(each) for each in webhooks]})
+    return Webhook.objects.annotate(waiting=waiting, failed=failed).prefetch_related("accounts")
 
 
 @never_cache
@@ -72,8 +78,7 @@ def add(request: HttpRequest) -> HttpResponse:
     only_administrators(request)
     form = WebhookForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        webhook = form.save()
-        _record(request, "add_webhook", webhook)
+        webhook = save_webhook(request, form)
         messages.success(request, gettext("The webhook was added. Send a test to see it."))
         return redirect("alerts:webhook", webhook.pk)
     return render(request, "alerts/webhook.html", {"form": form})
@@ -87,12 +92,20 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     webhook = get_object_or_404(Webhook, pk=pk)
     form = WebhookForm(request.POST or None, webhook=webhook)
     if request.method == "POST" and form.is_valid():
-        form.save()
-        _record(request, "edit_webhook", webhook)
-        tasks.queue_events()
+        save_webhook(request, form)
         messages.success(request, gettext("The webhook was saved."))
         return redirect("alerts:webhook", pk)
     return render(request, "alerts/webhook.html", {"form": form, "webhook": webhook, **_deliveries(request, webhook)})
+
+
+def save_webhook(request: HttpRequest, form: WebhookForm) -> Webhook:
+    """Save a valid form, and record it. A changed webhook is tried at once."""
+    is_new = form.webhook is None
+    webhook = form.save()
+    _record(request, "add_webhook" if is_new else "edit_webhook", webhook)
+    if not is_new:
+        tasks.queue_events()
+    return webhook
 
 
 def _deliveries(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
@@ -100,13 +113,18 @@ def _deliveries(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
     state, before = request.GET.get("state", ""), request.GET.get("before", "")
     if state not in ("", *State.values) or (before and not _is_key(before)):
         raise Refused(gettext("The address names no place in this list; start from its first page."))
-    rows = WebhookDelivery.objects.filter(webhook=webhook).select_related("event__account").order_by("-pk")
-    rows = rows.filter(state=state) if state else rows
-    rows = rows.filter(pk__lt=int(before)) if before else rows
+    rows = deliveries_of(webhook, state, int(before) if before else None)
     page, last = cut(list(rows[: SHOWN + 1]), SHOWN)
     shown = [DeliveryRow(each, TONES[each.state], _what(each)) for each in page]
     following = next_page(request, last.pk) if last else ""
     return {"deliveries": shown, "following": following, "state": state, "states": State.choices}
+
+
+def deliveries_of(webhook: Webhook, state: str, before: int | None) -> QuerySet[WebhookDelivery]:
+    """The webhook's deliveries in this state ("" for any) before this pk, newest first, with their events."""
+    rows = WebhookDelivery.objects.filter(webhook=webhook).select_related("event__account").order_by("-pk")
+    rows = rows.filter(state=state) if state else rows
+    return rows if before is None else rows.filter(pk__lt=before)
 
 
 def _is_key(given: str) -> bool:
@@ -126,13 +144,19 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     only_administrators(request)
     webhook = get_object_or_404(Webhook, pk=pk)
     if not webhook.is_on:
-        messages.error(request, gettext("The webhook is off: nothing is posted there."))
+        messages.error(request, str(IS_OFF))
         return redirect("alerts:webhook", pk)
-    webhook_delivery.ask_for_test(webhook)
-    tasks.queue_events()
-    _record(request, "test_webhook", webhook)
+    begin_test(request, webhook)
     messages.success(request, gettext("A test is on its way; its result is shown here."))
     return redirect("alerts:webhook", pk)
+
+
+def begin_test(request: HttpRequest, webhook: Webhook) -> WebhookDelivery:
+    """Have workers post a test event, and record it."""
+    delivery = webhook_delivery.ask_for_test(webhook)
+    tasks.queue_events()
+    _record(request, "test_webhook", webhook)
+    return delivery
 
 
 @require_POST
@@ -140,15 +164,22 @@ def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Post a delivery again. POST field `delivery`: its pk; without it, all that were given up."""
     only_administrators(request)
     webhook, chosen = get_object_or_404(Webhook, pk=pk), request.POST.get("delivery", "")
-    rows = WebhookDelivery.objects.filter(webhook=webhook)
     if chosen and not _is_key(chosen):
         raise Refused(gettext("There is no such delivery."))
-    number = webhook_delivery.deliver_again(rows.filter(pk=int(chosen)) if chosen else rows.filter(state=State.FAILED))
-    if number:
-        tasks.queue_events()
-        record(request, "deliver_events_again", f"webhook:{pk}", detail=f"{webhook.name}: {number}")
+    number = queue_again(request, webhook, int(chosen) if chosen else None)
     messages.success(request, gettext("%(number)s to be delivered again.") % {"number": number})
     return redirect("alerts:webhook", pk)
+
+
+def queue_again(request: HttpRequest, webhook: Webhook, chosen: int | None) -> int:
+    """Have workers post the delivery with this pk again, or all that were given up; return how many. Recorded."""
+    rows = WebhookDelivery.objects.filter(webhook=webhook)
+    rows = rows.filter(state=State.FAILED) if chosen is None else rows.filter(pk=chosen)
+    number = webhook_delivery.deliver_again(rows)
+    if number:
+        tasks.queue_events()
+        record(request, "deliver_events_again", f"webhook:{webhook.pk}", detail=f"{webhook.name}: {number}")
+    return number
 
 
 @require_POST
@@ -156,10 +187,15 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a webhook with its deliveries."""
     only_administrators(request)
     webhook = get_object_or_404(Webhook, pk=pk)
-    _record(request, "delete_webhook", webhook)
-    webhook.delete()
+    remove_webhook(request, webhook)
     messages.success(request, gettext("The webhook was deleted: nothing is posted there any more."))
     return redirect("alerts:webhooks")
+
+
+def remove_webhook(request: HttpRequest, webhook: Webhook) -> None:
+    """Delete a webhook with its deliveries, and record it."""
+    _record(request, "delete_webhook", webhook)
+    webhook.delete()
 
 
 def _record(request: HttpRequest, verb: str, webhook: Webhook) -> None:

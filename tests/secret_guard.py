@@ -2,8 +2,9 @@
 
 Around every test. A secret is what mailbox.credentials.encrypt is given in the test's own process (passwords, access
 and refresh tokens, client secrets, codes, verifiers, keys of webhooks and authenticator apps), if it is long enough to
-be no word; and what is handed out instead of being stored: programs' tokens and links that set a password, each shown
-once at most. Of processes that a test starts, the logs below its tmp_path are read at its end.
+be no word; and what is handed out instead of being stored: programs' tokens and links that set a password. These, and
+the secrets that are made here for webhooks, are shown once at most. Of processes that a test starts, the logs below its
+tmp_path are read at its end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponseBase
 
+from alerts import forms as alert_forms
+from alerts.events import webhook_delivery
 from api import tokens as program_tokens
 from mailbox import credentials, queueing
 from people.links import tokens as link_tokens
@@ -103,6 +106,14 @@ def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
         guard.hand_out(link.rstrip("/").rpartition("/")[2])
         return link
 
+    def shown_once(new_secret: Callable[[], str]) -> Callable[[], str]:
+        def made_here() -> str:
+            secret = new_secret()
+            guard.unshown.add(secret)  # a secret of this site only once it is stored
+            return secret
+
+        return made_here
+
     def rung(function: str, arguments: tuple[object, ...], options: dict[str, Any]) -> None:
         guard.look(f"task: {function}", f"{arguments} {options}")
         ring(function, arguments, options)
@@ -117,6 +128,8 @@ def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
         monkeypatch.setattr(f"{module}.encrypt", encrypt)
     monkeypatch.setattr(program_tokens, "make", made)
     monkeypatch.setattr(link_tokens, "link_for", linked)
+    for where in (webhook_delivery, alert_forms):
+        monkeypatch.setattr(where, "new_secret", shown_once(where.new_secret))
     monkeypatch.setattr(queueing, "_send_to_broker", rung)
     monkeypatch.setattr(BaseHandler, "get_response", responded)
     logging.getLogger().addHandler(guard)

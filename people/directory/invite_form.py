@@ -1,16 +1,18 @@
-"""The form of an invitation: address, name, role and accounts. Used by the page and by `manage.py invite`."""
+"""The form of an invitation: address, name, role and accounts. For the page, the HTTP API and `manage.py invite`."""
 
 from __future__ import annotations
 
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account
 from mailbox.permissions import ROLES, Role
+from people.links import invitations
 
 MOST_ACCOUNTS = 200
 TAKEN = _("Somebody here has this address already; the list of people shows who.")
@@ -58,6 +60,16 @@ class InviteForm(forms.Form):
             words = gettext("There is no account %(account)s.") % {"account": missing[0][:254]}
             raise ValidationError(words)
         return list(found.values())
+
+    def create(self, by: User | None) -> User | None:
+        """Create the invited user of a valid form; None, with the error at `email`, if a concurrent invitation took the
+        address. `by` is None on the command line."""
+        given = self.cleaned_data
+        try:
+            return invitations.create(by, given["email"], given["full_name"], given["role"], given["accounts"])
+        except IntegrityError:
+            self.add_error("email", TAKEN)
+            return None
 
 
 def _one_of(addresses: list[str]) -> Q:

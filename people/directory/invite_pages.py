@@ -7,7 +7,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from mailbox.models import Account, AuditEntry
 from mailbox.views.requests import signed_in_user
-from people.directory.invite_form import TAKEN, InviteForm
+from people.directory.invite_form import InviteForm
 from people.directory.pages import require_person_to_change
 from people.directory.rules import require_administrator
 from people.links import invitations, mails, site_mail, tokens
@@ -55,11 +54,9 @@ def invite(request: HttpRequest) -> HttpResponse:
     form = InviteForm(request.POST or None)
     if request.method != "POST" or not settings.LOCAL_PASSWORDS or not form.is_valid():
         return _invite_page(request, form)
-    by, given = signed_in_user(request), form.cleaned_data
-    try:
-        user = invitations.create(by, given["email"], given["full_name"], given["role"], given["accounts"])
-    except IntegrityError:  # a concurrent invitation of the same address
-        form.add_error("email", TAKEN)
+    by = signed_in_user(request)
+    user = form.create(by)
+    if user is None:
         return _invite_page(request, form)
     if not mails.invite(user, by):
         return _shown(request, user, LinkPurpose.INVITATION)
@@ -114,7 +111,7 @@ def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
     """Withdraw an invitation that was not accepted yet."""
     user = require_person_to_change(request, pk)
     if not invitations.withdraw(signed_in_user(request), user):
-        messages.error(request, gettext("This person has signed in meanwhile: switch the user off instead."))
+        messages.error(request, str(invitations.SIGNED_IN))
         return redirect("people:person", pk)
     messages.success(request, gettext("The invitation is withdrawn; its link opens nothing any more."))
     return redirect("people:list")

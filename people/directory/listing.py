@@ -55,12 +55,17 @@ def people() -> QuerySet[Any]:
     ).prefetch_related("groups")
 
 
-def page_of(number: str, asked: str) -> tuple[Page[Any], list[Listed]]:
-    """(the page with this number, its rows); `asked`: a part of the user name, the address or the full name."""
+def matching(asked: str) -> QuerySet[Any]:
+    """The list's users by user name; `asked`: a part of the user name, the address or the last name, "" for all."""
     rows = people().order_by("username")
     if asked:
         rows = rows.filter(Q(username__icontains=asked) | Q(email__icontains=asked) | Q(last_name__icontains=asked))
-    page = Paginator(rows, A_PAGE).get_page(number)
+    return rows
+
+
+def page_of(number: str, asked: str) -> tuple[Page[Any], list[Listed]]:
+    """(the page of matching() with this number, its rows)."""
+    page = Paginator(matching(asked), A_PAGE).get_page(number)
     return page, [Listed(user, role_of(user)) for user in page]
 
 

@@ -8,16 +8,19 @@ from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Group, User
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import Role
 from people.sign_in import audit
 
+SIGNED_IN = _("This person has signed in meanwhile: switch the user off instead.")
+
 
 def create(by: User | None, email: str, full_name: str, role: str, accounts: Sequence[Account]) -> User:
     """Create a user with this role for the given accounts, or for all when none are given. The address is the user
     name. `by` is None on the command line. Raises IntegrityError when the name is taken."""
-    first, _, last = full_name.strip().partition(" ")
+    first, _space, last = full_name.strip().partition(" ")
     with transaction.atomic():
         user = User(username=email.lower(), email=email, first_name=first[:150], last_name=last.strip()[:150])
         user.set_unusable_password()

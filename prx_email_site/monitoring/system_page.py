@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +24,6 @@ from mailbox.views.accounts import is_partial
 from prx_email_site.monitoring import system_status
 from prx_email_site.monitoring.system_status import Host, ProcessStatus, SystemStatus
 
-LATE_AFTER = timedelta(minutes=2)  # django-q2 looks for due schedules every half minute
 FAULTS: dict[str, Words] = {
     "store_failed_since": _("cannot write and read stored mail"),
     "broker_away_since": _("does not reach the broker"),
@@ -125,7 +124,7 @@ def _inboxes(states: Mapping[str, int]) -> str:
 
 
 def _clock(each: ScheduleState, now: datetime) -> ClockLine:
-    if each.next_at is not None and each.next_at < now - LATE_AFTER:
+    if system_status.is_late(each, now):
         return ClockLine(each, "broken", gettext("late"))
     if each.ok is None:
         return ClockLine(each, "waiting", gettext("not run yet"))

@@ -35,6 +35,7 @@ from mailbox.storage.table_sizes import WHOLE_FILE
 TABLES_SHOWN = 20
 ROWS_READ = 200  # at most, of hosts, of processes and of leases
 GROWTH_DAYS = 7
+LATE_AFTER = timedelta(minutes=2)  # django-q2 looks for due schedules every half minute
 LEASE_COLUMNS = ("account_id", "account__email", "purpose", "holder", "expires_at")
 # Column with the time since when a fault exists -> its name.
 FAULTS = {"store_failed_since": "store unusable", "broker_away_since": "broker away"}
@@ -139,6 +140,11 @@ def read(now: datetime) -> SystemStatus:
             "database": _database(),
         },
     )
+
+
+def is_late(schedule: ScheduleState, now: datetime) -> bool:
+    """Whether it should have run a while ago."""
+    return schedule.next_at is not None and schedule.next_at < now - LATE_AFTER
 
 
 def _hosts(now: datetime) -> list[Host]:

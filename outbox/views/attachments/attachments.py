@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -119,20 +120,26 @@ def storage(request: HttpRequest) -> HttpResponse:
     sees_all = has_role_everywhere(request.user, Role.VIEWER)
     counted = list(of_accounts(StorageUse.objects.exclude(account=None), request).select_related("account"))
     names = {row.account_id: row.account.email for row in counted if row.account}
-    used = [_used(name, [row for row in counted if row.account_id == pk]) for pk, name in names.items()]
+    used = [usage_of(name, [row for row in counted if row.account_id == pk]) for pk, name in names.items()]
     used.sort(key=lambda each: each.total, reverse=True)
     counted_at: datetime | None = min((row.counted_at for row in counted), default=None)
     context = {
         "used": used,
-        "all": _used(gettext("All accounts"), counted),
+        "all": usage_of(gettext("All accounts"), counted),
         "largest": max((each.total for each in used), default=0),
         "counted_at": counted_at,
-        "disk": StorageUse.objects.filter(account=None, kind=StorageUse.Kind.ON_DISK).first() if sees_all else None,
+        "disk": disk_use() if sees_all else None,
     }
     return render(request, "outbox/storage.html", context)
 
 
-def _used(name: str, rows: list[StorageUse]) -> AccountUsage:
+def disk_use() -> StorageUse | None:
+    """What all stored mail takes on disk; None before it was counted."""
+    return StorageUse.objects.filter(account=None, kind=StorageUse.Kind.ON_DISK).first()
+
+
+def usage_of(name: str, rows: Iterable[StorageUse]) -> AccountUsage:
+    """The rows added up by kind."""
     items: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for row in rows:

@@ -8,13 +8,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError
 
 from mailbox.management.base import RefusingCommand
 from mailbox.models import AuditEntry
 from mailbox.permissions import ROLES
-from people.directory.invite_form import TAKEN, InviteForm
-from people.links import invitations, mails, tokens
+from people.directory.invite_form import InviteForm
+from people.links import mails, tokens
 from people.links.tokens import LASTS, LinkPurpose
 from people.sign_in import audit
 
@@ -55,14 +54,11 @@ class Command(RefusingCommand):
                 "accounts": "\n".join(options["account"]),
             }
         )
-        if not form.is_valid():
+        user = form.create(None) if form.is_valid() else None
+        if user is None:
             field, errors = next(iter(form.errors.items()))
             self.refuse(f"{field}: {errors[0]}", as_json=as_json)
-        given = form.cleaned_data
-        try:
-            return invitations.create(None, given["email"], given["full_name"], given["role"], given["accounts"])
-        except IntegrityError:  # a concurrent invitation of the same address
-            self.refuse(f"email: {TAKEN}", as_json=as_json)
+        return user
 
 
 def _link(user: User) -> str:
