@@ -16,6 +16,7 @@ class Scope(models.TextChoices):
     SEND = "send", _("send")
     OPERATE = "operate", _("operate: retry, cancel, sync, pause")
     ADMINISTER = "administer", _("administer accounts")
+    PEOPLE = "people", _("people: invite, give roles, end tokens")
 
 
 class Token(models.Model):

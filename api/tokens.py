@@ -19,7 +19,7 @@ from api.models import Scope, Token
 from mailbox.db import statements
 from mailbox.models import Account, AuditEntry
 from mailbox.models.accounts import AccountQuerySet
-from mailbox.permissions import Role, accounts_for, has_role_everywhere
+from mailbox.permissions import ROLES, Role, accounts_for, has_role_everywhere
 
 # What each request needs of a token and its user. By the ORM this look-up would be a tenth of a mail's time.
 _TOKEN = statements.RowReader(
@@ -36,6 +36,7 @@ ROLE_OF = {
     Scope.SEND: Role.OPERATOR,
     Scope.OPERATE: Role.OPERATOR,
     Scope.ADMINISTER: Role.ADMINISTRATOR,
+    Scope.PEOPLE: Role.ADMINISTRATOR,
 }
 
 
@@ -87,6 +88,13 @@ class Caller:
         if not self.has_everywhere(scope):
             message = gettext("This needs a token for all accounts, of a user with the role %(role)s for all accounts.")
             raise TokenRefused(HTTPStatus.FORBIDDEN, message % {"role": ROLE_OF[scope].label})
+
+    def demand_scopes_of(self, role: str) -> None:
+        """Raise TokenRefused unless this token has every scope that needs at most this role: it may not have a person
+        do what it may not do itself."""
+        for scope, least in ROLE_OF.items():
+            if ROLES.index(least) <= ROLES.index(Role(role)):
+                self._demand(scope)
 
     def _demand(self, scope: Scope) -> None:
         if scope.value not in self.token.scopes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
 from api.models import Scope
@@ -35,6 +36,15 @@ def seen_or_all(request: HttpRequest) -> set[int] | None:
 def account_of(request: HttpRequest, pk: int, scope: Scope) -> Account:
     """The account, if the token and its user's role cover it for this scope. Raises Http404."""
     return get_object_or_404(caller_of(request).accounts(scope).with_transports(), pk=pk)
+
+
+def accounts_of(request: HttpRequest, pks: Sequence[int], scope: Scope) -> list[Account]:
+    """The accounts with these pks, by address. Raises Http404 unless the token covers each of them for this scope."""
+    asked = set(pks)
+    found = list(caller_of(request).accounts(scope).filter(pk__in=asked).order_by("email"))
+    if len(found) != len(asked):
+        raise Http404
+    return found
 
 
 def asked_accounts(request: HttpRequest, account: int | None) -> set[int] | None:

@@ -19,6 +19,7 @@ from ninja import Header, Status
 from pydantic import Field
 
 from api.models import KeptAnswer
+from api.v1.answers import Answer
 from api.v1.common import caller_of
 from api.v1.conditional import rendered
 from mailbox.views.requests import Refused
@@ -28,8 +29,25 @@ Key = Annotated[str | None, Field(min_length=1, max_length=190, pattern=r"^[!-~]
 IDEMPOTENCY_KEY: Any = Header(None, alias="Idempotency-Key")  # type: ignore[type-arg]
 
 
-def once(request: HttpRequest, key: str | None, create: Callable[[], Status[Any]]) -> Status[Any] | HttpResponse:
-    """Call `create` once for each key of this token; a repeated request gets the same response for seven days.
+def as_it_is(answer: Answer[Any]) -> Answer[Any]:
+    """The answer itself."""
+    return answer
+
+
+def without_secret(answer: Answer[Any]) -> Answer[Any]:
+    """The answer with null for its new secret, which is shown once and stored nowhere in the clear."""
+    return Answer(data=answer.data.model_copy(update={"secret": None}))
+
+
+def once(
+    request: HttpRequest,
+    key: str | None,
+    create: Callable[[], Status[Any]],
+    *,
+    repeated: Callable[[Answer[Any]], Answer[Any]] = as_it_is,
+) -> Status[Any] | HttpResponse:
+    """Call `create` once for each key of this token; a repeated request gets the same response for seven days, or what
+    `repeated` makes of it.
 
     A different request with the same key is refused (Refused). A concurrent one waits for the first. Without a key,
     `create` is called each time.
@@ -44,11 +62,13 @@ def once(request: HttpRequest, key: str | None, create: Callable[[], Status[Any]
         )
         if kept.fingerprint != asked:
             raise Refused(gettext("This Idempotency-Key belongs to another request."))
+        body = kept.body
         if is_new:
             answered = create()
-            kept.status, kept.body = answered.status_code, rendered(answered.value).decode()
+            body, kept.status = rendered(answered.value).decode(), answered.status_code
+            kept.body = rendered(repeated(answered.value)).decode()
             kept.save(update_fields=["status", "body"])
-    return HttpResponse(kept.body, status=kept.status, content_type="application/json; charset=utf-8")
+    return HttpResponse(body, status=kept.status, content_type="application/json; charset=utf-8")
 
 
 def _fingerprint(request: HttpRequest) -> str:

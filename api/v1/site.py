@@ -24,6 +24,7 @@ from api import request_counts, tokens
 from api.tokens import Caller, TokenRefused
 from api.v1 import (
     accounts,
+    alert_rules,
     aliases,
     bulk,
     events,
@@ -34,9 +35,13 @@ from api.v1 import (
     message_actions,
     operating,
     outbox,
+    people,
     policy,
+    program_tokens,
     sending,
+    storage,
     suppression,
+    webhooks,
 )
 from api.v1.answers import SendState
 from api.v1.described import Described, WithoutResponses, by_route
@@ -126,6 +131,11 @@ for each in (
     features,
     events,
     exports,
+    people,
+    program_tokens,
+    webhooks,
+    alert_rules,
+    storage,
 ):
     api.add_router("", each.router)
 

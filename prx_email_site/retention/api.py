@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Annotated, Any
 
-from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -20,6 +19,7 @@ from api.v1.common import FAILURES, account_of, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
+from api.v1.refusals import demand_valid
 from mailbox.models import LegalHold, RetentionRule
 from mailbox.views.pagination import cut
 from mailbox.views.requests import Refused
@@ -104,19 +104,12 @@ def _administrator(request: HttpRequest) -> None:
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
 
 
-def _valid(form: BaseForm) -> None:
-    """Raise Refused with the form's errors, if it has any."""
-    if not form.is_valid():
-        named = [(name, each) for name, errors in form.errors.items() for each in errors]
-        raise Refused(" ".join(str(each) if name == "__all__" else f"{name}: {each}" for name, each in named))
-
-
 def _as_given(request: HttpRequest, given: Rule, row: RetentionRule | None = None) -> RetentionRule:
     """The rule with the given terms, not saved. Raises Refused, Http404."""
     if given.account_id is not None:
         account_of(request, given.account_id, Scope.ADMINISTER)
     form = RuleForm(given.model_dump(exclude={"account_id"}) | {"account": given.account_id}, instance=row)
-    _valid(form)
+    demand_valid(form)
     return form.rule()
 
 
@@ -217,7 +210,7 @@ def create_hold(
 
     def create() -> Status[Answer[HoldState]]:
         form = HoldForm(data)
-        _valid(form)
+        demand_valid(form)
         hold = form.hold()
         try:
             changes.put_hold(request, hold)

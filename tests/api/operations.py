@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from alerts.models import AlertIncident
-from api.models import Scope
 from mailbox.models import (
     Account,
     AccountAlias,
@@ -31,25 +28,14 @@ from outbox.compose.build import Request
 from outbox.compose.create import SendRequest, create
 from outbox.models import DeliveryReport, OutboxMessage, SentCopy, SuppressedAddress
 from outbox.models import Operation as BulkOperation
+from tests.api.administration import of_administration
+from tests.api.operation import ADMINISTER, OPERATE, SEND, Operation
 from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
-READ, SEND, OPERATE, ADMINISTER = Scope.READ, Scope.SEND, Scope.OPERATE, Scope.ADMINISTER
 SERVERS = {
     "imap": {"host": "imap.example.com", "user": "new@example.com", "password": "open-sesame"},
     "smtp": {"host": "smtp.example.com", "same_as_imap": True},
 }
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`of`: what it is about: rows of one "account"; "everything", which needs token and role for all accounts; or a
-    "list" of what the token sees."""
-
-    method: str
-    path: str
-    body: Any = None
-    scope: Scope = READ
-    of: str = "account"
 
 
 def of_accounts(account: Account) -> dict[str, Operation]:
@@ -251,4 +237,5 @@ def of_retention(account: Account) -> dict[str, Operation]:
 def operations(account: Account) -> dict[str, Operation]:
     last = {"delete_account": Operation("delete", f"/accounts/{account.pk}", None, ADMINISTER)}
     found = of_accounts(account) | of_messages(account) | of_outbox(account)
-    return found | of_whole_site(account) | of_operation(account) | of_retention(account) | last
+    found |= of_whole_site(account) | of_operation(account) | of_retention(account)
+    return found | of_administration(account) | last

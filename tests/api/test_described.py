@@ -10,6 +10,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from alerts.models import AlertRule, Webhook
+from api.models import Token
 from mailbox.models import Account, LegalHold, Message, RetentionRule
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.api.calling import V1, Program, is_problem, ops
@@ -23,8 +25,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 WITHOUT_CONDITION = {
     *("create_account", "add_alias", "send", "submit", "reply", "suppress", "import_suppressed", "create_export"),
     *("test_account", "sync_account", "refresh_folders", "fetch_message", "fetch_again", "go_on", "bulk"),
-    *("preview_rule", "create_rule", "create_hold"),
+    *("preview_rule", "create_rule", "create_hold", "invite", "sign_out_person"),
+    *("add_webhook", "test_webhook", "deliver_again", "add_alert_rule", "test_alert_rule"),
 }
+ENDED = (
+    *("remove_alias", "unsuppress", "remove_export", "stop_operation", "delete_account", "end_token"),
+    *("remove_webhook", "withdraw_invitation", "remove_alert_rule"),
+)
 NO_OBJECTS = (b"[]", b"null", b"1", b'"x"', b"", b"\xff", b"{", b"[" * 100_000, b'{"x": ' + b"9" * 5_000 + b"}")
 
 
@@ -104,11 +111,13 @@ def test_whatever_changes_something_heeds_the_etag_of_it(
 
 
 def state() -> list[Any]:
-    models = (Account, Message, OutboxMessage, SendingSwitch, RetentionRule, LegalHold)
-    return [list(model._default_manager.order_by("pk").values()) for model in models]
+    of_mail = (Account, Message, OutboxMessage, SendingSwitch, RetentionRule, LegalHold)
+    models = (*of_mail, User, User.groups.through, Webhook, AlertRule)
+    rows = [list(model._default_manager.order_by("pk").values()) for model in models]
+    return [*rows, set(Token.objects.values_list("pk"))]  # each use of one is noted in its row
 
 
-@pytest.mark.parametrize("what", ["remove_alias", "unsuppress", "remove_export", "stop_operation", "delete_account"])
+@pytest.mark.parametrize("what", ENDED)
 def test_what_is_still_as_it_was_seen_is_changed(program: Program, ops: Account, what: str) -> None:
     each = operations(ops)[what]
     OutboxMessage.objects.update(status="cancelled", hold="")

@@ -26,8 +26,8 @@ from schemathesis.checks import (
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
 
-from alerts.models import AlertIncident
-from api.models import Scope
+from alerts.models import AlertIncident, AlertRule, Webhook
+from api.models import Scope, Token
 from mailbox.models import (
     Account,
     AccountAlias,
@@ -77,6 +77,10 @@ FOUND_AT: dict[str, type[Model]] = {
     "/aliases/": AccountAlias,
     "/retention/rules/": RetentionRule,
     "/retention/holds/": LegalHold,
+    "/people/": User,
+    "/tokens/": Token,
+    "/webhooks/": Webhook,
+    "/alert-rules/": AlertRule,
     "/": Account,
 }
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
