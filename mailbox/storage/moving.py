@@ -7,10 +7,12 @@ only remains are copies that no row names; the sweep removes these, as it remove
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
-from django.core.files.base import File
 from django.db import transaction
 from django.utils import timezone
 
@@ -19,7 +21,10 @@ from mailbox.storage.raw_store import segment_name
 from mailbox.storage.rewriting import holds
 from mailbox.storage.two_stores import TwoStores
 
+T = TypeVar("T")
 _CHUNK = 500
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+LONGEST_OUTAGE_SECONDS = 3600.0
 
 
 @dataclass
@@ -32,20 +37,55 @@ class Moved:
     left: list[str] = field(default_factory=list)
 
 
-def move(stores: TwoStores) -> Iterator[Moved]:
-    """Move all segments, yielding the counts so far after each. Raises OSError when a store cannot be reached; the next
-    run continues."""
-    moved = Moved()
+class Patience:
+    """Repeats what a store refuses, with longer and longer pauses, until an outage has lasted LONGEST_OUTAGE_SECONDS.
+
+    `told` is called before each pause with the error and the pause. `clock` and `sleep` are those of `time`.
+    has_worked: a segment was found or moved. Until then nothing is repeated, as a setting may be wrong.
+    """
+
+    def __init__(
+        self,
+        told: Callable[[OSError, float], object] = lambda error, pause: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._told, self._clock, self._sleep = told, clock, sleep
+        self.has_worked = False
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """The answer. Raises FileNotFoundError, which is an answer, at once, and another OSError after an outage."""
+        began, pause = self._clock(), FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return question()
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if not self.has_worked or self._clock() - began >= LONGEST_OUTAGE_SECONDS:
+                    raise
+                self._told(error, pause)
+                self._sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def move(stores: TwoStores, patience: Patience | None = None) -> Iterator[Moved]:
+    """Move all segments, yielding the counts so far after each. Raises OSError when a store cannot be reached for
+    longer than `patience` waits; the next run continues."""
+    moved, patience = Moved(), patience or Patience()
     for segment in _segments():
-        if not stores.present.exists(segment):
-            _move(stores, segment, moved)
+        if not patience.ask(partial(stores.present.exists, segment)):
+            _move(stores, segment, moved, patience)
             yield moved
+        patience.has_worked = True
     yield moved
 
 
-def left_in(stores: TwoStores) -> int:
-    """Count the segments that rows name but the present store lacks."""
-    return sum(not stores.present.exists(segment) for segment in _segments())
+def left_in(stores: TwoStores, patience: Patience | None = None) -> int:
+    """Count the segments that rows name but the present store lacks. Raises OSError as move() does."""
+    patience = patience or Patience()
+    return sum(not patience.ask(partial(stores.present.exists, segment)) for segment in _segments())
 
 
 def _segments() -> Iterator[str]:
@@ -59,21 +99,19 @@ def _segments() -> Iterator[str]:
         after = names[-1]
 
 
-def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
+def _move(stores: TwoStores, segment: str, moved: Moved, patience: Patience) -> None:
     try:
-        with stores.other.open(segment, "rb") as source:
-            name = _copied(stores, source)
+        name = patience.ask(partial(_copied, stores, segment))
     except FileNotFoundError:
         if RawMessage.objects.filter(segment=segment).exists():  # else it was moved or swept in between
             moved.left.append(f"{segment} is in neither store")
         return
     rows = list(RawMessage.objects.filter(segment=segment).values_list("digest", "offset", "length"))
-    with stores.present.open(name, "rb") as there:
-        sound = {digest for digest, offset, length in rows if holds(there, digest, offset, length)}
+    sound = patience.ask(partial(_sound, stores, name, rows))
     moved.left += [f"{digest} in {segment} is damaged" for digest, _, _ in rows if digest not in sound]
     with transaction.atomic():
         updated = RawMessage.objects.filter(segment=segment, digest__in=sound).update(segment=name)
-    if updated and not stores.present.exists(name):
+    if updated and not patience.ask(partial(stores.present.exists, name)):
         # This process was suspended for a day after the copy. The sweep then removed the copy, as no row named it. The
         # old segment still exists.
         RawMessage.objects.filter(segment=name).update(segment=segment)
@@ -84,5 +122,13 @@ def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
         moved.size += sum(length for digest, _, length in rows if digest in sound)
 
 
-def _copied(stores: TwoStores, source: File[bytes]) -> str:
-    return stores.present.save(segment_name(timezone.now()), source)
+def _copied(stores: TwoStores, segment: str) -> str:
+    """The name of a new copy. A copy whose write failed has another name, and is swept if it is there after all."""
+    with stores.other.open(segment, "rb") as source:
+        return stores.present.save(segment_name(timezone.now()), source)
+
+
+def _sound(stores: TwoStores, name: str, rows: list[tuple[str, int, int]]) -> set[str]:
+    """The digests whose bytes the copy has, read back from it."""
+    with stores.present.open(name, "rb") as there:
+        return {digest for digest, offset, length in rows if holds(there, digest, offset, length)}

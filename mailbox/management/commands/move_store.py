@@ -19,7 +19,8 @@ EACH = 100  # segments between two lines of progress
 class Command(RefusingCommand):
     help = (
         "Move stored mail out of PRX_EMAIL_RAW_ALSO_READ into the present raw store (docs/operations.md). It may be "
-        "stopped and run again; each message is proven by its digest before the database names its new place."
+        "stopped and run again, and waits while a store is away; each message is proven by its digest before the "
+        "database names its new place."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,16 +31,20 @@ class Command(RefusingCommand):
         if not isinstance(stores, TwoStores):
             words = "There is nothing to move from: PRX_EMAIL_RAW_ALSO_READ names the store that is left"
             self.refuse(f"{words} (docs/operations.md, “From one store to another”).", as_json=as_json)
+        patience = moving.Patience(self._wait)
         try:
-            for moved in moving.move(stores):
+            for moved in moving.move(stores, patience):
                 if not as_json and moved.segments and not moved.segments % EACH:
                     self.stdout.write(f"{moved.messages} messages, {moved.size} bytes so far.")
-            left = moving.left_in(stores)
+            left = moving.left_in(stores, patience)
         except OSError as error:
             self.refuse(f"A store is out of reach: {error}. Run this again.", as_json=as_json, code="Storage")
         self._say(moved, left, as_json=as_json)
         if left:
             sys.exit(1)
+
+    def _wait(self, error: OSError, pause: float) -> None:
+        self.stderr.write(f"A store is out of reach: {error}. Trying again in {pause:g} s.")
 
     def _say(self, moved: moving.Moved, left: int, *, as_json: bool) -> None:
         if as_json:

@@ -171,7 +171,7 @@ def test_a_store_that_is_away_is_told(stores: TwoStores, monkeypatch: pytest.Mon
     def away(*_: Any, **__: Any) -> None:
         raise OSError("Stale file handle")
 
-    monkeypatch.setattr(stores.present, "save", away)
+    monkeypatch.setattr(stores.present, "save", away)  # before anything was moved: nothing is waited for
     status, said = run("move_store")
     assert (status, said["error"]["code"]) == (1, "Storage")
     assert "Stale file handle. Run this again." in said["error"]["message"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,19 +28,6 @@ from tests.servers.s3 import BUCKET, S3Server
 
 pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 FAULTS = ["busy", "reset", "unanswered", "silent"]
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    server = S3Server().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def clients(s3_server: S3Server) -> dict[float, Any]:
-    """By how long they wait for an answer; to make one takes long."""
-    return {wait: object_store.S3RawStorage(**s3_server.options, answer_seconds=wait).client for wait in (2, 60)}
 
 
 @pytest.fixture
