@@ -10,7 +10,16 @@ def post_worker_init(worker: Any) -> None:
     from api import request_counts
     from mailbox import presence
 
-    presence.start_noting("web", pid=worker.ppid, also=[request_counts.flush])
+    worker.stop_noting = presence.start_noting("web", pid=worker.ppid, also=[request_counts.flush])
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """In a worker process that ends: the web server stops in order, or another worker notes it again."""
+    from mailbox import presence
+
+    if stop_noting := getattr(worker, "stop_noting", None):
+        stop_noting.set()
+        presence.forget("web", pid=worker.ppid)
 
 
 logconfig_dict = logging_config("INFO", OF_GUNICORN)

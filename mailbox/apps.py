@@ -8,7 +8,9 @@ class MailboxConfig(AppConfig):
 
     def ready(self) -> None:
         from mailbox import permissions, schedules
+        from mailbox.db import failures
 
+        failures.start()
         # After auth's own receiver, which makes the permissions: receivers run in the order of connection, and
         # django.contrib.auth stands above us in INSTALLED_APPS. With the last app, when all permissions are there.
         last = [config for config in apps.get_app_configs() if config.models_module][-1]

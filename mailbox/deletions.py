@@ -24,8 +24,8 @@ SOONEST, LATEST = timedelta(hours=20), timedelta(hours=72)  # between the two lo
 BY_AGE = {
     "raw store": "raw bytes that no row refers to: 24 hours; parts of large messages: 7 days",
     "expunged mail": "mail that is gone from the server: PRX_EMAIL_EXPUNGED_GRACE_DAYS",
-    "reports": "reports and failed tasks: 14 days; heartbeats and look-ups of servers: 1 day; "
-    "counters and sizes of tables: 400 days",
+    "reports": "reports, failed tasks and counts of the database's failures: 14 days; heartbeats and look-ups of "
+    "servers: 1 day; counters and sizes of tables: 400 days",
     "pictures": "remote images: 7 days; previews: 30 days; both are made again",
     "retention": "what rules of retention mean, once there are any (page Retention, PRX_EMAIL_RETENTION)",
     "alerts": "alerts that are over, and test notices: 90 days",

@@ -6,6 +6,7 @@ web server and submission have no loop of their own and write it from a thread.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -16,9 +17,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
+from mailbox.db import failures
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.logs import event, this_host
 from mailbox.models import ProcessHeartbeat
@@ -30,7 +32,8 @@ STARTTIME = 19  # of the fields that follow the name in /proc/PID/stat: clock ti
 
 
 def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta = EVERY) -> None:
-    """Save the heartbeat of this process, or of the one with `pid`; the next is due within `every`."""
+    """Save the heartbeat of this process, or of the one with `pid`; the next is due within `every`. Also save what this
+    process has counted of the database's failures."""
     says = {
         "seen_at": now,
         "silent_at": now + SILENT_AFTER * max(every, EVERY),
@@ -42,6 +45,7 @@ def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta =
     who = {"host": this_host()[:200], "role": str(role), "pid": os.getpid() if pid is None else pid}
     forget_ended(role)
     ProcessHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
+    failures.flush(this_host()[:200], now)
 
 
 def forget_ended(role: str) -> None:
@@ -49,6 +53,14 @@ def forget_ended(role: str) -> None:
     rows = ProcessHeartbeat.objects.filter(host=this_host()[:200], role=str(role), pid__gt=0)
     if ended := [row.pk for row in rows if has_ended(row.pid, row.seen_at)]:
         rows.filter(pk__in=ended).delete()
+
+
+def forget(role: str, *, pid: int | None = None) -> None:
+    """Delete the row of this process, or of the one with `pid`, which stops in order: nobody should miss it. Raises no
+    database error: then it is missed for a day."""
+    rows = ProcessHeartbeat.objects.filter(host=this_host()[:200], role=str(role))
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        rows.filter(pid=os.getpid() if pid is None else pid).delete()
 
 
 def has_ended(pid: int, seen_at: datetime) -> bool:

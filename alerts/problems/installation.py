@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_noop as _
@@ -83,6 +83,12 @@ def _disks(now: datetime) -> Iterator[Problem]:
     for host, free in low.order_by().values_list("host").annotate(Min("disk_free_percent")):
         text = _("The data folder's disk on %(host)s has %(number)s %% free.")
         yield _problem(f"disk:{host}"[:100], Kind.DISK, said(text, host=host, number=free))
+    # Of the same disk, it is the same number.
+    elsewhere = WorkerHeartbeat.objects.alive(now).filter(store_disk_free_percent__lt=DISK_FREE_PERCENT)
+    elsewhere = elsewhere.exclude(disk_free_percent=F("store_disk_free_percent")).order_by()
+    for host, free in elsewhere.values_list("host").annotate(Min("store_disk_free_percent")):
+        text = _("The disk with stored mail, as %(host)s sees it, has %(number)s %% free.")
+        yield _problem(f"disk-store:{host}"[:100], Kind.DISK, said(text, host=host, number=free))
 
 
 def _stores(now: datetime) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from mailbox.models import (
     AccountAlias,
     Completeness,
     ConversationLink,
+    DatabaseFailure,
     DeletionLook,
     FeatureSetting,
     ImageFetch,
@@ -95,6 +96,7 @@ TABLES: dict[type[Model], ReadOnlyTable | type[ReadOnlyAdmin]] = {
         ("message", "sort_key", "version"), filters=("version",), search=("message__subject", "=message__pk")
     ),
     Preview: PreviewAdmin,
+    DatabaseFailure: ReadOnlyTable(("host", "kind", "number", "last_at"), filters=("kind",), search=("host",)),
     ProcessHeartbeat: ReadOnlyTable(
         ("host", "role", "pid", "started_at", "seen_at", "release"), filters=("role",), search=("host",)
     ),

@@ -1,4 +1,5 @@
-"""Processes by host, runs of scheduled tasks, and table sizes, for the system page and `manage.py status`."""
+"""Processes by host, runs of scheduled tasks, table sizes, for the system page and `manage.py status`; and failures of
+the database."""
 
 from __future__ import annotations
 
@@ -39,6 +40,22 @@ class ProcessHeartbeat(models.Model):
     def is_alive(self, now: datetime) -> bool:
         """Whether the time by which it promised another beat (`silent_at`) is still ahead."""
         return now < self.silent_at
+
+
+class DatabaseFailure(models.Model):
+    """How often the database failed the processes of a host (mailbox.db.failures). Rows without one for 14 days go."""
+
+    host = models.CharField(max_length=200)
+    kind = models.CharField(max_length=12)  # of mailbox.db.failures.KINDS
+    number = models.BigIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "database_failures"
+        constraints = [models.UniqueConstraint(fields=["host", "kind"], name="database_failure_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.host}, {self.kind}: {self.number}"
 
 
 class ScheduleRun(models.Model):

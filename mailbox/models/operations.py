@@ -93,6 +93,10 @@ class WorkerHeartbeat(models.Model):
     seen_at = models.DateTimeField(db_index=True)
     # Free space for this process on the disk with the data folder.
     disk_free_percent = models.PositiveSmallIntegerField(null=True)
+    store_disk_free_percent = models.PositiveSmallIntegerField(
+        null=True
+    )  # likewise, with the raw store; None: no folder
+    database_seconds = models.FloatField(null=True)  # how long the database took to answer a small question
     broker_away_since = models.DateTimeField(null=True)
     store_failed_since = models.DateTimeField(null=True)
     # How long a check of the raw store took (to write, read and remove a small file), and how many checks have failed
@@ -109,6 +113,12 @@ class WorkerHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}/{self.cluster_pid}"
+
+    @property
+    def least_free_percent(self) -> int | None:
+        """Of the disks with the data folder and with the raw store, the fuller one's free space; None if unknown."""
+        known = (self.disk_free_percent, self.store_disk_free_percent)
+        return min((free for free in known if free is not None), default=None)
 
     @staticmethod
     def is_recent(seen_at: datetime, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.conf import settings
 
 from mailbox.errors import StorageError
-from mailbox.storage.durable_files import DurableFileSystemStorage, raw_storage
+from mailbox.storage.durable_files import store_folder
 
 
 def is_spent(wanted: int = 0) -> bool:
@@ -38,10 +38,8 @@ def demand(wanted: int) -> None:
 
 def _folders() -> Iterator[Path]:
     yield Path(settings.DATA_DIR)
-    storage = raw_storage()
-    storage = getattr(storage, "present", storage)  # of TwoStores, the one that is written to
-    if isinstance(storage, DurableFileSystemStorage):
-        yield Path(storage.location)
+    if store := store_folder():
+        yield store
 
 
 def _free_bytes(folder: Path) -> int | None:

@@ -26,6 +26,13 @@ def raw_storage() -> Storage:
     return storages["raw"]
 
 
+def store_folder() -> Path | None:
+    """The folder to which this host writes raw messages; None if the store is none, as S3."""
+    storage = raw_storage()
+    storage = getattr(storage, "present", storage)  # of TwoStores, the one that is written to
+    return Path(storage.location) if isinstance(storage, DurableFileSystemStorage) else None
+
+
 def read_part(storage: Storage, name: str, offset: int, length: int) -> bytes:
     """Read `length` bytes at `offset` of a file in any storage. Raises OSError."""
     in_one_step: Callable[[str, int, int], bytes] | None = getattr(storage, "read_part", None)

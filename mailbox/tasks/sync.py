@@ -28,6 +28,7 @@ from mailbox.messages import purge
 from mailbox.models import (
     Account,
     Counter,
+    DatabaseFailure,
     Lease,
     ProcessHeartbeat,
     PushHeartbeat,
@@ -41,6 +42,7 @@ from mailbox.scheduler import jobs, report, runner
 from mailbox.scheduler.account_queue import DueAccounts
 from mailbox.search.index import sweep_words
 from mailbox.storage import disk_budget, partial_files, store_check, sweeping, table_sizes
+from mailbox.storage.durable_files import store_folder
 from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
 
@@ -201,11 +203,15 @@ def say_alive(now: datetime) -> None:
     global _said_alive_at
     _said_alive_at = time.monotonic()
     who: dict[str, Any] = {"host": this_host(), "cluster_pid": os.getppid()}
+    began = time.monotonic()
     before = WorkerHeartbeat.objects.filter(**who).first()
+    database_seconds = time.monotonic() - began
     is_usable = store_check.is_usable()
     says: dict[str, Any] = {
         "seen_at": now,
         "disk_free_percent": free_percent(settings.DATA_DIR),
+        "store_disk_free_percent": free_percent(store) if (store := store_folder()) else None,
+        "database_seconds": database_seconds,
         "broker_away_since": None if get_broker().ping() else (before and before.broker_away_since) or now,
         "fetching_stopped_since": (before and before.fetching_stopped_since) or now if disk_budget.is_spent() else None,
         "store_failed_since": None if is_usable else (before and before.store_failed_since) or now,
@@ -278,4 +284,5 @@ def _prune(now: datetime) -> None:
     StoreMiss.objects.filter(last_at__lt=now - HEARTBEATS_KEPT).delete()
     table_sizes.forget_old(now)
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()
+    DatabaseFailure.objects.filter(last_at__lt=now - REPORTS_KEPT).delete()
     Failure.objects.filter(stopped__lt=now - FAILURES_KEPT).delete()

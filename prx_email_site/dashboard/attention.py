@@ -237,7 +237,7 @@ def of_hosts(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list
             [(beat.host, beat.seen_at) for beat in alive if _is_nearly_full(beat)],
             "needs",
             gettext("The disk of %(hosts)s is nearly full"),
-            gettext("Give the data folder more room before it fetches no more mail."),
+            gettext("Give its data folder or stored mail more room before it fetches no more mail."),
             gettext("last seen"),
         ),
         *_out_of_reach(
@@ -258,7 +258,7 @@ def _gone(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list[tu
 
 def _is_nearly_full(beat: WorkerHeartbeat) -> bool:
     """Whether the disk is nearly full; not when fetching has stopped because of it, which another line says."""
-    free = beat.disk_free_percent
+    free = beat.least_free_percent
     return beat.fetching_stopped_since is None and free is not None and free < DISK_FREE_PERCENT
 
 

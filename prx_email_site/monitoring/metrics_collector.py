@@ -19,23 +19,23 @@ from alerts.models import AlertIncident, AlertNotice
 from mailbox.logs import redact
 from mailbox.models import (
     Counter,
-    Lease,
-    PushHeartbeat,
     Quarantine,
     RestoreProof,
     StorageUse,
-    StoreMiss,
+    SyncRunFolder,
     SyncState,
-    WorkerHeartbeat,
 )
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
-from prx_email_site.monitoring import program_metrics
+from prx_email_site.monitoring import host_metrics, program_metrics
+from prx_email_site.monitoring.metric_families import gauge, labelled
 
 ACCOUNTS_SHOWN = 100  # the accounts furthest behind
 INCIDENTS_SHOWN = 100
 ATTEMPTS_READ = 5000  # the newest attempts, so that the cost of a scrape does not grow
 WINDOW = timedelta(hours=1)
 BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)  # seconds
+RUNS_READ = 5000  # likewise, the newest reports of a folder with news
+TAKEN = (DeliveryAttempt.Outcome.ACCEPTED, DeliveryAttempt.Outcome.PARTIAL)
 OPEN = ("pending", "sending", "failed")
 
 
@@ -55,28 +55,18 @@ class InstallationCollector(Collector):
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         words = "Time of the smallest question to the database."
-        yield _gauge("database_answer_seconds", words, time.monotonic() - began)
+        yield gauge("database_answer_seconds", words, time.monotonic() - began)
         yield from _outbox(self._now)
         yield from _attempts(self._now)
         yield from _sync(self._now)
-        yield from _hosts(self._now)
+        yield from _fetched(self._now)
+        yield from host_metrics.of_hosts(self._now)
+        yield from host_metrics.of_processes(self._now)
+        yield from host_metrics.of_database_failures()
         yield from _stored(self._now)
         yield from program_metrics.of_webhooks(self._now)
         yield from program_metrics.of_api()
         yield from _incidents()
-
-
-def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"prx_email_{name}", words, value=value)
-
-
-def _labelled(
-    name: str, words: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], float]]
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"prx_email_{name}", words, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
 
 
 def _outbox(now: datetime) -> Iterator[GaugeMetricFamily]:
@@ -84,35 +74,34 @@ def _outbox(now: datetime) -> Iterator[GaugeMetricFamily]:
         OutboxMessage.objects.filter(status__in=OPEN).order_by().values_list("status", "hold").annotate(Count("pk"))
     )
     rows = [((status, hold), float(number)) for status, hold, number in groups]
-    yield _labelled("outbox_messages", "Mail that has not gone out, by status and hold.", ("status", "hold"), rows)
+    yield labelled("outbox_messages", "Mail that has not gone out, by status and hold.", ("status", "hold"), rows)
     oldest = OutboxMessage.objects.due(now).aggregate(oldest=Min("next_attempt_at"))["oldest"]
     words = "How long the mail that has been due longest waits; 0 when none is due."
-    yield _gauge("outbox_oldest_due_seconds", words, (now - oldest).total_seconds() if oldest else 0)
+    yield gauge("outbox_oldest_due_seconds", words, (now - oldest).total_seconds() if oldest else 0)
     paused = SendingSwitch.objects.filter(paused_at__isnull=False).exists()
-    yield _gauge("sending_paused", "1 while all sending is paused.", float(paused))
+    yield gauge("sending_paused", "1 while all sending is paused.", float(paused))
 
 
 def _attempts(now: datetime) -> Iterator[GaugeMetricFamily | GaugeHistogramMetricFamily]:
-    fields = ("started_at", "finished_at", "outcome", "reply_code", "outbox__created_at", "outbox__send_at")
+    fields = ("started_at", "finished_at", "outcome", "reply_code")
+    fields += ("outbox__created_at", "outbox__send_at", "outbox__mime_size")
     newest = list(DeliveryAttempt.objects.order_by("-pk").values_list(*fields)[:ATTEMPTS_READ])
     since = now - WINDOW
     if len(newest) == ATTEMPTS_READ:
         since = max(since, newest[-1][0])
-    words = (
-        "The time that prx_email_attempts and prx_email_accept_seconds cover: an hour, or as far as 5000 attempts go."
-    )
-    yield _gauge("attempts_window_seconds", words, (now - since).total_seconds())
+    words = "The time that prx_email_attempts, _accept_seconds and _sent_bytes cover: an hour, or as far as 5000 go."
+    yield gauge("attempts_window_seconds", words, (now - since).total_seconds())
     within = [row for row in newest if row[0] >= since]
-    tally = Tally(
-        (outcome or "running", f"{code // 100}xx" if code else "none") for _, _, outcome, code, _, _ in within
-    )
+    tally = Tally((outcome or "running", f"{code // 100}xx" if code else "none") for _, _, outcome, code, *_ in within)
     rows = [(key, float(number)) for key, number in sorted(tally.items())]
-    yield _labelled("attempts", "Attempts to deliver, by outcome and class of reply code.", ("outcome", "code"), rows)
+    yield labelled("attempts", "Attempts to deliver, by outcome and class of reply code.", ("outcome", "code"), rows)
     waits = [
         (finished - max(filter(None, (created, send_at)))).total_seconds()
-        for _, finished, outcome, _, created, send_at in within
+        for _, finished, outcome, _, created, send_at, _ in within
         if finished and outcome == DeliveryAttempt.Outcome.ACCEPTED
     ]
+    sent = sum(size for _, _, outcome, _, _, _, size in within if outcome in TAKEN)
+    yield gauge("sent_bytes", "Of mail that a server took, without its attempts' own header fields.", sent)
     yield _histogram("accept_seconds", "From the click, or the time chosen, until the server accepted the mail.", waits)
 
 
@@ -135,69 +124,46 @@ def _sync(now: datetime) -> Iterator[GaugeMetricFamily]:
     known = [(pk, (now - last).total_seconds()) for pk, last, _ in worst if last and pk not in never]
     rows = sorted(known, key=lambda each: -each[1])[:ACCOUNTS_SHOWN]
     words = "Since when the folder that lags most was up to date; the accounts furthest behind."
-    yield _labelled("sync_lag_seconds", words, ("account",), [((str(pk),), lag) for pk, lag in rows])
-    yield _gauge("sync_never_up_to_date", "Accounts with a folder that was never up to date.", len(never))
+    yield labelled("sync_lag_seconds", words, ("account",), [((str(pk),), lag) for pk, lag in rows])
+    yield gauge("sync_never_up_to_date", "Accounts with a folder that was never up to date.", len(never))
     failing = states.filter(failure_count__gt=0).order_by().values_list("last_error_code").annotate(Count("pk"))
     errors = [((code or "other",), float(number)) for code, number in failing]
-    yield _labelled("sync_failing_folders", "Folders whose last sync failed, by error.", ("error",), errors)
-    yield _gauge("quarantined", "Messages that could not be fetched or read.", Quarantine.objects.open().count())
+    yield labelled("sync_failing_folders", "Folders whose last sync failed, by error.", ("error",), errors)
+    yield gauge("quarantined", "Messages that could not be fetched or read.", Quarantine.objects.open().count())
     day = (
         Counter.objects.filter(hour__gte=now - timedelta(days=1)).order_by().values_list("name").annotate(Sum("value"))
     )
     events = [((name,), float(value)) for name, value in day]
-    yield _labelled("events_last_day", "Syncs, sends, retries and messages of the last 24 hours.", ("event",), events)
+    yield labelled("events_last_day", "Syncs, sends, retries and messages of the last 24 hours.", ("event",), events)
 
 
-def _hosts(now: datetime) -> Iterator[GaugeMetricFamily]:
-    beats = list(WorkerHeartbeat.objects.all()[:200])
-    alive = [beat for beat in beats if WorkerHeartbeat.is_recent(beat.seen_at, now)]
-    hosts = Tally({beat.host: 0 for beat in beats})
-    hosts.update(beat.host for beat in alive)
-    by_host = [((host,), float(number)) for host, number in sorted(hosts.items())]
-    yield _labelled("clusters", "Clusters of workers that were heard of lately.", ("host",), by_host)
-    free = {(beat.host,): float(beat.disk_free_percent) for beat in alive if beat.disk_free_percent is not None}
-    yield _labelled("disk_free_percent", "Of the data folder's disk.", ("host",), sorted(free.items()))
-    stores = {(beat.host,): float(beat.store_failed_since is None) for beat in alive}
-    yield _labelled("store_usable", "1: stored mail can be written and read.", ("host",), sorted(stores.items()))
-    took = {(beat.host,): beat.store_seconds for beat in alive if beat.store_seconds is not None}
-    words = "What the last look at stored mail took: to write, read and remove a small file."
-    yield _labelled("store_answer_seconds", words, ("host",), sorted(took.items()))
-    failures = Tally[tuple[str]]()
-    for beat in alive:
-        failures[(beat.host,)] += beat.store_failures
-    words = "Looks at stored mail that failed since the clusters of a host began."
-    yield _labelled("store_failures", words, ("host",), sorted(failures.items()))
-    misses = StoreMiss.objects.filter(last_at__gte=now - StoreMiss.KEPT).values_list("host", flat=True)
-    rows = [((host,), 1.0) for host in misses]
-    yield _labelled("store_file_missing", "1: a stored mail was out of reach on this host lately.", ("host",), rows)
-    brokers = {(beat.host,): float(beat.broker_away_since is None) for beat in alive}
-    yield _labelled("broker_reachable", "1: the broker answers.", ("host",), sorted(brokers.items()))
-    states = Tally((row.host, state) for row in PushHeartbeat.objects.alive(now) for state in row.states.values())
-    words = "Connections that listen for new mail, by host and state."
-    listening = [(labels, float(number)) for labels, number in sorted(states.items())]
-    yield _labelled("push_connections", words, ("host", "state"), listening)
-    leases = Lease.objects.filter(expires_at__gt=now).order_by().values_list("purpose").annotate(Count("pk"))
-    held = [((purpose,), float(number)) for purpose, number in leases]
-    yield _labelled("leases", "Leases that are held.", ("purpose",), held)
+def _fetched(now: datetime) -> Iterator[GaugeMetricFamily]:
+    newest = list(SyncRunFolder.objects.order_by("-pk").values_list("finished_at", "bytes")[:RUNS_READ])
+    since = now - WINDOW
+    if len(newest) == RUNS_READ:
+        since = max(since, newest[-1][0])
+    words = "The time that prx_email_fetched_bytes covers: an hour, or as far as 5000 reports of folders go."
+    yield gauge("fetched_window_seconds", words, (now - since).total_seconds())
+    yield gauge("fetched_bytes", "Of mail that was fetched.", sum(size for at, size in newest if at >= since))
 
 
 def _stored(now: datetime) -> Iterator[GaugeMetricFamily]:
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"), Sum("items"))
     sizes = list(uses)
     rows = [((kind,), float(size)) for kind, size, _ in sizes]
-    yield _labelled("storage_bytes", "What is kept, as it was counted last.", ("kind",), rows)
+    yield labelled("storage_bytes", "What is kept, as it was counted last.", ("kind",), rows)
     items = [((kind,), float(number)) for kind, _, number in sizes]
-    yield _labelled("storage_items", "What is kept, as it was counted last.", ("kind",), items)
+    yield labelled("storage_items", "What is kept, as it was counted last.", ("kind",), items)
     proven = RestoreProof.objects.filter(fault="").aggregate(last=Max("proven_at"))["last"]
     ages: list[tuple[Sequence[str], float]] = [((), (now - proven).total_seconds())] if proven else []
-    yield _labelled("restore_proven_seconds", "How long ago a restore was last proven; absent if never.", (), ages)
+    yield labelled("restore_proven_seconds", "How long ago a restore was last proven; absent if never.", (), ages)
 
 
 def _incidents() -> Iterator[GaugeMetricFamily]:
     """Open incidents, with the sentence of dashboard and alerts as a label; addresses in it are redacted."""
     rows = AlertIncident.objects.open().filter(absent_since=None).order_by("pk")[:INCIDENTS_SHOWN]
     told = [((row.kind, str(row.account_id or ""), redact(row.sentence)), float(row.count)) for row in rows]
-    yield _labelled("incident", "What needs a person now.", ("kind", "account", "sentence"), told)
+    yield labelled("incident", "What needs a person now.", ("kind", "account", "sentence"), told)
     waiting = AlertNotice.objects.order_by().exclude(state="sent").values_list("state").annotate(Count("pk"))
     rows_of_state = [((state,), float(number)) for state, number in waiting]
-    yield _labelled("alert_notices", "Alerts that wait, or could not be delivered.", ("state",), rows_of_state)
+    yield labelled("alert_notices", "Alerts that wait, or could not be delivered.", ("state",), rows_of_state)

@@ -58,7 +58,8 @@ class ProcessStatus:
 @dataclass(frozen=True)
 class Host:
     """One host. load: the newest known one-minute average. faults: keys of FAULTS -> since when. disk_free_percent: of
-    its data folder. Values that only workers report are None if none runs."""
+    its data folder's disk or of the raw store's, whichever is fuller. Values that only workers report are None if none
+    runs."""
 
     name: str
     processes: list[ProcessStatus]
@@ -178,7 +179,7 @@ def _host(name: str, rows: list[ProcessHeartbeat], beats: list[WorkerHeartbeat],
     ]
     alive = [beat for beat in beats if beat.is_recent(beat.seen_at, now)]
     newest = rows[0] if rows and rows[0].is_alive(now) else None
-    free = [beat.disk_free_percent for beat in alive if beat.disk_free_percent is not None]
+    free = [beat.least_free_percent for beat in alive if beat.least_free_percent is not None]
     return Host(
         name=name,
         processes=processes,

@@ -152,6 +152,7 @@ NOT_SEARCHED = {
     "mailbox.FeatureSetting": _CODE,
     "mailbox.PersonSearch": "its own address goes when it is over",
     "mailbox.ProcessHeartbeat": _OURS,
+    "mailbox.DatabaseFailure": _OURS,
     "mailbox.ScheduleRun": _OURS,
     "mailbox.TableSize": _OURS,
     "mailbox.Lease": _OURS,

@@ -104,6 +104,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Stays] = {
     "mailbox.LegalHold": Stays("that something was held, and by whom it was released, is asked for later"),
     "mailbox.PersonSearch": Stays("that somebody was erased, without the address; other rows end in a day"),
     "mailbox.ProcessHeartbeat": ByAge("reports"),
+    "mailbox.DatabaseFailure": ByAge("reports"),
     "mailbox.ScheduleRun": Stays("a row a schedule: it is written over"),
     "mailbox.TableSize": ByAge("reports"),
     "mailbox.Lease": With("mailbox.Account"),

@@ -90,6 +90,18 @@ def test_a_disk_that_is_nearly_full_is_named_with_its_host(account: Account, now
     assert found(now) == {"disk:web2": "The data folder's disk on web2 has 9 % free."}
 
 
+def test_a_disk_of_stored_mail_alone_that_is_nearly_full_is_named_too(account: Account, now: datetime) -> None:
+    alive("web2", now, disk_free_percent=50, store_disk_free_percent=9)
+    alive("web3", now, disk_free_percent=None, store_disk_free_percent=8)
+    alive("web4", now, disk_free_percent=7, store_disk_free_percent=7)  # the same disk
+    alive("web5", now, disk_free_percent=50, store_disk_free_percent=10)
+    assert found(now) == {
+        "disk-store:web2": "The disk with stored mail, as web2 sees it, has 9 % free.",
+        "disk-store:web3": "The disk with stored mail, as web3 sees it, has 8 % free.",
+        "disk:web4": "The data folder's disk on web4 has 7 % free.",
+    }
+
+
 def test_a_heartbeat_says_how_full_the_disk_is(settings: Any) -> None:
     beat()
     row = WorkerHeartbeat.objects.get()

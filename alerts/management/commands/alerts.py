@@ -43,6 +43,7 @@ class Command(BaseCommand):
                 look()
             except DATABASE_TROUBLE as error:  # this process must survive an outage of the database
                 event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))
+        presence.forget(ProcessHeartbeat.Role.ALERTS)
 
 
 def look() -> None:

@@ -24,13 +24,16 @@ class Command(BaseCommand):
             raise CommandError("Set PRX_EMAIL_SUBMISSION_BIND or PRX_EMAIL_SUBMISSION_TLS_BIND to HOST:PORT.")
         make_connections_persistent()
         signals = StopSignals()
-        presence.start_noting(ProcessHeartbeat.Role.SUBMISSION)
+        stop_noting = presence.start_noting(ProcessHeartbeat.Role.SUBMISSION)
         try:
             server.run(terms, lambda: signals.wait(0.001), self._say)
         except ssl.SSLError as error:
             raise CommandError(f"The certificate of submission cannot be used: {error}") from error
         except OSError as error:
             raise CommandError(f"Submission cannot start: {error}") from error
+        finally:
+            stop_noting.set()
+            presence.forget(ProcessHeartbeat.Role.SUBMISSION)
 
     def _say(self, ports: list[int]) -> None:
         self.stdout.write(f"Taking mail from programs on port {', '.join(map(str, ports))}; SIGTERM stops.")

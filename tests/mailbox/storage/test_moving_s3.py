@@ -121,11 +121,11 @@ def test_killed_and_with_a_server_that_fails_at_random_all_is_moved_and_read_fro
     while True:
         mover, until = Forked(MOVER, json.dumps(given), tmp_path), len(s3_server.asked) + chance.randrange(20, 80)
 
-        def goes_on(mover: Forked = mover, until: int = until) -> bool:
+        def is_time(mover: Forked = mover, until: float = until if killed < KILLS else float("inf")) -> bool:
             coming.bring()
-            return mover.poll() is not None or (killed < KILLS and len(s3_server.asked) >= until)
+            return mover.poll() is not None or len(s3_server.asked) >= until
 
-        wait_until(goes_on, seconds=120, what="the mover")
+        wait_until(is_time, seconds=120, what="the mover")
         mover.kill()
         status = mover.wait()
         killed += status == -signal.SIGKILL
