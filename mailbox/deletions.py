@@ -26,6 +26,8 @@ BY_AGE = {
     "expunged mail": "mail that is gone from the server: PRX_EMAIL_EXPUNGED_GRACE_DAYS",
     "reports": "reports, failed tasks and counts of the database's failures: 14 days; heartbeats and look-ups of "
     "servers: 1 day; counters and sizes of tables: 400 days",
+    "records": "failed sign-ins: PRX_EMAIL_SIGN_IN_LOCK_MINUTES; answers to an Idempotency-Key: 7 days; tests of "
+    "connections but an account's newest: 14 days; bulk actions and rounds of reading again: 400 days",
     "pictures": "remote images: 7 days; previews: 30 days; both are made again",
     "retention": "what rules of retention mean, once there are any (page Retention, PRX_EMAIL_RETENTION)",
     "alerts": "alerts that are over, and test notices: 90 days",

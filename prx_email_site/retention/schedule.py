@@ -1,4 +1,4 @@
-"""The schedule of retention: daily."""
+"""The schedules of retention: daily."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from django.db import DEFAULT_DB_ALIAS
 from mailbox import schedules
 from mailbox.schedules import DAILY, PlannedTask
 
-PLANNED = (PlannedTask("retention: remove by rules", "prx_email_site.retention.sweep.begin", DAILY),)
+PLANNED = (
+    PlannedTask("retention: remove by rules", "prx_email_site.retention.sweep.begin", DAILY),
+    PlannedTask("retention: remove old records", "prx_email_site.retention.records.prune", DAILY),
+)
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
-    """Create or correct the Schedule row; runs after each migrate."""
+    """Create or correct the Schedule rows; runs after each migrate."""
     schedules.make_schedules(using, PLANNED)
