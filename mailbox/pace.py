@@ -29,21 +29,31 @@ def rest_after(seconds: float) -> float:
 
 
 class Pace:
-    """Splits work into transactions and rests between them. `clock` and `sleep` are those of `time`."""
+    """Splits work into transactions and rests between them. `clock` and `sleep` are those of `time`.
+
+    rows: how many the next transaction should take; never more than `most`.
+    """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], object] = time.sleep
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        most: int = MOST_ROWS,
     ) -> None:
-        self._rows = min(FIRST_ROWS, MOST_ROWS)
-        self._clock, self._sleep = clock, sleep
+        self.rows, self._most = min(FIRST_ROWS, most), most
+        self.clock, self._sleep = clock, sleep
 
     def parts(self, pks: Sequence[int]) -> Iterator[Sequence[int]]:
         """The pks in parts, for one transaction each: its duration decides the length of the next part and the rest
         before it."""
         start = 0
         while start < len(pks):
-            part, begin = pks[start : start + self._rows], self._clock()
+            part, begin = pks[start : start + self.rows], self.clock()
             yield part
-            seconds, start = self._clock() - begin, start + len(part)
-            self._rows = next_rows(len(part), seconds) if len(part) == self._rows else self._rows
-            self._sleep(rest_after(seconds))
+            start += len(part)
+            self.rest(len(part), self.clock() - begin)
+
+    def rest(self, rows: int, seconds: float) -> None:
+        """Rest after a transaction of `rows` that took `seconds`. A shorter one than was due says nothing of others."""
+        self.rows = min(next_rows(rows, seconds), self._most) if rows == self.rows else self.rows
+        self._sleep(rest_after(seconds))

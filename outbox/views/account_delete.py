@@ -17,13 +17,12 @@ from django.views.decorators.http import require_http_methods
 
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, Lease, Message
+from mailbox.pace import LOOKED_UP, Pace
 from mailbox.permissions import Role, get_account
 from mailbox.views.audit import record
 from outbox.models import OutboxMessage
 from outbox.views.legal_holds import holds_account
 
-# Rows in one transaction: deleting 100,000 messages must not lock out all other writers.
-BATCH = 500
 LEASE_SECONDS = 600
 COUNTED_AT_MOST = 10_000
 
@@ -104,7 +103,7 @@ def _take_away(account: Account) -> str:
             "account": account.email
         }
     else:  # check again: a mail may have been written since the page was shown
-        refusal = _refusal(account) or _remove_batches(account)
+        refusal = _refusal(account) or _remove_batches(account, held)
     if refusal:
         for purpose, token in held or ():
             Lease.release(account.pk, purpose, token)
@@ -113,18 +112,28 @@ def _take_away(account: Account) -> str:
     return refusal
 
 
-def _remove_batches(account: Account) -> str:
-    """Delete its mail, then the account. A legal hold set meanwhile stops it: returns the sentence, or ""."""
-    is_left = True
-    while is_left:
-        with transaction.atomic():
-            if holds_account(account.pk, LegalHolds.until_commit()):
-                return _held(account)
-            pks = list(Message.objects.filter(account=account).values_list("pk", flat=True)[:BATCH])
-            Message.objects.filter(pk__in=pks).delete()
-            if not pks:
-                account.delete()
-            is_left = bool(pks)
+def _remove_batches(account: Account, held: list[tuple[str, str]], pace: Pace | None = None) -> str:
+    """Delete its mail at a pace that leaves pages quick, then the account, and keep the leases `held` meanwhile.
+
+    A legal hold set meanwhile stops it, as does a mail written meanwhile: returns the sentence, or "".
+    """
+    pace = pace or Pace()
+    over = OutboxMessage.objects.filter(status__in=[OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED])
+    for rows in (Message.objects.filter(account=account), over.filter(account=account)):
+        while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:LOOKED_UP]):
+            for purpose, token in held:
+                Lease.renew(account.pk, purpose, token, seconds=LEASE_SECONDS, now=timezone.now())
+            for part in pace.parts(pks):
+                with transaction.atomic():
+                    if holds_account(account.pk, LegalHolds.until_commit()):
+                        return _held(account)
+                    rows.filter(pk__in=part).delete()
+    with transaction.atomic():
+        if holds_account(account.pk, LegalHolds.until_commit()):
+            return _held(account)
+        if refusal := _refusal(account):
+            return refusal
+        account.delete()
     return ""
 
 

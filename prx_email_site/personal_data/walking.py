@@ -7,7 +7,6 @@ their locks, reads the legal holds again, changes the rows and saves the progres
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -24,6 +23,7 @@ from django.utils import timezone
 
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
+from mailbox.pace import Pace
 from prx_email_site.personal_data import removal
 from prx_email_site.personal_data.address import stands_in
 from prx_email_site.personal_data.decisions import STAYS, ErasureOutcome, decide
@@ -33,7 +33,7 @@ from prx_email_site.personal_data.tables import TABLES, PersonalTable
 
 State = PersonSearch.State
 STRETCH = 2_000  # pks that one query searches
-BATCH = 200  # rows in a transaction
+BATCH = 200  # rows in a transaction, at most
 SLICE_SECONDS = 20.0
 NAMED = 100  # pks of rows that stay which are listed, for each table and reason
 
@@ -43,8 +43,8 @@ def model_of(table: PersonalTable) -> type[Model]:
     return apps.get_model(table.label)
 
 
-def candidates(table: PersonalTable, address: str, after: Any) -> tuple[list[Any], Any, bool]:
-    """(pks of rows that may contain the address, at most BATCH; the last pk that was searched; whether the table ends)
+def candidates(table: PersonalTable, address: str, after: Any, most: int) -> tuple[list[Any], Any, bool]:
+    """(pks of rows that may contain the address, at most `most`; the last pk that was searched; whether the table ends)
 
     after: the pk after which to begin, None for the beginning of the table.
     """
@@ -54,9 +54,9 @@ def candidates(table: PersonalTable, address: str, after: Any) -> tuple[list[Any
     if not stretch:
         return [], after, True
     found = _containing(rows.filter(pk__lte=stretch[-1]), table, address)
-    keys = list(found.values_list("pk", flat=True)[: BATCH + 1])
-    if len(keys) > BATCH:
-        return keys[:BATCH], keys[BATCH - 1], False
+    keys = list(found.values_list("pk", flat=True)[: most + 1])
+    if len(keys) > most:
+        return keys[:most], keys[most - 1], False
     return keys, stretch[-1], len(stretch) < STRETCH
 
 
@@ -73,25 +73,41 @@ def _containing(rows: QuerySet[Any], table: PersonalTable, address: str) -> Quer
     return rows.filter(reduce(or_, conditions))
 
 
-def run(search: PersonSearch, *, seconds: float = SLICE_SECONDS, now: Callable[[], datetime] = timezone.now) -> None:
+def run(
+    search: PersonSearch,
+    *,
+    seconds: float = SLICE_SECONDS,
+    now: Callable[[], datetime] = timezone.now,
+    pace: Pace | None = None,
+) -> None:
     """Continue a search or an erasure for `seconds`, at least for one batch."""
-    ends = time.monotonic() + seconds
+    pace = pace or Pace(most=BATCH)
+    ends = pace.clock() + seconds
     while search.state in (State.COUNTING, State.ERASING):
-        if not _step(search, now()) or time.monotonic() > ends:
+        if not _step(search, now(), pace) or pace.clock() > ends:
             return
         search.refresh_from_db()
 
 
-def _step(search: PersonSearch, now: datetime) -> bool:
-    """Do one batch; returns False if another worker has continued the search meanwhile."""
+def _step(search: PersonSearch, now: datetime, pace: Pace) -> bool:
+    """Do one batch, and rest after it; returns False if another worker has continued the search meanwhile."""
     if search.table >= len(TABLES):
         return finish(search, now)
     table = TABLES[search.table]
-    keys, reached, is_last = candidates(table, search.address, search.after)
+    keys, reached, is_last = candidates(table, search.address, search.after, pace.rows)
+    place = {"table": search.table + 1, "after": None} if is_last else {"after": reached}
+    began = pace.clock()
+    is_ours = _done(search, table, keys, place, now)
+    if is_ours:
+        pace.rest(len(keys), pace.clock() - began)
+    return is_ours
+
+
+def _done(search: PersonSearch, table: PersonalTable, keys: list[Any], place: dict[str, Any], now: datetime) -> bool:
+    """Count or erase these rows, and move the search on to `place`, in one transaction."""
     is_erasing = search.state == State.ERASING
     with transaction.atomic():
         here = PersonSearch.objects.filter(pk=search.pk, steps=search.steps, state=search.state)
-        place = {"table": search.table + 1, "after": None} if is_last else {"after": reached}
         if here.update(steps=search.steps + 1, moved_at=now, **place) != 1:
             return False
         legal_holds = LegalHolds.until_commit() if is_erasing and keys else LegalHolds.standing()

@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from mailbox.models import (
     PersonSearch,
     RawMessage,
 )
+from mailbox.pace import Pace
 from mailbox.storage import raw_store, sweeping
 from outbox.models import Draft, OutboxMessage, OutboxRecipient
 from prx_email_site.personal_data import requests, walking
@@ -211,6 +213,20 @@ def test_killed_in_the_middle_of_any_batch_it_goes_on_and_counts_each_row_once(
     assert not Message.objects.filter(sender_address=EVE).exists()
 
 
+def test_it_rests_after_each_transaction_as_long_as_that_took(account: Account) -> None:
+    for number in range(5):
+        store(account, letter(f"Mail {number}", From=EVE))
+    search = searched()
+    requests.confirm(search, None, mentions=False, now=NOW)
+    search.refresh_from_db()
+    before, ticks, rests = search.steps, count(), list[float]()
+    pace = Pace(lambda: next(ticks) * 0.25, rests.append, most=2)  # the clock goes on at each look
+    walking.run(search, seconds=1e9, pace=pace)
+    search.refresh_from_db()
+    assert search.state == "erased" and search.found["mailbox.Message"] == {"removed": 5}
+    assert rests == [0.25] * (search.steps - before) and len(rests) >= len(TABLES) + 2
+
+
 def test_of_two_workers_one_is_too_late(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     store(account, letter("Mail", From=EVE))
     search = searched()
@@ -218,7 +234,7 @@ def test_of_two_workers_one_is_too_late(account: Account, monkeypatch: pytest.Mo
     search.refresh_from_db()
     slow = PersonSearch.objects.get(pk=search.pk)
     assert worked(search).found["mailbox.Message"] == {"removed": 1}
-    assert walking._step(slow, NOW) is False
+    assert walking._step(slow, NOW, Pace()) is False
     assert PersonSearch.objects.get(pk=search.pk).found["mailbox.Message"] == {"removed": 1}
 
 

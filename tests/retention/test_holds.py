@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from django.db.models.signals import post_delete
 from django.utils import timezone
 
+from mailbox import pace
 from mailbox.messages import purge
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import (
@@ -57,7 +59,7 @@ def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
 ) -> None:
     for number in range(3):
         store(account, letter(f"Mail {number}"))
-    monkeypatch.setattr(account_delete, "BATCH", 1)
+    monkeypatch.setattr(pace, "FIRST_ROWS", 1)
 
     def put(sender: object, **_: object) -> None:
         LegalHold.objects.get_or_create(account=account, defaults={"reason": "Case 1"})
@@ -70,6 +72,31 @@ def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
     account.refresh_from_db()
     assert "hold" in refusal and Message.objects.count() == 2 and account.sync_enabled
     assert not Lease.objects.filter(account=account, expires_at__gt=timezone.now()).exists()
+
+
+def test_an_account_is_deleted_with_rests_between_short_transactions(account: Account) -> None:
+    for number in range(3):
+        store(account, letter(f"Mail {number}"))
+        outbox_row(account, status="sent")
+    ticks, rests = count(), list[float]()
+    paced = pace.Pace(lambda: next(ticks) * 0.25, rests.append, most=1)  # the clock goes on at each look
+    assert account_delete._remove_batches(account, [], paced) == ""
+    assert rests == [0.25] * 6
+    assert not Account.objects.exists() and not Message.objects.exists() and not OutboxMessage.objects.exists()
+
+
+def test_a_mail_that_is_written_while_its_account_is_deleted_keeps_the_account(account: Account) -> None:
+    store(account, letter("Mail"))
+
+    def write(sender: object, **_: object) -> None:
+        outbox_row(account)
+
+    post_delete.connect(write, sender=Message)
+    try:
+        refusal = delete_account(account)
+    finally:
+        post_delete.disconnect(write, sender=Message)
+    assert "has not gone out" in refusal and OutboxMessage.objects.count() == 1
 
 
 def test_what_was_written_to_a_held_address_keeps_its_account(account: Account) -> None:
