@@ -31,16 +31,17 @@ def rest_after(seconds: float) -> float:
 class Pace:
     """Splits work into transactions and rests between them. `clock` and `sleep` are those of `time`.
 
-    rows: how many the next transaction should take; never more than `most`.
+    rows: how many the next transaction should take; never more than `most`, or MOST_ROWS.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
-        most: int = MOST_ROWS,
+        most: int | None = None,
     ) -> None:
-        self.rows, self._most = min(FIRST_ROWS, most), most
+        self._most = min(most or MOST_ROWS, MOST_ROWS)
+        self.rows = min(FIRST_ROWS, self._most)
         self.clock, self._sleep = clock, sleep
 
     def parts(self, pks: Sequence[int]) -> Iterator[Sequence[int]]:

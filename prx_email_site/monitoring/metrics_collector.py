@@ -83,8 +83,8 @@ def _outbox(now: datetime) -> Iterator[GaugeMetricFamily]:
 
 
 def _attempts(now: datetime) -> Iterator[GaugeMetricFamily | GaugeHistogramMetricFamily]:
-    fields = ("started_at", "finished_at", "outcome", "reply_code")
-    fields += ("outbox__created_at", "outbox__send_at", "outbox__mime_size")
+    fields = ["started_at", "finished_at", "outcome", "reply_code"]
+    fields += ["outbox__created_at", "outbox__send_at", "outbox__mime_size"]
     newest = list(DeliveryAttempt.objects.order_by("-pk").values_list(*fields)[:ATTEMPTS_READ])
     since = now - WINDOW
     if len(newest) == ATTEMPTS_READ:

@@ -43,7 +43,7 @@ def model_of(table: PersonalTable) -> type[Model]:
     return apps.get_model(table.label)
 
 
-def candidates(table: PersonalTable, address: str, after: Any, most: int) -> tuple[list[Any], Any, bool]:
+def candidates(table: PersonalTable, address: str, after: Any, most: int = BATCH) -> tuple[list[Any], Any, bool]:
     """(pks of rows that may contain the address, at most `most`; the last pk that was searched; whether the table ends)
 
     after: the pk after which to begin, None for the beginning of the table.
