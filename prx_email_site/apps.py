@@ -14,7 +14,7 @@ class SiteConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from mailbox import signals
-        from prx_email_site import checks, signal_receivers
+        from prx_email_site import checks, pooling, signal_receivers
         from prx_email_site.monitoring import reporting
         from prx_email_site.personal_data import schedule as personal_data_schedule
         from prx_email_site.retention import schedule
@@ -27,6 +27,7 @@ class SiteConfig(AppConfig):
         register(checks.unknown_variables, checks.ENVIRONMENT)
         register(checks.encryption_keys, checks.ENVIRONMENT)
         register(checks.data_folder_is_private, Tags.security)
+        register(pooling.pooling_is_said, Tags.database)  # before each `migrate`, and at `check --database default`
         register(checks.metrics_token_is_long, Tags.security, deploy=True)
         register(checks.no_proxy_before_an_open_address, Tags.security, deploy=True)
         uid = "prx_email_site.signal_receivers"

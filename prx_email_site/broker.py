@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mailbox.logs import event
+from prx_email_site import redis_address
 from prx_email_site.workers import pulse
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class RedisBroker(Redis):  # type: ignore[misc]
     def get_connection(list_key: str | None = None) -> Any:
         """A connection with short time-outs and without retries, so that a request does not wait for a Redis that
         is away."""
-        return redis.from_url(
+        return redis_address.connect(
             settings.BROKER_URL,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,

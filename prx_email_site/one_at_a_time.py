@@ -20,8 +20,8 @@ def one_at_a_time(folder: Path, say: Callable[[str], object]) -> Iterator[None]:
     """A context that excludes other processes that prepare this data folder, or this database from any host.
 
     Waits for them; `say` gets a sentence if there is one. A file lock guards the folder; an advisory lock of PostgreSQL
-    guards the database, on a connection of its own. Both end with the process. They are polled, as blocking on the
-    second would be subject to lock_timeout.
+    guards the database, in a transaction of its own, which a pooler leaves in one session. Both end with the process.
+    They are polled, as blocking on the second would be subject to lock_timeout.
     """
     with _locks(folder / "prepare.lock", ADVISORY_LOCK) as locks:
         for lock in locks:
@@ -48,10 +48,13 @@ def _locks(path: Path, number: int) -> Iterator[list[Callable[[], bool]]]:
         if own is None:
             return True
         with own.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
             return bool(cursor.fetchone()[0])
 
     try:
+        if own is not None:
+            own.set_autocommit(False)  # the transaction lasts until the connection is closed
         yield [lambda: _lock_file(descriptor), lock_database]
     finally:
         if own is not None:

@@ -77,9 +77,14 @@ def _busy(path: str) -> tuple[bytes, str]:
 
 
 def limit_statements() -> None:
-    """Make PostgreSQL cancel a statement after PAGE_STATEMENT_SECONDS. Call it before this process connects."""
+    """Make PostgreSQL cancel a statement after PAGE_STATEMENT_SECONDS. Call it before this process connects.
+
+    A pooler that hands out transactions passes no such option on: there its own settings say it (docs/operations.md).
+    """
     database = connections.settings["default"]
     if database["ENGINE"] != "django.db.backends.postgresql" or not settings.PAGE_STATEMENT_SECONDS:
+        return
+    if settings.DATABASE_POOLING == "transaction":
         return
     options: dict[str, Any] = database["OPTIONS"]
     given = options.get("options", "")

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.postgresql.client import DatabaseClient
 
@@ -127,6 +128,7 @@ def _load_sqlite(path: Path) -> None:
 
 def _dump_postgresql(to: Path) -> DatabaseContent:
     """pg_dump uses the exported snapshot of the transaction that counts, so both see the same rows."""
+    refuse_a_pooler()
     with _snapshot() as fetch:
         name = fetch("SELECT pg_export_snapshot()")[0][0]
         counted = _content(fetch, connection.introspection.table_names())
@@ -136,6 +138,7 @@ def _dump_postgresql(to: Path) -> DatabaseContent:
 
 def _load_postgresql(path: Path) -> None:
     """Drop all tables, then restore in one transaction, so that a truncated copy leaves no rows."""
+    refuse_a_pooler()
     listed = subprocess.run(["pg_restore", "--list", str(path)], capture_output=True, text=True)  # noqa: S603, S607
     if listed.returncode:
         raise DumpDamaged(f"pg_restore cannot read {path}: {listed.stderr.strip()[-300:]}")
@@ -144,6 +147,16 @@ def _load_postgresql(path: Path) -> None:
             cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)} CASCADE")
     options = ("--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
     _run("pg_restore", *options, name_database=True)
+
+
+def refuse_a_pooler() -> None:
+    """Raise ToolFailed if a pooler hands out transactions: pg_dump and pg_restore set what belongs to a session, such
+    as an empty search_path, which others would then have."""
+    if settings.DATABASE_POOLING == "transaction":
+        raise ToolFailed(
+            "PRX_EMAIL_DATABASE_POOLING is transaction: for this command let DATABASE_URL name PostgreSQL itself, and "
+            "set PRX_EMAIL_DATABASE_POOLING=session."
+        )
 
 
 def _run(tool: str, *options: str, name_database: bool = False) -> None:
@@ -170,6 +183,7 @@ def scratch_database(now: datetime) -> Iterator[str]:
 
     Those that a killed process left, which hold copies of mail, are dropped when they are a day old.
     """
+    refuse_a_pooler()
     _drop_left_ones(now)
     name = f"{SCRATCH_PREFIX}{now:%Y%m%d}_{secrets.token_hex(6)}"
     quoted = connection.ops.quote_name(name)

@@ -7,14 +7,14 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import dj_database_url
-
 import mailbox
 from prx_email_site import environment as env
 from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
+from prx_email_site.settings.broker import broker_address
 from prx_email_site.settings.completeness import *  # noqa: F403
+from prx_email_site.settings.database import database
 from prx_email_site.settings.raw_store import backup_s3_server, raw_cache_bytes, raw_storage_of
 from prx_email_site.settings.reporting import *  # noqa: F403
 from prx_email_site.settings.retention import retention_days
@@ -148,43 +148,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Database -------------------------------------------------------------------------------------------------
-# SQLite: readers never wait for the writer (WAL). A writer waits up to 5 s for the lock and requests it at BEGIN
-# (IMMEDIATE), as waiting is not possible later in a transaction. A commit survives a power failure (synchronous FULL;
-# with NORMAL, WAL loses the last commits, which an outbox must not). A connection caches 16 MiB of pages (cache_size):
-# as many as a batch of mail changes, or they would be written twice, before its commit and by it.
 DATABASE_LOCK_SECONDS = env.integer("PRX_EMAIL_DATABASE_LOCK_SECONDS", 10)  # PostgreSQL's lock_timeout; 0: no limit
 DATABASE_ANSWER_SECONDS = env.integer("PRX_EMAIL_DATABASE_ANSWER_SECONDS", 5, minimum=2)
 # PostgreSQL's statement_timeout for pages; statements of workers have no limit. 0: no limit.
 PAGE_STATEMENT_SECONDS = env.integer("PRX_EMAIL_PAGE_STATEMENT_SECONDS", 30)
-_default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
-DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 5,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;",
-    }
-    # A file rather than memory, as tests use it from several threads and processes, like production.
-    DATABASES["default"]["TEST"] = {"NAME": env.text("PRX_EMAIL_TEST_DATABASE", str(DATA_DIR / "test.sqlite3"))}
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    # A process that is suspended within a transaction (SIGSTOP, a frozen machine) keeps its locks: others get an error
-    # after lock_timeout instead of waiting for ever. It is set with the connection, so it costs no statement.
-    options = DATABASES["default"].setdefault("OPTIONS", {})
-    # libpq's options, so that a server in a network that drops packets causes an error within these seconds. Values in
-    # DATABASE_URL have priority.
-    options = DATABASES["default"]["OPTIONS"] = {
-        "connect_timeout": DATABASE_ANSWER_SECONDS,
-        "keepalives": 1,
-        "keepalives_idle": DATABASE_ANSWER_SECONDS,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 1000 * (DATABASE_ANSWER_SECONDS + 6),  # milliseconds
-        **options,
-    }
-    if DATABASE_LOCK_SECONDS:
-        options["options"] = f"-c lock_timeout={DATABASE_LOCK_SECONDS}s {options.get('options', '')}".strip()
+# "transaction": a pooler (PgBouncer) stands before PostgreSQL and gives each transaction whichever session is free.
+DATABASE_POOLING = env.one_of("PRX_EMAIL_DATABASE_POOLING", ("session", "transaction"))
+DATABASES = {
+    "default": database(DATA_DIR, DATABASE_LOCK_SECONDS, DATABASE_ANSWER_SECONDS, pooling=DATABASE_POOLING),
+}
 
 # --- Files ----------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
@@ -278,7 +250,7 @@ ATTACHMENT_STORE_DIR = Path(env.text("PRX_EMAIL_ATTACHMENT_STORE_DIR", str(DATA_
 TASK_TIMEOUT_SECONDS = FINAL_DOT_TIMEOUT_SECONDS + 5 * COMMAND_TIMEOUT_SECONDS
 # A cluster that is silent for longer is ended; `make run` or systemd starts it again (see prx_email_site.workers).
 CLUSTER_SILENT_SECONDS = env.integer("PRX_EMAIL_CLUSTER_SILENT_SECONDS", 45, minimum=3)
-BROKER_URL = env.text("PRX_EMAIL_BROKER_URL")
+BROKER_URL = broker_address(env.text("PRX_EMAIL_BROKER_URL"))
 Q_CLUSTER = {
     "name": "prx-email",
     "workers": env.integer("PRX_EMAIL_WORKERS", 4, minimum=1),

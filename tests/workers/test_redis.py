@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from pytest_django import Settings
+from redis import Redis
 
 from mailbox.models import Account, WorkerHeartbeat
 from mailbox.tasks import sync as sync_tasks
@@ -59,6 +60,28 @@ def test_mail_goes_out_before_while_and_after_redis_is_away(
         pytest.fail(workers.log())
     assert len(server.mails()) == 3
     assert workers.process.poll() is None
+
+
+@pytest.mark.long
+def test_what_redis_held_when_it_died_is_found_in_the_database(
+    redis: RedisServer, account_on: Accounts, smtp_server: Callable[..., SmtpServer],
+    start_workers: Callable[..., Cluster],
+) -> None:  # fmt: skip
+    """It comes back empty, as it keeps nothing on disk."""
+    server = smtp_server("tls")
+    account = account_on(server)
+    assert api.queue(account.pk, "bob@example.test", "rung and forgotten", "A text.").data
+    with Redis(port=redis.port) as client:
+        assert client.llen(RedisBroker().list_key) and not OrmQ.objects.exists()
+        redis.kill()
+        redis.start()
+        assert not client.llen(RedisBroker().list_key)
+    workers = start_workers(PRX_EMAIL_BROKER_URL=redis.url)
+    try:
+        wait_until(lambda: server.mails(), seconds=120, what="the mail")
+    except TimeoutError:
+        pytest.fail(workers.log())
+    assert len(server.mails()) == 1
 
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze], ids=["gone", "silent"])

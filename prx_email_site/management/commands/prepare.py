@@ -6,9 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
+from django.core.checks import Tags
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS
 
 from mailbox.accounts import stored_secrets
 from prx_email_site import catalogues, checks, private_files
@@ -27,6 +29,8 @@ class Command(BaseCommand):
                 self.stderr.write(trouble)
             call_command("collectstatic", interactive=False, verbosity=0)
             open_static_files_to_the_proxy()
+            # call_command leaves out the checks that `migrate` makes of its database.
+            self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
             call_command("migrate", interactive=False, verbosity=0)
             self.make_first_administrator()
         self.look_at_secrets()

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
@@ -45,6 +46,8 @@ class Command(BaseCommand):
         wanted, count = {name: options[name] for name in ("messages", "outbox")}, options["accounts"]
         if not 1 <= count <= 1_000 or not all(0 <= each <= MOST for each in wanted.values()):
             raise CommandError("Give 1 to 1000 accounts, and from 0 to 100,000,000 messages and outbox rows.")
+        if settings.DATABASE_POOLING == "transaction":
+            raise CommandError("Seeding changes its session's settings: let DATABASE_URL name PostgreSQL itself.")
         if Account.objects.exists() and not options["force"]:
             raise CommandError(
                 "This database has accounts: made-up mail would stand among theirs. Seed a database of its own, "
