@@ -1,7 +1,7 @@
 # make run     the site and its workers          make test       the suite, on SQLite and on PostgreSQL
 # make demo    the same with mailboxes to try    make test-long  the tests of minutes too
 # make screenshots   every page of the demo into var/screenshots (LANGUAGE_NAME=ar: in Arabic)
-# make setup   only the virtual environment      make lint       ruff and mypy
+# make setup   only what a server needs to start   make lint       ruff and mypy
 # make lock    choose the versions that make setup installs, from the ranges in requirements*.txt
 # make messages  the texts of the sources into locale/     make languages  compile and check the translations (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
@@ -14,7 +14,10 @@ BIN := .venv/bin
 .DEFAULT_GOAL := run
 .PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-machines bench-programs bench-servers bench-agreement fuzz
 
+# What a service's user, who may not write beside the sources, would else lack: languages, and compiled modules.
 setup: .venv/installed
+	@$(BIN)/python -m prx_email_site.catalogues locale
+	@$(BIN)/python -m compileall -q alerts api mailbox outbox people prx_email_site
 
 .venv/bin/python:
 	@PYTHON="$(PYTHON)" sh scripts/make-venv
@@ -79,7 +82,7 @@ test: .venv/installed-dev servers
 		-m "database and not long and not browser and not pages and not wire and not processes" || [ $$? -eq 77 ]
 
 test-long: .venv/installed-dev servers
-	@sh scripts/install-servers iproute2 containers
+	@sh scripts/install-servers iproute2 pgbouncer containers
 	$(BIN)/python -m pytest
 	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest || [ $$? -eq 77 ]
 

@@ -1,12 +1,14 @@
 """Compiles and checks the catalogues (GNU gettext manual, "The Format of PO Files") without gettext's tools.
 
-It is used before the settings are read, which look for compiled catalogues, so it needs none.
+It is used before the settings are read, which look for compiled catalogues, so it needs none. As a program it compiles
+those of the folders that it is given.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,3 +137,7 @@ def _placeholders(text: str) -> set[str]:
 
 def _blanks(text: str) -> tuple[str, str]:
     return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(compile_new(map(Path, sys.argv[1:]))) or None)

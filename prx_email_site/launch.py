@@ -169,7 +169,7 @@ def commands(address: BindAddress) -> list[Child]:
     if env.text("PRX_EMAIL_SUBMISSION_BIND") or env.text("PRX_EMAIL_SUBMISSION_TLS_BIND"):
         children.append(Child("smtp", [sys.executable, "manage.py", "submission"], starts_again=True))
     # A process of its own, as dead workers cannot report their death.
-    alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 60))]
+    alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 30))]
     if alerts[-1] != "0":
         children.append(Child("alerts", alerts, starts_again=True))
     return children

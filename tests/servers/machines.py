@@ -28,8 +28,9 @@ class Machine:
     name: str
     namespace: str
     cable: str  # its end at the bridge
+    address: str
     log: Path
-    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def run(self, *command: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """One of our commands (manage.py ...) on this machine."""
@@ -39,11 +40,18 @@ class Machine:
                 [*inside, sys.executable, *command], cwd=ROOT, env=dict(environment), stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
-        self._started.append(process)
+        self.started.append(process)
         return process
 
     def pids(self) -> list[int]:
         return [int(pid) for pid in _ip("netns", "pids", self.namespace).split()]
+
+    def cut(self) -> None:
+        """Nothing passes its cable any more; whoever talks on it is told nothing."""
+        _ip("link", "set", self.cable, "down")
+
+    def mend(self) -> None:
+        _ip("link", "set", self.cable, "up")
 
     def kill(self) -> None:
         """All of it, at once."""
@@ -51,7 +59,7 @@ class Machine:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for each in self._started:
+            for each in self.started:
                 each.wait()
 
 
@@ -78,13 +86,14 @@ def machines(names: Iterable[str], ports: Iterable[int], folder: Path) -> Iterat
         stack.enter_context(_forward([], f"{net}.1", "127.0.0.1", passed))
         made = []
         for number, name in enumerate(names):
-            machine = Machine(name, f"prx{mark}-{name}", f"p{mark}{number}", folder / f"{name}.log")
+            address = f"{net}.{number + 2}"
+            machine = Machine(name, f"prx{mark}-{name}", f"p{mark}{number}", address, folder / f"{name}.log")
             _ip("netns", "add", machine.namespace)
             stack.callback(_ip, "netns", "del", machine.namespace)
             stack.callback(machine.kill)
             _ip("link", "add", machine.cable, "type", "veth", "peer", "name", "eth0", "netns", machine.namespace)
             _ip("link", "set", machine.cable, "master", bridge, "up")
-            for words in (["addr", "add", f"{net}.{number + 2}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
+            for words in (["addr", "add", f"{address}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
                 _ip("-n", machine.namespace, *words)
             _ip("-n", machine.namespace, "link", "set", "lo", "up")
             inside = ["ip", "netns", "exec", machine.namespace]

@@ -21,7 +21,7 @@ SETTINGS = {
 }
 
 
-def _newest_binaries() -> Path:
+def newest_binaries() -> Path:
     """Debian keeps initdb and postgres out of PATH, a folder a major version."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"), key=lambda path: int(path.split("/")[4]))
     if found:
@@ -39,7 +39,7 @@ class Postgres:
     """
 
     def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
-        self.binaries = _newest_binaries()
+        self.binaries = newest_binaries()
         self.folder, self.is_durable = folder, is_durable
         self.port = free_ports(1)[0]
         self.user = "postgres"
