@@ -63,6 +63,12 @@ class WebhookForm(forms.Form):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
         if webhook:
             self.fields["secret"].help_text = gettext("Leave it empty to keep the present one, which is not shown.")
+            if self._lost_its_accounts():
+                words = gettext("Its accounts are gone, so it is told nothing. Name others, one a line.")
+                self.fields["accounts"].help_text = words
+
+    def _lost_its_accounts(self) -> bool:
+        return self.webhook is not None and not self.webhook.all_accounts and not self.webhook.accounts.exists()
 
     def clean_url(self) -> str:
         """The address. Raises ValidationError for one that http_post.checked() refuses."""
@@ -86,10 +92,11 @@ class WebhookForm(forms.Form):
         return secret
 
     def clean_accounts(self) -> list[Account] | None:
-        """The accounts with the typed addresses; None for all accounts."""
+        """The accounts with the typed addresses; None for all accounts. A webhook whose accounts are gone stays without
+        any until others are named: it was never meant for all."""
         emails = {line.strip().casefold() for line in self.cleaned_data["accounts"].splitlines() if line.strip()}
         if not emails:
-            return None
+            return [] if self._lost_its_accounts() else None
         found = [each for each in Account.objects.order_by("email") if each.email.casefold() in emails]
         if missing := emails - {each.email.casefold() for each in found}:
             raise forms.ValidationError(gettext("There is no account %(address)s.") % {"address": min(missing)})

@@ -291,3 +291,25 @@ def test_what_cannot_be_a_webhook_is_refused_in_words(
     given = {"name": "crm", "url": "https://example.com/", "secret": SECRET, "is_on": "on"} | changes
     assert words in client.post("/alerts/webhooks/add/", given).content.decode()
     assert not Webhook.objects.exists()
+
+
+@pytest.mark.pages
+def test_one_whose_accounts_are_gone_is_told_of_none_until_others_are_named(
+    client: Client, make_user: Callable[..., User], make_account: Callable[..., Account], webhook: Webhook
+) -> None:
+    """Its field of accounts is empty then, which else means all."""
+    client.force_login(make_user("administrator"))
+    one, other = (make_account(f"{name}@example.com", **NOWHERE) for name in ("one", "other"))
+    given = {"name": "CRM", "url": webhook.url, "accounts": one.email, "is_on": "on"}
+    at = f"/alerts/webhooks/{webhook.pk}/"
+    client.post(at, given)
+    Account.objects.filter(pk=one.pk).delete()
+    assert "Its accounts are gone" in client.get(at).content.decode()
+    client.post(at, given | {"name": "CRM 2", "accounts": ""})
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.all_accounts, webhook.accounts.count()) == ("CRM 2", False, 0)
+    client.post(at, given | {"accounts": other.email})
+    assert list(webhook.accounts.all()) == [other]
+    client.post(at, given | {"accounts": ""})
+    webhook.refresh_from_db()
+    assert webhook.all_accounts
