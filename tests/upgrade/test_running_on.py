@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tarfile
 from collections import Counter
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -16,12 +12,12 @@ import pytest
 from mailbox.models import Account, Message
 from outbox import api
 from outbox.models import OutboxMessage
-from tests import upgrade
 from tests.rows import letter
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
-from tests.servers.site import Cluster, environment
+from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
+from tests.upgrade.released import manage, unpacked
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
@@ -50,20 +46,7 @@ print(json.dumps(said))
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
     """A folder with that release's code."""
-    packed = subprocess.run(["git", "archive", upgrade.newest().commit], cwd=upgrade.ROOT, capture_output=True)
-    if packed.returncode:
-        pytest.skip(f"this checkout has not the release's commit: {packed.stderr.decode().strip()}")
-    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
-        archive.extractall(tmp_path / "released", filter="data")
-    return tmp_path / "released"
-
-
-def manage(code: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *command], cwd=code, env=environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return unpacked(tmp_path)
 
 
 def write(account: Account, first: int) -> None:
