@@ -226,8 +226,12 @@ def _finish(export: Export, source: MailSource, now: datetime) -> None:
 
 
 def _parts(export: Export, column: str) -> Iterator[list[Any]]:
-    rows = ExportPart.objects.filter(export=export).order_by("position")
-    return rows.values_list(column, flat=True).iterator(chunk_size=20)
+    """In order, 20 at a time. Not by a cursor: where a pooler stands before PostgreSQL it would read all at once."""
+    rows = ExportPart.objects.filter(export=export).order_by("position").values_list("position", column)
+    after = -1
+    while found := list(rows.filter(position__gt=after)[:20]):
+        after = found[-1][0]
+        yield from (value for _, value in found)
 
 
 def lines_of(export: Export) -> Iterator[manifest.Line]:
