@@ -13,6 +13,8 @@ connection_test_asked = Signal()
 # A question: how many mails are waiting to be sent? account_ids (collection of int). A receiver returns a dict: account
 # pk -> number, without accounts that have none.
 waiting_mail_asked = Signal()
+# A question: the rows of the outbox, for a subquery? A receiver returns an outbox.models.messages.OutboxQuerySet.
+outbox_rows_asked = Signal()
 # A question: what else belongs to a conversation? account_id (int), pks (of its Messages), message_ids (set of str,
 # without angle brackets: of its mails and of those they refer to). A receiver returns a list of
 # mailbox.messages.conversations.ConversationMessage.
@@ -20,6 +22,3 @@ conversation_asked = Signal()
 # A question: the sending figures of accounts? account_ids (collection of int), midnight (datetime, begin of "today"),
 # is_list (bool). A receiver returns a dict: account pk -> mailbox.accounts.outbox_figures.OutboxFigures.
 outbox_figures_asked = Signal()
-# A question: the subjects of these mails of the outbox? pks (collection of int). A receiver returns a dict: pk ->
-# (account pk, subject).
-outbox_subjects_asked = Signal()

@@ -36,7 +36,7 @@ class SiteConfig(AppConfig):
         signals.delivery_ended.connect(signal_receivers.delivery_ended, dispatch_uid=uid)
         signals.connection_test_asked.connect(signal_receivers.connection_test_asked, dispatch_uid=uid)
         signals.waiting_mail_asked.connect(signal_receivers.waiting_mail_asked, dispatch_uid=uid)
-        signals.outbox_subjects_asked.connect(signal_receivers.outbox_subjects_asked, dispatch_uid=uid)
+        signals.outbox_rows_asked.connect(signal_receivers.outbox_rows_asked, dispatch_uid=uid)
         signals.outbox_figures_asked.connect(signal_receivers.outbox_figures_asked, dispatch_uid=uid)
         signals.conversation_asked.connect(signal_receivers.conversation_asked, dispatch_uid=uid)
         reporting.start()

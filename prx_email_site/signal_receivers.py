@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from mailbox.accounts.outbox_figures import OutboxFigures
     from mailbox.messages.conversations import ConversationMessage
+    from outbox.models.messages import OutboxQuerySet
 
 
 def credentials_changed(account_id: int, **_: Any) -> None:
@@ -59,6 +60,13 @@ def waiting_mail_asked(account_ids: Collection[int], **_: Any) -> dict[int, int]
     return dict(waiting.values_list("account").annotate(Count("pk")))
 
 
+def outbox_rows_asked(**_: Any) -> OutboxQuerySet:
+    """All rows of the outbox."""
+    from outbox.models import OutboxMessage
+
+    return OutboxMessage.objects.order_by()
+
+
 def conversation_asked(
     account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any
 ) -> list[ConversationMessage]:
@@ -75,11 +83,3 @@ def outbox_figures_asked(
     from outbox.views.account_figures import figures
 
     return figures(account_ids, midnight, is_list=is_list)
-
-
-def outbox_subjects_asked(pks: Collection[int], **_: Any) -> dict[int, tuple[int, str]]:
-    """Outbox pk -> (account pk, subject), of rows that exist; for the activity's page."""
-    from outbox.models import OutboxMessage
-
-    rows = OutboxMessage.objects.filter(pk__in=pks).values_list("pk", "account_id", "subject")
-    return {pk: (account_id, subject) for pk, account_id, subject in rows}

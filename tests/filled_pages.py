@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts.models import AlertRule, Event, Webhook, WebhookDelivery
+from alerts.models import AlertIncident, AlertRule, Event, Webhook, WebhookDelivery
 from api.models import Token
 from mailbox import credentials, presence
 from mailbox.autoconfig import lookup as autoconfig_lookup
@@ -122,6 +122,14 @@ def accounts(make_account: Callable[..., Account]) -> list[Account]:
         fill(account, number)
     for number in range(3):
         AlertRule.objects.create(channel="mail", address=f"ops{number}@example.com", sender=made[number])
+        AlertIncident.objects.create(
+            key=f"ending:{number}",
+            kind="ending",
+            sentence="A key ends.",
+            path="/alerts/",
+            opened_at=timezone.now(),
+            present_since=timezone.now(),
+        )
         webhook = Webhook.objects.create(name=f"crm{number}", url="https://example.com/", encrypted_secret="x")
         WebhookDelivery.objects.bulk_create(
             WebhookDelivery(webhook=webhook, event=each, next_try_at=timezone.now()) for each in Event.objects.all()

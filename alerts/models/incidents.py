@@ -18,9 +18,9 @@ class Kind(models.TextChoices):
     """The kinds of incidents, in the order of the page.
 
     A new kind needs: a value of at most 10 characters, a migration; a finder in `alerts.problems`; its sentence and
-    link on the dashboard (prx_email_site.dashboard.attention); a rule in deploy/alerts.yml, which a test checks. A kind
-    that is known only while a worker runs is in `installation.TOLD_BY_WORKERS`; a minimum time before anybody is
-    notified is in `alerts.incidents.TELL_AFTER`.
+    link on the dashboard (prx_email_site.dashboard.attention, or by its incident: prx_email_site.needs.OF_INCIDENTS); a
+    rule in deploy/alerts.yml, which a test checks. A kind that is known only while a worker runs is in
+    `installation.TOLD_BY_WORKERS`; a minimum time before anybody is notified is in `alerts.incidents.TELL_AFTER`.
     """
 
     WORKERS = "workers", _("No worker runs")

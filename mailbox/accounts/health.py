@@ -154,9 +154,9 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Accoun
     ]
     if not failing:
         return []
-    folder, state = max(failing, key=lambda pair: pair[1].failure_count)
+    folder, state = max(failing, key=lambda pair: (_waiting_is_no_use(pair[1]), pair[1].failure_count))
     names = _names([folder, *(each for each, _state in failing if each is not folder)])
-    no_use = waiting_is_no_use(state.last_error, has_worked=state.last_success_at is not None)
+    no_use = _waiting_is_no_use(state)
     return [
         AccountNotice(
             "broken" if state.failure_count > 2 or no_use else "waiting",
@@ -175,6 +175,10 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Accoun
             kind="sync_fails",
         )
     ]
+
+
+def _waiting_is_no_use(state: SyncState) -> bool:
+    return waiting_is_no_use(state.last_error, has_worked=state.last_success_at is not None)
 
 
 def _behind(account: Account, folders: Sequence[Folder], now: datetime, *, has_workers: bool) -> list[AccountNotice]:
@@ -198,7 +202,7 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime, *, has_w
             "needs",
             gettext("behind"),
             gettext("%(names)s was not fetched for more than %(minutes)s minutes.")
-            % {"names": names, "minutes": _behind_after() // timedelta(minutes=1)},
+            % {"names": names, "minutes": behind_after() // timedelta(minutes=1)},
             kind="behind",
             remedy="sync",
             since=oldest_success(late),
@@ -222,10 +226,11 @@ def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
     if state and (state.failure_count or state.stopped_at):
         return False  # _failing_folders() and _stopped() say so, with the reason
     last = state.last_success_at if state else None
-    return (last or max(account.created_at, folder.created_at)) < now - _behind_after()
+    return (last or max(account.created_at, folder.created_at)) < now - behind_after()
 
 
-def _behind_after() -> timedelta:
+def behind_after() -> timedelta:
+    """How long a folder may go without a sync before its account counts as behind."""
     return timedelta(seconds=settings.SYNC_PUSHED_SECONDS) + BEHIND_AFTER
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.accounts.transport_health import FAILING_TOLERATED, FAILURES_TOLERATED
-from mailbox.accounts.troubleshooting import ABOUT_SETTINGS, ABOUT_THE_PORT
-from mailbox.errors import OverQuota
-from mailbox.models import Account, SyncState
+from mailbox.accounts.needing import in_trouble
+from mailbox.models import Account
 from mailbox.views.requests import Refused
 
 SORTS = {"state": _("Broken ones first"), "email": _("By address")}
@@ -25,30 +22,6 @@ STATES = {
     "fine": _("Fine"),
 }
 TEXT_LIMIT = 200
-
-
-def in_trouble() -> Q:
-    """The condition for accounts with failures that accounts.health calls broken or in need of a person.
-
-    As a condition of the database, to sort and count many accounts.
-    """
-    now = timezone.now()
-    states = SyncState.objects.filter(folder__account=OuterRef("pk"), folder__sync_enabled=True)
-    never_worked = Q(last_success_at=None, last_error__iregex=ABOUT_THE_PORT)
-    no_use = Q(failure_count__gt=0) & (Q(last_error__iregex=ABOUT_SETTINGS) | never_worked)
-    failing = states.filter(no_use | Q(failure_count__gte=FAILURES_TOLERATED) | Q(stopped_at__isnull=False))
-    refused = Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False)
-    often = Q(smtp__failure_count__gte=FAILURES_TOLERATED) | Q(smtp__failing_since__lte=now - FAILING_TOLERATED)
-    sending = Q(smtp__failing_since__isnull=False) & (often | Q(smtp__last_reply__iregex=ABOUT_SETTINGS))
-    left_alone = _left_alone("imap", now) | _left_alone("smtp", now)
-    return refused | sending | left_alone | Q(Exists(failing), sync_enabled=True)
-
-
-def _left_alone(kind: str, now: datetime) -> Q:
-    """A server in backoff for a reason that waiting does not fix. `kind`: "imap" or "smtp"."""
-    over_quota = Q(**{f"{kind}__last_reply__startswith": OverQuota.WORDS})
-    about_settings = Q(**{f"{kind}__last_reply__iregex": ABOUT_SETTINGS})
-    return Q(**{f"{kind}__next_allowed_at__gt": now}) & (over_quota | about_settings)
 
 
 def switched_off() -> Q:
@@ -98,7 +71,12 @@ class AccountFilter:
 
     def rows(self, accounts: QuerySet[Account], after: str) -> QuerySet[Account]:
         """The accounts after `after`, which cursor() has made; raises Refused for another text."""
-        rank = Case(When(in_trouble(), then=0), When(switched_off(), then=1), default=2, output_field=IntegerField())
+        rank = Case(
+            When(in_trouble(timezone.now()), then=0),
+            When(switched_off(), then=1),
+            default=2,
+            output_field=IntegerField(),
+        )
         constant = Value(0, output_field=IntegerField())
         found = accounts.annotate(rank=rank if self.sort == "state" or self.state else constant)
         if self.state:

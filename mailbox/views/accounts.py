@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from mailbox.accounts import sign_in_state
-from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.outbox_figures import OutboxFigures, figures_of
 from mailbox.accounts.waiting_mail import of_failing
@@ -33,31 +32,18 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.views import account_csv
 from mailbox.views.account_list import SORTS, STATES, AccountFilter
 from mailbox.views.account_permissions import Rights
+from mailbox.views.account_row import AccountRow
+from mailbox.views.activity_mails import with_subjects
 from mailbox.views.activity_words import told
 from mailbox.views.backfill import show_progress
+from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of
 from mailbox.views.requests import Refused, signed_in_user
 
 NEWS_FOR = timedelta(minutes=2)  # how long after the sign-in `?signed_in=` shows its message
-
-
-@dataclass(frozen=True)
-class AccountRow:
-    """An account as a page shows it: its health in words, and the buttons the user may press."""
-
-    account: Account
-    conditions: list[AccountNotice]
-    up_to_date_at: datetime | None
-    may_operate: bool
-    may_administer: bool
-    figures: OutboxFigures | None = None
-
-    @property
-    def worst(self) -> AccountNotice:
-        """The most urgent statement about its health."""
-        return self.conditions[0]
 
 
 def row_of(
@@ -110,16 +96,21 @@ def midnight(now: datetime) -> datetime:
 
 
 @require_safe
-def accounts(request: HttpRequest) -> HttpResponse:
-    """The accounts that the user may see, those with problems first. `?after=`: the cursor of the last page."""
+def accounts(request: HttpRequest) -> HttpResponseBase:
+    """The accounts that the user may see, those with problems first. `?after=`: the cursor of the last page.
+    `?format=csv`: as a file."""
     limit, after, chosen = limit_of(request), request.GET.get("after", ""), AccountFilter.of(request)
     seen = chosen.rows(accounts_for(request.user), after)
+    if request.GET.get("format") == "csv":
+        found = rows_of(request, seen[: MOST + 1], with_figures=True)
+        return csv_file("accounts", account_csv.HEAD, account_csv.lines_of(found[:MOST]), is_cut=len(found) > MOST)
     page, last = cut(rows_of(request, seen[: limit + 1], with_figures=True), limit)
     following = chosen.query(after=AccountFilter.cursor(last.account), limit=limit) if last else ""
     context = {
         "rows": page,
         "next_url": f"?{following}" if last else "",
         "is_first_page": not after,
+        "csv_url": f"?{chosen.query(format='csv')}",
         "filter": chosen,
         "states": STATES.items(),
         "sorts": SORTS.items(),
@@ -146,7 +137,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
     context["completeness"] = words.lines_of_document(context["account"].compared)
     context["aliases"] = AccountAlias.objects.filter(account_id=pk)
     context["test_mail_key"] = secrets.token_urlsafe(12)
-    context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])
+    context["activity"] = told(with_subjects(AuditEntry.objects.filter(account_id=pk), {pk})[:10])
     context["has_just_signed_in"] = has_just_signed_in(request, pk)
     return render(request, "mailbox/accounts/detail.html", context)
 

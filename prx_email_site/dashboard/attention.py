@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from mailbox.accounts.condition import AccountNotice
 from mailbox.models import WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
-from mailbox.views.accounts import AccountRow
+from mailbox.views.account_row import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
 SHOWN_OF_A_KIND = 6
@@ -48,10 +48,11 @@ def sign_ins(rows: list[AccountRow]) -> list[Need]:
 
 
 def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
-    """Failing or late folders, and paused sending. Without workers all folders are late: another line says so."""
+    """Failing or late folders, and paused sending. Without workers all accounts stand still: another line says so."""
 
     def wanted(condition: AccountNotice) -> bool:
-        return not condition.remedy.startswith("sign_in") and (workers_alive or condition.kind != "behind")
+        stands_still = condition.kind in ("behind", "no_worker")
+        return not condition.remedy.startswith("sign_in") and (workers_alive or not stands_still)
 
     return _of_rows(rows, wanted)
 

@@ -10,12 +10,10 @@ from mailbox.oauth.apps import RefusedApp
 from prx_email_site.dashboard.attention import Need
 
 
-def of_providers(*, may_administer: bool) -> list[Need]:
-    """Providers that refuse the site's client id or secret; only for administrators, who can renew it.
-
-    Other users see the problem on their accounts.
-    """
-    return [_need(each) for each in apps.refused()] if may_administer else []
+def of_providers(count: int) -> list[Need]:
+    """Providers that refuse the site's client id or secret. `count`: how many; no query for 0, as for all but
+    administrators, who can renew it: other users see the problem on their accounts."""
+    return [_need(each) for each in apps.refused()] if count else []
 
 
 def _need(refused: RefusedApp) -> Need:

@@ -17,15 +17,18 @@ from django.views.decorators.http import require_safe
 
 from mailbox.models import Counter, Folder, PushHeartbeat, Quarantine, RestoreProof, SyncRunFolder, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
-from mailbox.views.accounts import AccountRow, is_partial, rows_of
+from mailbox.views.account_row import AccountRow
+from mailbox.views.accounts import is_partial, rows_of
 from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.actions.filters import OutboxFilters
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.visible_rows import newest_rows
-from prx_email_site.context_processors import AllOf, counted, earliest, facts
-from prx_email_site.dashboard import attention, chart, figures, providers
+from prx_email_site import needs
+from prx_email_site.context_processors import facts
+from prx_email_site.dashboard import attention, chart, figures, incidents, providers
+from prx_email_site.subqueries import AllOf, counted, earliest
 
 TONES = ("broken", "needs", "waiting", "fine")  # worst first
 MOST_CLUSTERS = 200  # heartbeats of clusters to read
@@ -65,35 +68,18 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     if not has_role_everywhere(user, Role.VIEWER):
         outbox = outbox.whose(accounts_for(user).values("pk"))
     known = _facts(request, outbox)
-    wants_push = settings.PUSH_ENABLED and any(map(_wants_push, rows))
-    is_missed = wants_push and bool(alive) and not known["push_states"]
     states, held = _outbox_states(outbox, known)
     return {
         "rows": rows,
         "period": period,
         "periods": chart.PERIODS,
-        "needs": [
-            *attention.of_workers(
-                bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
-            ),
-            *attention.of_hosts(heartbeats, alive),
-            *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
-            *attention.of_push(known["push_seen_at"], is_missed=is_missed, may_administer=may_administer),
-            *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
-            *providers.of_providers(may_administer=may_administer),
-            *attention.sign_ins(rows),
-            *attention.of_outbox(outbox, held),
-            *attention.of_bounces(known["bounced"], known["bounced_since"]),
-            *attention.of_complaints(known["complained"], known["complained_since"]),
-            *attention.of_accounts(rows, workers_alive=bool(alive)),
-            *attention.of_quarantine(known["quarantined"], known["quarantined_since"]),
-        ],
+        "needs": _needs(request, outbox, known, rows, heartbeats, held),
         "tones": _tally(rows),
         "lag": _lag(rows),
         "states": states,
         "workers": alive,
         **_push(known),
-        "wants_push": wants_push,
+        "wants_push": settings.PUSH_ENABLED and known["wants_push"],
         "proven_at": known["proven_at"],
         "proven_missing": known["proven_missing"],
         "paused_at": known["paused_at"],
@@ -101,6 +87,39 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
         "runs": of_accounts(SyncRunFolder.objects.select_related("run", "account"), request).order_by("-pk")[:8],
     }
+
+
+def _needs(
+    request: HttpRequest,
+    outbox: OutboxQuerySet,
+    known: dict[str, Any],
+    rows: list[AccountRow],
+    heartbeats: list[WorkerHeartbeat],
+    held: dict[str, tuple[int, datetime | None]],
+) -> list[attention.Need]:
+    """The lines of "Needs you". prx_email_site.needs counts the same."""
+    now, user = timezone.now(), signed_in_user(request)
+    may_administer = has_role_everywhere(user, Role.ADMINISTRATOR)
+    alive = [beat for beat in heartbeats if WorkerHeartbeat.is_recent(beat.seen_at, now)]
+    return [
+        *attention.of_workers(
+            bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
+        ),
+        *attention.of_hosts(heartbeats, alive),
+        *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
+        *attention.of_push(
+            known["push_seen_at"], is_missed=bool(needs.numbers(known)["push"]), may_administer=may_administer
+        ),
+        *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
+        *providers.of_providers(known["providers"]),
+        *attention.sign_ins(rows),
+        *attention.of_outbox(outbox, held),
+        *attention.of_bounces(known["bounced"], known["bounced_since"]),
+        *attention.of_complaints(known["complained"], known["complained_since"]),
+        *attention.of_accounts(rows, workers_alive=bool(alive)),
+        *attention.of_quarantine(known["quarantined"], known["quarantined_since"]),
+        *incidents.of_incidents(needs.incidents_for(user, accounts_for(user)), known["incidents"]),
+    ]
 
 
 @require_safe
@@ -168,10 +187,6 @@ def _push(known: dict[str, Any]) -> dict[str, Any]:
         "push_inboxes": sum(map(len, found)),
         "push_connected": sum(list(states.values()).count("connected") for states in found),
     }
-
-
-def _wants_push(row: AccountRow) -> bool:
-    return row.account.push_enabled and row.account.sync_enabled and row.account.imap.needs_sign_in_since is None
 
 
 def _tally(rows: list[AccountRow]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from mailbox import network
 from mailbox.accounts import declared
 from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import UnreadableTable, read_table
-from mailbox.models import Account, AuditEntry, ConnectionTest
+from mailbox.models import Account, AuditEntry, ConnectionTest, audit_part
 from outbox import connection_check
 from outbox.management.commands._answers import AnsweringCommand
 from outbox.views.account_delete import delete_account
@@ -99,16 +99,19 @@ class Command(AnsweringCommand):
     def _import(self, options: dict[str, Any]) -> None:
         """Make or change each account independently: an invalid one does not stop the others, but the status is 1."""
         told, failed, made = [], [], []
-        for number, given in enumerate(self._read(options["file"], as_json=options["json"]), start=1):
-            try:
-                outcome = declared.declare(given)
-            except declared.InvalidDeclaration as error:
-                failed.append({"row": number, "email": given.get("email"), "message": str(error)})
-                continue
-            _record(outcome)
-            told.append(_told(outcome))
-            if outcome.state == "made":
-                made.append(outcome.account)
+        given_rows = self._read(options["file"], as_json=options["json"])
+        with audit_part.one_click(None, "import_accounts", len(given_rows)) as click:
+            for number, given in enumerate(given_rows, start=1):
+                try:
+                    outcome = declared.declare(given)
+                except declared.InvalidDeclaration as error:
+                    failed.append({"row": number, "email": given.get("email"), "message": str(error)})
+                    continue
+                _record(outcome)
+                click.done += outcome.state != "unchanged"
+                told.append(_told(outcome))
+                if outcome.state == "made":
+                    made.append(outcome.account)
         ask_for_tests(made, None)
         lines = [f"{each['state']:<9} {each['email']}  {', '.join(each['changed'])}".rstrip() for each in told]
         lines += [f"REFUSED   {each['email']} (entry {each['row']}): {each['message']}" for each in failed]
@@ -158,7 +161,8 @@ def _record(outcome: declared.DeclarationOutcome) -> None:
     verb = "add_account" if outcome.state == "made" else "edit_account"
     detail = ", ".join(outcome.changed)
     account = outcome.account
-    AuditEntry.objects.create(verb=verb, account=account, target=f"account:{account.pk}", detail=detail)
+    values = {"verb": verb, "account": account, "target": f"account:{account.pk}", "detail": detail}
+    AuditEntry.objects.create(part_of_id=audit_part.click(), **values)
 
 
 def _told(outcome: declared.DeclarationOutcome) -> dict[str, Any]:

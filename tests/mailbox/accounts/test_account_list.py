@@ -15,7 +15,7 @@ from django.utils import timezone
 from mailbox.accounts.troubleshooting import waiting_is_no_use
 from mailbox.errors import OverQuota
 from mailbox.models import Account, SyncState, Transport
-from tests.rows import NOWHERE, folder_of
+from tests.rows import NOWHERE, folder_of, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -109,4 +109,5 @@ def test_what_a_page_tells_as_trouble_is_found_among_those_in_trouble(
     state["next_allowed_at"] = now + timedelta(minutes=5) if "wait" in changes else None
     state["failing_since"] = now - changes["failing"] if "failing" in changes else None
     Transport.objects.filter(pk=getattr(accounts["fine"], f"{kind}_id")).update(**state)
+    outbox_row(accounts["fine"])  # mail that waits for the server
     assert listed(viewer, "state=trouble") == ["fine", "refused", "slow"]
