@@ -99,6 +99,62 @@ def test_filters_narrow_by_person_account_verb_day_and_text(
         assert administrator.get(f"/activity/?{bad}").status_code == 400, bad
 
 
+def test_a_text_is_found_in_the_subject_and_the_account(
+    administrator: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    other = make_account("desk@example.org", **NOWHERE)
+    row, message = outbox_row(account, "Bill for Ümit"), store(account, letter("Order of May"))
+    AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{row.pk}")
+    AuditEntry.objects.create(account=account, verb="fetch_now", target=f"message:{message.pk}")
+    AuditEntry.objects.create(account=other, verb="cancel", target="outbox:not a number")
+    AuditEntry.objects.create(account=other, verb="undo", target=f"outbox:{'9' * 30}")
+    assert words(administrator, q="BILL") == ["retried a send"]
+    assert words(administrator, q="order of") == ["asked for the whole of a too large message"]
+    assert words(administrator, q="desk@") == ["undid a send", "cancelled a send"]
+    assert words(administrator, q="bill", account=account.pk) == ["retried a send"]
+    assert words(administrator, q="bill", account=other.pk) == []
+
+
+def test_a_click_on_many_is_found_by_the_subject_of_one_of_them(administrator: Client, account: Account) -> None:
+    rows = [outbox_row(account, f"Bill {number}", status="failed", hold="permanent") for number in range(3)]
+    ticked = {"action": "cancel", "confirmed": "1", "pk": [f"{row.pk}.0" for row in rows]}
+    administrator.post(reverse("outbox:bulk"), ticked)
+    assert words(administrator, q="bill 2") == ["cancelled several sends"]
+    click = AuditEntry.objects.get(verb="ticked_cancel")
+    assert words(administrator, q="bill 2", part_of=click.pk) == ["cancelled a send"]
+
+
+def test_no_subject_is_guessed_by_searching(
+    client: Client, account: Account, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    user, other = make_user(""), make_account("other@example.com", **NOWHERE)
+    AccountGrant.objects.create(user=user, account=other, role="operator")
+    row, message = outbox_row(account, "Secret offer"), store(account, letter("Secret order"))
+    click = AuditEntry.objects.create(user=user, verb="ticked_retry")
+    for target in (f"outbox:{row.pk}", f"message:{message.pk}"):  # what they did before the account was taken away
+        AuditEntry.objects.create(user=user, account=account, verb="retry", target=target)
+        AuditEntry.objects.create(user=user, account=account, verb="retry", target=target, part_of=click)
+    client.force_login(user)
+    assert words(client, q="retry") == []  # it is no verb that is searched
+    assert len(words(client)) == 3
+    assert words(client, q="secret") == []
+    AccountGrant.objects.create(user=user, account=account, role="viewer")
+    assert len(words(client, q="secret")) == 3
+
+
+def test_the_short_list_of_an_account_names_its_mails(
+    administrator: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    foreign = outbox_row(make_account("other@example.com", **NOWHERE), "Not of this one")
+    row, message = outbox_row(account, "Bill <1>"), store(account, letter(""))
+    targets = (f"outbox:{row.pk}", f"message:{message.pk}", f"outbox:{foreign.pk}", f"account:{account.pk}")
+    for target in targets:
+        AuditEntry.objects.create(account=account, verb="retry", target=target)
+    page = administrator.get(f"/accounts/{account.pk}/").content.decode()
+    said = re.findall(r"retried a send(?: · <a [^>]*>([^<]*)</a>)?", page)
+    assert said == ["", f"mail no. {foreign.pk} of the outbox", f"message no. {message.pk}", "Bill &lt;1&gt;"]
+
+
 def test_a_text_is_looked_for_stretch_by_stretch(
     administrator: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

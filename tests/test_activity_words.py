@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mailbox.views.activity_words import SAID
 from tests.read_sources import MODULES, source, tree
 
-WRITERS = {"record", "_record", "_note", "note", "create", "AuditEntry"}
+WRITERS = {"one_click", "record", "_record", "_note", "note", "create", "AuditEntry"}
 # What stands in such a call and is no verb: a target without a number, a place, a name.
 NO_VERBS = {"sending", "attachment_policy", "trusted_senders", "email"}
 

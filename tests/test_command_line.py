@@ -135,7 +135,10 @@ def test_the_same_file_twice_changes_nothing_and_secrets_stand_in_the_environmen
     file = declared(tmp_path / "accounts.csv", row)
     assert run("accounts", "import", file)[1]["data"]["rows"][0]["state"] == "made"
     before = Account.objects.get()
+    click = AuditEntry.objects.get(part_of=None)
+    assert (click.verb, [each.verb for each in click.parts.all()]) == ("import_accounts", ["add_account"])
     assert run("accounts", "import", file)[1]["data"]["rows"][0]["state"] == "unchanged"
+    assert AuditEntry.objects.count() == 2
     assert ConnectionTest.objects.get().account == before
     after = Account.objects.get()
     assert (after.updated_at, after.imap.encrypted_password) == (before.updated_at, before.imap.encrypted_password)

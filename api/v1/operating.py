@@ -218,7 +218,7 @@ def list_activity(
     wanted = _filter(request, asked)
     rows, below = activity.find(wanted, None if sees_all else accounts, own, before or 0, limit + 1)
     page, last = cut(told(rows[: limit + 1]), limit)
-    lines = activity.with_parts(activity.with_subjects(page, None if sees_all else accounts))
+    lines = activity.with_parts(page)
     following = last.entry.pk if last else (below if below > 1 else None)
     items = [ActivityEntry.of(line) for line in lines]
     return Answer(data=Page(items=items, next=str(following) if following else None))

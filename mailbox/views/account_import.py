@@ -23,6 +23,7 @@ from mailbox.accounts import declared, declared_table
 from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import TableRow, UnreadableTable, read_table
 from mailbox.accounts.declared_table import LineOutcome
+from mailbox.models import audit_part
 from mailbox.views.account_edit import queue_first_look
 from mailbox.views.audit import record
 from mailbox.views.autoconfig import require_administrator
@@ -114,16 +115,18 @@ def _digest(request: HttpRequest, content: bytes) -> str:
 
 def _carried_out(request: HttpRequest, rows: list[TableRow]) -> list[LineOutcome]:
     outcomes, made = [], []
-    for each in declared_table.carry_out(rows):
-        outcomes.append(each)
-        if each.account is None or each.state == "unchanged":
-            continue
-        is_new = each.state == "made"
-        detail = each.email if is_new else ", ".join(each.changed)[:500]
-        record(request, "add_account" if is_new else "edit_account", f"account:{each.account.pk}", each.account, detail)
-        if is_new:
-            made.append(each.account)
-            queue_first_look(request, each.account)
+    with audit_part.one_click(signed_in_user(request), "import_accounts", len(rows)) as click:
+        for each in declared_table.carry_out(rows):
+            outcomes.append(each)
+            if each.account is None or each.state == "unchanged":
+                continue
+            click.done += 1
+            is_new = each.state == "made"
+            verb, detail = ("add_account", each.email) if is_new else ("edit_account", ", ".join(each.changed)[:500])
+            record(request, verb, f"account:{each.account.pk}", each.account, detail)
+            if is_new:
+                made.append(each.account)
+                queue_first_look(request, each.account)
     ask_for_tests(made, signed_in_user(request))
     return outcomes
 

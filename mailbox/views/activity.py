@@ -17,9 +17,9 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
-from mailbox.models import Account, AuditEntry, Message
+from mailbox.models import Account, AuditEntry
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
-from mailbox.signals import outbox_subjects_asked
+from mailbox.views.activity_mails import with_subjects, with_text
 from mailbox.views.activity_words import SAID, ActivityLine, told
 from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
@@ -69,8 +69,8 @@ class ActivityFilter:
         asked |= {"verb": self.verb, "day": self.day or "", "part_of": self.part_of or ""} | more
         return urlencode({name: str(value) for name, value in asked.items() if value})
 
-    def narrow(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        """The rows that it keeps, but for `part_of`."""
+    def narrow(self, rows: QuerySet[AuditEntry], seen: set[int] | None) -> QuerySet[AuditEntry]:
+        """The rows that it keeps, but for `part_of`. seen: pks of the accounts the user may see; None: all."""
         if self.account:
             rows = rows.filter(account=self.account)
         if self.who:
@@ -82,7 +82,7 @@ class ActivityFilter:
             end = timezone.make_aware(datetime.combine(self.day + timedelta(days=1), time.min))
             rows = rows.filter(at__gte=begin, at__lt=end)
         if self.text:
-            rows = rows.filter(Q(detail__icontains=self.text) | Q(target__icontains=self.text))
+            rows = with_text(rows, self.text, seen)
         return rows
 
 
@@ -111,12 +111,12 @@ def activity(request: HttpRequest) -> HttpResponseBase:
     rows, below = find(asked, seen, signed_in_user(request), before, size, CSV_STRETCH if is_csv else STRETCH)
     if is_csv:
         found = told(rows[:size])
-        lines = list(_csv_rows(found[:MOST], seen))
+        lines = _csv_rows(found[:MOST])
         return csv_file("activity", _HEAD, lines, is_cut=len(found) > MOST or below > 1)
     page, last = cut(told(rows[:size]), limit)
     goes_on_at = last.entry.pk if last else (below if below > 1 else None)
     context = {
-        "entries": with_parts(with_subjects(page, seen)),
+        "entries": with_parts(page),
         "asked": asked,
         "account": asked.account,
         "accounts": accounts[:500],
@@ -140,7 +140,7 @@ def find(
     rows = _rows(asked, seen, own).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
     if seen is not None and not asked.account:
         rows = newest_of_accounts(rows, seen, size, also=Q(user=own) if own else None)
-    return rows, below
+    return with_subjects(rows, seen), below
 
 
 def _before(request: HttpRequest) -> int:
@@ -162,7 +162,7 @@ def _rows(asked: ActivityFilter, seen: set[int] | None, own: User | None) -> Que
     But a bulk action belongs to no account. So the parts are shown in the list of one account, and to a user who sees
     some accounts only, unless the bulk action is their own.
     """
-    rows = asked.narrow(AuditEntry.objects.order_by("-pk"))
+    rows = asked.narrow(AuditEntry.objects.order_by("-pk"), seen)
     if asked.part_of:
         return rows.filter(part_of=asked.part_of)
     if asked.account:
@@ -179,35 +179,16 @@ def with_parts(lines: list[ActivityLine]) -> list[ActivityLine]:
     return [replace(line, parts=numbers.get(line.entry.pk, 0)) for line in lines]
 
 
-def with_subjects(lines: list[ActivityLine], seen: set[int] | None) -> list[ActivityLine]:
-    """Set the subject of the mail that a line is about, if the user may see its account; two queries."""
-    keys: dict[str, set[int]] = {"outbox": set(), "message": set()}
-    for line in lines:
-        kind, _colon, key = line.entry.target.partition(":")
-        if kind in keys and key.isascii() and key.isdigit() and len(key) <= 18:
-            keys[kind].add(int(key))
-    found: dict[str, dict[int, tuple[int, str]]] = {"outbox": {}, "message": {}}
-    if keys["message"]:
-        rows = Message.objects.filter(pk__in=keys["message"]).values_list("pk", "account_id", "subject")
-        found["message"] = {pk: (account_id, subject) for pk, account_id, subject in rows}
-    if keys["outbox"]:
-        answers: Any = outbox_subjects_asked.send(sender=AuditEntry, pks=keys["outbox"])
-        found["outbox"] = {pk: about for _receiver, rows in answers for pk, about in rows.items()}
-    return [line.about(found, seen) for line in lines]
-
-
 _HEAD = ("at", "who", "verb", "words", "account", "target", "subject", "detail")
 
 
-def _csv_rows(lines: list[ActivityLine], seen: set[int] | None) -> Iterator[list[object]]:
-    slice_ = 500  # pks in one condition
-    for start in range(0, len(lines), slice_):
-        for line in with_subjects(lines[start : start + slice_], seen):
-            entry = line.entry
-            who = entry.user.get_username() if entry.user else ""
-            account = entry.account.email if entry.account else ""
-            at = timezone.localtime(entry.at).isoformat(timespec="seconds")
-            yield [at, who, entry.verb, line.words, account, entry.target, line.subject, entry.detail]
+def _csv_rows(lines: list[ActivityLine]) -> Iterator[list[object]]:
+    for line in lines:
+        entry = line.entry
+        who = entry.user.get_username() if entry.user else ""
+        account = entry.account.email if entry.account else ""
+        at = timezone.localtime(entry.at).isoformat(timespec="seconds")
+        yield [at, who, entry.verb, line.words, account, entry.target, line.subject, entry.detail]
 
 
 def _account(request: HttpRequest, accounts: list[Account]) -> Account | None:

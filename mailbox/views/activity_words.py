@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
@@ -15,6 +15,7 @@ from mailbox.models import AuditEntry
 # Verb in the table -> words for a person. An unknown verb is shown as it is, without underscores.
 SAID = {
     "add_account": _("added the account"),
+    "import_accounts": _("imported accounts"),
     "add_saved_reply": _("saved a reply for others to use"),
     "edit_saved_reply": _("changed a saved reply"),
     "remove_saved_reply": _("removed a saved reply"),
@@ -60,6 +61,7 @@ SAID = {
     "found_in_sent": _("found in Sent: it went out"),
     "copy_again": _("asked again for the copy in Sent"),
     "acknowledge_bounce": _("took note of a bounce"),
+    "ticked_acknowledge_bounce": _("took note of several bounces"),
     "send": _("wrote a mail"),
     "reply": _("wrote an answer"),
     "fetch_now": _("asked for the whole of a too large message"),
@@ -154,9 +156,9 @@ _BEFORE_SIGN_IN = {
     "set_password_by_link",
 }
 _THINGS = {
-    "outbox": _("outbox%(number)s"),
-    "operation": _("operation%(number)s"),
-    "message": _("message%(number)s"),
+    "outbox": _("mail no. %(number)s of the outbox"),
+    "operation": _("what became of it"),
+    "message": _("message no. %(number)s"),
 }
 _PAGES = {
     "outbox": "outbox:detail",
@@ -174,23 +176,24 @@ class ActivityLine:
     words: str
     who: str
     url: str
-    thing: str  # text of the link, where it is not the words themselves
+    thing: str  # text of the link, where it is neither the words themselves nor the subject; "" for no link of its own
     parts: int = 0  # of a bulk action: how many rows it changed
     subject: str = ""  # of the mail, if the user may see it
 
-    def about(self, found: Mapping[str, Mapping[int, tuple[int, str]]], seen: set[int] | None) -> ActivityLine:
-        """The line with the mail's subject. `found`: kind of target -> pk -> (account pk, subject). `seen`: pks of the
-        accounts the user may see; None: all."""
-        kind, _colon, key = self.entry.target.partition(":")
-        account, subject = found.get(kind, {}).get(int(key) if key.isdecimal() else 0, (0, ""))
-        return replace(self, subject=subject) if seen is None or account in seen else self
-
 
 def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
-    """The entries as lines of a page; a QuerySet gets its users and accounts joined."""
+    """The entries as lines of a page; a QuerySet gets its users and accounts joined.
+
+    Lines have a subject where the entries come from activity_mails.with_subjects().
+    """
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
-    return [ActivityLine(each, words_of(each), who_of(each), _url(each), _thing(each)) for each in entries]
+    return [
+        ActivityLine(
+            each, words_of(each), who_of(each), _url(each), _thing(each), subject=getattr(each, "subject", None) or ""
+        )
+        for each in entries
+    ]
 
 
 def who_of(entry: AuditEntry) -> str:
@@ -213,7 +216,7 @@ def words_of(entry: AuditEntry) -> str:
 
 def _thing(entry: AuditEntry) -> str:
     kind, _colon, key = entry.target.partition(":")
-    return str(_THINGS[kind]) % {"number": key} if kind in _THINGS else entry.target.replace(":", "")
+    return str(_THINGS[kind]) % {"number": key} if kind in _THINGS else ""
 
 
 def _url(entry: AuditEntry) -> str:

@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop, override
 
 from mailbox import features
-from mailbox.models import AuditEntry
-from outbox.actions import audit_part, transitions
+from mailbox.models import AuditEntry, audit_part
+from outbox.actions import transitions
 from outbox.actions.estimate import (
     CHANGED,
     NOT_YOURS,

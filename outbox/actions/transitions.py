@@ -16,8 +16,7 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import network
-from mailbox.models import Account, AuditEntry, Feature, Transport
-from outbox.actions import audit_part
+from mailbox.models import Account, AuditEntry, Feature, Transport, audit_part
 from outbox.compose import date_header
 from outbox.compose.create import check_feature
 from outbox.errors import ChangedMeanwhile, FeatureDisabled, ValidationFailed

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from mailbox.models import audit_part
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.pagination import MAX_LIMIT
 from mailbox.views.requests import back_to, signed_in_user
@@ -33,6 +34,7 @@ def with_bounces(rows: OutboxQuerySet) -> OutboxQuerySet:
         report_action=Subquery(newest.values("action")[:1]),
         report_code=Subquery(newest.values("status_code")[:1]),
         report_words=Subquery(newest.values("words")[:1]),
+        report_proven=Subquery(newest.values("is_proven")[:1]),
         report_pk=Subquery(newest.values("pk")[:1]),
     )
 
@@ -51,9 +53,19 @@ def acknowledge_listed(request: HttpRequest) -> HttpResponse:
         key, _point, report = value.partition(".")
         if (pk := number_in(key)) is not None and (last := number_in(report)) is not None:
             shown[pk] = last
-    user, number = signed_in_user(request), 0
-    for row in seen_by(request, Role.OPERATOR).filter(pk__in=shown).defer("body_text", "body_html"):
-        number += bool(bounces_matching.acknowledge(row, user=user, last_shown=shown[row.pk]))
+    number = _acknowledge(request, shown)
     words = ngettext("%(number)s mail noted as seen.", "%(number)s mails noted as seen.", number)
     (notices.success if number else notices.warning)(request, words % {"number": number})
     return redirect(back_to(request, reverse("outbox:list")))
+
+
+def _acknowledge(request: HttpRequest, shown: dict[int, int]) -> int:
+    """How many mails were noted as seen. `shown`: outbox pk -> pk of the newest report shown."""
+    user = signed_in_user(request)
+    rows = list(seen_by(request, Role.OPERATOR).filter(pk__in=shown).defer("body_text", "body_html"))
+    if len(rows) == 1:
+        return int(bool(bounces_matching.acknowledge(rows[0], user=user, last_shown=shown[rows[0].pk])))
+    with audit_part.one_click(user, "ticked_acknowledge_bounce", len(rows)) as click:
+        for row in rows:
+            click.done += bool(bounces_matching.acknowledge(row, user=user, last_shown=shown[row.pk]))
+    return click.done

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
-from mailbox.models import AuditEntry
+from mailbox.models import audit_part
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.requests import number_of, signed_in_user
-from outbox.actions import audit_part, correcting
+from outbox.actions import correcting
 from outbox.actions.filters import OutboxFilters
 from outbox.actions.transitions import ShownState
 from outbox.errors import OutboxError
@@ -132,21 +132,17 @@ def _correct_posted(request: HttpRequest) -> dict[int, str] | None:
     Returns the reasons by pk of those that could not be corrected, {} if nothing was changed, None if all is done.
     """
     shown = list(_posted_rows(request))[:AT_ONCE]
-    click = AuditEntry.objects.create(user=signed_in_user(request), verb="ticked_correct_address")
-    done, refusals = 0, dict[int, str]()
-    with audit_part.parts_of(click.pk):
+    refusals = dict[int, str]()
+    with audit_part.one_click(signed_in_user(request), "ticked_correct_address", len(shown)) as click:
         for pk, seen in shown:
             try:
-                done += _correct_one(request, pk, seen)
+                click.done += _correct_one(request, pk, seen)
             except OutboxError as refused:
                 refusals[pk] = str(refused)
-    if not done:
-        click.delete()
-    else:
-        AuditEntry.objects.filter(pk=click.pk).update(detail=f"{done} of {len(shown)}")
+    if click.done:
         delivery_tasks.queue_delivery()
-        notices.success(request, _told(done))
-    if not done and not refusals:
+        notices.success(request, _told(click.done))
+    elif not refusals:
         notices.info(request, gettext("No address was changed, so nothing was sent."))
         return {}
     return refusals or None

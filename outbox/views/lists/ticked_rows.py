@@ -16,14 +16,14 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
-from mailbox.models import AuditEntry
+from mailbox.models import audit_part
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.pagination import MAX_LIMIT
 from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
-from outbox.actions import audit_part, estimate, results, transitions
 from outbox.actions import bulk as actions_bulk
+from outbox.actions import estimate, results, transitions
 from outbox.actions.transitions import ShownState
 from outbox.models import Operation, OutboxMessage
 from outbox.views.lists.bulk import CONSEQUENCES
@@ -95,13 +95,9 @@ def _recorded(request: HttpRequest, chosen: Mapping[int, ShownState], verb: str)
     """Act on the rows; for several, record one entry in the activity, with the entry of each row as its part."""
     if len(chosen) == 1:
         return act_on(request, chosen, verb)
-    click = AuditEntry.objects.create(user=signed_in_user(request), verb=f"ticked_{verb}")
-    with audit_part.parts_of(click.pk):
+    with audit_part.one_click(signed_in_user(request), f"ticked_{verb}", len(chosen)) as click:
         acted = act_on(request, chosen, verb)
-    if acted.done:
-        AuditEntry.objects.filter(pk=click.pk).update(detail=f"{len(acted.done)} of {len(chosen)}")
-    else:  # nothing was changed
-        click.delete()
+        click.done = len(acted.done)
     return acted
 
 

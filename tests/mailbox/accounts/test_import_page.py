@@ -65,10 +65,15 @@ def test_a_file_is_looked_at_confirmed_by_itself_and_carried_out(administrator: 
     assert reverse("mailbox:account_folders", args=[made.pk]) in done
     assert (made.imap.password, made.smtp.password, made.display_name) == (SECRET, SECRET, "New")
     assert AuditEntry.objects.filter(verb="add_account", account=made, user__isnull=False).count() == 1
+    click = AuditEntry.objects.get(part_of=None)
+    assert (click.verb, click.detail) == ("import_accounts", "1 of 1") and click.user and click.parts.count() == 1
+    activity = administrator.get("/activity/").content.decode()
+    assert f'imported accounts <a class="in-text" href="?part_of={click.pk}">1 account</a>' in activity
     assert SECRET not in str(list(AuditEntry.objects.values())) and SECRET not in str(list(OrmQ.objects.values()))
     assert SECRET not in str(dict(administrator.session))
     assert ConnectionTest.objects.get(account=made).requested_by and "Both servers of each new account" in done
 
+    AuditEntry.objects.all().delete()
     again = sent(administrator, HEAD + NEW)
     assert lines_of(again) == [("As it is", "2")] and "Nothing is to be imported" in again and not digest_in(again)
 
