@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from mailbox.models import Account, AccountGrant, Counter, Quarantine, SyncState
-from outbox.models import DeliveryReport
-from tests.rows import NOWHERE, folder_of, outbox_row
+from mailbox.models import Account, AccountGrant, PushHeartbeat, Quarantine, SyncState, UserPreference
+from outbox.models import DeliveryReport, OutboxMessage
+from tests.rows import NOWHERE, folder_of, outbox_row, workers_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
+
+
+@pytest.fixture(autouse=True)
+def _workers() -> None:
+    workers_run()
+    PushHeartbeat.beat("of web1", "web1", 2, {}, timezone.now())
 
 
 def fill(account: Account) -> None:
@@ -40,7 +49,7 @@ def test_navigation_title_and_icon_count_all_that_needs_somebody(
     titles = "need a decision: 1, failed: 2, bounced or called unwanted, not seen yet: 1"
     assert f'<span class="count needs" title="{titles}">4</span>' in page
     assert 'title="could not be fetched or read: 1">1</span>' in page
-    assert 'title="accounts in trouble: 1">1</span>' in page
+    assert 'title="accounts in trouble or paused: 1">1</span>' in page
 
 
 def test_what_one_may_not_see_is_not_counted(
@@ -73,14 +82,60 @@ def test_each_account_says_what_waits_failed_and_was_sent_with_links(
     other, now = make_account("other@example.com", **NOWHERE), timezone.now()
     fill(account)
     outbox_row(account, status="pending")
-    Counter.objects.create(account=account, name="sends", hour=now.replace(minute=0, second=0, microsecond=0), value=7)
     for url in ("/accounts/", f"/accounts/{account.pk}/"):
         page = client.get(url).content.decode()
         outbox = f"/outbox/?account={account.pk}&amp;state"
         assert f'<a href="{outbox}=queued">2 wait</a>' in page
         assert f'href="{outbox}=failed_for_good">2 failed</a>' in page
         assert f'href="{outbox}=needs_decision">1 needs a decision</a>' in page
-        assert f'<a href="{outbox}=sent">7 sent today</a>' in page
+        assert f'<a href="{outbox}=sent&amp;sent_on={timezone.localdate(now)}">1 sent today</a>' in page
     shown = client.get(f"/accounts/{other.pk}/").content.decode()
     assert "never sent" in shown
     assert "0 sent today" in shown
+
+
+def test_the_last_mail_and_those_of_today_are_links_to_exactly_these(
+    client: Client, account: Account, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    """ "Today" is the reader's, here in a zone where it began many hours ago or begins many hours later than in UTC."""
+    user = make_user("viewer")
+    client.force_login(user)
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        UserPreference.objects.update_or_create(user=user, defaults={"time_zone": zone})
+        OutboxMessage.objects.all().delete()
+        midnight = timezone.localtime(timezone=ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+        last = outbox_row(account, "Last", status="sent", sent_at=midnight + timedelta(seconds=1))
+        outbox_row(account, "Written later", status="sent", sent_at=midnight)
+        outbox_row(account, "Yesterday", status="sent", sent_at=midnight - timedelta(seconds=1))
+        outbox_row(account, "Failed", status="failed")
+        outbox_row(make_account(**NOWHERE), "Another", status="sent", sent_at=midnight)
+        for url in ("/accounts/?q=ops@", f"/accounts/{account.pk}/"):
+            page = client.get(url).content.decode()
+            assert re.search(rf'<a href="/outbox/{last.pk}/">last <time', page), zone
+            found = re.search(r'<a href="(/outbox/[^"]+)">2 sent today</a>', page)
+            assert found, zone
+        rows = client.get(found[1].replace("&amp;", "&")).context["rows"]
+        assert [each.row.subject for each in rows] == ["Written later", "Last"]
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "9999-12-31", "2026-11-30\0"])
+def test_a_day_that_is_none_is_refused(client: Client, make_user: Callable[..., User], day: str) -> None:
+    client.force_login(make_user("viewer"))
+    answer = client.get("/outbox/", {"sent_on": day})
+    assert answer.status_code == 400
+    assert "is no day; write it as in 2026-03-31." in answer.content.decode()
+
+
+def test_the_day_of_sending_is_a_filter_of_the_page_and_of_its_file(
+    client: Client, account: Account, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("viewer"))
+    for day in (30, 29):
+        outbox_row(account, f"Of the {day}th", status="sent", sent_at=datetime(2026, 11, day, 12, tzinfo=UTC))
+    page = client.get("/outbox/?state=sent&sent_on=2026-11-29").content.decode()
+    assert "Of the 29th" in page and "Of the 30th" not in page
+    assert 'name="sent_on" data-submits value="2026-11-29"' in page
+    assert '<span dir="auto">Sent on Nov. 29, 2026</span>' in page
+    assert "Sent on" not in client.get("/outbox/").content.decode()
+    file = b"".join(client.get("/outbox/?sent_on=2026-11-29&format=csv").streaming_content).decode()  # type: ignore[attr-defined]
+    assert "Of the 29th" in file and "Of the 30th" not in file

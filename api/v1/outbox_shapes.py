@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from ninja import Schema
@@ -157,6 +157,7 @@ class OutboxFilter(Asked):
     domain: str = ""
     age: str = ""
     said: str = Field(default="", description="A part of what the server said of a mail that failed.")
+    sent_on: date | None = Field(default=None, description="In the time zone of the token's user.")
 
     def filters(self, among: Collection[int] | None) -> OutboxFilters:
         """The filters as for the page. Raises Refused. among: pks of the only accounts, None for all."""

@@ -13,13 +13,14 @@ from mailbox.signals import outbox_figures_asked
 
 @dataclass(frozen=True)
 class OutboxFigures:
-    """Figures of one account, in mails. `sent_today`: since midnight of the reader's zone, from hourly counters."""
+    """Figures of one account, in mails. `sent_today`: since midnight of the reader's zone."""
 
     queued: int = 0  # waiting to be sent, retries included
     failed: int = 0  # failed for good: waiting for a person
     uncertain: int = 0  # may or may not have gone out
     sent_today: int = 0
     last_sent_at: datetime | None = None
+    last_sent: int | None = None  # pk of that mail in the outbox
 
 
 def figures_of(account_ids: Collection[int], midnight: datetime, *, is_list: bool) -> dict[int, OutboxFigures]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Q, Subquery
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.models import Account
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient
 from outbox.models.messages import DomainOf, OutboxQuerySet
@@ -55,6 +57,30 @@ def _of_age(rows: OutboxQuerySet, edge: datetime, *, is_under: bool) -> OutboxQu
     return rows.filter(created_at__lt=edge, pk__lte=last)
 
 
+def _day(given: str) -> date:
+    """The date in ISO form. Raises NoSuchFilter, also for the last day of the calendar, which has no end."""
+    try:
+        day = date.fromisoformat(given)
+        _bounds(day)
+    except (ValueError, OverflowError) as error:
+        raise NoSuchFilter(
+            gettext("“%(given)s” is no day; write it as in 2026-03-31.") % {"given": given[:40]}
+        ) from error
+    return day
+
+
+def _bounds(day: date) -> tuple[datetime, datetime]:
+    begin, end = (datetime.combine(each, time.min) for each in (day, day + timedelta(days=1)))
+    return timezone.make_aware(begin), timezone.make_aware(end)
+
+
+def _sent_on(rows: OutboxQuerySet, day: date) -> OutboxQuerySet:
+    """Rows sent on that day, by the index over account and time: it is asked for each account."""
+    begin, end = _bounds(day)
+    sent = OutboxMessage.objects.filter(account__in=Account.objects.order_by().values("pk"))
+    return rows.filter(pk__in=sent.filter(sent_at__gte=begin, sent_at__lt=end).order_by().values("pk"))
+
+
 @dataclass(frozen=True)
 class OutboxFilters:
     """The filters of a URL. Links contain all of them, so that a filtered page can be shared."""
@@ -69,6 +95,7 @@ class OutboxFilters:
     domain: str = ""
     age: str = ""  # a key of AGES
     said: str = ""  # text in the error of a failed mail
+    sent_on: date | None = None  # in the time zone of whoever reads
     among: tuple[int, ...] = ()  # account pks to which a program's token is limited; empty: all accounts
 
     @classmethod
@@ -88,7 +115,7 @@ class OutboxFilters:
                 gettext("“%(code)s” is no code of a refusal. Write it as in 550, or 5xx for all of them.")
                 % {"code": code[:40]}
             )
-        account = given.get("account", "")
+        account, sent_on = given.get("account", ""), given.get("sent_on", "")
         return cls(
             **{name: given.get(name, "") for name in known},
             account=int(account) if account else None,
@@ -96,6 +123,7 @@ class OutboxFilters:
             code=code,
             domain=given.get("domain", "").replace("\0", "").strip().lower().lstrip("@")[:TEXT_LIMIT],
             said=given.get("said", "").replace("\0", "").strip()[:TEXT_LIMIT],
+            sent_on=_day(sent_on) if sent_on else None,
             among=tuple(int(each) for each in given.get("among", "").split(",") if each.isdecimal()),
         )
 
@@ -111,9 +139,14 @@ class OutboxFilters:
 
     def pairs(self) -> dict[str, str]:
         """The URL's parameters, without empty ones."""
-        values = {"state": self.state, "account": self.account, "reason": self.reason, "q": self.text}
+        values: dict[str, object] = {
+            "state": self.state,
+            "account": self.account,
+            "reason": self.reason,
+            "q": self.text,
+        }
         values |= {"mark": self.mark, "error": self.error, "code": self.code, "domain": self.domain, "age": self.age}
-        values |= {"said": self.said, "among": ",".join(map(str, self.among))}
+        values |= {"said": self.said, "sent_on": self.sent_on, "among": ",".join(map(str, self.among))}
         return {name: str(value) for name, value in values.items() if value}
 
     def query(self, **changes: object) -> str:
@@ -149,6 +182,8 @@ class OutboxFilters:
         if self.domain:
             there = OutboxRecipient.objects.annotate(domain=DomainOf("address")).filter(domain=self.domain)
             rows = rows.filter(pk__in=there.values("outbox"))
+        if self.sent_on:
+            rows = _sent_on(rows, self.sent_on)
         if self.age:
             rows = _of_age(rows, now - AGES[self.age][1], is_under=self.age.startswith("under"))
         return self._with_text(self._with_mark(rows, now))

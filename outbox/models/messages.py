@@ -181,6 +181,8 @@ class OutboxMessage(models.Model):
             models.Index(fields=["status", "hold", "-id"], name="outbox_tab"),
             models.Index(fields=["created_at"], name="outbox_written"),
             models.Index(fields=["account", "-id"], name="outbox_newest_of_account"),
+            # What an account sent on a day: for its figures and their list. Rows that were not sent are not in it.
+            models.Index(fields=["account", "sent_at"], name="outbox_sent_at", condition=Q(sent_at__isnull=False)),
             # Partial indexes of few rows, which ordinary sending does not touch: for filters among a million rows.
             models.Index(fields=["account", "-id"], name="outbox_cancelled", condition=Q(status="cancelled")),
             models.Index(fields=["parent"], name="outbox_answers", condition=Q(parent__isnull=False)),

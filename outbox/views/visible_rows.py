@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, IntegerField, Max, OuterRef, QuerySe
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext
 
 from mailbox.models import Account, WorkerHeartbeat
@@ -60,11 +60,16 @@ def chips(filters: OutboxFilters, accounts: list[Account]) -> list[Chip]:
         ("code", filters.code, gettext("Code %(code)s") % {"code": filters.code}),
         ("said", filters.said, gettext("Server said “%(words)s”") % {"words": filters.said}),
         ("domain", filters.domain, gettext("To @%(domain)s") % {"domain": filters.domain}),
+        ("sent_on", filters.sent_on, _sent_on(filters)),
         ("age", filters.age, str(AGES[filters.age][0]) if filters.age else ""),
         ("mark", filters.mark, str(MARKS.get(filters.mark, ""))),
     ]
-    empty: dict[str, object] = {"account": None}
+    empty: dict[str, object] = {"account": None, "sent_on": None}
     return [Chip(label, filters.query(**{name: empty.get(name, "")})) for name, is_set, label in found if is_set]
+
+
+def _sent_on(filters: OutboxFilters) -> str:
+    return gettext("Sent on %(day)s") % {"day": date_format(filters.sent_on)} if filters.sent_on else ""
 
 
 def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:
@@ -132,6 +137,7 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
             all_paused=Exists(SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)),
             tried_at=Subquery(newest.values("finished_at")[:1]),
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
+            proven=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"), is_proven=True)),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
             all_bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk")))
             & ~Exists(_without_a_bounce()),
