@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -103,12 +104,20 @@ def test_the_outbox_says_when_a_mail_failed_and_comes_as_a_file_without_formulas
     attempt(failed, finished_at=at)
     outbox_row(account, "Waits", status="pending")
     page = operator.get("/outbox/?state=failed_for_good").content.decode()
-    assert f'failed <time datetime="{at.isoformat()}"' in page
-    assert "failed <time" not in operator.get("/outbox/?state=queued").content.decode()
+    assert "<th>Failed at</th>" in page
+    assert f'data-label="failed at"><div id="row-{failed.pk}-failed"><time datetime="{at.isoformat()}"' in page
+    assert "failed <time" not in page
+    assert "Failed at" not in operator.get("/outbox/?state=queued").content.decode()
+    assert f'failed <time datetime="{at.isoformat()}"' in operator.get("/outbox/").content.decode()
+    shown = unescape(page.split(f'hx-get="{reverse("outbox:changes")}')[1].split('"')[0])
+    attempt(failed, finished_at=at + timedelta(minutes=5))
+    changed = operator.get(reverse("outbox:changes") + shown).content.decode()
+    later = (at + timedelta(minutes=5)).isoformat()
+    assert f'<div id="row-{failed.pk}-failed" hx-swap-oob="true"><time datetime="{later}"' in changed
     assert 'href="?state=failed_for_good&amp;format=csv"' in page
     response = operator.get("/outbox/?state=failed_for_good&format=csv")
     text = b"".join(response.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
     head, line = csv.reader(io.StringIO(text))
     row = dict(zip(head, line, strict=True))
     assert (row["state"], row["subject"], row["error"]) == ("failed_for_good", "'=1+1", "550 no such user")
-    assert row["last_try"].startswith(timezone.localtime(at).isoformat()[:16])
+    assert row["last_try"].startswith(timezone.localtime(at + timedelta(minutes=5)).isoformat()[:16])

@@ -71,6 +71,7 @@ class RowView:
     is_drill: bool = False
     is_all_bounced: bool = False
     silent_since: datetime | None = None
+    is_unproven: bool = False  # it is told as bounced by reports only that anybody could have written
 
     @property
     def tone(self) -> str:
@@ -104,6 +105,11 @@ class RowView:
             return gettext("The recipient calls it unwanted.")
         code, words = getattr(self.row, "report_code", "") or "", getattr(self.row, "report_words", "") or ""
         return " ".join(part for part in (status_words(code), code, words[:200]) if part)
+
+    @property
+    def is_report_unproven(self) -> bool:
+        """Whether anybody could have written the report of `bounce`; only in lists that were read with_bounces()."""
+        return getattr(self.row, "report_proven", None) is False
 
     @property
     def failed_at(self) -> datetime | None:
@@ -164,9 +170,10 @@ def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool
     buttons = [(choice.url_name, choice.kind) for choice in choices]
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
     is_all_bounced = row.status == Status.SENT and bool(getattr(row, "all_bounced", False))
-    silent_since = row.silent_since(now)
+    silent_since, is_unproven = row.silent_since(now), is_bounced and not getattr(row, "proven", True)
     seen += f"|{getattr(row, 'works', True)}|{getattr(row, 'all_paused', False)}|{row.account.sending_paused_at}|"
-    seen += f"{row.account.send_enabled}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
+    seen += f"{row.account.send_enabled}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}|"
+    seen += str(is_unproven)
     return RowView(
         row,
         tab,
@@ -181,4 +188,5 @@ def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool
         is_drill,
         is_all_bounced,
         silent_since,
+        is_unproven,
     )

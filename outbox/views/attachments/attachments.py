@@ -9,6 +9,7 @@ from datetime import datetime
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -19,19 +20,22 @@ from mailbox.models import Account, Feature, StorageUse
 from mailbox.models.file_kinds import KINDS
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
+from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import limit_of, next_page
 from mailbox.views.reading import previews
 from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import PolicyForm
+from outbox.views.attachments import attachment_csv
 from outbox.views.attachments.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, AttachmentFilters, find
 from outbox.views.visible_rows import find_row, operated_accounts, visible_accounts
 
 
 @require_safe
-def attachments(request: HttpRequest) -> HttpResponse:
-    """The list of received and sent files. Received ones of accounts whose reading is switched off are left out."""
+def attachments(request: HttpRequest) -> HttpResponseBase:
+    """The list of received and sent files; `?format=csv` for a spreadsheet. Received ones of accounts whose reading is
+    switched off are left out."""
     limit, before = limit_of(request), AttachmentCursor.read(request.GET.get("before", ""))
     filters = AttachmentFilters.read(request)
     accounts = visible_accounts(request)
@@ -39,6 +43,9 @@ def attachments(request: HttpRequest) -> HttpResponse:
     known = features.Rollouts.known_to(request.user)
     off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts], known=known)
     read = (seen if seen is not None else {each.pk for each in accounts}) - off if off else seen
+    if request.GET.get("format") == "csv":
+        rows, last = find(filters, {"sent": seen, "received": read}, before, MOST)
+        return csv_file("attachments", attachment_csv.HEAD, attachment_csv.lines_of(rows), is_cut=last is not None)
     rows, last = find(filters, {"sent": seen, "received": read}, before, limit)
     previews.set_states(rows)
     context = {
@@ -53,6 +60,7 @@ def attachments(request: HttpRequest) -> HttpResponse:
         "unread_accounts": len(off) if filters.direction != "sent" else 0,
         "next_url": next_page(request, last) if last else "",
         "first_url": f"?{filters.query()}",
+        "csv_url": "?" + "&".join(filter(None, (filters.query(), "format=csv"))),
         "clear_url": f"?{AttachmentFilters(direction=filters.direction).query()}",
         "is_first_page": before is None,
         "operated": operated_accounts(request),

@@ -49,10 +49,12 @@ from outbox.views.visible_rows import (
 
 POLLED_AT_MOST = 100  # rows of a page that are polled, to limit the length of the URL
 NEW_AT_MOST = 99
+FAILED_STATES = ("retrying", "needs_decision", "failed_for_good")  # lists with a column for the time of the failure
 NO_NEWS = 10**18 - 1  # higher than any pk, so that no row counts as new
 
 
 _CHOICES = {
+    "groups_looked_at": failure_groups.LOOKED_AT,
     "reasons": OutboxMessage.Hold.choices,
     "marks": MARKS.items(),
     "errors": ERRORS.items(),
@@ -76,9 +78,8 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     page, last = cut(_shown(request, rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
-    top = page[0].row.pk if page and not before else 0
-    if oldest:
-        top = NO_NEWS  # new rows are at the other end of the list
+    newest_pk = page[0].row.pk if page and not before else 0
+    top = NO_NEWS if oldest else newest_pk  # if oldest: new rows are at the other end of the list
     order = f"{filters.query()}&order=oldest".lstrip("&")
     context = {
         "rows": page,
@@ -99,10 +100,10 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
         "ticks_decisions": _asks_what_became(filters),
+        "tells_failures": filters.state in FAILED_STATES,
         "matching": next((tab.number for tab in tabs if tab.current), None),
         "unseen": unseen_of(page) if filters.mark == "unseen" else [],
         "groups": _groups(request, filters, accounts, now) if not before else [],
-        "groups_looked_at": failure_groups.LOOKED_AT,
         "retry_all": _retry_all(request, filters, operated) if not before else None,
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
@@ -226,6 +227,7 @@ def changes(request: HttpRequest) -> HttpResponse:
         "tabs_changed": _tabs_fingerprint(tabs) != request.GET.get("tabs", ""),
         "new": newer.order_by()[: NEW_AT_MOST + 1].count(),
         "first_page_url": f"{reverse('outbox:list')}?{filters.query()}",
+        "tells_failures": filters.state in FAILED_STATES,
         "poll": _poll(filters, rows, tabs, top),
         "here": f"{reverse('outbox:list')}?{filters.query()}",
     }

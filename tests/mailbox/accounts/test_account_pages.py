@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -179,6 +180,21 @@ def test_a_connection_test_shows_both_servers_words_and_what_to_do(administrator
     assert "Check the host for typing mistakes" in page
     assert "235 2.7.0 Welcome" in page
     assert administrator.get(url, headers={"HX-Request": "true"}).status_code == 286, "htmx stops polling at this"
+
+
+@pytest.mark.parametrize("works", [{"imap_ok"}, {"smtp_ok"}, set(), {"imap_ok", "smtp_ok"}])
+def test_an_account_that_does_not_work_can_be_deleted_where_its_test_says_so(
+    administrator: Client, client: Client, account: Account, make_user: Callable[..., User], works: set[str]
+) -> None:
+    result = {name: name in works for name in ("imap_ok", "smtp_ok")}
+    test = ConnectionTest.objects.create(account=account, finished_at=timezone.now(), **result)
+    url, link = reverse("connection_test", args=[test.pk]), f'href="{reverse("account_delete", args=[account.pk])}"'
+    assert (link in administrator.get(url).content.decode()) == (len(works) < 2)
+    client.force_login(make_user("operator"))
+    assert link not in client.get(url).content.decode()
+    Account.objects.update(created_at=timezone.now() - timedelta(days=2))
+    administrator_page = administrator.get(url).content.decode()
+    assert link not in administrator_page  # of an account in use it stands on its own page only
 
 
 def test_a_running_test_is_polled(administrator: Client, account: Account) -> None:
