@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from api.v1.answers import Asked, Number, Text, columns
+from api.v1.answers import Asked, Number, Text, Time, columns
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.troubleshooting import about
 from mailbox.models import Account, Completeness, ConnectionTest, Transport
@@ -195,9 +195,7 @@ def _side(ok: bool | None, reply: str, code: str) -> SideOfTest:
 class SeenAt(Asked):
     """Which stopped folders a decision is about."""
 
-    stopped_before: AwareDatetime | None = Field(
-        default=None, description="Folders stopped later stay stopped; absent: now."
-    )
+    stopped_before: Time | None = Field(default=None, description="Folders stopped later stay stopped; absent: now.")
 
 
 class FolderChoice(Asked):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from django.db.models import Model
@@ -25,6 +25,17 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+def _in_utc(at: datetime) -> datetime:
+    """PostgreSQL refuses offsets of 16 hours and more, which RFC 3339 allows."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it is before the year 1 or after the year 9999 in UTC") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Asked(BaseModel):
@@ -163,7 +174,7 @@ class Writing(Asked):
     cc: list[Text] = []
     bcc: list[Text] = []
     attachments: list[File] = []
-    send_at: AwareDatetime | None = None
+    send_at: Time | None = None
     send_suppressed: bool = Field(False, description="Also to addresses that bounced for good or complained; recorded.")
 
 

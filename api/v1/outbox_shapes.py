@@ -8,9 +8,9 @@ from datetime import date, datetime
 from typing import Annotated
 
 from ninja import Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from api.v1.answers import Asked, Number, Text, columns
+from api.v1.answers import Asked, Number, Text, Time, columns
 from mailbox.views.requests import Refused
 from outbox.actions import results
 from outbox.actions.estimate import BulkEstimate
@@ -172,7 +172,7 @@ class OutboxFilter(Asked):
 class Reschedule(Asked):
     """Another send time; one in the past means now."""
 
-    send_at: AwareDatetime
+    send_at: Time
 
 
 class SeenReports(Asked):

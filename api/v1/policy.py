@@ -7,10 +7,10 @@ from typing import Annotated
 
 from django.http import HttpRequest
 from ninja import Router, Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api.models import Scope
-from api.v1.answers import Answer, Asked, Text
+from api.v1.answers import Answer, Asked, Text, Time
 from api.v1.common import FAILURES, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
 from mailbox.views.requests import Refused
@@ -46,7 +46,7 @@ class Pause(Asked):
 class Resume(Asked):
     """Which pause to end; null: whichever there is."""
 
-    paused_at: AwareDatetime | None = Field(default=None, description="Only this pause: one that was made since stays.")
+    paused_at: Time | None = Field(default=None, description="Only this pause: one that was made since stays.")
 
 
 SWITCH = {200: Answer[Switch], **FAILURES}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -56,12 +56,13 @@ def shown_pause(request: HttpRequest) -> datetime | None:
 
 
 def posted_time(request: HttpRequest, name: str) -> datetime | None:
-    """An aware time in the posted form (ISO 8601); None when it is absent or invalid."""
+    """An aware time in the posted form (ISO 8601), in UTC; None when it is absent or invalid."""
     try:
         at = datetime.fromisoformat(request.POST.get(name, ""))
-    except ValueError:
+        # In UTC, as PostgreSQL refuses offsets of 16 hours and more.
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return at if at.tzinfo else None
 
 
 def back_to(request: HttpRequest, otherwise: str) -> str:

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -150,6 +150,7 @@ def _read_line(number: int, line: dict[str, str | None]) -> tuple[str, Given]:
         since = since if since.tzinfo else since.replace(tzinfo=timezone.get_current_timezone())
         if not FIRST_YEAR <= since.year <= timezone.now().year + 1:
             raise ValueError(gettext("The date is out of range."))
+        since = since.astimezone(UTC)  # PostgreSQL refuses offsets of 16 hours and more
         reason = Reason(cells["reason"] or Reason.BY_HAND)
         address = checked_spec(gettext("The address"), cells["address"])
     except (ValueError, ValidationFailed) as error:
