@@ -19,11 +19,12 @@ from api.tokens import TokenRefused
 from mailbox.logs import event
 from mailbox.mime.addresses import same
 from mailbox.models import Feature
-from outbox.compose import submit
+from outbox.compose import sizes, submit
 from outbox.compose.create import checked_account
 from outbox.compose.senders import own_addresses
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import OutboxError, StorageFailed
+from outbox.models import AttachmentPolicy
 from outbox.tasks import delivery as delivery_tasks
 
 P = ParamSpec("P")
@@ -100,6 +101,16 @@ def sign_in(login: str, secret: str, address: str) -> Program:
     if found is None:
         raise SubmissionRefused(reply("535 5.7.8", WRONG_NAME))
     return Program(secret, address, found.pk, found.email, own)
+
+
+@with_connection
+def largest_mail() -> int:
+    """The bytes of the largest mail that the attachment policy allows; 0 if the database does not say."""
+    try:
+        return sizes.largest_mail(AttachmentPolicy.current().max_size_bytes)
+    except DatabaseError as error:
+        event(logger, "submission_database_away", logging.WARNING, error=str(error))
+        return 0
 
 
 @with_connection

@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Configuration:
-    """`starttls`, `tls`: host and port to listen on; None: do not listen. `max_bytes`: largest mail."""
+    """`starttls`, `tls`: host and port to listen on; None: do not listen.
+
+    max_bytes: the largest mail; 0: as the attachment policy makes it.
+    """
 
     starttls: tuple[str, int] | None
     tls: tuple[str, int] | None

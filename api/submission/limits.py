@@ -1,4 +1,4 @@
-"""Limits of connections, and of bytes of mails in memory, for one process."""
+"""Limits of connections, of a mail, and of bytes of mails in memory, for one process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class SubmissionLimits:
     of_an_address: int = 50
     signed_out: int = 100  # connections that have not signed in: strangers must leave room for programs
     bytes_at_once: int = 256 * 1024 * 1024
+    largest_mail: int = 50 * 1024 * 1024
     _of: Counter[str] = field(default_factory=Counter)
     _signed_in: int = 0
     _bytes: int = 0
@@ -40,6 +41,11 @@ class SubmissionLimits:
         if not self._of[address]:
             del self._of[address]
         self._signed_in -= was_signed_in
+
+    def make_room_for(self, size: int) -> None:
+        """Take mails of up to `size` bytes from now on; larger ones than before at least as one at a time."""
+        self.largest_mail = max(self.largest_mail, size)
+        self.bytes_at_once = max(self.bytes_at_once, size)
 
     def reserve(self, size: int) -> bool:
         """Reserve `size` more bytes for a mail; False when the limit is reached."""

@@ -46,7 +46,6 @@ class Service:
 
     limits: SubmissionLimits
     threads: Executor
-    max_bytes: int
     hostname: str
     tls: ssl.SSLContext
 
@@ -59,7 +58,7 @@ class Protocol(SMTP):
         self._service, self._is_counted, self._address = service, False, ""
         super().__init__(
             Handler(service),
-            data_size_limit=service.max_bytes,
+            data_size_limit=service.limits.largest_mail,
             enable_SMTPUTF8=True,
             hostname=service.hostname,
             ident="ESMTP",
@@ -207,7 +206,7 @@ class Protocol(SMTP):
                 size += len(line)
                 if not line:
                     refusal = TOO_LONG
-                elif size > self._service.max_bytes:
+                elif size > limits.largest_mail:
                     refusal = TOO_LARGE
                 elif not refusal and not limits.reserve(len(line)):
                     refusal = NO_ROOM

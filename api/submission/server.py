@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connections
 
+from api.submission import acceptance
 from api.submission.configuration import Configuration
 from api.submission.limits import SubmissionLimits
-from api.submission.protocol import Protocol, Service
+from api.submission.protocol import Protocol, Service, in_thread
 from mailbox.logs import event
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ THREADS = 8  # for database work
 HANDSHAKE_SECONDS = 15
 STOP_SECONDS = 20
 LOOK_SECONDS = 0.2
-RENEWAL_SECONDS = 60  # between two checks of the certificate's file
+RENEWAL_SECONDS = 60  # between two checks of the certificate's file and of the attachment policy
 
 
 def run(
@@ -50,11 +51,12 @@ async def _serve(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(configuration.certificate, configuration.key)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="submission")
-    service = Service(limits, threads, configuration.max_bytes, configuration.hostname, context)
+    service = Service(limits, threads, configuration.hostname, context)
+    await _set_largest_mail(service, configuration.max_bytes)
     servers = [await _listen(service, *configuration.starttls, is_implicit=False)] if configuration.starttls else []
     servers += [await _listen(service, *configuration.tls, is_implicit=True)] if configuration.tls else []
     listening([server.sockets[0].getsockname()[1] for server in servers])
-    renewal = asyncio.create_task(_renew(context, configuration))
+    renewal = asyncio.create_task(_renew(service, configuration))
     while not must_stop():
         await asyncio.sleep(LOOK_SECONDS)
     renewal.cancel()
@@ -90,15 +92,24 @@ async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) 
     )
 
 
-async def _renew(context: ssl.SSLContext, configuration: Configuration) -> None:
-    """Load the certificate again when its file changes; new connections use it."""
+async def _set_largest_mail(service: Service, configured: int) -> None:
+    """Set the limit as configured, else as the attachment policy needs it, but not below what it is."""
+    if configured:
+        service.limits.largest_mail = configured
+    else:
+        service.limits.make_room_for(await in_thread(service, acceptance.largest_mail))
+
+
+async def _renew(service: Service, configuration: Configuration) -> None:
+    """Load the certificate again when its file changes, and the policy; new connections use them."""
     read = _changed_at(configuration)
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
+        await _set_largest_mail(service, configuration.max_bytes)
         if (now := _changed_at(configuration)) == read:
             continue
         try:
-            context.load_cert_chain(configuration.certificate, configuration.key)
+            service.tls.load_cert_chain(configuration.certificate, configuration.key)
             read = now
         except (OSError, ssl.SSLError) as error:  # only half renewed so far: keep the old one
             event(logger, "submission_certificate_unusable", logging.WARNING, error=str(error))

@@ -25,13 +25,14 @@ class Described:
     parameters: frozenset[str] = frozenset()  # names in the query string
     headers: frozenset[str] = frozenset()
     has_body: bool = False
+    carries_mail: bool = False  # its body may be as large as the attachment policy makes a mail
 
     @classmethod
     def of(cls, operation: dict[str, Any]) -> Described:
         """From an OpenAPI operation object."""
         stated = operation.get("parameters", [])
         query, headers = (frozenset(each["name"] for each in stated if each["in"] == place) for place in PLACES)
-        return cls(query, headers, "requestBody" in operation)
+        return cls(query, headers, "requestBody" in operation, bool(operation.get("x-carries-mail")))
 
     def refuse_other(self, request: HttpRequest) -> None:
         """Raise Refused for an unknown parameter or a useless If-Match, HttpError (415) for a body that is no JSON."""

@@ -13,6 +13,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext
 from django.views.decorators.csrf import csrf_exempt
 
+from api.v1 import large_bodies
 from api.v1.conditional import etag_of
 from api.v1.problems import problem
 from api.v1.uses import use_of
@@ -28,7 +29,10 @@ def finished(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
         method = request.method
         if method == "HEAD":  # handled as GET; the server omits the body
             request.method = "GET"
-        response = view(request, *args, **kwargs)
+        try:
+            response = view(request, *args, **kwargs)
+        finally:
+            large_bodies.release(request)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             response = _not_allowed(response)
         response.headers["Cache-Control"] = "private, no-store"

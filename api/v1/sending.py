@@ -22,6 +22,7 @@ from api.v1.answers import (
 from api.v1.common import FAILURES, caller_of
 from api.v1.errors import NotDone
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key
+from api.v1.large_bodies import CARRIES_MAIL
 from api.v1.uses import use_of
 from mailbox.mime.addresses import same
 from mailbox.models import Account, Message
@@ -69,7 +70,7 @@ def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, 
     )
 
 
-@router.post("/send", response=SENT, operation_id="send")
+@router.post("/send", response=SENT, operation_id="send", openapi_extra=CARRIES_MAIL)
 def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_KEY) -> Status[Answer[SendState]]:
     """Queue a mail durably; workers deliver it. With an `Idempotency-Key`, repeated requests queue it once and get its
     present state."""
@@ -87,7 +88,7 @@ def _account_of(caller: Caller, address: str) -> Account:
     raise Http404
 
 
-@router.post("/submit", response=SENT, operation_id="submit")
+@router.post("/submit", response=SENT, operation_id="submit", openapi_extra=CARRIES_MAIL)
 def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
     """Queue a whole mail (RFC 5322) as it is, as SMTP submission does. It must have a Message-ID, which is the
     idempotency key: each recipient gets it once. Bcc is removed; a missing Date is added."""
@@ -102,7 +103,7 @@ def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
     return Status(202, state_of(outbox_api.submit(found.pk, mail, user=caller.token.user, program=name)))
 
 
-@router.post("/reply", response=SENT, operation_id="reply")
+@router.post("/reply", response=SENT, operation_id="reply", openapi_extra=CARRIES_MAIL)
 def reply(request: HttpRequest, given: Reply, idempotency_key: Key = IDEMPOTENCY_KEY) -> Status[Answer[SendState]]:
     """Reply to a received message of the same account; otherwise as /send."""
     accounts = caller_of(request).accounts(Scope.SEND).filter(pk=given.account_id)

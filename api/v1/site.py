@@ -31,6 +31,7 @@ from api.v1 import (
     exports,
     features,
     folders,
+    large_bodies,
     mail,
     message_actions,
     operating,
@@ -65,10 +66,16 @@ class TokenAuth(HttpBearer):
     """Bearer tokens only. Session cookies do not authenticate here, so requests forged by other sites (CSRF) fail."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
-        """The caller, after checking the request's parameters too. Raises TokenRefused, Refused, HttpError (415)."""
+        """The caller, after checking the request's parameters and size too.
+
+        Raises TokenRefused, Refused, HttpError (415), BodyTooLarge, TooManyBodies.
+        """
         caller = tokens.authenticate(token, client_address(request), timezone.now())
         request.user = caller.token.user
-        api.described(request).refuse_other(request)
+        described = api.described(request)
+        if described.carries_mail:
+            large_bodies.read(request)
+        described.refuse_other(request)
         return caller
 
 
@@ -171,6 +178,16 @@ def _impossible(request: HttpRequest, error: BadRequest) -> HttpResponse:
 def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
     words = gettext("A request has %(number)s bytes at most.") % {"number": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
     return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
+
+
+@api.exception_handler(large_bodies.BodyTooLarge)
+def _mail_too_large(request: HttpRequest, error: large_bodies.BodyTooLarge) -> HttpResponse:
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+
+
+@api.exception_handler(large_bodies.TooManyBodies)
+def _too_many_bodies(request: HttpRequest, error: large_bodies.TooManyBodies) -> HttpResponse:
+    return try_again(str(error))
 
 
 @api.exception_handler(FeatureOff)

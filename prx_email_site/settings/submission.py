@@ -27,7 +27,7 @@ def submission(hostname: str) -> Configuration:
         tls=_address("PRX_EMAIL_SUBMISSION_TLS_BIND"),
         certificate=Path(env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE")),
         key=Path(env.text("PRX_EMAIL_SUBMISSION_KEY") or env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE")),
-        max_bytes=env.integer("PRX_EMAIL_SUBMISSION_MAX_BYTES", 50 * 1024 * 1024, minimum=1024),
+        max_bytes=env.integer("PRX_EMAIL_SUBMISSION_MAX_BYTES", 0),
         hostname=hostname,
     )
     if (found.starttls or found.tls) and not env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE"):

@@ -124,7 +124,7 @@ def test_a_request_that_is_too_large_is_a_problem_too(
     make_user: Callable[..., User], ops: Account, settings: Settings
 ) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-    answered = Program(make_user("operator")).post("/send", mail(ops, body_text="x" * 1000))
+    answered = Program(make_user("operator")).post("/suppressed/csv", {"csv": "x" * 1000})
     assert is_problem(answered, 413, "TooLarge")
     assert "1000 bytes" in answered.json()["detail"]
 

@@ -1,0 +1,150 @@
+"""A mail may be as large as the attachment policy allows, by the API and by submission, and no larger."""
+
+from __future__ import annotations
+
+import io
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from api.submission import server
+from api.v1 import large_bodies
+from mailbox.models import Account
+from mailbox.storage import raw_store
+from outbox.compose.sizes import largest_mail, largest_request
+from outbox.models import AttachmentPolicy, OutboxMessage
+from tests.api.calling import V1, Program, is_problem, mail
+from tests.api.submitting import OPS, Submission, ops, secret, send
+from tests.rows import letter_with
+from tests.servers.certificates import Certificates
+from tests.servers.ports import wait_until
+
+__all__ = ["ops", "secret"]
+pytestmark = pytest.mark.django_db(transaction=True)
+LARGEST = 25 * 1024 * 1024
+WORDS = "attachment exceeds size limit"
+
+
+def whole(content: bytes) -> bytes:
+    """A whole mail of the account with this attachment."""
+    return letter_with(content, "a.pdf").replace(b"From: ann@example.com", f"From: {OPS}".encode())
+
+
+def asked(account: Account, content: bytes, path: str) -> dict[str, Any]:
+    """The body of a request with this attachment."""
+    if path == "/send":
+        return mail(account, attachments=[{"filename": "a.pdf", "base64": b64encode(content).decode()}])
+    return {"mail_from": OPS, "rcpt_to": ["ann@example.com"], "base64": b64encode(whole(content)).decode()}
+
+
+def only_row() -> OutboxMessage:
+    row = OutboxMessage.objects.get()
+    assert len(raw_store.open_raw(row.mime_digest)) == row.mime_size > LARGEST * 4 / 3
+    return row
+
+
+@pytest.mark.parametrize("path", ["/send", "/submit"])
+def test_the_api_takes_the_largest_attachment_and_not_a_byte_more(
+    make_user: Callable[..., User], ops: Account, path: str
+) -> None:
+    program = Program(make_user("operator"))
+    assert AttachmentPolicy.current().max_size_bytes == LARGEST
+    assert is_problem(program.post(path, asked(ops, bytes(LARGEST + 1), path)), 422, "Validation")
+    assert not OutboxMessage.objects.exists()
+    refused = program.post(path, asked(ops, bytes(LARGEST + 1), path)).json()
+    assert refused["error"]["message"] == WORDS
+    assert program.post(path, asked(ops, bytes(LARGEST), path)).status_code == 202
+    assert only_row().attachment_rows.get().size == LARGEST
+    assert large_bodies.room.take(large_bodies.AT_ONCE), "nothing is held behind the answer"
+    large_bodies.room.give_back(large_bodies.AT_ONCE)
+
+
+class Unread(io.RawIOBase):
+    """A body that nobody may read."""
+
+    def read(self, _size: int = -1) -> bytes:
+        raise AssertionError("it was read")
+
+
+def raw(program: Program, body: bytes, **environment: Any) -> Any:
+    headers = {"authorization": f"Bearer {program.secret}"}
+    return program.client.generic("POST", f"{V1}/send", body, "application/json", headers=headers, **environment)
+
+
+def test_a_request_beyond_the_policy_is_refused_unread_and_one_of_that_size_is_taken(
+    make_user: Callable[..., User], ops: Account
+) -> None:
+    program = Program(make_user("operator"))
+    AttachmentPolicy.current()
+    AttachmentPolicy.objects.update(max_size_bytes=1000)
+    most = largest_request(1000)
+    body = json.dumps(mail(ops)).encode().ljust(most)
+    refused = raw(program, b"x", CONTENT_LENGTH=str(most + 1), **{"wsgi.input": Unread()})
+    assert is_problem(refused, 413, "TooLarge")
+    assert refused.json()["detail"].startswith(WORDS) and f"{most} bytes" in refused.json()["detail"]
+    assert "1000 bytes" in refused.json()["detail"]
+    assert raw(program, body).status_code == 202
+
+
+def test_a_stranger_sends_no_large_body() -> None:
+    """Without a token nothing is read."""
+    given = {"CONTENT_LENGTH": "20000000", "wsgi.input": Unread()}
+    refused = Client().generic("POST", f"{V1}/send", b"x", "application/json", **given)
+    assert is_problem(refused, 401, "Unauthorized")
+
+
+def test_large_mails_wait_while_others_take_the_memory(
+    make_user: Callable[..., User], ops: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    monkeypatch.setattr(large_bodies, "room", large_bodies.Room(4000))
+    program, large = Program(make_user("operator")), mail(ops, body_text="x" * 2000)
+    assert large_bodies.room.take(3000)
+    refused = program.post("/send", large)
+    assert is_problem(refused, 503, "Storage") and refused.headers["Retry-After"]
+    assert program.post("/send", mail(ops)).status_code == 202, "small ones do not wait"
+    large_bodies.room.give_back(3000)
+    assert program.post("/send", large).status_code == 202
+    assert program.post("/send", mail(ops, body_text="x" * 9000)).status_code == 202, "alone it has room"
+    assert large_bodies.room.take(4000)
+
+
+def test_submission_takes_the_largest_attachment_and_not_a_byte_more(
+    certificates: Certificates, ops: Account, secret: str
+) -> None:
+    running = Submission(certificates, max_bytes=0)
+    with running.connect(secret) as client:
+        refused = send(client, whole(bytes(LARGEST + 1)))
+        assert refused.startswith("550 5.7.1") and WORDS in refused
+        assert send(client, whole(bytes(LARGEST))).startswith("250")
+    running.stop()
+    assert only_row().attachment_rows.get().size == LARGEST
+
+
+def test_submission_follows_the_policy(
+    certificates: Certificates, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "RENEWAL_SECONDS", 0.05)
+    running = Submission(certificates, max_bytes=0)
+
+    def size() -> int:
+        with running.connect() as client:
+            return int(client.esmtp_features["size"])
+
+    assert size() == 50 * 1024 * 1024
+    AttachmentPolicy.objects.update(max_size_bytes=300 * 1024 * 1024)
+    most = largest_mail(300 * 1024 * 1024)
+    wait_until(lambda: size() == most, seconds=20, what="the policy's size")
+    assert running.limits.reserve(most), "one of them has room"
+    running.limits.free(most)
+    with running.connect(secret) as client:
+        assert client.docmd(f"MAIL FROM:<{OPS}> SIZE={most}")[0] == 250
+        client.rset()
+        assert client.docmd(f"MAIL FROM:<{OPS}> SIZE={most + 1}")[0] == 552
+    running.stop()
