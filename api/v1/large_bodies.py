@@ -70,4 +70,3 @@ def read(request: HttpRequest) -> None:
 def release(request: HttpRequest) -> None:
     """End what read() holds. Called once, behind the response."""
     room.give_back(getattr(request, "held_bytes", 0))
-

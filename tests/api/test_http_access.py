@@ -13,7 +13,7 @@ from pytest_django import Settings
 from api.models import KeptAnswer, Scope
 from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
-from tests.api.calling import V1, Program, is_problem, mail, ops, sales
+from tests.api.calling import V1, Program, is_problem, ops, sales
 from tests.api.operation import READ, Operation
 from tests.api.operations import operations
 from tests.test_every_address import undone

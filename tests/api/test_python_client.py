@@ -141,7 +141,7 @@ def test_the_client_sends_from_a_further_address_of_the_account(client: Client, 
 def test_the_client_reads_mail_page_by_page_and_tells_what_needs_a_person(
     live_server: LiveServer, ops: Account, make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prx_email_client.client.LARGEST_PAGE", 1)
+    monkeypatch.setattr("prx_email_client.calls.LARGEST_PAGE", 1)
     ends, chief = timezone.now() + timedelta(days=1), make_user("administrator")
     secret = tokens.make(chief, Terms("app", [Scope.READ, Scope.OPERATE], ends), by=chief)[1]
     raw = letter_with(b"%PDF-1.4", "report.pdf")

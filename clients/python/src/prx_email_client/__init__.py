@@ -1,15 +1,19 @@
 """Send and read mail through PRX-Email Site by its HTTP API."""
 
-from prx_email_client.client import Client, ClientError, Refused, Unreachable
+from prx_email_client.calls import ClientError, EventsMissed, Refused, Unreachable
+from prx_email_client.client import Client
 from prx_email_client.shapes import (
     Account,
     Alias,
     Completeness,
+    Event,
     Feature,
+    File,
     Mail,
     MessageHead,
     Need,
     OutboxHead,
+    Reply,
     SendState,
     Suppressed,
 )
@@ -20,12 +24,16 @@ __all__ = [
     "Client",
     "ClientError",
     "Completeness",
+    "Event",
+    "EventsMissed",
     "Feature",
+    "File",
     "Mail",
     "MessageHead",
     "Need",
     "OutboxHead",
     "Refused",
+    "Reply",
     "SendState",
     "Suppressed",
     "Unreachable",

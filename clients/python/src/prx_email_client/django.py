@@ -15,7 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from prx_email_client.client import Client, ClientError
+from prx_email_client.calls import ClientError
+from prx_email_client.client import Client
 
 
 class EmailBackend(BaseEmailBackend):

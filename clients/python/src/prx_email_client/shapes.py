@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -119,6 +120,35 @@ class Need:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that happened. `number`: resume with it as `after`. `id`: the same in a webhook's webhook-id."""
+
+    id: str
+    number: int
+    type: str
+    timestamp: str
+    account_id: int
+    message_id: int | None
+    outbox_id: int | None
+    folder_id: int | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to attach. `content_type`: "" means that the file name decides."""
+
+    filename: str
+    content: bytes
+    content_type: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The file as a member of the request."""
+        content = base64.b64encode(self.content).decode("ascii")
+        return {"filename": self.filename, "content_type": self.content_type, "base64": content}
+
+
+@dataclass(frozen=True)
 class Mail:
     """A mail that the site composes. `sender`: the account's address in From; "" means its main address."""
 
@@ -130,9 +160,40 @@ class Mail:
     cc: Sequence[str] = ()
     bcc: Sequence[str] = ()
     sender: str = ""
+    attachments: Sequence[File] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The body of the request. JSON has the sender under the name "from"."""
-        given = asdict(self)
-        sender = given.pop("sender")
-        return given | ({"from": sender} if sender else {})
+        """The body of the request."""
+        return _as_json(self)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply to a received message, which the site composes. `message`: its id.
+
+    Without `to` it goes to whom the message asks to answer to; without `subject` it has "Re: " and the message's.
+    """
+
+    account_id: int
+    message: int
+    body_text: str
+    body_html: str = ""
+    to: Sequence[str] = ()
+    subject: str = ""
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
+    sender: str = ""
+    attachments: Sequence[File] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The body of the request."""
+        return _as_json(self)
+
+
+def _as_json(mail: Mail | Reply) -> dict[str, Any]:
+    """JSON has the sender under the name "from", and lists."""
+    given = {each.name: getattr(mail, each.name) for each in fields(mail)}
+    sender = given.pop("sender")
+    lists = {name: list(given[name]) for name in ("to", "cc", "bcc")}
+    files = [each.as_json() for each in mail.attachments]
+    return given | lists | {"attachments": files} | ({"from": sender} if sender else {})
