@@ -101,10 +101,11 @@ class MessageHead(Schema):
     answered: bool
     has_attachments: bool
     is_complete: bool
+    conversation_size: int | None = Field(None, description="The mails of its conversation, where the list is by that.")
 
     @classmethod
     def of(cls, row: Message) -> MessageHead:
-        return cls(**columns(cls, row))
+        return cls(**columns(cls, row), conversation_size=getattr(row, "conversation_size", None))
 
 
 class AttachmentState(Schema):

@@ -1,11 +1,8 @@
-"""Received messages: list, search, read, and remove attachments."""
+"""Received messages: search, read, and remove attachments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from django.db.models import Q
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.http import parse_etags
@@ -13,59 +10,19 @@ from ninja import Path, Router
 
 from api.models import Scope
 from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Page, Position
-from api.v1.common import FAILURES, caller_of, readable_accounts, seen
+from api.v1.common import FAILURES, caller_of, seen
 from api.v1.conditional import IF_MATCH
 from api.v1.errors import Changed
 from api.v1.files import ATTACHED, FILE, as_mail, attached_file, file_answer, of_type
+from api.v1.message_lists import heads_of
 from mailbox import features
-from mailbox.models import Attachment, Feature, Folder, Message
+from mailbox.models import Attachment, Feature, Message
 from mailbox.search import results
-from mailbox.views.pagination import Cursor, cut
-from mailbox.views.reading.latest_per_account import newest_of_accounts
+from mailbox.views.pagination import Cursor
 from mailbox.views.reading.message_parts import raw_or_404, remove
-from mailbox.views.reading.messages import rows_of_folder
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])
-
-
-@router.get("/messages", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="list_messages")
-def list_messages(
-    request: HttpRequest,
-    account: Number | None = None,
-    folder: Number | None = None,
-    limit: Limit = 50,
-    before: str = "",
-) -> Answer[Page[MessageHead]]:
-    """Received messages, newest first; `before` is the `next` of the previous page. `folder`: the id of one folder."""
-    if folder is not None:
-        return _of_folder(request, account, folder, limit, Cursor.read(before))
-    cursor, accounts = Cursor.read(before), readable_accounts(request, account)
-    rows = Message.objects.visible().listed().order_by("-received_at", "-pk")
-    rows = rows.filter(cursor.older("received_at")) if cursor else rows
-    page, last = cut(list(newest_of_accounts(rows, accounts, limit + 1)[: limit + 1]), limit)
-    items = _heads(page)
-    return Answer(data=Page(items=items, next=str(Cursor(last.received_at, last.pk)) if last else None))
-
-
-def _of_folder(
-    request: HttpRequest, account: int | None, folder: int, limit: int, cursor: Cursor | None
-) -> Answer[Page[MessageHead]]:
-    found = get_object_or_404(Folder, pk=folder, account__in=seen(request))
-    if account not in (None, found.account_id):
-        raise Http404
-    readable_accounts(request, found.account_id)
-    rows, following = rows_of_folder(found, cursor, limit, Q(), grouped=False, oldest=False)
-    return Answer(data=Page(items=_heads(rows), next=str(following) if following else None))
-
-
-def _heads(rows: Sequence[Message]) -> list[MessageHead]:
-    """The rows of a list, with what lists do not load of them: by one query, not two for each row."""
-    keys = [row.pk for row in rows]
-    known = {pk: more for pk, *more in Message.objects.filter(pk__in=keys).values_list("pk", "recipients", "cc")}
-    for row in rows:
-        row.recipients, row.cc = known.get(row.pk, ("", ""))  # none: erased meanwhile
-    return [MessageHead.of(row) for row in rows]
 
 
 @router.get("/messages/search", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="search_messages")
@@ -78,7 +35,7 @@ def search(request: HttpRequest, q: str, limit: Limit = 50, before: str = "") ->
     found = results.search(caller.token.user, q.replace("\0", " "), limit=limit, before=place, among=among)
     if found.problems:
         raise Refused(" ".join(found.problems))
-    items = _heads(found.rows)
+    items = heads_of(found.rows)
     return Answer(data=Page(items=items, next=str(Cursor(*found.next)) if found.next else None))
 
 

@@ -86,6 +86,7 @@ class ConversationMessage:
     is_sent: bool = False
     state: str = ""  # for display; only of a written mail
     pk: int = 0  # only of a received mail
+    outbox_pk: int = 0  # only of a written mail
     message_id: str = ""  # without its angle brackets
 
 

@@ -63,15 +63,18 @@ class MessageViewing(models.Model):
         MessageViewing.objects.bulk_create([MessageViewing(message=message, user=user, at=at)], ignore_conflicts=True)
 
 
-# Filters of lists: name in the URL -> label.
-TEAM_FILTERS = {
-    "mine": _("Assigned to me"),
-    "assigned": _("Assigned to somebody"),
-    "open": _("Not done"),
-    "done": _("Done"),
-    "note": _("With a note"),
-    "unopened": _("Opened by nobody here"),
-}
+class TeamFilter(models.TextChoices):
+    """A filter of lists by team marks; its value stands in the URL."""
+
+    MINE = "mine", _("Assigned to me")
+    ASSIGNED = "assigned", _("Assigned to somebody")
+    OPEN = "open", _("Not done")
+    DONE = "done", _("Done")
+    NOTE = "note", _("With a note")
+    UNOPENED = "unopened", _("Opened by nobody here")
+
+
+TEAM_FILTERS = dict(TeamFilter.choices)
 
 
 def team_filter(name: str, user: User, message: str = "pk") -> Q:

@@ -80,6 +80,7 @@ def of_messages(account: Account) -> dict[str, Operation]:
         "fetch_message": Operation("post", f"/messages/{partial.pk}/fetch", None, OPERATE),
         "remove_attachment": Operation("delete", f"{at}/attachments/0", None, OPERATE),
         "list_messages": Operation("get", f"/messages?account={account.pk}"),
+        "get_conversation": Operation("get", f"{at}/conversation"),
         "search_messages": Operation("get", "/messages/search?q=Hello", of="list"),
         "get_message": Operation("get", f"/messages/{message.pk}"),
         "get_source": Operation("get", f"/messages/{message.pk}/source"),

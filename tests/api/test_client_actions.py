@@ -23,7 +23,7 @@ from tests.rows import NOWHERE, letter, outbox_row, store
 from tests.servers.site import ROOT
 
 sys.path.insert(0, str(ROOT / "clients/python/src"))
-from prx_email_client import Client, EventsMissed, File, Refused, Reply  # noqa: E402
+from prx_email_client import Client, EventsMissed, File, Refused, Reply
 
 pytestmark = [pytest.mark.pages, pytest.mark.django_db(transaction=True)]
 

@@ -58,7 +58,7 @@ def messages(request: HttpRequest) -> HttpResponse:
         rows, last = rows_of_folder(folder, before, limit, marked, grouped=grouped, oldest=oldest)
     else:
         marked = team_filter(team, signed_in_user(request)) if team else Q()
-        rows, last = _rows(seen, before, limit, marked, grouped=grouped, oldest=oldest)
+        rows, last = rows_of_accounts(seen, before, limit, marked, grouped=grouped, oldest=oldest)
     count_claims(rows)
     context = {
         "rows": rows,
@@ -129,7 +129,7 @@ def _first_page(request: HttpRequest, without: Collection[str], more: Mapping[st
     return f"?{query.urlencode()}"
 
 
-def _rows(
+def rows_of_accounts(
     seen: Collection[int] | None, before: Cursor | None, limit: int, marked: Q, *, grouped: bool, oldest: bool
 ) -> tuple[list[Message], Cursor | None]:
     """(a page of messages, the cursor of the next). `seen`: pks of the accounts, None for all. `marked`: a filter by

@@ -51,6 +51,7 @@ def _piece(row: OutboxMessage) -> ConversationMessage:
         text=row.beginning,  # type: ignore[attr-defined]
         address=reverse("outbox:detail", args=[row.pk]),
         is_sent=True,
+        outbox_pk=row.pk,
         state="" if row.status == "sent" else row.get_status_display(),
         message_id=(row.provider_message_id or "").strip("<> "),
     )
