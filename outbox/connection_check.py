@@ -68,7 +68,7 @@ def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str,
         codes = {"network": FailureCode.NETWORK, "throttled": FailureCode.THROTTLED}
         return False, str(error), codes.get(error.code, FailureCode.PROVIDER)
     except SmtpFailure as failure:
-        code = _code_of(failure.fault)
+        code = code_of(failure.fault)
         if code == FailureCode.SIGN_IN:
             transport.mark_needs_sign_in(failure.fault.reply, timezone.now())
         return False, failure.fault.reply, code
@@ -82,7 +82,8 @@ def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str,
     return True, words, ""
 
 
-def _code_of(fault: Fault) -> FailureCode:
+def code_of(fault: Fault) -> FailureCode:
+    """The code by which troubleshooting finds its advice."""
     if fault.kind is not Kind.REPLY:  # what we found ourselves is about TLS and hosts, as the network's words are
         return FailureCode.NETWORK
     verdict = retry_policy.classify(fault)
@@ -129,3 +130,8 @@ def _smtp_words(account: Account) -> str:
 async def _greeting(endpoint: Endpoint) -> str:
     async with await SmtpSession.open(endpoint, patience=Times.from_settings().patience) as session:
         return session.greeting
+
+
+def starttls_words(endpoint: Endpoint) -> str:
+    """Try STARTTLS with the server, without signing in; returns the version of TLS. Raises SmtpFailure."""
+    return complete(SmtpSession.try_tls(endpoint, patience=Times.from_settings().patience))

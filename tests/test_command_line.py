@@ -19,6 +19,7 @@ from outbox.models import OutboxMessage, SuppressedAddress
 from tests.commands import Run
 from tests.rows import folder_of, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot
+from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db
 SERVERS = {"imap_host": "localhost", "imap_port": "1", "smtp_host": "localhost", "smtp_port": "1"}
@@ -215,8 +216,32 @@ def test_doctor_finds_nothing_on_servers_that_work(
     account = make_account()
     status, answer = run("doctor", account.email)
     assert status == 0, answer
-    assert {(step["side"], step["step"]) for step in answer["data"]["steps"]} >= {("imap", "TLS"), ("smtp", "sign in")}
+    steps = {(step["side"], step["step"]): step["words"] for step in answer["data"]["steps"]}
+    assert steps.keys() >= {("imap", "TLS"), ("smtp", "STARTTLS"), ("smtp", "sign in")}
+    assert steps[("smtp", "STARTTLS")] == steps[("imap", "TLS")] == "TLSv1.3, the certificate is good"
     assert run("accounts", "test", account.email)[1]["data"]["imap"]["ok"]
+
+
+def smtp_steps(run: Run, account: Account) -> dict[str, dict[str, Any]]:
+    status, answer = run("doctor", account.email)
+    assert status == 1
+    return {step["step"]: step for step in answer["data"]["steps"] if step["side"] == "smtp"}
+
+
+def test_doctor_says_what_is_wrong_with_starttls(
+    run: Run, account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer]
+) -> None:
+    server = smtp_server("starttls")
+    stranger = account_on(server, ca_certificate="")
+    failed = smtp_steps(run, stranger)["STARTTLS"]
+    assert not failed["ok"] and "certificate" in failed["words"] and "Extra CA certificate" in failed["advice"]
+    plain = account_on(smtp_server("none"), smtp_security="starttls")
+    failed = smtp_steps(run, plain)["STARTTLS"]
+    assert not failed["ok"] and "does not offer STARTTLS" in failed["words"] and "587" in failed["advice"]
+    server.refuse("STARTTLS", "454 4.7.0 TLS not available")
+    failed = smtp_steps(run, account_on(server))["STARTTLS"]
+    assert not failed["ok"] and "454 4.7.0 TLS not available" in failed["words"] and "asks to wait" in failed["advice"]
+    assert not server.said("AUTH"), "nobody signs in where TLS fails"
 
 
 def test_without_network_nothing_is_tried(run: Run, account: Account, settings: Any) -> None:

@@ -40,6 +40,18 @@ class SmtpSession(MailTransaction):
             raise
         return session
 
+    @classmethod
+    async def try_tls(cls, endpoint: Endpoint, *, patience: SmtpTimeouts) -> str:
+        """Connect, start TLS, and quit without signing in; returns the version of TLS. Raises SmtpFailure."""
+        session = cls(endpoint, patience, Watch())
+        try:
+            await session._secure()
+            version = session._connected().tls_version()
+            await session.quit()
+            return version
+        finally:
+            session.drop()
+
     async def __aenter__(self) -> SmtpSession:
         return self
 
@@ -50,6 +62,11 @@ class SmtpSession(MailTransaction):
 
     # --- Opening ------------------------------------------------------------------------------------------------
     async def _begin(self) -> None:
+        await self._secure()
+        await self._enter(Phase.AUTH)
+        await self._sign_in()
+
+    async def _secure(self) -> None:
         endpoint = self._endpoint
         await self._enter(Phase.CONNECT)
         self._wire = await self._guarded(self._connection())
@@ -61,8 +78,6 @@ class SmtpSession(MailTransaction):
         await self._ehlo()
         if endpoint.security != "tls":
             await self._starttls()
-        await self._enter(Phase.AUTH)
-        await self._sign_in()
 
     async def _connection(self) -> Wire:
         endpoint = self._endpoint

@@ -79,6 +79,10 @@ class Wire:
             if not is_ready:
                 raise TimeoutError("The TLS handshake took too long.")
 
+    def tls_version(self) -> str:
+        """The version of TLS, as in "TLSv1.3"; "" before TLS."""
+        return (self._socket.version() or "") if isinstance(self._socket, ssl.SSLSocket) else ""
+
     def local_literal(self) -> str:
         """Our address literal, for EHLO of a client without a name (RFC 5321 4.1.3)."""
         try:

@@ -1,4 +1,4 @@
-"""Tests each step of a connection to a mail server: DNS, TCP, TLS, sign-in."""
+"""Tests each step of a connection to a mail server: DNS, TCP, TLS or STARTTLS, sign-in."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.models import Account, ConnectionTest, Transport
 from mailbox.tls import tls_context
 from outbox import connection_check
+from outbox.smtp.connection import SmtpFailure
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,16 @@ def _reach(account: Account, transport: Transport) -> Iterator[ConnectionStep]:
         yield ConnectionStep(transport.kind, "secret", False, str(error), 0, troubleshooting.about("key", str(error)))
         return
     steps: list[tuple[str, Callable[[Endpoint], str]]] = [("look up the name", _resolve), ("connect", _connect)]
-    if endpoint.security == "tls":
-        steps.append(("TLS", _handshake))
+    steps.append(("TLS", _handshake) if endpoint.security == "tls" else ("STARTTLS", _starttls))
     for name, act in steps:
-        began = time.monotonic()
+        began, code = time.monotonic(), "network"
         try:
             words, ok = act(endpoint), True
         except OSError as error:  # network and TLS errors
             words, ok = str(error) or type(error).__name__, False
-        advice = "" if ok else troubleshooting.about("network", words)
+        except SmtpFailure as failure:
+            words, ok, code = failure.fault.reply, False, connection_check.code_of(failure.fault)
+        advice = "" if ok else troubleshooting.about(code, words)
         yield ConnectionStep(transport.kind, name, ok, words, time.monotonic() - began, advice)
         if not ok:
             return
@@ -83,6 +85,10 @@ def _handshake(endpoint: Endpoint) -> str:
         tls_context(endpoint).wrap_socket(connection, server_hostname=endpoint.host) as secured,
     ):
         return f"{secured.version()}, the certificate is good"
+
+
+def _starttls(endpoint: Endpoint) -> str:
+    return f"{connection_check.starttls_words(endpoint)}, the certificate is good"
 
 
 def _connected(endpoint: Endpoint) -> socket.socket:

@@ -17,7 +17,7 @@ from prx_email_site.monitoring import connection_steps
 
 
 class Command(AnsweringCommand):
-    help = "Try every step of an account's connections (name, connection, TLS, sign-in) and say what to do."
+    help = "Try every step of an account's connections (name, connection, TLS or STARTTLS, sign-in) and say what to do."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL")
