@@ -6,6 +6,7 @@ edits accounts and policy. A superuser may do everything. All views ask here.
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
@@ -66,6 +67,15 @@ def _granted(user: User | AnonymousUser) -> frozenset[str]:
 def time_zone_of(user: User) -> str:
     """The time zone that the user chose, such as "Europe/Berlin"; "" for the site's."""
     return _kept(user)[1]
+
+
+def zone_of(user: User) -> zoneinfo.ZoneInfo | None:
+    """The time zone that the user chose; None for the site's, and where this machine's tz database lacks it."""
+    name = time_zone_of(user)
+    try:
+        return zoneinfo.ZoneInfo(name) if name else None
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def language_of(user: User) -> str:

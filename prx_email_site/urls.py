@@ -12,6 +12,7 @@ from people.single_sign_on import pages as sso
 from prx_email_site import context_processors, keyboard, profile
 from prx_email_site.dashboard import views as dashboard
 from prx_email_site.monitoring import health_checks, metrics, system_api, system_page
+from prx_email_site.personal_data import api as personal_data_api
 from prx_email_site.personal_data import pages as personal_data
 from prx_email_site.retention import api as retention_api
 from prx_email_site.retention import pages as retention
@@ -63,7 +64,7 @@ urlpatterns = [
     path("accounts/test-mails/<int:pk>/", trial_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),
     path("", include("api.urls")),
-    path("api/v1/", api_v1.urls(retention_api.router, system_api.router)),
+    path("api/v1/", api_v1.urls(retention_api.router, system_api.router, personal_data_api.router)),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),
 ]

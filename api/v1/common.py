@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 
 from api.models import Scope
 from api.tokens import Caller
 from api.v1.answers import Problem
 from mailbox import features
 from mailbox.models import Account, Feature
+from mailbox.permissions import zone_of
 
 FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503}): Problem}
 
@@ -45,6 +48,18 @@ def accounts_of(request: HttpRequest, pks: Sequence[int], scope: Scope) -> list[
     if len(found) != len(asked):
         raise Http404
     return found
+
+
+def administers(caller: Caller) -> bool:
+    """Whether the token and its user's role hold for administering all accounts."""
+    return Scope.ADMINISTER.value in caller.token.scopes and caller.has_everywhere(Scope.ADMINISTER)
+
+
+@contextmanager
+def users_time(request: HttpRequest) -> Iterator[None]:
+    """A context in which days, and times without a zone, are in the time zone of the token's user."""
+    with timezone.override(zone_of(caller_of(request).token.user)):
+        yield
 
 
 def asked_accounts(request: HttpRequest, account: int | None) -> set[int] | None:

@@ -16,9 +16,8 @@ from alerts.models import AlertIncident, Kind
 from alerts.problems.find import find_of_accounts, find_problems
 from alerts.problems.problem import Problem
 from api.models import Scope
-from api.tokens import Caller
 from api.v1.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from api.v1.common import FAILURES, account_of, asked_accounts, caller_of, seen, seen_or_all
+from api.v1.common import FAILURES, account_of, administers, asked_accounts, caller_of, seen, seen_or_all, users_time
 from mailbox.models import Quarantine, SyncRunFolder
 from mailbox.views import activity
 from mailbox.views.accounts import has_workers
@@ -178,7 +177,7 @@ def health(request: HttpRequest) -> Answer[Health]:
     """Problems of the token's accounts that need a person; for a token that administers all accounts also those of
     machines, and what expires soon."""
     now, accounts, caller = timezone.now(), seen_or_all(request), caller_of(request)
-    sees_all = _administers(caller)
+    sees_all = administers(caller)
     problems = find_problems(now).found if accounts is None else find_of_accounts(accounts, now)
 
     def is_shown(found: Problem) -> bool:
@@ -189,10 +188,6 @@ def health(request: HttpRequest) -> Answer[Health]:
     is_paused = SendingSwitch.objects.filter(paused_at__isnull=False).exists()
     known = {"workers_alive": has_workers(now), "sending_paused": is_paused}
     return Answer(data=Health(is_well=not needs, needs=needs, **known))
-
-
-def _administers(caller: Caller) -> bool:
-    return Scope.ADMINISTER.value in caller.token.scopes and caller.has_everywhere(Scope.ADMINISTER)
 
 
 class ActivityQuery(Asked):
@@ -213,10 +208,11 @@ def list_activity(
     """Who did what, newest first: on the token's accounts and by its user, or everything for a token that administers
     all accounts. With `q`, a page may have fewer entries than `limit` and still have a next page."""
     caller, accounts = caller_of(request), seen(request)
-    sees_all = _administers(caller)
+    sees_all = administers(caller)
     own = caller.token.user if caller.token.all_accounts else None
     wanted = _filter(request, asked)
-    rows, below = activity.find(wanted, None if sees_all else accounts, own, before or 0, limit + 1)
+    with users_time(request):
+        rows, below = activity.find(wanted, None if sees_all else accounts, own, before or 0, limit + 1)
     page, last = cut(told(rows[: limit + 1]), limit)
     lines = activity.with_parts(page)
     following = last.entry.pk if last else (below if below > 1 else None)
