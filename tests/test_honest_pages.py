@@ -125,7 +125,7 @@ def test_a_database_that_is_locked_for_long_keeps_what_was_typed(
     def refuse(*args: object, **options: object) -> None:
         raise locked()
 
-    monkeypatch.setattr("outbox.views.writing.compose._queue", refuse)
+    monkeypatch.setattr("outbox.views.writing.compose.queue_form", refuse)
     typed = {"account": account.pk, "to": "ann@example.com", "subject": "Long", "body_text": "An hour's <work>"}
     answer = operator.post(reverse("outbox:compose"), typed)
     page = answer.content.decode()
@@ -134,7 +134,7 @@ def test_a_database_that_is_locked_for_long_keeps_what_was_typed(
     assert f'action="{reverse("outbox:compose")}"' in page
 
 
-@pytest.mark.parametrize("where", ["outbox.views.writing.compose._queue", SESSION_LOAD])
+@pytest.mark.parametrize("where", ["outbox.views.writing.compose.queue_form", SESSION_LOAD])
 @pytest.mark.parametrize(
     "error",
     [OperationalError("connection timeout expired"), InterfaceError("connection is closed"), StorageError("disk full")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django import forms
 from django.core.exceptions import PermissionDenied
@@ -61,16 +61,25 @@ def find(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return start_page(request, form)
     try:
-        row, is_new = autoconfig_lookup.ask(
-            signed_in_user(request).pk, form.cleaned_data["email"].strip(), now=timezone.now()
-        )
+        row = start_lookup(request, form.cleaned_data["email"].strip(), timezone.now())
     except TooManyLookups:
-        words = _("You have looked up %(count)s addresses within ten minutes. Wait a little, or choose the provider.")
-        form.add_error("email", words % {"count": MOST})
+        form.add_error("email", too_many_words())
         return start_page(request, form)
+    return redirect("mailbox:account_found", row.pk)
+
+
+def start_lookup(request: HttpRequest, email: str, now: datetime) -> SettingsLookup:
+    """Create the user's look-up of an address and queue it, unless it runs or needs none. Raises TooManyLookups."""
+    row, is_new = autoconfig_lookup.ask(signed_in_user(request).pk, email, now=now)
     if is_new:
         autoconfig_tasks.queue_lookup(row.pk)
-    return redirect("mailbox:account_found", row.pk)
+    return row
+
+
+def too_many_words() -> str:
+    """The sentence for TooManyLookups."""
+    words = _("You have looked up %(count)s addresses within ten minutes. Wait a little, or choose the provider.")
+    return words % {"count": MOST}
 
 
 def own_lookup(request: HttpRequest, pk: int) -> SettingsLookup:

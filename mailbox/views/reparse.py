@@ -45,7 +45,16 @@ def _page() -> dict[str, Any]:
 
 
 def _begin(request: HttpRequest) -> HttpResponse:
-    everything = request.POST.get("everything") == "1"
+    _round, is_new = begin_round(request, everything=request.POST.get("everything") == "1")
+    if is_new:
+        messages.success(request, gettext("The workers read the stored mail again. This page shows how far they are."))
+    else:
+        messages.info(request, gettext("The stored mail is being read again already."))
+    return redirect("mailbox:stored_mail")
+
+
+def begin_round(request: HttpRequest, *, everything: bool) -> tuple[Reparse, bool]:
+    """Begin a round for all accounts and record it, or find the unfinished one; returns it and whether it is new."""
     with transaction.atomic():
         round_, is_new = reparse.begin(None, everything=everything, requested_by=signed_in_user(request).pk)
         if is_new:
@@ -53,8 +62,4 @@ def _begin(request: HttpRequest) -> HttpResponse:
             record(
                 request, "reparse", f"reparse:{round_.pk}", detail="everything" if everything else "what is outdated"
             )
-    if is_new:
-        messages.success(request, gettext("The workers read the stored mail again. This page shows how far they are."))
-    else:
-        messages.info(request, gettext("The stored mail is being read again already."))
-    return redirect("mailbox:stored_mail")
+    return round_, is_new

@@ -30,6 +30,7 @@ from outbox.models import DeliveryReport, OutboxMessage, SentCopy, SuppressedAdd
 from outbox.models import Operation as BulkOperation
 from tests.api.administration import of_administration
 from tests.api.operation import ADMINISTER, OPERATE, SEND, Operation
+from tests.api.operations_of_writing import of_drafts, of_people_and_mail, of_saved_replies
 from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
 SERVERS = {
@@ -239,4 +240,5 @@ def operations(account: Account) -> dict[str, Operation]:
     last = {"delete_account": Operation("delete", f"/accounts/{account.pk}", None, ADMINISTER)}
     found = of_accounts(account) | of_messages(account) | of_outbox(account)
     found |= of_whole_site(account) | of_operation(account) | of_retention(account)
+    found |= of_drafts(account) | of_saved_replies(account) | of_people_and_mail(account)
     return found | of_administration(account) | last

@@ -27,6 +27,15 @@ WITHOUT_CONDITION = {
     *("test_account", "sync_account", "refresh_folders", "fetch_message", "fetch_again", "go_on", "bulk"),
     *("preview_rule", "create_rule", "create_hold", "invite", "sign_out_person"),
     *("add_webhook", "test_webhook", "deliver_again", "add_alert_rule", "test_alert_rule"),
+    *(
+        "create_draft",
+        "add_saved_reply",
+        "fill_saved_reply",
+        "reparse",
+        "find_settings",
+        "find_person",
+        "export_person",
+    ),
 }
 ENDED = (
     *("remove_alias", "unsuppress", "remove_export", "stop_operation", "delete_account", "end_token"),

@@ -35,11 +35,14 @@ from mailbox.models import (
     ConnectionTest,
     LegalHold,
     Message,
+    PersonSearch,
     Quarantine,
+    Reparse,
     RetentionRule,
+    SettingsLookup,
     SyncRunFolder,
 )
-from outbox.models import Operation, OutboxMessage, SuppressedAddress
+from outbox.models import Draft, Operation, OutboxMessage, SavedReply, SuppressedAddress
 from tests.api.calling import V1, Program, ops, sales
 from tests.api.operations import operations
 from tests.test_every_address import undone
@@ -66,11 +69,18 @@ MARKED: dict[type[Model], tuple[str, ...]] = {
     AuditEntry: ("detail",),
     AlertIncident: ("sentence",),
     ConnectionTest: ("imap_reply", "smtp_reply"),
+    Draft: ("subject", "body_text"),
+    SavedReply: ("name", "text"),
 }
 # The longer one first.
 FOUND_AT: dict[str, type[Model]] = {
     "/outbox/operations/": Operation,
     "/outbox/": OutboxMessage,
+    "/drafts/": Draft,
+    "/saved-replies/": SavedReply,
+    "/reparse/": Reparse,
+    "/autoconfig/": SettingsLookup,
+    "/persons/": PersonSearch,
     "/messages/": Message,
     "/suppressed/": SuppressedAddress,
     "/quarantine/": Quarantine,

@@ -20,7 +20,7 @@ from tests.test_every_address import undone
 
 __all__ = ["ops", "sales"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-ONLY_SAYS = {"preview_rule"}  # a POST that changes nothing
+ONLY_SAYS = {"preview_rule", "fill_saved_reply"}  # a POST that changes nothing
 
 
 def tried(program: Program, operation: Operation) -> tuple[int, str]:

@@ -95,7 +95,7 @@ def by_smtplib(sender: Sender, to: str) -> bytes:
     given = whole(to)
     for _ in range(2):  # as after a lost answer
         with sender.submission.connect(sender.secret) as client:
-            client.sendmail(OPS, [to], given)
+            client.sendmail(OPS, [to], given.decode())
     return given
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from django.conf import settings
 from django.contrib import messages as notices
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,19 +19,16 @@ from django.views.decorators.http import require_http_methods
 from mailbox import features
 from mailbox.models import Account, Feature, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
-from mailbox.views.audit import record
 from mailbox.views.requests import back_to, posted_key, signed_in_user
-from outbox import api
 from outbox.compose import drafts, formatted_text, saved_replies, text_formats
-from outbox.compose.build import Request
-from outbox.compose.create import SendRequest
 from outbox.compose.senders import senders_of
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.writing.compose_origin import TITLES, ComposeOrigin, initial_of
 from outbox.views.writing.drafts import address_of, drafts_of, forget_sent, page_of, save_typed
-from outbox.views.writing.one_mail import NOTHING, Unasked, files_of, key_of, made_before
+from outbox.views.writing.form_sending import note_forwarded, possible_senders, queue_form
+from outbox.views.writing.one_mail import NOTHING, Unasked, made_before
 from outbox.views.writing.saved_replies import filled, replies_for
 from outbox.views.writing.unsent import keeps_what_was_typed
 
@@ -44,7 +40,7 @@ def compose(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" and (mail := _sent_meanwhile(request)):
         return redirect("outbox:detail", mail.pk)
     start = ComposeOrigin.read(request)
-    accounts, current = _senders(request, start.parent), AttachmentPolicy.current()
+    accounts, current = possible_senders(request, start.parent), AttachmentPolicy.current()
 
     def form_of(data: QueryDict | None, files: MultiValueDict[str, UploadedFile[bytes]] | None) -> ComposeForm:
         return ComposeForm(
@@ -72,7 +68,7 @@ def compose(request: HttpRequest) -> HttpResponse:
     for question in unasked.questions:
         form.add_error(None, question)
     if not unasked.questions and request.method == "POST" and form.is_valid():
-        response = _queue(request, form, start.parent)
+        response = queue_form(request, form, start.parent)
         if response.ok and response.data:
             return _after_sending(request, form, start, response.data.outbox_id)
         form.add_error(None, response.error.message if response.error else gettext("The mail was not accepted."))
@@ -86,8 +82,7 @@ def compose(request: HttpRequest) -> HttpResponse:
 
 def _after_sending(request: HttpRequest, form: ComposeForm, start: ComposeOrigin, pk: int) -> HttpResponse:
     """Delete the draft; redirect to the list the user came from, with a message, else to the mail's page."""
-    if start.way == "forward" and start.message:
-        record(request, "forward", f"message:{start.message.pk}", start.message.account, f"outbox:{pk}")
+    note_forwarded(request, start, pk)
     forget_sent(request)
     own_page = reverse("outbox:detail", args=[pk])
     back = back_to(request, own_page)
@@ -231,40 +226,3 @@ def _refusal(request: HttpRequest, parent: Message | None) -> str:
     operated = set(accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).values_list("pk", flat=True))
     off = features.those_off(Feature.EMAIL_SEND, among=operated, known=features.Rollouts.known_to(request.user))
     return str(features.refused(Feature.EMAIL_SEND, None)) if off and off == operated else ""
-
-
-def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
-    """The accounts that the user may send from; for a reply only the parent's, as its References belong to that."""
-    accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
-    asked = Feature.EMAIL_REPLY if parent else Feature.EMAIL_SEND
-    if off := features.those_off(asked, known=features.Rollouts.known_to(request.user)):
-        accounts = accounts.exclude(pk__in=off)
-    accounts = accounts.prefetch_related("aliases")
-    return accounts.filter(pk=parent.account_id) if parent else accounts
-
-
-def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> api.ApiResponse:
-    sent = form.cleaned_data
-    text, html, files = text_formats.as_sent(sent["text_format"], sent["body_text"], files_of(sent))
-    mail = Request(
-        sent["to"],
-        sent["subject"],
-        text,
-        sent["cc"] or (),
-        sent["bcc"] or (),
-        html,
-        may_be_empty=True,  # see Unasked
-    )
-    asked = SendRequest(
-        mail,
-        files,
-        sent.get("failure_mode") or None,
-        idempotency_key=key_of(sent),
-        send_at=sent["send_at"],
-        undo_seconds=settings.OUTBOX_UNDO_SECONDS,
-        user=signed_in_user(request),
-        parent_pk=parent.pk if parent else None,
-        send_suppressed=sent["send_suppressed"],
-        sender=sent["account"].alias.email if sent["account"].alias else "",
-    )
-    return api.queue_request(sent["account"].account.pk, asked)

@@ -95,7 +95,7 @@ class ComposeOrigin:
 def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Account]) -> dict[str, Any]:
     """The form's first values: a draft as it was left, a mail as written, a reply, a forwarded mail, or a new one."""
     if start.draft and "draft" in request.GET:
-        return _as_left(start.draft)
+        return as_left(start.draft)
     if start.written:
         return _again(start.written)
     if start.message is None:
@@ -141,7 +141,8 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
     return shown | {"account": senders.sender_named(source.account, source.header_from).form_value}
 
 
-def _as_left(draft: Draft) -> dict[str, Any]:
+def as_left(draft: Draft) -> dict[str, Any]:
+    """The form's values as the draft has them."""
     shown: dict[str, Any] = {
         name: getattr(draft, name) for name in (*drafts.FIELDS, "text_format", "send_at", "refused")
     }

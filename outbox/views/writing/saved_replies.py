@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django import forms
 from django.contrib import messages as notices
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -44,6 +48,13 @@ class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
             )
         return text
 
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError for a new one if there are MOST_REPLIES already."""
+        if self.instance.pk is None and SavedReply.objects.count() >= MOST_REPLIES:
+            words = gettext("There are %(number)s saved replies: remove one first.")
+            raise forms.ValidationError(words % {"number": MOST_REPLIES})
+        return dict(super().clean() or self.cleaned_data)
+
 
 def replies_for(request: HttpRequest) -> QuerySet[SavedReply]:
     """The saved replies of accounts that the user may send from, and those for all accounts."""
@@ -82,11 +93,7 @@ def text(request: HttpRequest, pk: int) -> HttpResponse:
 def listed(request: HttpRequest) -> HttpResponse:
     """The saved replies that the user may use, and the form that adds one; needs the operator's role."""
     require_role_somewhere(request.user, Role.OPERATOR)
-    form = _form(request, SavedReply(changed_by=signed_in_user(request)))
-    if request.method == "POST" and SavedReply.objects.count() >= MOST_REPLIES:
-        form.add_error(
-            None, gettext("There are %(number)s saved replies: remove one first.") % {"number": MOST_REPLIES}
-        )
+    form = _form(request, SavedReply())
     if request.method == "POST" and form.is_valid():
         return _saved(request, form, "add_saved_reply")
     rows = replies_for(request).select_related("account", "changed_by").defer("text")[:MOST_REPLIES]
@@ -99,7 +106,6 @@ def listed(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Edit a saved reply; _saved_by() says who may."""
     reply = _saved_by(request, pk)
-    reply.changed_by = signed_in_user(request)
     form = _form(request, reply)
     if request.method == "POST" and form.is_valid():
         return _saved(request, form, "edit_saved_reply")
@@ -119,18 +125,21 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     )
     if page := asks_first(request, question):
         return page
-    reply.delete()
-    record(request, "remove_saved_reply", f"saved_reply:{pk}", reply.account, reply.name)
+    remove_reply(request, reply)
     notices.success(request, gettext("“%(name)s” is removed.") % {"name": reply.name})
     return redirect("outbox:saved_replies")
 
 
 def _form(request: HttpRequest, reply: SavedReply) -> SavedReplyForm:
+    return reply_form(signed_in_user(request), reply, request.POST if request.method == "POST" else None)
+
+
+def reply_form(user: User, reply: SavedReply, data: Mapping[str, Any] | None) -> SavedReplyForm:
     """The form. Only operators of all accounts may save a reply for all of them; others must choose an account."""
-    form = SavedReplyForm(request.POST if request.method == "POST" else None, instance=reply)
-    everywhere = has_role_everywhere(request.user, Role.OPERATOR)
+    form = SavedReplyForm(data, instance=reply)
+    everywhere = has_role_everywhere(user, Role.OPERATOR)
     field: forms.ModelChoiceField[Account] = form.fields["account"]  # type: ignore[assignment]
-    field.queryset = accounts_for(request.user, Role.OPERATOR).order_by("email")
+    field.queryset = accounts_for(user, Role.OPERATOR).order_by("email")
     field.required, field.empty_label = not everywhere, gettext("All accounts") if everywhere else None
     return form
 
@@ -146,7 +155,21 @@ def _saved_by(request: HttpRequest, pk: int) -> SavedReply:
 
 
 def _saved(request: HttpRequest, form: SavedReplyForm, verb: str) -> HttpResponse:
-    reply = form.save()
-    record(request, verb, f"saved_reply:{reply.pk}", reply.account, reply.name)
+    reply = save_reply(request, form, verb)
     notices.success(request, gettext("“%(name)s” is saved.") % {"name": reply.name})
     return redirect("outbox:saved_replies")
+
+
+def save_reply(request: HttpRequest, form: SavedReplyForm, verb: str) -> SavedReply:
+    """Save a valid form, with the user, and record it."""
+    form.instance.changed_by = signed_in_user(request)
+    reply: SavedReply = form.save()
+    record(request, verb, f"saved_reply:{reply.pk}", reply.account, reply.name)
+    return reply
+
+
+def remove_reply(request: HttpRequest, reply: SavedReply) -> None:
+    """Delete a saved reply and record it."""
+    target = f"saved_reply:{reply.pk}"
+    reply.delete()
+    record(request, "remove_saved_reply", target, reply.account, reply.name)
