@@ -30,7 +30,7 @@ router = Router(tags=["personal data"])
 State = PersonSearch.State
 
 
-class Person(Asked):
+class PersonAddress(Asked):
     """The address of the person."""
 
     address: Text
@@ -43,7 +43,7 @@ class Erasure(Asked):
     mentions: bool = Field(False, description="Also mail of others that only mentions the address.")
 
 
-class PersonLine(Schema):
+class PersonalDataLine(Schema):
     """So many rows of a table, and what is done with them."""
 
     table: str
@@ -52,7 +52,7 @@ class PersonLine(Schema):
     stays: bool
 
 
-class PersonHead(Schema):
+class PersonalDataHead(Schema):
     """A search, and its erasure. `state`: counting, counted, erasing, erased or refused. The address goes with the
     erasure; `digest` stays."""
 
@@ -67,29 +67,30 @@ class PersonHead(Schema):
     error: str
 
     @classmethod
-    def of(cls, row: PersonSearch) -> PersonHead:
+    def of(cls, row: PersonSearch) -> PersonalDataHead:
         return cls(**columns(cls, row) | {"error": gettext(row.error) if row.error else ""})
 
 
-class PersonState(PersonHead):
+class PersonalDataState(PersonalDataHead):
     """A search or an erasure with what was found."""
 
     why_not: str = Field(description="Why it cannot be erased now, or empty.")
-    lines: list[PersonLine]
+    lines: list[PersonalDataLine]
 
     @classmethod
-    def of(cls, row: PersonSearch) -> PersonState:
+    def of(cls, row: PersonSearch) -> PersonalDataState:
         reason = requests.why_not(row.address) if row.state == State.COUNTED else ""
         found = words.lines_of(row, is_refused=bool(reason))
         lines = [
-            PersonLine(table=each.table, number=each.number, outcome=each.outcome, stays=each.stays) for each in found
+            PersonalDataLine(table=each.table, number=each.number, outcome=each.outcome, stays=each.stays)
+            for each in found
         ]
         own = columns(cls, row) | {"error": gettext(row.error) if row.error else ""}
         return cls(**own, why_not=gettext(reason) if reason else "", lines=lines)
 
 
-STATE = {200: Answer[PersonState], **FAILURES}
-ASKED = {202: Answer[PersonState], **FAILURES}
+STATE = {200: Answer[PersonalDataState], **FAILURES}
+ASKED = {202: Answer[PersonalDataState], **FAILURES}
 
 
 def _found(request: HttpRequest, pk: int) -> PersonSearch:
@@ -104,20 +105,22 @@ def _counted(request: HttpRequest, pk: int) -> PersonSearch:
     return found
 
 
-@router.get("/persons", response={200: Answer[Page[PersonHead]], **FAILURES}, operation_id="list_persons")
-def list_persons(request: HttpRequest, limit: Limit = 50, before: Number | None = None) -> Answer[Page[PersonHead]]:
+@router.get("/persons", response={200: Answer[Page[PersonalDataHead]], **FAILURES}, operation_id="list_persons")
+def list_persons(
+    request: HttpRequest, limit: Limit = 50, before: Number | None = None
+) -> Answer[Page[PersonalDataHead]]:
     """Searches and erasures, newest first. A search without an erasure is kept for a day."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     rows = PersonSearch.objects.defer("found", "named", "document").order_by("-pk")
     rows = rows.filter(pk__lt=before) if before is not None else rows
     page, last = cut(list(rows[: limit + 1]), limit)
-    return Answer(data=Page(items=[PersonHead.of(row) for row in page], next=str(last.pk) if last else None))
+    return Answer(data=Page(items=[PersonalDataHead.of(row) for row in page], next=str(last.pk) if last else None))
 
 
 @router.post("/persons", response=ASKED, operation_id="find_person")
 def find_person(
-    request: HttpRequest, given: Person, idempotency_key: Key = IDEMPOTENCY_KEY
-) -> Status[Answer[PersonState]] | HttpResponse:
+    request: HttpRequest, given: PersonAddress, idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[PersonalDataState]] | HttpResponse:
     """Have workers count what is stored of an address, in all tables. Nothing is changed."""
     caller = caller_of(request)
     caller.demand_everywhere(Scope.ADMINISTER)
@@ -125,17 +128,17 @@ def find_person(
     if not address:
         raise Refused(gettext("Not an address."))
 
-    def begin() -> Status[Answer[PersonState]]:
+    def begin() -> Status[Answer[PersonalDataState]]:
         made = requests.begin(address, caller.token.user, uuid.uuid4(), timezone.now())
-        return Status(202, Answer(data=PersonState.of(made)))
+        return Status(202, Answer(data=PersonalDataState.of(made)))
 
     return once(request, idempotency_key, begin)
 
 
 @router.get("/persons/{pk}", response=STATE, operation_id="get_person")
-def get_person(request: HttpRequest, pk: Path[Number]) -> Answer[PersonState]:
+def get_person(request: HttpRequest, pk: Path[Number]) -> Answer[PersonalDataState]:
     """A search or an erasure, with what was found by table. Its ETag is for If-Match."""
-    return Answer(data=PersonState.of(_found(request, pk)))
+    return Answer(data=PersonalDataState.of(_found(request, pk)))
 
 
 @router.post("/persons/{pk}/export", response={202: Answer[ExportState], **FAILURES}, operation_id="export_person")
@@ -156,13 +159,13 @@ def export_person(
 
 
 @router.post("/persons/{pk}/erase", response=ASKED, operation_id="erase_person", openapi_extra=IF_MATCH)
-def erase_person(request: HttpRequest, pk: Path[Number], given: Erasure) -> Status[Answer[PersonState]]:
+def erase_person(request: HttpRequest, pk: Path[Number], given: Erasure) -> Status[Answer[PersonalDataState]]:
     """Have workers erase what a finished search has found, for good. Received mail stays on its server and is not
     fetched again; backups made before still hold it; all exports end. Heeds If-Match."""
     user = caller_of(request).token.user
 
-    def read() -> Answer[PersonState]:
-        return Answer(data=PersonState.of(_found(request, pk)))
+    def read() -> Answer[PersonalDataState]:
+        return Answer(data=PersonalDataState.of(_found(request, pk)))
 
     _found(request, pk)
     with unchanged(request, PersonSearch.objects.filter(pk=pk), read):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pydantic import BaseModel
 
 from alerts.models import AlertRule, Webhook
 from api.models import Token
@@ -62,6 +64,18 @@ def parameters(operation: dict[str, Any], place: str) -> dict[str, Any]:
 def raw(program: Program, method: str, path: str, body: bytes, content_type: str = "application/json") -> Any:
     headers = {"authorization": f"Bearer {program.secret}"}
     return getattr(program.client, method)(f"{V1}{path}", data=body, content_type=content_type, headers=headers)
+
+
+def shapes(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for each in base.__subclasses__():
+        yield from (each, *shapes(each))
+
+
+def test_no_two_schemas_have_one_name(schema: dict[str, Any]) -> None:
+    """The description would have the one in place of the other."""
+    ours = {each for each in shapes() if each.__module__.partition(".")[0] in ("api", "prx_email_site")}
+    names = Counter(each.__name__ for each in ours)
+    assert [name for name, number in names.items() if number > 1] == [] and names["SendState"] == 1
 
 
 def test_a_parameter_that_an_operation_has_not_is_refused(
