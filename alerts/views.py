@@ -19,6 +19,7 @@ from alerts import incidents, tasks
 from alerts.forms import AlertForm
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 from alerts.problems import expiries
+from mailbox.localized import listed_apart
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
 
@@ -87,7 +88,7 @@ def with_last_notice(rules: QuerySet[AlertRule]) -> list[tuple[AlertRule, AlertN
 
 def _kinds(rule: AlertRule) -> str:
     known = dict(Kind.choices)
-    return "; ".join(str(known[each]) for each in rule.kinds if each in known) or gettext(
+    return listed_apart(known[each] for each in rule.kinds if each in known) or gettext(
         "Everything that needs a person"
     )
 

@@ -20,6 +20,7 @@ from alerts.events import webhook_delivery
 from alerts.models import EventKind, Webhook, WebhookDelivery
 from alerts.views import only_administrators
 from alerts.webhook_forms import WebhookForm
+from mailbox.localized import grouped, listed
 from mailbox.views.audit import record
 from mailbox.views.pagination import cut, next_page
 from mailbox.views.requests import Refused
@@ -51,9 +52,9 @@ class DeliveryRow:
 
 def _row(webhook: Webhook) -> WebhookRow:
     known = dict(EventKind.choices)
-    kinds = ", ".join(each for each in webhook.kinds if each in known) or gettext("everything")
+    kinds = listed(each for each in webhook.kinds if each in known) or gettext("everything")
     emails = sorted(each.email for each in webhook.accounts.all())
-    accounts = gettext("all accounts") if webhook.all_accounts else ", ".join(emails) or gettext("none any more")
+    accounts = gettext("all accounts") if webhook.all_accounts else listed(emails) or gettext("none any more")
     return WebhookRow(webhook, urlsplit(webhook.url).hostname or "?", kinds, accounts)
 
 
@@ -167,7 +168,7 @@ def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
     if chosen and not _is_key(chosen):
         raise Refused(gettext("There is no such delivery."))
     number = queue_again(request, webhook, int(chosen) if chosen else None)
-    messages.success(request, gettext("%(number)s to be delivered again.") % {"number": number})
+    messages.success(request, gettext("%(number)s to be delivered again.") % {"number": grouped(number)})
     return redirect("alerts:webhook", pk)
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from api import tokens
 from api.forms import TokenForm
 from api.models import Scope, Token
+from mailbox.localized import listed, listed_apart
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.requests import signed_in_user
 
@@ -41,12 +42,12 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _row(token: Token) -> dict[str, object]:
     labels = dict(Scope.choices)
-    accounts = gettext("all accounts") if token.all_accounts else ", ".join(each.email for each in token.accounts.all())
+    accounts = gettext("all accounts") if token.all_accounts else listed(each.email for each in token.accounts.all())
     return {
         "token": token,
-        "scopes": "; ".join(str(labels.get(each, each)) for each in token.scopes),
+        "scopes": listed_apart(labels.get(each, each) for each in token.scopes),
         "accounts": accounts or gettext("none any more"),
-        "networks": ", ".join(token.networks),
+        "networks": listed(token.networks),
     }
 
 

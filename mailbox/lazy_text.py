@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+from mailbox.localized import grouped
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
@@ -31,5 +33,5 @@ def spoken(seconds: float) -> str:
     """A duration in its largest unit: 75 -> "1 min". The same words as in static/js/app.js."""
     for _name, size, form in UNITS:
         if seconds >= size:
-            return str(form).replace("{number}", str(int(seconds // size)))
+            return str(form).replace("{number}", grouped(int(seconds // size)))
     return str(UNITS[-1][2]).replace("{number}", "0")

@@ -27,6 +27,7 @@ from mailbox.admin.read_only import (
     register_tables,
 )
 from mailbox.admin.shown_at import TOO_OLD, ShownAtForm, shown_at
+from mailbox.localized import grouped
 from mailbox.permissions import Role
 from mailbox.views.confirmation import Question, asks_first
 from outbox.actions import results
@@ -140,7 +141,7 @@ class OutboxAdmin(ReadOnlyAdmin):
         number = queryset.count()
         title = ngettext("Cancel %(number)s mail for good?", "Cancel %(number)s mails for good?", number)
         words = (
-            title % {"number": number},
+            title % {"number": grouped(number)},
             CONSEQUENCES["cancel"],
             gettext("Cancel for good"),
             request.get_full_path(),

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.localized import listed
 from outbox.compose import addresses
 from outbox.compose import attachments as compose_attachments
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentInput
@@ -301,5 +302,5 @@ def policy_words(current: AttachmentPolicy) -> str:
     """The policy as a sentence beside the file picker."""
     return gettext("Each up to %(size)s, of type %(types)s.") % {
         "size": filesizeformat(current.max_size_bytes),
-        "types": ", ".join(current.allowed_content_types),
+        "types": listed(current.allowed_content_types),
     }

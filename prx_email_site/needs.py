@@ -22,6 +22,7 @@ from alerts.models import AlertIncident, Kind
 from mailbox import permissions
 from mailbox.accounts.needing import in_trouble
 from mailbox.db.moments import Now
+from mailbox.localized import grouped, listed
 from mailbox.models import Account, OAuthGrant, PushHeartbeat, Quarantine, RestoreProof, WorkerHeartbeat
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.operations import DISK_FREE_PERCENT
@@ -151,6 +152,6 @@ def badges(known: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
         if number:
             key, words = BADGES[name]
             count, title = found.get(key, (0, ""))
-            said = str(words) % {"number": number}
-            found[key] = (count + number, f"{title}, {said}" if title else said)
+            said = str(words) % {"number": grouped(number)}
+            found[key] = (count + number, listed([title, said]) if title else said)
     return found

@@ -1,7 +1,8 @@
 """A language that is English in brackets: what a page shows outside of them was not given to the translators.
 
 The literal pieces of each text of the catalogue are wrapped, its placeholders and tags are not: "⟦Edit ⟧%(account)s".
-So a text that is put into another one has to be in the catalogue itself.
+So a text that is put into another one has to be in the catalogue itself. Numbers that were written as the language has
+them (mailbox.localized, sizes) stand in other brackets: "⟪12⟫⟦ mails⟧".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import django
 import pytest
+from django.utils import numberformat
 
 CODE = "xx"
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +45,12 @@ def entries(catalogue: Path) -> Iterator[tuple[str, str, str]]:
 
 def wrapped(text: str) -> str:
     return "".join(
-        piece if not piece.strip() or _KEPT.fullmatch(piece) else f"⟦{piece}⟧" for piece in _KEPT.split(text)
+        f"⟪{piece}⟫"
+        if piece == "%(size)d"  # of bytes, in Django's sizes: below 1024
+        else piece
+        if not piece.strip() or _KEPT.fullmatch(piece)
+        else f"⟦{piece}⟧"
+        for piece in _KEPT.split(text)
     )
 
 
@@ -84,6 +91,7 @@ class _Shown(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.found: list[tuple[str, str]] = []
+        self.for_programs: list[tuple[str, str]] = []  # the other attributes, and scripts
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attributes}
@@ -94,6 +102,7 @@ class _Shown(HTMLParser):
                 self.found.append(
                     (f"{tag}[{name}]", re.sub(r'"\w+": |\{\w+\}', "", text) if name == "data-words" else text)
                 )
+        self.for_programs += [(f"{tag}[{name}]", each) for name, each in values.items() if name not in self.ATTRIBUTES]
         if tag not in ("meta", "link", "input", "img", "br", "hr", "path", "rect", "line"):
             self.open.append(f"{tag}[{values['name']}]" if tag == "select" and "name" in values else tag)
 
@@ -102,8 +111,11 @@ class _Shown(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
+        where = (" ".join(self.open[-2:]), " ".join(data.split()))
         if data.strip() and not any(tag in self.AS_SAID for tag in self.open):
-            self.found.append((" ".join(self.open[-2:]), " ".join(data.split())))
+            self.found.append(where)
+        elif any(tag in ("script", "style") for tag in self.open):
+            self.for_programs.append(where)
 
 
 def shown_outside(page: str) -> list[tuple[str, str]]:
@@ -118,8 +130,39 @@ def shown_outside(page: str) -> list[tuple[str, str]]:
     return outside
 
 
+def plain_numbers(page: str) -> list[tuple[str, str]]:
+    """(where, text) of everything with a digit that the catalogue has not, and that no language would write its own
+    way; without times, which are checked as texts."""
+    parser = _Shown()
+    parser.feed(page)
+    found = []
+    for where, text in parser.found:
+        while text != (text := re.sub(r"⟦[^⟦⟧]*⟧|⟪[^⟪⟫]*⟫", "\n", text)):
+            pass
+        if not where.endswith("time") and "time[" not in where:
+            found += [(where, piece.strip()) for piece in text.split("\n") if re.search(r"\d", piece)]
+    return found
+
+
+def grouped_for_programs(page: str) -> list[tuple[str, str]]:
+    """(where, text) of what a program reads, an address or a value of a form, with a number as a language writes it."""
+    parser = _Shown()
+    parser.feed(page)
+    return [(where, text) for where, text in parser.for_programs if "⟪" in text]
+
+
+def in_brackets(*given: Any, **more: Any) -> str:
+    """A number that is not left as it is (django.utils.numberformat.format)."""
+    written = _as_django_does(*given, **more)
+    return f"⟪{written}⟫" if more.get("force_grouping") or (len(given) > 2 and given[2] is not None) else written
+
+
+_as_django_does = numberformat.format
+
+
 @pytest.fixture
-def pseudo(settings: Any, tmp_path: Path) -> None:
+def pseudo(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numberformat, "format", in_brackets)
     write_catalogue(tmp_path)
     settings.LOCALE_PATHS = [tmp_path]
     settings.LANGUAGES = [("en", "English"), (CODE, "⟦Pseudo⟧")]

@@ -12,6 +12,7 @@ from tests.read_sources import APPS, MODULES, ROOT, all_imports, tree
 # From the ground up: a package imports only what stands on a line below its own. A module that lies beside the packages
 # (mailbox/errors.py) counts as one.
 FLOORS = [
+    "mailbox.localized",
     "mailbox.credentials mailbox.csv_text mailbox.errors mailbox.lazy_text mailbox.logs "
     "mailbox.network mailbox.signals",
     "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.pace mailbox.presets mailbox.tracing",
@@ -73,8 +74,8 @@ PAGES_MAY_KNOW = words(
 )
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
-    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text logs mime models "
-    "network oauth parsing permissions public_hosts queueing sasl schedules signals storage sync tls"
+    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text localized logs mime "
+    "models network oauth parsing permissions public_hosts queueing sasl schedules signals storage sync tls"
 )
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

@@ -23,7 +23,7 @@ from outbox.models import OutboxMessage, SendingSwitch, SentCopy, SentLookup
 from tests import pseudo_locale
 from tests.addresses import EXPECTED
 from tests.filled_pages import WHO_SEES_MOST, accounts, addresses, person, rows
-from tests.pseudo_locale import pseudo, shown_outside
+from tests.pseudo_locale import grouped_for_programs, plain_numbers, pseudo, shown_outside
 from tests.rows import letter, letter_with, outbox_row, store
 
 __all__ = ["accounts", "person", "pseudo", "rows"]
@@ -141,6 +141,40 @@ def forgotten(page: str, told: list[str]) -> list[str]:
     return left
 
 
+# Digits that are no count, as "path <where> text". Each with its reason.
+NO_COUNT = {
+    r".*UID \d+": "what the server calls a message",
+    r"/(?:system/)? <span(?: span)?> \d+": "the id of a process",
+    r"/system/ <p(?: bdi)?> [\d.A-Za-z ·]+": "versions",
+    r"/accounts/\d+/ <dl dd> :?\d+": "a port",
+    r".* <(?:h\d span|dl dd|div bdi)> (?:localhost)?:\d+": "a port",
+    r"/accounts/\d+/ <li a> \d+": "which mail, of the activity",
+    r".*Outlook / Office 365": "the name of a provider",
+    r"/exports/\d+/ <(?:head title|div h1)> \d+(?: · PRX-Email)?": "which export",
+    r"/personal-data/\d+/ <td span> [\d, …]+\)": "which rows",
+    r"/alerts/webhooks/\d+/ <td> .*(?:message|outbox|account|folder) \d+\)": "what an event is about, for programs",
+    r".* <div p> [45]\d\d": "the status of an answer",
+    r"/outbox/ <div p> (?:500|0)": "a parameter of an address, and its limit",
+    r"/password/ <ul li> 12": "of Django's own sentence about passwords",
+    r"/messages/\d+/ <dl dd> \d\d:\d\d \(UTC\)": "a time",
+    r".* <span> Event 1": "of a mail",
+}
+
+
+def not_as_written(url: str, page: str, told: list[str]) -> list[str]:
+    """Numbers that stand there as a program writes them, and numbers for programs that are written for people."""
+    no_count, path = re.compile("|".join(f"(?:{each})" for each in NO_COUNT)), urlsplit(url).path
+    left = [f"for programs: <{where}> {text}" for where, text in grouped_for_programs(page)]
+    for where, text in plain_numbers(page):
+        rest = text
+        for each in told:
+            if re.search(r"\d", rest):
+                rest = rest.replace(each.strip(), " ")
+        if re.search(r"\d", rest) and not no_count.fullmatch(f"{path} <{where}> {text}"):
+            left.append(f"a number: <{where}> {text}")
+    return left
+
+
 def nothing_of(found: dict[str, list[str]]) -> None:
     """Fail with each forgotten text once, and the first page that it stands on."""
     first: dict[str, str] = {}
@@ -172,7 +206,8 @@ def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: 
         response = reader.get(url)
         if is_page(response) and not is_mail(url):
             seen += 1
-            found[url] = forgotten(response.content.decode(), told + asked_by(url))
+            page = response.content.decode()
+            found[url] = forgotten(page, told + asked_by(url)) + not_as_written(url, page, told + asked_by(url))
     nothing_of(found)
     assert seen > 80
 
@@ -218,6 +253,15 @@ def test_what_a_site_without_mail_says_is_in_the_catalogue_too(
     SendingSwitch.objects.create(paused_at=timezone.now())
     found["paused"] = forgotten(client.get(reverse("outbox:list")).content.decode(), told)
     nothing_of(found)
+
+
+def test_a_number_is_told_that_is_not_written_as_its_language_does_and_one_that_a_program_cannot_read() -> None:
+    page = '<a href="/?page=⟪2⟫" title="⟪2⟫">⟪2⟫⟦ of ⟧12</a> <time>3</time> UID 4 <b>Mail 5</b><i data-n="6">7</i>'
+    assert not_as_written("/", page, ["Mail 5"]) == [
+        "for programs: <a[href]> /?page=⟪2⟫",
+        "a number: <a> 12",
+        "a number: <i> 7",
+    ]
 
 
 def test_a_forgotten_text_is_told_with_where_it_stands() -> None:

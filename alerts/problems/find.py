@@ -9,7 +9,6 @@ from functools import partial
 
 from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext_noop as _
 from django.utils.translation import ngettext
 
@@ -20,6 +19,7 @@ from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.completeness.words import of_incident
+from mailbox.localized import grouped
 from mailbox.models import Account, Completeness, Quarantine, WorkerHeartbeat
 from mailbox.oauth import apps
 from outbox.models import DeliveryReport, OutboxMessage
@@ -92,7 +92,7 @@ def _refuses_us(provider: str, waiting: int, words: str) -> str:
         "%(provider)s refuses this site's own client id or secret, and %(number)s accounts wait. %(words)s",
         waiting,
     )
-    number = number_format(waiting, force_grouping=True)
+    number = grouped(waiting)
     return (sentence % {"provider": isolated(provider), "number": number, "words": isolated(words)}).strip()
 
 
@@ -241,4 +241,4 @@ def _counted(
 
 
 def _of_number(words: Callable[[int], str], account: str, number: int) -> str:
-    return words(number) % {"account": isolated(account), "number": number_format(number, force_grouping=True)}
+    return words(number) % {"account": isolated(account), "number": grouped(number)}

@@ -9,7 +9,6 @@ from functools import partial
 from django.conf import settings
 from django.db.models import Count, F, Max, Min, Q
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext_noop as _
 from django.utils.translation import ngettext
 
@@ -17,6 +16,7 @@ from alerts.events import triggers
 from alerts.models import Kind, Webhook, WebhookDelivery
 from alerts.problems.problem import ALERT_KEY, Problem, isolated, said, utc
 from mailbox import schedules
+from mailbox.localized import grouped
 from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
 from outbox.models import OutboxMessage, SendingSwitch
@@ -183,7 +183,7 @@ def _refused(name: str, number: int) -> str:
         "Webhook %(name)s refused %(number)s events, which were given up: deliver them again, or see why.",
         number,
     )
-    return words % {"name": isolated(name), "number": number_format(number, force_grouping=True)}
+    return words % {"name": isolated(name), "number": grouped(number)}
 
 
 def _problem(key: str, kind: Kind, words: Callable[[], str], path: str = "") -> Problem:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext
 
 from mailbox.endpoints import MAIL_PORTS
+from mailbox.localized import listed
 from mailbox.models import Transport
 from mailbox.public_hosts import is_private_literal
 
@@ -34,7 +35,7 @@ def why_not_allowed(kind: str, host: str, port: int) -> dict[str, str]:
     if is_private_literal(host) and not settings.ACCOUNT_ALLOW_PRIVATE:
         found["host"] = gettext("Only an administrator of all accounts may choose a host of an inner network.")
     if port and port not in MAIL_PORTS[kind]:
-        ports = ", ".join(map(str, MAIL_PORTS[kind]))
+        ports = listed(MAIL_PORTS[kind])
         found["port"] = gettext("Only an administrator of all accounts may choose another port than %(ports)s.") % {
             "ports": ports
         }

@@ -20,6 +20,7 @@ from mailbox.accounts.create import TransportFields, create_account
 from mailbox.accounts.secret_variables import NoSecret, secret_in
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import default_smtp_security, secret_problem
+from mailbox.localized import listed
 from mailbox.models import Account, Transport
 from mailbox.models.account_words import SentCopyChoice
 
@@ -146,7 +147,7 @@ def _read(given: Mapping[str, Any], secrets: SecretColumns) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in given.items():
         if name not in secrets.known:
-            known = ", ".join(sorted(secrets.known))
+            known = listed(sorted(secrets.known))
             raise InvalidDeclaration(
                 gettext("%(column)s is not known. Known are %(columns)s.") % {"column": name, "columns": known}
             )
@@ -171,7 +172,7 @@ def _typed(name: str, text: str) -> Any:
         return int(text)
     if name in CHOICES and text not in CHOICES[name]:
         words = gettext("%(column)s is to be one of %(choices)s.")
-        raise InvalidDeclaration(words % {"column": name, "choices": ", ".join(CHOICES[name])})
+        raise InvalidDeclaration(words % {"column": name, "choices": listed(CHOICES[name])})
     return text
 
 

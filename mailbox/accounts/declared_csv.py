@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext
 
 from mailbox.csv_text import read_cell
+from mailbox.localized import listed
 
 _DELIMITERS = ",;\t"
 
@@ -70,7 +71,7 @@ def _checked_head(names: list[str], known: Collection[str]) -> list[str]:
     for number, name in enumerate(names, start=1):
         if name not in known:
             words = gettext("The first line names the columns, and its column %(number)s is none of: %(columns)s.")
-            raise UnreadableTable(words % {"number": number, "columns": ", ".join(sorted(known))})
+            raise UnreadableTable(words % {"number": number, "columns": listed(sorted(known))})
         if name in names[: number - 1]:
             raise UnreadableTable(gettext("The first line names the column %(column)s twice.") % {"column": name})
     if "email" not in names:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.transport_health import sending_failure, sign_in_refused, unavailable
 from mailbox.accounts.troubleshooting import waiting_is_no_use, what_to_do
+from mailbox.localized import grouped
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 
@@ -117,7 +118,7 @@ def _names(folders: Sequence[Folder]) -> str:
     more = len(folders) - 1
     return ngettext("%(name)s and %(number)s more", "%(name)s and %(number)s more", more) % {
         "name": folders[0].name,
-        "number": more,
+        "number": grouped(more),
     }
 
 
@@ -166,7 +167,7 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Accoun
                 "The last %(number)s tries to fetch %(names)s failed.",
                 state.failure_count,
             )
-            % {"number": state.failure_count, "names": names},
+            % {"number": grouped(state.failure_count), "names": names},
             reply=state.last_error,
             advice=what_to_do(state.last_error),
             remedy="edit" if no_use else "sync",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
 from mailbox.errors import OverQuota
+from mailbox.localized import grouped
 from mailbox.models import Account, Transport
 
 # An SMTP server counts as failing after either of these: a server that restarts is back before.
@@ -111,7 +111,7 @@ def sending_failure(account: Account, now: datetime, waiting: int) -> list[Accou
         AccountNotice(
             "broken",
             gettext("sending fails"),
-            words % {"number": number_format(waiting, force_grouping=True), "host": smtp.host},
+            words % {"number": grouped(waiting), "host": smtp.host},
             reply=smtp.last_reply,
             advice=what_to_do(smtp.last_reply) if smtp.last_reply else "",
             remedy="edit" if is_about_settings(smtp.last_reply) else "test",

@@ -22,6 +22,7 @@ from mailbox.admin.oauth import TABLES as OAUTH
 from mailbox.admin.read_only import ModelAdmin, audit, register_tables
 from mailbox.admin.records import TABLES as RECORDS
 from mailbox.admin.shown_at import TOO_OLD, ShownAtForm, shown_at
+from mailbox.localized import grouped, listed
 from mailbox.models import Account, AccountGrant, Transport
 from mailbox.permissions import Role
 from mailbox.tasks import sync as sync_tasks
@@ -65,7 +66,7 @@ class AccountAdmin(ModelAdmin):
             if each.needs_sign_in_since
         ]
         said += [gettext("sending paused")] if account.sending_paused_at else []
-        return ", ".join(said) or gettext("fine")
+        return listed(said) or gettext("fine")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return permissions.has_role_somewhere(request.user, Role.OPERATOR)
@@ -106,7 +107,7 @@ class AccountAdmin(ModelAdmin):
                     "%(number)s skipped: you may not operate them.",
                     skipped,
                 )
-                % {"number": skipped},
+                % {"number": grouped(skipped)},
                 messages.WARNING,
             )
         return rows
@@ -120,7 +121,7 @@ class AccountAdmin(ModelAdmin):
         self.message_user(
             request,
             ngettext("A sync of %(number)s account is queued.", "A sync of %(number)s accounts is queued.", len(rows))
-            % {"number": len(rows)},
+            % {"number": grouped(len(rows))},
         )
 
     @admin.action(description=_("Pause sending"), permissions=["operate"])
@@ -156,7 +157,7 @@ class AccountAdmin(ModelAdmin):
                     changed,
                 )
             )
-            % {"number": changed},
+            % {"number": grouped(changed)},
         )
 
 

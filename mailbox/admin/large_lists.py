@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
+from mailbox.localized import grouped
+
 if TYPE_CHECKING:
     BasePaginator = Paginator[Any]
 else:
@@ -21,7 +23,7 @@ class AtLeast(int):
     """A count that was cut off; shown as "10,000+"."""
 
     def __str__(self) -> str:
-        return f"{int(self):,}+"
+        return f"{grouped(int(self))}+"
 
 
 class EndingPaginator(BasePaginator):

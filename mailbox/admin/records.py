@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from mailbox import permissions
 from mailbox.admin.large_lists import OfAccount
 from mailbox.admin.read_only import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ReadOnlyTable, ValueFilter, audit
+from mailbox.localized import grouped
 from mailbox.models import (
     Attachment,
     AuditEntry,
@@ -109,7 +110,7 @@ class QuarantineAdmin(ReadOnlyAdmin):
                 "%(number)s messages are fetched again with the next sync, which is queued.",
                 len(rows),
             )
-            % {"number": len(rows)},
+            % {"number": grouped(len(rows))},
         )
 
 

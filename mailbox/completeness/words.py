@@ -9,11 +9,11 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_noop as _
 
 from mailbox.completeness import compare
+from mailbox.localized import grouped
 from mailbox.models import Completeness
 
 WHAT = {
@@ -73,20 +73,20 @@ def lines_of_document(document: Mapping[str, Any] | None) -> list[LineWords]:
 
 
 def _line(line: Mapping[str, Any]) -> LineWords:
-    counts = {"stored": _number(line["stored"]), "all": _number(line["on_server"])}
+    counts = {"stored": grouped(line["stored"]), "all": grouped(line["on_server"])}
     sampled, differ = line["sampled"], line["differ"]
     return LineWords(
         folder=line["folder"],
         at=parse_datetime(line["at"]),
         count=gettext("%(stored)s of %(all)s") % counts,
-        differing=ngettext("%(number)s differs", "%(number)s differ", differ) % {"number": _number(differ)},
+        differing=ngettext("%(number)s differs", "%(number)s differ", differ) % {"number": grouped(differ)},
         besides=_besides(line),
         sampled=ngettext(
             "%(number)s message was fetched anew and compared",
             "%(number)s messages were fetched anew and compared",
             sampled,
         )
-        % {"number": _number(sampled)},
+        % {"number": grouped(sampled)},
         error=line["error"],
         differ=differ,
         tone="broken" if differ or line["error"] else "fine",
@@ -102,11 +102,11 @@ def _besides(line: Mapping[str, Any]) -> list[str]:
         (line["let_go"], gettext("%(number)s removed by a rule")),
         (line.get("header_only", 0), gettext("%(number)s too large, of which only the header is here")),
     )
-    return [said % {"number": _number(number)} for number, said in words if number]
+    return [said % {"number": grouped(number)} for number, said in words if number]
 
 
 def _finding(finding: Mapping[str, Any]) -> FindingWords:
-    sizes = {"stored": _number(finding["stored_size"] or 0), "stated": _number(finding["stated_size"] or 0)}
+    sizes = {"stored": grouped(finding["stored_size"] or 0), "stated": grouped(finding["stated_size"] or 0)}
     what, remedy = WHAT.get(finding["what"], ""), REMEDIES.get(finding["remedy"], "")
     said = gettext(what) % sizes if what else finding["what"]
     return FindingWords(finding["uid"], said, gettext(remedy) if remedy else "", finding["what"] in compare.DIFFERENCES)
@@ -137,7 +137,7 @@ def of_incident(row: Completeness) -> str:
     """How many messages differ, and the first of them, for an incident."""
     number = ngettext(
         "%(number)s message differs from the server's.", "%(number)s messages differ from the server's.", row.differing
-    ) % {"number": _number(row.differing)}
+    ) % {"number": grouped(row.differing)}
     first = next(((line, each) for line in lines_of(row) for each in line.findings if each.differs), None)
     if first is None:
         return number
@@ -146,7 +146,3 @@ def of_incident(row: Completeness) -> str:
     return (
         f"{number} {where % {'folder': line.folder, 'uid': each.uid, 'what': each.what, 'remedy': each.remedy}}".strip()
     )
-
-
-def _number(number: int) -> str:
-    return number_format(number, force_grouping=True)

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext, ngettext
 
+from mailbox.localized import grouped
+
 RECENT = timedelta(minutes=15)  # the rate is taken from runs of this time
 STALLED = timedelta(minutes=3)  # with nothing fetched for this long there is no estimate
 
@@ -72,9 +74,9 @@ def about(seconds: float) -> str:
         return gettext("less than a minute")
     if seconds >= 1.5 * 86_400:
         days = round(seconds / 86_400)
-        return ngettext("about %(number)s day", "about %(number)s days", days) % {"number": days}
+        return ngettext("about %(number)s day", "about %(number)s days", days) % {"number": grouped(days)}
     if seconds >= 1.5 * 3600:
         hours = round(seconds / 3600)
-        return ngettext("about %(number)s hour", "about %(number)s hours", hours) % {"number": hours}
+        return ngettext("about %(number)s hour", "about %(number)s hours", hours) % {"number": grouped(hours)}
     minutes = max(round(seconds / 60), 1)
-    return ngettext("about %(number)s minute", "about %(number)s minutes", minutes) % {"number": minutes}
+    return ngettext("about %(number)s minute", "about %(number)s minutes", minutes) % {"number": grouped(minutes)}

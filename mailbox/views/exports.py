@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mailbox.csv_text import lines_of
 from mailbox.exports import manifest, requests, writing
 from mailbox.exports.selection import Selection, SelectionInvalid, estimate
+from mailbox.localized import listed
 from mailbox.models import Account, Export, Folder
 from mailbox.models.team_marks import TEAM_FILTERS
 from mailbox.permissions import Role, require_role_somewhere
@@ -124,7 +125,7 @@ def _shown(export: Export) -> Export:
 
 def _words_of(query: str) -> str:
     try:
-        return ", ".join(line for _, line in _about(Selection.of(query)))
+        return listed(line for _, line in _about(Selection.of(query)))
     except (SelectionInvalid, Account.DoesNotExist):
         return query
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import Account, Folder
 from mailbox.permissions import Role, get_account
 from mailbox.sync.folders import GMAIL_FOLDERS
@@ -138,7 +139,7 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
         messages.success(
             request,
             ngettext("%(number)s folder is synced now.", "%(number)s folders are synced now.", len(chosen))
-            % {"number": len(chosen)},
+            % {"number": grouped(len(chosen))},
         )
     else:
         messages.warning(request, gettext("No folder is synced now; no mail is fetched. Mail that is here stays."))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 
 from django.db.models import Count, F, Q
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from mailbox.localized import grouped, listed_apart
 from outbox.actions.estimate import CHANGED
 from outbox.models import Operation, OutboxMessage
 
@@ -56,12 +55,9 @@ def counts_in_words(verb: str, number: int, skipped: Mapping[str, int]) -> str:
     """The numbers of rows done and skipped, as in "212 cancelled, 3 skipped: 3 because: it changed meanwhile." """
     if not skipped:
         return gettext("%(done)s.") % {"done": done_words(verb, number)}
-    reasons = reduce(
-        lambda before, after: gettext("%(before)s; %(after)s") % {"before": before, "after": after},
-        (
-            gettext("%(number)s because: %(reason)s") % {"number": grouped(count), "reason": gettext(reason)}
-            for reason, count in by_number(skipped)
-        ),
+    reasons = listed_apart(
+        gettext("%(number)s because: %(reason)s") % {"number": grouped(count), "reason": gettext(reason)}
+        for reason, count in by_number(skipped)
     )
     number_skipped = sum(skipped.values())
     return ngettext(
@@ -133,11 +129,6 @@ def outcomes_of(operation: Operation) -> Outcomes | None:
     failed = found["tried"] - found["uncertain"]
     waiting = found["total"] - found["sent"] - found["cancelled"] - found["tried"]
     return Outcomes(found["sent"], failed, found["uncertain"], found["cancelled"], waiting)
-
-
-def grouped(number: int) -> str:
-    """The number in the reader's language, with thousands separators."""
-    return number_format(number, force_grouping=True)
 
 
 def by_number(skipped: Mapping[str, int]) -> list[tuple[str, int]]:

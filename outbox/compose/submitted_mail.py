@@ -16,6 +16,7 @@ from email.utils import format_datetime
 
 from django.utils.translation import gettext
 
+from mailbox.localized import listed
 from mailbox.mime import addresses as mime_addresses
 from mailbox.mime import message as mime_message
 from mailbox.mime.message import ParsedMessage
@@ -157,7 +158,7 @@ def _check_senders(header: _Header, addresses: Sequence[str]) -> None:
         if len(found) != 1 or mime_addresses.same(found[0].address) not in own:
             raise ValidationFailed(
                 gettext("%(name)s must be one address of this account, and no other: %(address)s.")
-                % {"name": name.decode().title(), "address": ", ".join(addresses[:MOST_NAMED])}
+                % {"name": name.decode().title(), "address": listed(addresses[:MOST_NAMED])}
             )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.utils.translation import get_language_bidi, gettext, gettext_noop
 
+from mailbox.localized import comma
+
 NO_FOLDER = gettext_noop("The account has no Sent folder to look in.")
 IT_IS_IN = gettext_noop("It is in %(what)s.")
 IT_IS_NOT_IN = gettext_noop("It is not in %(what)s.")
@@ -22,6 +24,6 @@ def in_words(stored: str) -> str:
     for sentence in _WITH_A_NAME:
         before, after = sentence.split("%(what)s")
         if stored.startswith(before) and stored.endswith(after):
-            what = stored[len(before) : len(stored) - len(after)]
+            what = stored[len(before) : len(stored) - len(after)].replace("”, “", f"”{comma()}“")
             return gettext(sentence) % {"what": _ISOLATED % what if get_language_bidi() else what}
     return gettext(stored) if stored else ""

@@ -11,10 +11,10 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
+from mailbox.localized import grouped
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, Lease, Message
 from mailbox.pace import LOOKED_UP, Pace
@@ -67,7 +67,7 @@ def _bounded_count(rows: QuerySet[Any]) -> int:
 
 def _shown(number: int) -> str:
     """The number for the question before deletion; "10,000+" for many."""
-    shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
+    shown = grouped(min(number, COUNTED_AT_MOST))
     return f"{shown}+" if number > COUNTED_AT_MOST else shown
 
 

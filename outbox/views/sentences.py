@@ -9,6 +9,7 @@ from django.utils.formats import time_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.localized import grouped
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendPace
 from outbox.views.status import is_scheduled, may_be_undone
 from outbox.views.who_says_so import sent_words, was_not_asked
@@ -51,7 +52,7 @@ def waits_for(row: OutboxMessage) -> str:
     if account.messages_per_minute:
         next_at = SendPace.objects.filter(pk=account.pk, next_at__gt=timezone.now()).values_list("next_at", flat=True)
         if at := next_at.first():
-            limit = gettext("%(number)s a minute") % {"number": account.messages_per_minute}
+            limit = gettext("%(number)s a minute") % {"number": grouped(account.messages_per_minute)}
             return gettext("Rate limit of %(account)s (%(limit)s): next at %(time)s.") % {
                 "account": account.email,
                 "limit": limit,

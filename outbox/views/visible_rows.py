@@ -10,9 +10,10 @@ from django.db.models import Count, Exists, IntegerField, Max, OuterRef, QuerySe
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.translation import gettext
 
+from mailbox.localized import grouped
 from mailbox.models import Account, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.views.reading.latest_per_account import newest_of_accounts
@@ -217,10 +218,10 @@ def count_tabs(
     not_over = sum(counts.values())
     tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state, number=not_over)]
     for tab in TABS:
-        text, at = number_format(counts[tab.name], force_grouping=True), None
+        text, at = grouped(counts[tab.name]), None
         if tab.is_final and tab.name not in few:
             known = counted[tab.name]
-            text, at = number_format(known.number, force_grouping=True), known.at
+            text, at = grouped(known.number), known.at
         elif tab.is_final:
             text = _cut_count(over[tab.name], is_all=newest.goes_on_at is None)
         query, current = filters.query(state=tab.name), filters.state == tab.name
@@ -309,5 +310,5 @@ def _tab_name(status: str, hold: str) -> str:
 
 
 def _cut_count(number: int, *, is_all: bool) -> str:
-    shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
+    shown = grouped(min(number, COUNTED_AT_MOST))
     return f"{shown}+" if number > COUNTED_AT_MOST or not is_all else shown

@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import Account, AccountGrant
 from mailbox.permissions import ROLES
 from mailbox.views.requests import signed_in_user
@@ -145,7 +146,7 @@ def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
     words = ngettext("%(number)s session was ended.", "%(number)s sessions were ended.", number)
     if user == request.user:
         return redirect("login")
-    messages.success(request, words % {"number": number})
+    messages.success(request, words % {"number": grouped(number)})
     return redirect("people:person", user.pk)
 
 

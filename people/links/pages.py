@@ -19,6 +19,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import AuditEntry
 from mailbox.views.requests import signed_in_user
 from people.links import confirmations, forgotten, mails, own_email, site_mail, tokens
@@ -123,7 +124,7 @@ def _too_many(request: HttpRequest) -> HttpResponse:
         minutes,
     )
     title, advice = gettext("No more links for a while"), gettext("An administrator can give you a link at once.")
-    return closed_for_a_while(request, title, sentence % {"number": minutes}, advice, minutes)
+    return closed_for_a_while(request, title, sentence % {"number": grouped(minutes)}, advice, minutes)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

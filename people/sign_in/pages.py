@@ -18,6 +18,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.localized import grouped
 from mailbox.models import AuditEntry
 from people.sign_in import audit
 from people.sign_in.refusals import closed_for_a_while
@@ -68,7 +69,7 @@ def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, 
     )
     advice = gettext("Whoever is signed in already is not affected. An administrator can end this sooner.")
     title = gettext("Sign-in is closed for a while")
-    return closed_for_a_while(request, title, sentence % {"number": minutes}, advice, minutes)
+    return closed_for_a_while(request, title, sentence % {"number": grouped(minutes)}, advice, minutes)
 
 
 class GuardedPasswordForm(PasswordChangeForm):

@@ -11,10 +11,10 @@ from operator import attrgetter
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from mailbox.accounts.condition import AccountNotice
+from mailbox.localized import grouped, listed
 from mailbox.models import WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.views.account_row import AccountRow
@@ -39,7 +39,7 @@ class Need:
 
 
 def _grouped(count: int) -> dict[str, str]:
-    return {"number": number_format(count, force_grouping=True)}
+    return {"number": grouped(count)}
 
 
 def sign_ins(rows: list[AccountRow]) -> list[Need]:
@@ -180,8 +180,8 @@ def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
 def _tally_words(tally: Tally[int]) -> str:
     if not tally:
         return ""
-    said = ", ".join(
-        gettext("%(number)s with %(code)s") % {"code": code, "number": number_format(count, force_grouping=True)}
+    said = listed(
+        gettext("%(number)s with %(code)s") % {"code": code, "number": grouped(count)}
         for code, count in sorted(tally.items(), key=lambda each: (-each[1], each[0]))
     )
     return gettext("Recipients refused: %(codes)s.") % {"codes": said}
@@ -268,7 +268,7 @@ def _out_of_reach(
 ) -> list[Need]:
     if not found:
         return []
-    hosts = ", ".join(sorted({host for host, _since in found}))
+    hosts = listed(sorted({host for host, _since in found}))
     since = min(since for _host, since in found)
     return [Need(tone, words % {"hosts": hosts}, detail=detail, since=since, since_words=since_words)]
 

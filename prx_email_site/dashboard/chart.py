@@ -16,6 +16,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.lazy_text import Words
+from mailbox.localized import grouped
 from mailbox.models import Counter
 
 WIDTH, HEIGHT = 720, 142  # units of the SVG; bars of received mail go up from the axis, sent and failed go down
@@ -216,7 +217,7 @@ def _bars(steps: list[ChartStep], scale: Scale, period: Period) -> list[Bar]:
             ("failed", scale.axis + down, lost, step.failed),
         ):
             if count:
-                title = _TITLES[kind] % {"time": at, "number": count}
+                title = _TITLES[kind] % {"time": at, "number": grouped(count)}
                 bars.append(Bar(x, round(y, 2), width, height, kind, title))
     return bars
 

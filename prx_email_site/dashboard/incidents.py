@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from alerts.models import AlertIncident
+from mailbox.localized import grouped
 from prx_email_site.dashboard.attention import SHOWN_OF_A_KIND, Need
 
 
@@ -19,6 +19,6 @@ def of_incidents(rows: QuerySet[AlertIncident], count: int) -> list[Need]:
     ]
     if (rest := count - SHOWN_OF_A_KIND) > 0:
         words = ngettext("%(number)s more alert", "%(number)s more alerts", rest)
-        number = number_format(rest, force_grouping=True)
+        number = grouped(rest)
         found.append(Need("needs", words % {"number": number}, gettext("Look"), reverse("alerts:list")))
     return found

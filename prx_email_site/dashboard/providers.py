@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from mailbox.localized import grouped
 from mailbox.oauth import apps
 from mailbox.oauth.apps import RefusedApp
 from prx_email_site.dashboard.attention import Need
@@ -27,6 +27,6 @@ def _need(refused: RefusedApp) -> Need:
         gettext("%(name)s refuses this site's own client id or secret") % {"name": refused.app.name},
         gettext("Enter a new one"),
         refused.app.get_absolute_url(),
-        detail=detail % {"number": number_format(refused.waiting, force_grouping=True)},
+        detail=detail % {"number": grouped(refused.waiting)},
         reply=refused.words,
     )

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import Counter, Folder, PushHeartbeat, Quarantine, RestoreProof, SyncRunFolder, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.account_row import AccountRow
@@ -202,7 +203,7 @@ def _counted(tone: str, number: int) -> str:
         "waiting": ngettext("%(number)s waiting", "%(number)s waiting", number),
         "fine": ngettext("%(number)s fine", "%(number)s fine", number),
     }
-    return words[tone] % {"number": number}
+    return words[tone] % {"number": grouped(number)}
 
 
 def _lag(rows: list[AccountRow]) -> AccountRow | None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from mailbox.lazy_text import Words
+from mailbox.localized import grouped
 from mailbox.models import Lease, ProcessHeartbeat, StorageUse
 from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.permissions import Role, has_role_everywhere
@@ -120,7 +121,7 @@ def _inboxes(states: Mapping[str, int]) -> str:
     words = ngettext(
         "%(connected)s of %(number)s inbox connected", "%(connected)s of %(number)s inboxes connected", number
     )
-    return words % {"connected": connected, "number": number}
+    return words % {"connected": grouped(connected), "number": grouped(number)}
 
 
 def _clock(each: ScheduleState, now: datetime) -> ClockLine:

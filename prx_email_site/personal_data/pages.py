@@ -12,11 +12,11 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import PersonSearch
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.confirmation import Question, asks_first
@@ -110,7 +110,7 @@ def erase(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _question(found: PersonSearch, *, mentions: bool) -> Question:
-    about = [(line.table, f"{number_format(line.number, force_grouping=True)} {line.outcome}") for line in
+    about = [(line.table, f"{grouped(line.number)} {line.outcome}") for line in
              words.lines_of(found)]  # fmt: skip
     if mentions:
         about.append((gettext("Mail of others"), gettext("that only mentions the address is erased, too")))

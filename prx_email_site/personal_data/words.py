@@ -9,6 +9,7 @@ from django.apps import apps
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.localized import listed
 from mailbox.models import PersonSearch
 from prx_email_site.personal_data.decisions import ErasureOutcome
 from prx_email_site.personal_data.tables import TABLES
@@ -76,5 +77,5 @@ def _rows_in_words(named: Sequence[int], number: int) -> str:
     """The first pks as "rows 1, 2, …", or "" if none is listed."""
     if not named:
         return ""
-    keys = ", ".join(map(str, named[:NAMED])) + (", …" if number > NAMED else "")
+    keys = listed([*named[:NAMED], *(["…"] if number > NAMED else [])])
     return ngettext("row %(keys)s", "rows %(keys)s", number) % {"keys": keys}

@@ -9,10 +9,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import LegalHold, RetentionRule
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.confirmation import Question, asks_first
@@ -69,7 +69,7 @@ def add_rule(request: HttpRequest) -> HttpResponse:
 def _question(rule: RetentionRule, found: RetentionPreview) -> Question:
     return Question(
         title=gettext("Remove %(what)s older than %(days)s days?")
-        % {"what": rule.get_what_display(), "days": rule.days},
+        % {"what": rule.get_what_display(), "days": grouped(rule.days)},
         consequence=gettext(
             "What is removed cannot be brought back. Received mail stays on its server and is not fetched again. The "
             "daily run begins a day or two from now and takes each day what has become as old."
@@ -81,7 +81,7 @@ def _question(rule: RetentionRule, found: RetentionPreview) -> Question:
 
 
 def _about(rule: RetentionRule, found: RetentionPreview) -> list[tuple[str, str]]:
-    number = number_format(found.number, force_grouping=True)
+    number = grouped(found.number)
     now = ngettext("%(number)s now", "%(number)s now", found.number) % {"number": number}
     if found.is_more:
         now = gettext("more than %(number)s now") % {"number": number}
@@ -89,7 +89,7 @@ def _about(rule: RetentionRule, found: RetentionPreview) -> list[tuple[str, str]
     if found.size is not None:
         size = filesizeformat(found.size)
         about.append((gettext("Size"), gettext("more than %(size)s") % {"size": size} if found.is_more else size))
-    held = gettext("too many to count") if found.held is None else number_format(found.held, force_grouping=True)
+    held = gettext("too many to count") if found.held is None else grouped(found.held)
     about.append((gettext("Kept by legal holds"), held))
     about.append((gettext("Account"), rule.account.email if rule.account else gettext("all accounts")))
     if rule.folder:

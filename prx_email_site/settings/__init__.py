@@ -142,6 +142,10 @@ LANGUAGE_CODE = "en"
 # English, and each language with a compiled catalogue, of this release or the operator's own (docs/translating.md).
 LOCALE_PATHS = [BASE_DIR / "locale", Path(env.text("PRX_EMAIL_LOCALE_DIR", str(DATA_DIR / "locale")))]
 LANGUAGES = languages.found_in(LOCALE_PATHS)
+# Numbers are grouped one by one (mailbox.localized), never by USE_THOUSAND_SEPARATOR: a template writes numbers into
+# addresses and form values, too, where a separator makes another value of them.
+FORMAT_MODULE_PATH = "prx_email_site.formats"
+USE_THOUSAND_SEPARATOR = False
 TIME_ZONE = env.text("PRX_EMAIL_TIME_ZONE", "UTC")
 USE_TZ = USE_I18N = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -10,12 +11,13 @@ from django import template
 from django.conf import settings
 from django.forms import BoundField, CheckboxInput
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from heroicons.templatetags.heroicons import heroicon_mini
 
+from mailbox import localized
 from mailbox.lazy_text import spoken
 from mailbox.messages import sender_name
 from mailbox.permissions import saved_filters_of
@@ -118,7 +120,25 @@ def field(bound: BoundField) -> dict[str, Any]:
 @register.filter
 def number(count: object) -> str:
     """1234567 as 1,234,567, or with the language's separators; "" for a value that is no integer, such as None."""
-    return number_format(count, force_grouping=True) if isinstance(count, int) else ""
+    return localized.grouped(count) if isinstance(count, int) else ""
+
+
+@register.filter
+def percent(number: object) -> str:
+    """45 as "45 %", or as the language writes it; "" for a value that is no integer."""
+    return localized.percent(number) if isinstance(number, int) else ""
+
+
+@register.filter
+def listed(words: Iterable[object]) -> str:
+    """Words one after another, as "a, b", or with the language's comma."""
+    return localized.listed(words)
+
+
+@register.simple_tag
+def comma() -> str:
+    """What stands between the words of a list, where a loop writes them."""
+    return localized.comma()
 
 
 @register.filter

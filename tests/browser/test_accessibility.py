@@ -190,7 +190,8 @@ def test_no_page_keeps_anybody_out_in_its_language(
 ) -> None:
     for page in signed_in(browser, live_site, make_user("administrator"), locale):
         expect(page.locator("html")).to_have_attribute("lang", locale.replace("zh-CN", "zh-hans"))
-        look_at(page, live_site, page_addresses(rows), axe, ("light", "dark"))
+        for size in SIZES:
+            look_at(page, live_site, page_addresses(rows), axe, ("light", "dark"), (size,))
 
 
 def admin_addresses(*, every: bool) -> list[str]:

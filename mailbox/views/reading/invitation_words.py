@@ -9,6 +9,7 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.localized import grouped
 from mailbox.mime.files.icalendar import AttendeeReply, CalendarEvent, Recurrence
 
 _EVERY = {
@@ -100,7 +101,7 @@ def _repeats(rule: Recurrence) -> str:
     if rule.count is not None:
         return ngettext("%(every)s, %(times)s times", "%(every)s, %(times)s times", rule.count) % {
             "every": words,
-            "times": rule.count,
+            "times": grouped(rule.count),
         }
     if rule.until:
         return gettext("%(every)s, until %(day)s") % {"every": words, "day": _moment(rule.until)}

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.localized import listed
 from mailbox.models import Attachment
 from mailbox.models.file_kinds import KINDS, LARGE_FROM, KindOf
 from mailbox.models.messages import UNLISTED
@@ -94,7 +95,7 @@ def _one_of(request: HttpRequest, name: str, known: dict[str, Any]) -> str:
     if given and given not in known:
         raise Refused(
             gettext("There is no “%(given)s” in “%(name)s”. Choose one of: %(known)s.")
-            % {"name": name, "given": given[:40], "known": ", ".join(filter(None, known))}
+            % {"name": name, "given": given[:40], "known": listed(filter(None, known))}
         )
     return given
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from mailbox.localized import grouped
 from mailbox.models import audit_part
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.pagination import MAX_LIMIT
@@ -55,7 +56,7 @@ def acknowledge_listed(request: HttpRequest) -> HttpResponse:
             shown[pk] = last
     number = _acknowledge(request, shown)
     words = ngettext("%(number)s mail noted as seen.", "%(number)s mails noted as seen.", number)
-    (notices.success if number else notices.warning)(request, words % {"number": number})
+    (notices.success if number else notices.warning)(request, words % {"number": grouped(number)})
     return redirect(back_to(request, reverse("outbox:list")))
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
+from mailbox.localized import grouped
 from mailbox.models import audit_part
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.requests import number_of, signed_in_user
@@ -153,7 +154,7 @@ def _told(done: int) -> str:
         "%(number)s mail is queued to its corrected address; the refused one is cancelled.",
         "%(number)s mails are queued to their corrected addresses; the refused ones are cancelled.",
         done,
-    ) % {"number": done}
+    ) % {"number": grouped(done)}
 
 
 def _correct_one(request: HttpRequest, pk: int, seen: ShownState) -> bool:

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox.localized import grouped
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role, accounts_for, require_role_somewhere
@@ -120,7 +121,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         number = import_csv(request, content, _operated(request))
     except suppression.CannotImport as error:
         return _refused(request, str(error))
-    notices.success(request, gettext("%(number)s addresses are new on the list.") % {"number": number})
+    notices.success(request, gettext("%(number)s addresses are new on the list.") % {"number": grouped(number)})
     return redirect("outbox:suppressed")
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
+from mailbox.localized import grouped
 from mailbox.models import audit_part
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.confirmation import Question, asks_first
@@ -105,7 +106,7 @@ def _question(request: HttpRequest, verb: str, chosen: Mapping[int, ShownState],
     number, label = len(chosen), Verb(verb).label
     title = ngettext("%(verb)s: %(number)s mail?", "%(verb)s: %(number)s mails?", number)
     button = ngettext("%(verb)s: %(number)s mail", "%(verb)s: %(number)s mails", number)
-    words = {"verb": label, "number": number}
+    words = {"verb": label, "number": grouped(number)}
     about = seen_by(request).filter(pk__in=chosen).order_by("-pk").values_list("subject", "to")
     return Question(title % words, CONSEQUENCES[verb], button % words, back, list(about))
 

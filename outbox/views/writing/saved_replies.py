@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mailbox import localized
 from mailbox.models import Account
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere, require_role_somewhere
 from mailbox.views.audit import record
@@ -44,7 +45,7 @@ class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
         text = str(self.cleaned_data["text"]).replace("\r\n", "\n")
         if unknown := saved_replies.unknown_fields(text):
             raise forms.ValidationError(
-                gettext("There is no such field: %(fields)s") % {"fields": ", ".join(unknown[:5])}
+                gettext("There is no such field: %(fields)s") % {"fields": localized.listed(unknown[:5])}
             )
         return text
 

@@ -1,6 +1,8 @@
 // Small habits of every page. Everything here only improves what works without it.
 "use strict";
 
+// How the page's language writes times and numbers: in any language with the digits 0 to 9, as the server does.
+const locale = `${document.documentElement.lang}-u-nu-latn`;
 const units = [["days", 86400], ["hours", 3600], ["minutes", 60], ["seconds", 1]];
 
 // The words of a script, in the page's language: JSON in a data attribute, with places such as {number}.
@@ -12,7 +14,7 @@ let said = null; // of the page; there is no body yet when this file is read
 
 function spoken(seconds) {
   const [unit, size] = units.find(([, least]) => seconds >= least) ?? units[3];
-  return fill(said[unit], { number: Math.floor(seconds / size) });
+  return fill(said[unit], { number: Math.floor(seconds / size).toLocaleString(locale) });
 }
 
 function clock(seconds) {
@@ -106,7 +108,7 @@ function stale(event) {
   note.id = "stale";
   note.className = "banner";
   note.setAttribute("role", "alert");
-  const time = answeredAt.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
+  const time = answeredAt.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
   note.textContent = fill(wordsOf(document.body).stale, { time });
   document.getElementById("main").before(note);
 }
@@ -159,7 +161,7 @@ setInterval(tick, 1000);
 document.addEventListener("htmx:afterSwap", (event) => {
   const needs = Number(event.target.closest?.("[data-badges]")?.querySelector("[data-needs]")?.dataset.needs ?? NaN);
   if (Number.isNaN(needs)) return;
-  document.title = (needs ? `(${needs}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+  document.title = (needs ? `(${needs.toLocaleString(locale)}) ` : "") + document.title.replace(/^\(\d[^()]*\) /, "");
   const icon = document.querySelector("link[rel=icon]");
   icon.href = needs ? icon.dataset.needed : icon.dataset.calm;
 });

@@ -67,7 +67,7 @@ function keepDrafts() {
     asked.set("draft", answer.draft);
     asked.set("key", field("idempotency_key").value);
     history.replaceState(null, "", `${location.pathname}?${asked}`);
-    const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
+    const time = new Date().toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
     if (withFiles) {
       waiting.splice(0, travelling);
