@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from ninja import Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from api.v1.answers import Asked, File, Number, Text, columns
+from api.v1.answers import Asked, File, Number, Text, Time, columns
 from outbox.models import Draft, DraftFile
 
 
@@ -23,7 +23,7 @@ class DraftContents(Asked):
     subject: Text = ""
     body_text: Text = ""
     text_format: Literal["", "markdown", "html"] = Field("", description="Of `body_text`; empty: plain text.")
-    send_at: AwareDatetime | None = Field(None, description="To the minute.")
+    send_at: Time | None = Field(None, description="To the minute; a time in the past means now.")
     attachments: list[File] = Field([], description="Files to add.")
 
 

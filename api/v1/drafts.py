@@ -28,6 +28,7 @@ from mailbox.views.requests import Refused
 from outbox.answers import ApiError, ApiResponse
 from outbox.compose import attachments, drafts
 from outbox.compose.attachments import AttachmentContent, AttachmentInput
+from outbox.compose.send_time import checked_send_at
 from outbox.compose.senders import sender_of
 from outbox.errors import OutboxError
 from outbox.forms import NO_STORE
@@ -95,8 +96,9 @@ def _typed(
     request: HttpRequest, given: DraftContents, files: list[AttachmentContent], before: Draft | None, start: str
 ) -> drafts.FormContents:
     account, alias = _account(request, given)
+    at = checked_send_at(given.send_at, timezone.now())
     with users_time(request):
-        send_at = timezone.localtime(given.send_at).strftime("%Y-%m-%dT%H:%M") if given.send_at else ""
+        send_at = timezone.localtime(at).strftime("%Y-%m-%dT%H:%M") if at else ""
     return drafts.FormContents(
         texts={name: getattr(given, name).replace("\r\n", "\n") for name in drafts.FIELDS},
         account=account,

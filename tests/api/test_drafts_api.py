@@ -161,6 +161,9 @@ def test_what_cannot_be_sent_is_said_and_kept(program: Program, ops: Account) ->
     assert Draft.objects.count() == 3
     assert program.post(f"/drafts/{draft['id']}/send", {"even_if_empty": True}).status_code == 202
     assert is_problem(program.post("/drafts", typed(ops, **{"from": "eve@example.com"})), 422, "Validation")
+    for far in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59"):
+        assert is_problem(program.post("/drafts", typed(ops, send_at=far)), 422, "Validation")
+    assert made(program, ops, send_at="2020-01-01T00:00:00Z")["send_at"] == ""
 
 
 def test_drafts_are_their_persons_and_a_tokens_accounts(
