@@ -28,6 +28,7 @@ from outbox.views.status import TABS, OutboxTab
 # Sent mail grows without end: beyond this number its tab shows the count of the periodic task or, with further filters,
 # "10,000+".
 COUNTED_AT_MOST = 10_000
+_FINAL = ("sent", "cancelled")
 OPEN_STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good")
 LOOKED_AT = 100_000  # rows that one page searches for a text; takes about 70 ms
 
@@ -212,10 +213,11 @@ def count_tabs(
     One query for the open states, and one with a limit for the two final ones, unless a periodic count has found many.
     """
     counts = _open_counts(request, filters, accounts, now)
-    counted = _counted(request, filters)
+    finals = filters if filters.state in _FINAL else replace(filters, reason="")
+    counted = _counted(request, finals)
     few = [tab.name for tab in TABS if tab.is_final and not _is_many(counted.get(tab.name))]
-    over = _final_counts(request, newest.narrow(narrowed(request, filters, accounts, now)), few)
-    not_over = sum(counts.values())
+    over = _final_counts(request, newest.narrow(narrowed(request, finals, accounts, now)), few)
+    not_over = sum(number for name, number in counts.items() if _keeps_reason(filters, name))
     tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state, number=not_over)]
     for tab in TABS:
         text, at = grouped(counts[tab.name]), None
@@ -224,7 +226,8 @@ def count_tabs(
             text, at = grouped(known.number), known.at
         elif tab.is_final:
             text = _cut_count(over[tab.name], is_all=newest.goes_on_at is None)
-        query, current = filters.query(state=tab.name), filters.state == tab.name
+        meant = filters if _keeps_reason(filters, tab.name) else replace(filters, reason="")
+        query, current = meant.query(state=tab.name), filters.state == tab.name
         number = None if tab.is_final else counts[tab.name]
         tabs.append(CountedTab(tab, str(tab.label), text, query, current, at, number))
     return tabs
@@ -252,17 +255,22 @@ def _open_counts(
     on the account makes a planner read all that the account ever sent.
     """
     sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
-    rows = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
+    rows = replace(filters, account=None, reason="").narrow(OutboxMessage.objects.all(), now)
     open_rows = rows.filter(status__in=["pending", "sending", "failed"]).order_by()
     counts = {tab.name: 0 for tab in TABS}
-    if sees_all:
-        for status, hold, number in open_rows.values_list("status", "hold").annotate(Count("pk")):
-            counts[_tab_name(status, hold)] += number
-        return counts
-    wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
-    for status, hold, account, number in open_rows.values_list("status", "hold", "account").annotate(Count("pk")):
-        counts[_tab_name(status, hold)] += number if account in wanted else 0
+    wanted = None if sees_all else {each.pk for each in accounts if filters.account in (None, each.pk)}
+    columns = ("status", "hold") if wanted is None else ("status", "hold", "account")
+    for status, hold, *account, number in open_rows.values_list(*columns).annotate(Count("pk")):
+        name = _tab_name(status, hold)
+        is_meant = hold == filters.reason or not (filters.reason and _keeps_reason(filters, name))
+        counts[name] += number if is_meant and (wanted is None or account[0] in wanted) else 0
     return counts
+
+
+def _keeps_reason(filters: OutboxFilters, state: str) -> bool:
+    """Whether the reason narrows this tab: the open one, and that of the reason. A reason is one of failed mail: in the
+    other tabs nothing would match, and a 0 beside "Needs a decision" reads as if nothing waited."""
+    return not filters.reason or state == filters.state or state == _tab_name("failed", filters.reason)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,29 @@ def test_a_reason_finds_the_rows_held_for_it(viewer: Client, account: Account) -
     assert [each.row.subject for each in response.context["rows"]] == ["Refused one"]
 
 
+def test_a_reason_narrows_its_own_tab_and_leaves_the_other_tabs_their_numbers(viewer: Client, account: Account) -> None:
+    rows = in_every_state(account)
+    outbox_row(account, "Tried for too long", status="failed", hold="gave_up")
+    response = viewer.get(reverse("outbox:list"), {"state": "failed_for_good", "reason": "permanent"})
+    tabs = {tab.tab.name: tab for tab in response.context["tabs"] if tab.tab}
+    assert {name: tab.count for name, tab in tabs.items()} == dict.fromkeys(rows, "1")
+    for name, tab in tabs.items():
+        assert tab.query == f"state={name}" + "&reason=permanent" * (name == "failed_for_good")
+        assert len(viewer.get(reverse("outbox:list") + f"?{tab.query}").context["rows"]) == 1
+    everything = viewer.get(reverse("outbox:list"), {"reason": "permanent"}).context
+    assert [tab.number for tab in everything["tabs"] if tab.current] == [len(everything["rows"])] == [1]
+
+
+def test_no_button_acts_on_all_that_match_where_none_of_them_is_open(operator: Client, account: Account) -> None:
+    in_every_state(account)
+    outbox_row(account, "Cancelled two", status="cancelled")
+    assert 'id="bulk"' in get(operator, "outbox:list", q="one")
+    page = get(operator, "outbox:list", q="two")
+    assert "Cancelled two" in page
+    assert 'id="bulk"' not in page
+    assert page.index('id="csv"') < page.index("<tbody>")  # in sight also above a long list
+
+
 @pytest.mark.parametrize("query", [{"state": "lost"}, {"reason": "bad luck"}, {"limit": "501"}, {"limit": "0"}])
 def test_an_address_that_asks_for_what_there_is_not_gets_a_sentence(viewer: Client, query: dict[str, str]) -> None:
     response = viewer.get(reverse("outbox:list"), query)

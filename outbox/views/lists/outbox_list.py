@@ -81,6 +81,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     newest_pk = page[0].row.pk if page and not before else 0
     top = NO_NEWS if oldest else newest_pk  # if oldest: new rows are at the other end of the list
     order = f"{filters.query()}&order=oldest".lstrip("&")
+    matching = next((tab.number for tab in tabs if tab.current), None)
     context = {
         "rows": page,
         "tabs": tabs,
@@ -96,12 +97,12 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         "is_first_page": not before,
         "accounts": accounts,
         **_CHOICES,
-        "verbs": _verbs(filters),
+        "verbs": _verbs(filters) if matching != 0 else [],  # under All and a search, none may be open
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
         "ticks_decisions": _asks_what_became(filters),
         "tells_failures": filters.state in FAILED_STATES,
-        "matching": next((tab.number for tab in tabs if tab.current), None),
+        "matching": matching,
         "unseen": unseen_of(page) if filters.mark == "unseen" else [],
         "groups": _groups(request, filters, accounts, now) if not before else [],
         "retry_all": _retry_all(request, filters, operated) if not before else None,
