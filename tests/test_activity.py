@@ -64,7 +64,7 @@ def test_what_workers_do_for_all_that_match_is_part_of_the_click(administrator: 
     actions_bulk.run(operation.pk)
     assert OutboxMessage.objects.filter(status="cancelled").count() == 3
     assert click.parts.count() == 3
-    assert words(administrator) == ["had an action on all that match done", "asked to cancel all that match"]
+    assert words(administrator) == ["finished an action on all that match", "asked to cancel all that match"]
 
 
 def test_each_line_names_the_mail_it_is_about_unless_one_may_not_see_it(

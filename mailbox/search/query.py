@@ -70,6 +70,12 @@ class SearchQuery:
         """Whether it has no condition, so that it would find all mail, and no problem."""
         return self == SearchQuery(text=self.text)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is words without operators, quotes, stars or minuses, which another search understands as well."""
+        are_words = all(not (term.field or term.is_negated or term.phrase.is_prefix) for term in self.terms)
+        return bool(self.terms) and are_words and '"' not in self.text and self == SearchQuery(self.text, self.terms)
+
 
 class _Misunderstood(Exception):
     """A part of the text cannot be understood. str(): the sentence to display."""

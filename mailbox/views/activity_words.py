@@ -55,7 +55,7 @@ SAID = {
     "ticked_mark_as_sent": _("marked several as sent"),
     "ticked_send_again": _("sent several again that may have gone out"),
     "bulk_send_again": _("asked to send again all that match"),
-    "bulk_finished": _("had an action on all that match done"),
+    "bulk_finished": _("finished an action on all that match"),
     "bulk_stopped": _("stopped an action on all that match"),
     "reschedule": _("changed the time of a send"),
     "found_in_sent": _("found in Sent: it went out"),

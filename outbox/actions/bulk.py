@@ -55,7 +55,7 @@ def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
             return None
         operation, is_new = Operation.objects.get_or_create(key=asked.key, user=user, defaults=values)
         if is_new:
-            detail = f"{operation.total} that match {operation.query or 'no filter'}"
+            detail = f"{operation.total} with {filters.in_english}" if operation.query else f"{operation.total}, all"
             _record(operation, f"bulk_{asked.verb}", user, detail)
     return operation
 

@@ -154,6 +154,13 @@ class OutboxFilters:
         return urlencode(replace(self, **changes).pairs())  # type: ignore[arg-type]
 
     @property
+    def in_english(self) -> str:
+        """The filters for the activity, as "state failed for good, code 550"; "" for none."""
+        ours = ("state", "reason")
+        named = self.pairs().items()
+        return ", ".join(f"{name} {value.replace('_', ' ') if name in ours else value}" for name, value in named)
+
+    @property
     def narrows(self) -> bool:
         """Whether a filter other than the state is set."""
         return bool(replace(self, state="").pairs())

@@ -11,9 +11,10 @@ from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from mailbox.models import Account
+from mailbox.search.index import index_messages
 from outbox.actions import bulk as actions_bulk
 from outbox.models import Operation, OutboxMessage
-from tests.rows import NOWHERE, attempt, outbox_row
+from tests.rows import NOWHERE, attempt, letter, outbox_row, store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
@@ -172,6 +173,25 @@ def test_a_colleague_is_added_in_four_clicks(signed_in_page: Page, live_site: st
     hand.click("main form .button.primary")
     expect(hand.page.locator("#link")).to_have_text(re.compile("^http://127.0.0.1:8000/password/link/invitation/"))
     assert hand.clicks + 1 <= 4  # choosing the role is one
+
+
+def test_all_mail_of_a_customer_is_found_received_and_written_in_three_clicks(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    index_messages([store(account, letter("Where is it?", **{"From": "Harbour <office@harbour.example>"}))])
+    for status, subject in (("sent", "Receipt"), ("pending", "Offer")):
+        outbox_row(account, subject, status=status, to="Office & Co <office@harbour.example>")
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click(".topnav a[href='/messages/']")
+    hand.click("input[name=q]")
+    hand.type("input[name=q]", "harbour.example")
+    hand.page.keyboard.press("Enter")
+    expect(hand.page.locator("table.messages")).to_contain_text("Where is it?")
+    hand.click("#in-outbox a")
+    expect(hand.page.locator("table.outbox tbody tr")).to_have_count(2)
+    assert hand.clicks == 3
 
 
 def test_the_switch_sends_the_same_buttons_to_all_that_match(

@@ -45,6 +45,7 @@ def search_messages(request: HttpRequest) -> HttpResponse:
         "search_problems": query.problems,
         "unknown_operators": [f"{name[:40]}:" for name in dict.fromkeys(query.unknown)],
         "known_operators": [f"{name}:" for name in OPERATORS],
+        "is_plain": query.is_plain,
         "is_first_page": before is None,
         "show_account": len(seen) > 1,
         "unread_accounts": len(

@@ -17,6 +17,24 @@ def test_plain_words_are_looked_for_anywhere():
     assert words("Invoice März") == [("", "invoice", False), ("", "marz", False)]
 
 
+@pytest.mark.parametrize(
+    ("text", "is_plain"),
+    [
+        ("harbour.example", True),
+        ("Invoice 4411", True),
+        ("from:ann", False),
+        ("-draft", False),
+        ("invo*", False),
+        ('"two words"', False),
+        ("is:unread", False),
+        ("invoice in:inbox", False),
+        ("", False),
+    ],
+)
+def test_words_without_operators_can_be_handed_to_another_search(text: str, is_plain: bool):
+    assert parse(text).is_plain is is_plain
+
+
 def test_operators_name_the_field():
     assert words("from:ann to:Bob@Example.com subject:plan filename:a.pdf") == [
         ("from", "ann", False),
