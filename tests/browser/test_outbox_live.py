@@ -30,6 +30,7 @@ def test_a_live_update_changes_states_and_keeps_ticks_focus_and_places(
     OutboxMessage.objects.filter(pk=rows[0].pk).update(status="sent", hold="", sent_at=timezone.now())
     expect(page.locator(f"#row-{rows[0].pk}-state")).to_contain_text("Sent", timeout=15_000)
     expect(page.locator("#tab-failed_for_good")).to_contain_text("2")
+    expect(page.locator(".topnav a[href='/outbox/'] .count")).to_have_text("2")  # not a minute later
     expect(tick).to_be_checked()
     expect(focused).to_be_focused()
     assert tick.bounding_box() == place

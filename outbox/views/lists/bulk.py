@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from mailbox.permissions import Role, has_role_everywhere, require_role_somewhere
 from mailbox.views.requests import signed_in_user
@@ -90,7 +91,9 @@ def begin_operation(asked: estimate.BulkQuestion, user: User) -> Operation | Non
 def operation(request: HttpRequest, pk: int) -> HttpResponse:
     """The page of an operation; for htmx only the fragment that changes."""
     template = "outbox/_operation.html" if request.headers.get("HX-Request") else "outbox/operation.html"
-    return render(request, template, shown_operation(_find(request, pk)) | {"in_list": "in_list" in request.GET})
+    context = shown_operation(_find(request, pk)) | {"in_list": "in_list" in request.GET}
+    response = render(request, template, context)
+    return response if context["polls"] else trigger_client_event(response, "badges")
 
 
 @require_POST

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
+from django_htmx.http import trigger_client_event
 
 from mailbox import features
 from mailbox.models import Account, Feature
@@ -78,8 +79,8 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     page, last = cut(_shown(request, rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
-    newest_pk = page[0].row.pk if page and not before else 0
-    top = NO_NEWS if oldest else newest_pk  # if oldest: new rows are at the other end of the list
+    # If oldest: new rows are at the other end of the list.
+    top = NO_NEWS if oldest else page[0].row.pk if page and not before else 0
     order = f"{filters.query()}&order=oldest".lstrip("&")
     matching = next((tab.number for tab in tabs if tab.current), None)
     context = {
@@ -232,4 +233,5 @@ def changes(request: HttpRequest) -> HttpResponse:
         "poll": _poll(filters, rows, tabs, top),
         "here": f"{reverse('outbox:list')}?{filters.query()}",
     }
-    return render(request, "outbox/_changes.html", context)
+    response = render(request, "outbox/_changes.html", context)
+    return trigger_client_event(response, "badges") if context["tabs_changed"] else response
