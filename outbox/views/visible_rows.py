@@ -28,7 +28,6 @@ from outbox.views.status import TABS, OutboxTab
 # Sent mail grows without end: beyond this number its tab shows the count of the periodic task or, with further filters,
 # "10,000+".
 COUNTED_AT_MOST = 10_000
-_FINAL = ("sent", "cancelled")
 OPEN_STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good")
 LOOKED_AT = 100_000  # rows that one page searches for a text; takes about 70 ms
 
@@ -213,7 +212,7 @@ def count_tabs(
     One query for the open states, and one with a limit for the two final ones, unless a periodic count has found many.
     """
     counts = _open_counts(request, filters, accounts, now)
-    finals = filters if filters.state in _FINAL else replace(filters, reason="")
+    finals = filters if filters.state in ("sent", "cancelled") else replace(filters, reason="")
     counted = _counted(request, finals)
     few = [tab.name for tab in TABS if tab.is_final and not _is_many(counted.get(tab.name))]
     over = _final_counts(request, newest.narrow(narrowed(request, finals, accounts, now)), few)
@@ -227,9 +226,8 @@ def count_tabs(
         elif tab.is_final:
             text = _cut_count(over[tab.name], is_all=newest.goes_on_at is None)
         meant = filters if _keeps_reason(filters, tab.name) else replace(filters, reason="")
-        query, current = meant.query(state=tab.name), filters.state == tab.name
-        number = None if tab.is_final else counts[tab.name]
-        tabs.append(CountedTab(tab, str(tab.label), text, query, current, at, number))
+        number, is_open = None if tab.is_final else counts[tab.name], filters.state == tab.name
+        tabs.append(CountedTab(tab, str(tab.label), text, meant.query(state=tab.name), is_open, at, number))
     return tabs
 
 
@@ -268,8 +266,7 @@ def _open_counts(
 
 
 def _keeps_reason(filters: OutboxFilters, state: str) -> bool:
-    """Whether the reason narrows this tab: the open one, and that of the reason. A reason is one of failed mail: in the
-    other tabs nothing would match, and a 0 beside "Needs a decision" reads as if nothing waited."""
+    """Whether the reason narrows this tab: the open one, or its own. In others nothing would match: a 0 misleads."""
     return not filters.reason or state == filters.state or state == _tab_name("failed", filters.reason)
 
 

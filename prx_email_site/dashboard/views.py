@@ -199,7 +199,7 @@ def _tally(rows: list[AccountRow]) -> list[tuple[str, str]]:
 def _counted(tone: str, number: int) -> str:
     words = {
         "broken": ngettext("%(number)s broken", "%(number)s broken", number),
-        "needs": ngettext("%(number)s need you", "%(number)s need you", number),
+        "needs": ngettext("%(number)s needs you", "%(number)s need you", number),
         "waiting": ngettext("%(number)s waiting", "%(number)s waiting", number),
         "fine": ngettext("%(number)s fine", "%(number)s fine", number),
     }

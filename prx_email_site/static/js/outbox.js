@@ -16,7 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
     all.indeterminate = ticked > 0 && !all.checked;
   }
 
-  all.closest("[hidden]").hidden = false;
+  all.closest("[hidden]").hidden = !boxes().length; // under All no row has a box
   all.addEventListener("change", () => {
     for (const box of boxes()) box.checked = all.checked;
     scope("ticked").checked = true;
