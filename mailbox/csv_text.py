@@ -35,8 +35,13 @@ def read_cell(text: str) -> str:
 
 def lines_of(head: Sequence[object], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """A CSV file in pieces: byte order mark, head, then a line for each row; each cell through `safe_cell`."""
-    writer = csv.writer(_Echo())
     yield "\ufeff"  # without a byte order mark, spreadsheets take UTF-8 for another charset
-    yield writer.writerow([safe_cell(cell) for cell in head])
+    yield from further_lines([head])
+    yield from further_lines(rows)
+
+
+def further_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Lines that follow in a CSV file whose beginning is written."""
+    writer = csv.writer(_Echo())
     for row in rows:
         yield writer.writerow([safe_cell(cell) for cell in row])

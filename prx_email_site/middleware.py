@@ -4,6 +4,7 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
@@ -126,10 +127,13 @@ class TimeZoneMiddleware:
 
     @staticmethod
     def _zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
-        if not request.user.is_authenticated:
-            return None
-        name = time_zone_of(request.user)
-        try:
-            return zoneinfo.ZoneInfo(name) if name else None
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # no longer in this machine's tz database
-            return None
+        return zone_of(request.user) if request.user.is_authenticated else None
+
+
+def zone_of(user: User) -> zoneinfo.ZoneInfo | None:
+    """The user's time zone; None for the site's own."""
+    name = time_zone_of(user)
+    try:
+        return zoneinfo.ZoneInfo(name) if name else None
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # no longer in this machine's tz database
+        return None

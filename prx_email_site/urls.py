@@ -11,6 +11,7 @@ from people.sign_in import pages as sign_in
 from people.single_sign_on import pages as sso
 from prx_email_site import context_processors, keyboard, profile
 from prx_email_site.dashboard import views as dashboard
+from prx_email_site.list_exports import pages as list_exports
 from prx_email_site.monitoring import health_checks, metrics, system_api, system_page
 from prx_email_site.personal_data import api as personal_data_api
 from prx_email_site.personal_data import pages as personal_data
@@ -51,6 +52,7 @@ urlpatterns = [
     path("retention/rules/<int:pk>/remove/", retention.remove_rule, name="retention_rule_remove"),
     path("retention/holds/", retention.add_hold, name="retention_hold_add"),
     path("retention/holds/<int:pk>/release/", retention.release_hold, name="retention_hold_release"),
+    path("lists/<str:name>/export/", list_exports.new, name="list_export"),
     path("personal-data/", personal_data.searches, name="personal_data"),
     path("personal-data/<int:pk>/", personal_data.search, name="personal_data_search"),
     path("personal-data/<int:pk>/export/", personal_data.export, name="personal_data_export"),

@@ -111,6 +111,7 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:messages_new": Expected(SIGNED_IN),
     "mailbox:search": Expected(SIGNED_IN),
     "mailbox:messages_csv": Expected(SIGNED_IN),
+    "list_export": Expected(SIGNED_IN, SIGNED_IN, args=("outbox",)),
     "mailbox:export_new": Expected(SOMEWHERE, SOMEWHERE),
     "mailbox:exports": Expected(SIGNED_IN),
     "mailbox:export": Expected(EVERYWHERE, "", ("export",), ADMINISTRATOR),

@@ -83,6 +83,7 @@ QUERY_STRINGS = {
         "?direction=sent&q=report",
         "?account={account}&type=pdf",
     ],
+    "list_export": ["?state=sent&q=Invoice"],
     "outbox:compose": ["?reply_to={message}", "?reply_all_to={message}", "?forward={message}", "?draft={draft}"],
     "mailbox:account_add": ["?preset=gmail", "?lookup={found}"],
     "outbox:correct": ["?state=failed_for_good&domain=example.com"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -36,7 +36,7 @@ router = Router(tags=["exports"])
 class NewExport(Asked):
     """What to export: the mail that matches all of these."""
 
-    form: Export.Form
+    form: Literal["zip", "mbox"]
     q: Annotated[Text, Field(description="A search, as typed into the search box. Empty: all.")] = ""
     account_id: Number | None = None
     folder_id: Number | None = None

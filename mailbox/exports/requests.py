@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from mailbox.exports.selection import Selection
 from mailbox.models import AuditEntry, Export, ExportPart
+from mailbox.models.exports import EVERYWHERE
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.queueing import queue
 from mailbox.storage import raw_store
@@ -39,16 +40,19 @@ def note(verb: str, export: Export, user: User | None) -> None:
 
 
 def seen_by(user: User) -> Q:
-    """The exports that the user may see: their own exports of searches; all exports for an administrator of all
-    accounts, also those of one person's data."""
+    """The exports that the user may see: their own exports of searches and lists; all exports for an administrator
+    of all accounts, also those of one person's data."""
     if has_role_everywhere(user, Role.ADMINISTRATOR):
         return Q()
-    return Q(user=user, what=Export.What.SEARCH)
+    return Q(user=user, what__in=[Export.What.SEARCH, Export.What.LIST])
 
 
 def may_read(user: User, export: Export) -> bool:
     """Whether the user may still read all accounts whose mail is in the export."""
     accounts = set(export.accounts)
+    if EVERYWHERE in accounts and not has_role_everywhere(user, Role.ADMINISTRATOR):
+        return False
+    accounts.discard(EVERYWHERE)
     return accounts_for(user).filter(pk__in=accounts).count() == len(accounts)
 
 

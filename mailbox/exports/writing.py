@@ -20,7 +20,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from mailbox.errors import StorageError
-from mailbox.exports import manifest, mbox, zip_pieces
+from mailbox.exports import list_pages, manifest, mbox, zip_pieces
+from mailbox.exports.list_pages import ListSource
 from mailbox.exports.mails import Cursor, ExportedMail, MailSource
 from mailbox.logs import event
 from mailbox.models import Export, ExportPart
@@ -43,7 +44,8 @@ NOT_ALLOWED = gettext_noop("Whoever asked for it may no longer.")
 
 @dataclass
 class Piece:
-    """Some mails as bytes of the file. `after`: the source's cursor behind them. `missing`: how many had no bytes."""
+    """Some mails, or lines of a list, as bytes of the file. `after`: the source's cursor behind them. `missing`: how
+    many had no bytes."""
 
     content: bytes = b""
     lines: list[manifest.Line] = field(default_factory=list)
@@ -131,19 +133,29 @@ def last_piece(
     return zip_pieces.end(begin, entries, [*files, *source.files()], about["made_at"])
 
 
+def _next(export: Export, source: MailSource | ListSource, now: datetime) -> Piece:
+    if not isinstance(source, ListSource):
+        return next_piece(source, export.form, export.after, export.size, waits=_others_try(export, now))
+    found = list_pages.next_piece(source, export.after, export.size)
+    if found is None:
+        return Piece(is_last=True)
+    return Piece(found.content, accounts=found.accounts, mails=found.rows, after=found.after)
+
+
 def run(
     export: Export,
-    source: MailSource,
+    source: MailSource | ListSource,
     *,
     seconds: float = SLICE_SECONDS,
     now: Callable[[], datetime] = timezone.now,
 ) -> None:
     """Go on with the export for so many seconds, at least by one piece."""
     ends = time.monotonic() + seconds
-    if export.total is None and not _counted(export, source, now()):
+    # The rows of a list are not counted before: that would take as long as the file itself.
+    if not isinstance(source, ListSource) and export.total is None and not _counted(export, source, now()):
         return
     while True:
-        piece = next_piece(source, export.form, export.after, export.size, waits=_others_try(export, now()))
+        piece = _next(export, source, now())
         if piece.is_last:
             _finish(export, source, now())
             return
@@ -212,10 +224,12 @@ def _moved(export: Export, now: datetime, **values: Any) -> bool:
     return here.update(parts=F("parts") + 1, moved_at=now, error="", **values) == 1
 
 
-def _finish(export: Export, source: MailSource, now: datetime) -> None:
-    about = {"query": export.query, "made_at": now, "mails": export.done, "missing": export.missing}
-    lines, entries = lines_of(export), (entry for part in _parts(export, "entries") for entry in part)
-    content = last_piece(source, export.form, export.size, lines, entries, **about)
+def _finish(export: Export, source: MailSource | ListSource, now: datetime) -> None:
+    content = b""
+    if not isinstance(source, ListSource):
+        about = {"query": export.query, "made_at": now, "mails": export.done, "missing": export.missing}
+        lines, entries = lines_of(export), (entry for part in _parts(export, "entries") for entry in part)
+        content = last_piece(source, export.form, export.size, lines, entries, **about)
     digest = _stored(export, content)
     if digest is None:
         return

@@ -23,6 +23,9 @@ class ExportQuerySet(models.QuerySet["Export"]):
         return self.filter(ends_at__lte=now)
 
 
+EVERYWHERE = 0
+
+
 class Export(models.Model):
     """One export. Its file is written in pieces, and `parts` increases in the transaction that adds a piece.
 
@@ -32,28 +35,33 @@ class Export(models.Model):
     class What(models.TextChoices):
         SEARCH = "search", _("Messages")
         PERSON = "person", _("A person")
+        LIST = "list", _("A list")
 
     class Form(models.TextChoices):
         ZIP = "zip", _("zip of .eml files")
         MBOX = "mbox", _("mbox")
+        CSV = "csv", _("CSV")  # of a list alone
+
+    MAIL_FORMS = (Form.ZIP, Form.MBOX)
 
     key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the form, which sent twice is one export
     what = models.CharField(max_length=6, choices=What, default=What.SEARCH)
     form = models.CharField(max_length=4, choices=Form)
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
-    # The selection, as the query string of the list's URL; for a person "address=…".
+    # The selection, as the query string of the list's URL; for a person the address; for a list "list=NAME&…".
     query = models.TextField(blank=True)
     asked_at = models.DateTimeField(default=timezone.now)
     moved_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)  # from then on it cannot be downloaded; the row is removed
-    total = models.PositiveBigIntegerField(null=True)  # mails; None before they are counted
+    total = models.PositiveBigIntegerField(null=True)  # mails or lines; None before they are counted
     done = models.PositiveBigIntegerField(default=0)
     missing = models.PositiveBigIntegerField(default=0)  # mails whose bytes the raw store lacks
     size = models.PositiveBigIntegerField(default=0)  # bytes of the file so far
     parts = models.PositiveIntegerField(default=0)
     after = models.JSONField(null=True)  # position from which the next piece continues
-    accounts = models.JSONField(default=list)  # pks of accounts whose mail is in the file
+    # Pks of accounts whose mail is in the file; 0: also what only an administrator of all accounts may see.
+    accounts = models.JSONField(default=list)
     error = models.TextField(blank=True)  # why it waits; if finished, why there is no file
 
     objects = ExportQuerySet.as_manager()

@@ -20,6 +20,7 @@ from mailbox.accounts.health import chosen_folders, conditions, oldest_success, 
 from mailbox.accounts.outbox_figures import OutboxFigures, figures_of
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.completeness import words
+from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import (
     Account,
     AccountAlias,
@@ -39,10 +40,23 @@ from mailbox.views.account_row import AccountRow
 from mailbox.views.activity_mails import with_subjects
 from mailbox.views.activity_words import told
 from mailbox.views.backfill import show_progress
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of
-from mailbox.views.requests import Refused, signed_in_user
+from mailbox.views.requests import Refused, number_of, signed_in_user
 
+RUN_COLUMNS = (
+    "folder_name",
+    "ok",
+    "fetched",
+    "updated",
+    "quarantined",
+    "bytes",
+    "seconds",
+    "error_code",
+    "error",
+    "note",
+)
+RUNS_HEAD = ("started_at", "run", "trigger", "by", *RUN_COLUMNS)
 NEWS_FOR = timedelta(minutes=2)  # how long after the sign-in `?signed_in=` shows its message
 
 
@@ -174,14 +188,32 @@ def _runs(account: Account) -> QuerySet[SyncRunFolder]:
 
 
 @require_safe
-def runs(request: HttpRequest, pk: int) -> HttpResponse:
-    """The run reports of an account, by folder, newest first."""
+def runs(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The run reports of an account, by folder, newest first. `?format=csv`: as a file."""
     account, limit = get_account(request.user, pk), limit_of(request)
+    if request.GET.get("format") == "csv":
+        found = list(_runs(account)[: MOST + 1])
+        if len(found) > MOST:
+            return by_workers(request, "runs", account=pk)
+        return csv_file("runs", RUNS_HEAD, map(_run_cells, found))
     rows = before_pk(request, _runs(account))
     page, last = cut(list(rows[: limit + 1]), limit)
     next_url = "?" + urlencode({"before": last.pk, "limit": limit}) if last else ""
     context = {"account": account, "runs": page, "next_url": next_url, "is_first_page": "before" not in request.GET}
     return render(request, "mailbox/accounts/runs.html", context)
+
+
+def runs_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the run reports of the account `?account=` for a file that workers make."""
+    rows = _runs(get_account(request.user, number_of(request, "account") or 0))
+    page, last = cut(list((rows.filter(pk__lt=after) if after else rows)[: PAGE + 1]), PAGE)
+    return ListPage([_run_cells(row) for row in page], {row.account_id for row in page}, last.pk if last else None)
+
+
+def _run_cells(row: SyncRunFolder) -> list[object]:
+    by = row.run.requested_by.get_username() if row.run.requested_by else ""
+    started = timezone.localtime(row.run.started_at).isoformat(timespec="seconds")
+    return [started, row.run.run_id, row.run.trigger, by, *(getattr(row, name) for name in RUN_COLUMNS)]
 
 
 def before_pk(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -17,11 +17,13 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
+from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import Account, AuditEntry
+from mailbox.models.exports import EVERYWHERE
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.activity_mails import with_subjects, with_text
 from mailbox.views.activity_words import SAID, ActivityLine, told
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of, signed_in_user
@@ -111,8 +113,9 @@ def activity(request: HttpRequest) -> HttpResponseBase:
     rows, below = find(asked, seen, signed_in_user(request), before, size, CSV_STRETCH if is_csv else STRETCH)
     if is_csv:
         found = told(rows[:size])
-        lines = _csv_rows(found[:MOST])
-        return csv_file("activity", _HEAD, lines, is_cut=len(found) > MOST or below > 1)
+        if len(found) > MOST or below > 1:
+            return by_workers(request, "activity")
+        return csv_file("activity", HEAD, _csv_rows(found))
     page, last = cut(told(rows[:size]), limit)
     goes_on_at = last.entry.pk if last else (below if below > 1 else None)
     context = {
@@ -126,6 +129,18 @@ def activity(request: HttpRequest) -> HttpResponseBase:
         "csv_url": "?" + asked.query(format="csv"),
     }
     return render(request, "mailbox/activity.html", context)
+
+
+def activity_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the list for a file that workers make. An administrator of all accounts has entries of no account."""
+    accounts = list(accounts_for(request.user).order_by("email"))
+    asked, administers = ActivityFilter.of(request, accounts), has_role_everywhere(request.user, Role.ADMINISTRATOR)
+    seen = None if administers else {account.pk for account in accounts}
+    rows, below = find(asked, seen, signed_in_user(request), after or 0, PAGE + 1, CSV_STRETCH)
+    page, last = cut(told(rows[: PAGE + 1]), PAGE)
+    goes_on_at = last.entry.pk if last else (below if below > 1 else None)
+    of = {line.entry.account_id for line in page} - {None} | ({EVERYWHERE} if administers else set())
+    return ListPage(list(_csv_rows(page)), of, goes_on_at)
 
 
 def find(
@@ -179,7 +194,7 @@ def with_parts(lines: list[ActivityLine]) -> list[ActivityLine]:
     return [replace(line, parts=numbers.get(line.entry.pk, 0)) for line in lines]
 
 
-_HEAD = ("at", "who", "verb", "words", "account", "target", "subject", "detail")
+HEAD = ("at", "who", "verb", "words", "account", "target", "subject", "detail")
 
 
 def _csv_rows(lines: list[ActivityLine]) -> Iterator[list[object]]:

@@ -1,16 +1,19 @@
-"""Answers a list as a CSV file."""
+"""Answers a list as a CSV file; of a long one, workers make an export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from urllib.parse import urlencode
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext
 
 from mailbox.csv_text import lines_of
 
-MOST = 10_000  # rows of a file
+MOST = 10_000  # rows of a file that is made while its reader waits
 
 
 def csv_file(
@@ -22,3 +25,9 @@ def csv_file(
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def by_workers(request: HttpRequest, name: str, **more: object) -> HttpResponse:
+    """To the page that has workers make the file of this list, with its filters. name: one of list_pages.TITLES."""
+    filters = {key: value for key, value in request.GET.items() if key not in ("format", "before", "limit")}
+    return redirect(f"{reverse('list_export', args=[name])}?{urlencode(filters | more)}")

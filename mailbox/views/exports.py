@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,18 +19,23 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mailbox.csv_text import lines_of
 from mailbox.exports import manifest, requests, writing
+from mailbox.exports.list_pages import PAGE, TITLES, ListPage
 from mailbox.exports.selection import Selection, SelectionInvalid, estimate
 from mailbox.localized import listed
-from mailbox.models import Account, Export, Folder
+from mailbox.models import Account, Export, Folder, Message
 from mailbox.models.team_marks import TEAM_FILTERS
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.confirmation import Question, asks_first
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.requests import Refused, signed_in_user
 
 SHOWN = 50
 LISTED = ("pk", "received_at", "sender", "subject", "size", "seen", "flagged", "answered", "message_id")
-TYPES = {Export.Form.ZIP: "application/zip", Export.Form.MBOX: "application/mbox; format=mboxrd"}
+LIST_HEAD = ("account", *LISTED)
+TYPES = {Export.Form.CSV: "text/csv; charset=utf-8"} | {
+    Export.Form.ZIP: "application/zip",
+    Export.Form.MBOX: "application/mbox; format=mboxrd",
+}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -41,10 +47,14 @@ def new(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied(gettext("Exporting mail needs the role operator for its account."))
     if request.method == "POST":
         form, key = request.POST.get("form", ""), _key(request.POST.get("key", ""))
-        if form in Export.Form.values and key:
+        if form in Export.MAIL_FORMS and key:
             return redirect("mailbox:export", requests.begin(selection, form, user, key, timezone.now()).pk)
         notices.warning(request, gettext("Choose the form of the file."))
-    context = {"found": estimate(selection, user), "forms": Export.Form.choices, "key": uuid.uuid4()}
+    context = {
+        "found": estimate(selection, user),
+        "forms": [(form.value, form.label) for form in Export.MAIL_FORMS],
+        "key": uuid.uuid4(),
+    }
     context |= {
         "about": _about(selection),
         "back": _back(selection),
@@ -81,9 +91,21 @@ def messages_csv(request: HttpRequest) -> HttpResponseBase:
     """The message list as a CSV file; any viewer may have it."""
     user, selection = signed_in_user(request), _selection(request)
     rows = list(islice(chain.from_iterable(selection.walk(user, Role.VIEWER)), MOST + 1))
-    lines = [[getattr(row, name) for name in LISTED] for row in rows[:MOST]]
-    named = [[row.account.email, *line] for row, line in zip(rows, lines, strict=False)]
-    return csv_file("messages", ("account", *LISTED), named, is_cut=len(rows) > MOST)
+    if len(rows) > MOST:
+        return by_workers(request, "messages")
+    return csv_file("messages", LIST_HEAD, map(_listed, rows))
+
+
+def messages_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the message list for a file that workers make."""
+    before = (datetime.fromisoformat(after[0]), after[1]) if after else None
+    found = _selection(request).page(signed_in_user(request), before, PAGE, Role.VIEWER)
+    following = [found.next[0].isoformat(), found.next[1]] if found.next else None
+    return ListPage([_listed(row) for row in found.rows], {row.account_id for row in found.rows}, following)
+
+
+def _listed(row: Message) -> list[object]:
+    return [row.account.email, *(getattr(row, name) for name in LISTED)]
 
 
 def _selection(request: HttpRequest) -> Selection:
@@ -116,6 +138,8 @@ def _shown(export: Export) -> Export:
     if export.what == Export.What.SEARCH:
         about = _words_of(export.query)
         given["words"] = about or given["words"]
+    elif export.what == Export.What.LIST:
+        given["words"] = str(TITLES.get(QueryDict(export.query).get("list", ""), export.get_what_display()))
     else:
         given["words"] = export.get_what_display()
     given["is_ready"] = export.finished_at is not None and not export.error
@@ -139,7 +163,7 @@ def file(request: HttpRequest, pk: int) -> HttpResponseBase:
     requests.note("export_downloaded", found, signed_in_user(request))
     response = StreamingHttpResponse(requests.pieces(found), content_type=TYPES[Export.Form(found.form)])
     response["Content-Length"] = str(found.size)
-    return _attached(response, f"mail-{found.pk}.{found.form}")
+    return _attached(response, f"{'list' if found.what == Export.What.LIST else 'mail'}-{found.pk}.{found.form}")
 
 
 @require_safe

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.conf import settings
 from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,12 +15,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import Account, LaterReading, Message, MessagePlace, Quarantine
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.audit import record
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of, of_accounts, signed_in_user
@@ -35,7 +39,7 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
     rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
     if request.GET.get("format") == "csv":
         found = list(rows.values_list(*CSV_COLUMNS)[: MOST + 1])
-        return csv_file("quarantine", CSV_HEAD, found[:MOST], is_cut=len(found) > MOST)
+        return by_workers(request, "quarantine") if len(found) > MOST else csv_file("quarantine", CSV_HEAD, found)
     if before:
         rows = rows.filter(pk__lt=before)
     page, last = cut(list(rows[: limit + 1]), limit)
@@ -47,6 +51,14 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
         row.may_operate = everywhere or row.account_id in operated
     context = {"rows": page, "readings": readings, "next_url": next_page(request, last.pk) if last else ""}
     return render(request, "mailbox/quarantine/list.html", context)
+
+
+def quarantine_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the list for a file that workers make."""
+    rows = of_accounts(Quarantine.objects.open(), request).order_by("-pk")
+    rows = rows.filter(pk__lt=after) if after else rows
+    page, last = cut(list(rows.values_list("pk", "account", *CSV_COLUMNS)[: PAGE + 1]), PAGE)
+    return ListPage([row[2:] for row in page], {row[1] for row in page}, last[0] if last else None)
 
 
 @require_POST

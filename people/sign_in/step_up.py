@@ -38,6 +38,7 @@ FACTORS |= {"mfa_add_webauthn", "mfa_remove_webauthn"}
 EXPORTS = {"mailbox:message_eml", "outbox:eml", "mailbox:export_new", "mailbox:export_file", "mailbox:export_manifest"}
 EXPORTS |= {
     "mailbox:messages_csv",
+    "list_export",
     "personal_data",
     "personal_data_search",
     "personal_data_export",

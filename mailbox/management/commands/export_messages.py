@@ -29,7 +29,7 @@ class Command(ListingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json, path = options["json"], Path(options["file"])
         form = path.suffix.lower().removeprefix(".")
-        if form not in Export.Form.values:
+        if form not in Export.MAIL_FORMS:
             self.refuse("The file's name ends in .zip or .mbox, which says its form.", as_json=as_json)
         # A person who may run commands may read the database, so all accounts are included.
         selection = self._selection(options, as_json=as_json)

@@ -18,9 +18,10 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from mailbox import features
+from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import Account, Feature
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import Refused, number_of, signed_in_user
@@ -74,8 +75,9 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
         found = _shown(request, rows[: MOST + 1], set())
-        is_cut = len(found) > MOST or unseen_from is not None
-        return csv_file("outbox", CSV_HEAD, csv_lines(found[:MOST]), is_cut=is_cut)
+        if len(found) > MOST or unseen_from is not None:
+            return by_workers(request, "outbox")
+        return csv_file("outbox", CSV_HEAD, csv_lines(found))
     page, last = cut(_shown(request, rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
@@ -113,6 +115,16 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
         context |= shown_operation(mine) if mine else {}
     return render(request, "outbox/list.html", context | {"in_list": True})
+
+
+def outbox_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the list for a file that workers make. Ages in the filters count back from `now`."""
+    filters, (accounts, _operated) = read_filters(request), visible_and_operated(request)
+    oldest, wanted = _is_oldest_first(request, filters), _wanted(request, filters, accounts)
+    rows, unseen_from = newest_rows(filters, wanted, now, after, PAGE + 1, oldest=oldest)
+    rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
+    page, last = cut(_shown(request, rows[: PAGE + 1], set()), PAGE)
+    return ListPage(csv_lines(page), {each.row.account_id for each in page}, last.row.pk if last else unseen_from)
 
 
 def _is_oldest_first(request: HttpRequest, filters: OutboxFilters) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -11,12 +14,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.localized import grouped
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role, accounts_for, require_role_somewhere
 from mailbox.views.audit import record
-from mailbox.views.csv_export import csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.requests import number_of, of_accounts, posted_key, signed_in_user
 from outbox.compose import suppression
@@ -27,30 +31,49 @@ from outbox.models import SuppressedAddress
 @require_safe
 def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """The list of addresses; `?format=csv` for a spreadsheet or the import into another installation."""
-    limit, account, before = limit_of(request), number_of(request, "account"), number_of(request, "before")
-    rows = of_accounts(SuppressedAddress.objects.select_related("account", "added_by"), request).order_by("-pk")
-    rows = rows.filter(account=account) if account else rows
-    if text := request.GET.get("q", "").strip().replace("\0", "").lower()[:320]:
-        rows = rows.filter(address__contains=text)
+    limit, before = limit_of(request), number_of(request, "before")
+    rows = _rows(request)
     if request.GET.get("format") == "csv":
-        return as_csv(rows)
+        return by_workers(request, "suppressed") if rows[MOST : MOST + 1].exists() else as_csv(rows)
     page, last = cut(list((rows.filter(pk__lt=before) if before else rows)[: limit + 1]), limit)
     context = {
         "rows": page,
         "next_url": next_page(request, last.pk) if last else "",
         "accounts": accounts_for(signed_in_user(request)).order_by("email"),
         "operated": set(_operated(request).values_list("pk", flat=True)),
-        "account": account,
-        "text": text,
+        "account": number_of(request, "account"),
+        "text": _text(request),
     }
     return render(request, "outbox/suppressed.html", context)
 
 
+def _text(request: HttpRequest) -> str:
+    return request.GET.get("q", "").strip().replace("\0", "").lower()[:320]
+
+
+def _rows(request: HttpRequest) -> QuerySet[SuppressedAddress]:
+    """The addresses that the filters of the list mean, newest first."""
+    rows = of_accounts(SuppressedAddress.objects.select_related("account", "added_by"), request).order_by("-pk")
+    if account := number_of(request, "account"):
+        rows = rows.filter(account=account)
+    text = _text(request)
+    return rows.filter(address__contains=text) if text else rows
+
+
+def suppressed_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the list for a file that workers make."""
+    rows = _rows(request)
+    page, last = cut(list((rows.filter(pk__lt=after) if after else rows)[: PAGE + 1]), PAGE)
+    return ListPage([_cells(row) for row in page], {row.account_id for row in page}, last.pk if last else None)
+
+
+def _cells(row: SuppressedAddress) -> list[object]:
+    return [row.account.email, row.address, row.reason, row.since.isoformat(), row.words]
+
+
 def as_csv(rows: QuerySet[SuppressedAddress]) -> StreamingHttpResponse:
     """All rows, without a limit: another installation would write to addresses that were left out."""
-    whole = rows.select_related("account").iterator()
-    cells = ((row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in whole)
-    return csv_file("suppressed", suppression.HEAD, cells)
+    return csv_file("suppressed", suppression.HEAD, map(_cells, rows.select_related("account").iterator()))
 
 
 def _operated(request: HttpRequest) -> AccountQuerySet:

@@ -46,6 +46,7 @@ SWEPT_BY = {  # what is queued -> the schedule that finds it again
     "outbox.tasks.run_operation": "outbox.tasks.sweep_operations",
     "alerts.tasks.send_due": "alerts.tasks.watch",
     "alerts.tasks.send_events": "alerts.tasks.send_events",
+    "prx_email_site.list_exports.tasks.list_export_slice": "prx_email_site.list_exports.tasks.list_export_sweep",
     "prx_email_site.personal_data.tasks.person_export_slice": "prx_email_site.personal_data.tasks.person_sweep",
     "prx_email_site.personal_data.tasks.person_slice": "prx_email_site.personal_data.tasks.person_sweep",
     "people.tasks.answer_password_requests": "people.tasks.answer_password_requests",

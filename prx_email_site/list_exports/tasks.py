@@ -1,0 +1,58 @@
+"""The tasks that write exports of lists. Each may run twice, or be killed at any instruction."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404
+from django.utils import timezone, translation
+
+from mailbox.exports import writing
+from mailbox.models import Export
+from mailbox.queueing import queue
+from prx_email_site.list_exports.lists import source_of
+from prx_email_site.middleware import language_of, zone_of
+
+
+def queue_slice(export_id: int) -> None:
+    """Queue the task that goes on with the export, once the current transaction has committed."""
+    queue("prx_email_site.list_exports.tasks.list_export_slice", export_id, group="export")
+
+
+def list_export_slice(export_id: int) -> None:
+    """Go on with the export for a while, and queue this task again for the rest."""
+    export = Export.objects.unfinished().select_related("user").filter(pk=export_id, what=Export.What.LIST).first()
+    if export is None:
+        return
+    if export.user is None or not export.user.is_active:
+        writing.fail(export, writing.NOT_ALLOWED, timezone.now())
+        return
+    try:
+        with as_seen_by(export.user):
+            writing.run(export, source_of(export, export.user))
+    except (BadRequest, PermissionDenied, Http404, KeyError):  # a role, an account or a filter is gone
+        writing.fail(export, writing.NOT_ALLOWED, timezone.now())
+        return
+    if Export.objects.unfinished().filter(pk=export_id, error="").exists():
+        queue_slice(export_id)
+
+
+def list_export_sweep() -> dict[str, int]:
+    """Every minute: queue exports again that have made no progress lately."""
+    left = writing.stalled(Export.What.LIST, timezone.now())
+    for export_id in left:
+        queue_slice(export_id)
+    return {"exports": len(left)}
+
+
+def as_seen_by(user: User) -> ExitStack:
+    """The user's language and time zone, as on the pages."""
+    stack = ExitStack()
+    chosen = language_of(user)
+    language = chosen if chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+    stack.enter_context(translation.override(language))
+    stack.enter_context(timezone.override(zone_of(user)))
+    return stack
