@@ -139,7 +139,8 @@ def activity_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
     rows, below = find(asked, seen, signed_in_user(request), after or 0, PAGE + 1, CSV_STRETCH)
     page, last = cut(told(rows[: PAGE + 1]), PAGE)
     goes_on_at = last.entry.pk if last else (below if below > 1 else None)
-    of = {line.entry.account_id for line in page} - {None} | ({EVERYWHERE} if administers else set())
+    of = {line.entry.account_id for line in page if line.entry.account_id is not None}
+    of |= {EVERYWHERE} if administers else set()
     return ListPage(list(_csv_rows(page)), of, goes_on_at)
 
 
