@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.core.exceptions import BadRequest
+from django.contrib import messages as notices
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -31,7 +31,12 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
         raise Http404("There is no such list.")
     kind.read(request, None, timezone.now())
     if request.method == "POST":
-        return redirect("mailbox:export", _begin(request, name).pk)
+        try:
+            key = uuid.UUID(request.POST.get("key", ""))
+        except ValueError:
+            notices.warning(request, gettext("Press the button again."))
+        else:
+            return redirect("mailbox:export", _begin(request, name, key).pk)
     context = {
         "title": TITLES[name],
         "back": f"{reverse(kind.page)}?{request.GET.urlencode()}",
@@ -43,13 +48,9 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "list_export.html", context)
 
 
-def _begin(request: HttpRequest, name: str) -> Export:
+def _begin(request: HttpRequest, name: str, key: uuid.UUID) -> Export:
     """Create the export and queue it; the same form sent twice makes one."""
     user, now = signed_in_user(request), timezone.now()
-    try:
-        key = uuid.UUID(request.POST.get("key", ""))
-    except ValueError as error:
-        raise BadRequest(gettext("Open the page again.")) from error
     query = request.GET.copy()
     query["list"] = name
     values: dict[str, Any] = {"what": Export.What.LIST, "form": Export.Form.CSV, "query": query.urlencode()}
