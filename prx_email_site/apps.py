@@ -14,7 +14,7 @@ class SiteConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from mailbox import signals
-        from prx_email_site import checks, signal_receivers
+        from prx_email_site import checks, pooling, signal_receivers
         from prx_email_site.list_exports import schedule as list_exports_schedule
         from prx_email_site.monitoring import reporting
         from prx_email_site.personal_data import schedule as personal_data_schedule
