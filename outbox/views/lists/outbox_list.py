@@ -74,10 +74,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     rows, unseen_from = newest_rows(filters, _wanted(request, filters, accounts), now, before, size, oldest=oldest)
     rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
-        found = _shown(request, rows[: MOST + 1], set())
-        if len(found) > MOST or unseen_from is not None:
-            return by_workers(request, "outbox")
-        return csv_file("outbox", CSV_HEAD, csv_lines(found))
+        return _as_file(request, _shown(request, rows[: MOST + 1], set()), is_whole=unseen_from is None)
     page, last = cut(_shown(request, rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
@@ -115,6 +112,12 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
         context |= shown_operation(mine) if mine else {}
     return render(request, "outbox/list.html", context | {"in_list": True})
+
+
+def _as_file(request: HttpRequest, found: list[RowView], *, is_whole: bool) -> HttpResponseBase:
+    if len(found) > MOST or not is_whole:
+        return by_workers(request, "outbox")
+    return csv_file("outbox", CSV_HEAD, csv_lines(found))
 
 
 def outbox_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:

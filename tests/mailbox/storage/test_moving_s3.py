@@ -23,7 +23,7 @@ from tests.servers.ports import wait_until
 from tests.servers.s3 import BUCKET, S3Server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire, pytest.mark.processes]
-RAWS = [f"mail {number}".encode() for number in range(60)]
+RAWS = [f"mail {number}".encode() for number in range(30)]
 EACH = 2  # mails of a segment
 KILLS = 2
 MOST_COMING = 100  # mails that come in meanwhile
@@ -119,7 +119,7 @@ def test_killed_and_with_a_server_that_fails_at_random_all_is_moved_and_read_fro
     stores, coming, killed = use(new, old), Coming(), 0
     s3_server.chance = random.Random(seed)
     while True:
-        mover, until = Forked(MOVER, json.dumps(given), tmp_path), len(s3_server.asked) + chance.randrange(20, 80)
+        mover, until = Forked(MOVER, json.dumps(given), tmp_path), len(s3_server.asked) + chance.randrange(10, 40)
 
         def is_time(mover: Forked = mover, until: float = until if killed < KILLS else float("inf")) -> bool:
             coming.bring()
