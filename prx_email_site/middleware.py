@@ -1,16 +1,14 @@
 """Middleware: security headers, polls without session, failures of storage, language and time zone."""
 
-import zoneinfo
 from collections.abc import Callable
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
-from mailbox.permissions import language_of, time_zone_of
+from mailbox.permissions import language_of, zone_of
 from mailbox.storage.raw_store import RawOutOfReach
 from prx_email_site import error_pages
 
@@ -122,18 +120,5 @@ class TimeZoneMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # override() restores the thread's time zone, as the thread serves other requests next.
-        with timezone.override(self._zone(request)):
+        with timezone.override(zone_of(request.user) if request.user.is_authenticated else None):
             return self.get_response(request)
-
-    @staticmethod
-    def _zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
-        return zone_of(request.user) if request.user.is_authenticated else None
-
-
-def zone_of(user: User) -> zoneinfo.ZoneInfo | None:
-    """The user's time zone; None for the site's own."""
-    name = time_zone_of(user)
-    try:
-        return zoneinfo.ZoneInfo(name) if name else None
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # no longer in this machine's tz database
-        return None

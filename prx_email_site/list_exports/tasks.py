@@ -12,10 +12,9 @@ from django.utils import timezone, translation
 
 from mailbox.exports import writing
 from mailbox.models import Export
-from mailbox.permissions import language_of
+from mailbox.permissions import language_of, zone_of
 from mailbox.queueing import queue
 from prx_email_site.list_exports.lists import source_of
-from prx_email_site.middleware import zone_of
 
 
 def queue_slice(export_id: int) -> None:

@@ -155,6 +155,15 @@ def clock(when: datetime | None) -> str:
 
 
 @register.filter
+def point_of_time(when: datetime) -> SafeString:
+    """What stands after "since": the time of today, or day and time. ("since 3 min ago" is said in no language.)"""
+    is_today = timezone.localdate(when) == timezone.localdate()
+    # Translators: a format of Django's date filter.
+    words = date_format(timezone.localtime(when), gettext("H:i")) if is_today else wall_time(when)
+    return format_html('<time datetime="{}" title="{}">{}</time>', when.isoformat(), exact(when), words)
+
+
+@register.filter
 def wall_time(when: datetime) -> str:
     """The time at which a step of the chart begins."""
     # Translators: a format of Django's date filter.
