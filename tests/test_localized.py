@@ -82,6 +82,7 @@ FOR_PROGRAMS = {
     "mailbox.views.account_import._carried_out": "a detail of the activity",
     "mailbox.views.folders.choose": "a detail of the activity",
     "outbox.actions.correcting._mail": "a header of a mail",
+    "outbox.actions.filters.OutboxFilters.in_english": "a detail of the activity",
     "outbox.actions.filters.OutboxFilters.pairs": "a parameter of an address",
     "outbox.admin.PolicyAdmin.save_model": "a detail of the activity",
     "outbox.compose.addresses.text_of": "a header of a mail",
