@@ -135,8 +135,8 @@ def find_person(
     return once(request, idempotency_key, begin)
 
 
-@router.get("/persons/{pk}", response=STATE, operation_id="get_person")
-def get_person(request: HttpRequest, pk: Path[Number]) -> Answer[PersonalDataState]:
+@router.get("/persons/{pk}", response=STATE, operation_id="get_person_data")
+def get_person_data(request: HttpRequest, pk: Path[Number]) -> Answer[PersonalDataState]:
     """A search or an erasure, with what was found by table. Its ETag is for If-Match."""
     return Answer(data=PersonalDataState.of(_found(request, pk)))
 

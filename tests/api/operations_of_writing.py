@@ -71,7 +71,7 @@ def of_people_and_mail(account: Account) -> dict[str, Operation]:
         "get_settings": Operation("get", f"/autoconfig/{lookup.pk}", None, ADMINISTER, of="everything"),
         "list_persons": Operation("get", "/persons", None, ADMINISTER, of="everything"),
         "find_person": Operation("post", "/persons", again, ADMINISTER, of="everything"),
-        "get_person": Operation("get", at, None, ADMINISTER, of="everything"),
+        "get_person_data": Operation("get", at, None, ADMINISTER, of="everything"),
         "export_person": Operation("post", f"{at}/export", None, ADMINISTER, of="everything"),
         "erase_person": Operation("post", f"{at}/erase", again, ADMINISTER, of="everything"),
         "person_report": Operation("get", f"/persons/{erased.pk}/report", None, ADMINISTER, of="everything"),

@@ -54,7 +54,10 @@ def program(make_user: Callable[..., User]) -> Program:
 @pytest.fixture
 def schema() -> dict[str, Any]:
     found = Client().get(f"{V1}/openapi.json").json()
-    return {each["operationId"]: each for methods in found["paths"].values() for each in methods.values()}
+    operations = [each for methods in found["paths"].values() for each in methods.values()]
+    by_name = {each["operationId"]: each for each in operations}
+    assert len(by_name) == len(operations)  # OpenAPI 3.1: unique among all operations
+    return by_name
 
 
 def parameters(operation: dict[str, Any], place: str) -> dict[str, Any]:
