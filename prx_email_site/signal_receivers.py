@@ -56,7 +56,7 @@ def waiting_mail_asked(account_ids: Collection[int], **_: Any) -> dict[int, int]
 
     from outbox.models import OutboxMessage
 
-    waiting = OutboxMessage.objects.waiting().filter(account__in=account_ids).order_by()
+    waiting = OutboxMessage.objects.waiting_of_accounts().filter(account__in=account_ids).order_by()
     return dict(waiting.values_list("account").annotate(Count("pk")))
 
 

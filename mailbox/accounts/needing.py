@@ -60,7 +60,7 @@ def _has_waiting_mail() -> Q:
     answers: Any = outbox_rows_asked.send(sender=Account)
     found = Q(pk__in=[])
     for _receiver, rows in answers:
-        found |= Q(Exists(rows.waiting().filter(account=OuterRef("pk"))))
+        found |= Q(Exists(rows.waiting_of_accounts().filter(account=OuterRef("pk"))))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -11,9 +11,11 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.db.literals import Literal
 from mailbox.models import Account, Message
 from mailbox.models.file_kinds import LARGE_FROM, KindOf
 
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is due earlier
 SILENT_AFTER = timedelta(
     seconds=25
 )  # a worker renews its claim every 10 s while it waits, and a step takes at most 10 s
@@ -65,6 +67,15 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
     def waiting(self) -> OutboxQuerySet:
         """Pending rows, and failed ones without a hold: workers will deliver them when they are due."""
         return self.filter(status__in=OutboxMessage.CLAIMABLE, hold="")
+
+    def waiting_of_accounts(self) -> OutboxQuerySet:
+        """`waiting`, for queries by account, which use the index outbox_waiting.
+
+        SQLite, which keeps no statistics here, would read all rows of an account by another index: it needs the words
+        of the index's condition, and a bound on its second column, which is true of all rows.
+        """
+        claimable = [Literal(each) for each in OutboxMessage.CLAIMABLE]
+        return self.filter(status__in=claimable, hold=Literal(""), next_attempt_at__gt=_BEFORE_ALL)
 
     def due(self, now: datetime) -> OutboxQuerySet:
         """Rows that workers may claim at `now`, as far as the row decides; its account may be in backoff or paused."""

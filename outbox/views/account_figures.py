@@ -19,7 +19,7 @@ def figures(account_ids: Collection[int], midnight: datetime, *, is_list: bool) 
     """account pk -> sending figures. Of sent mail, an index is read as far as today's reach."""
     sent = OutboxMessage.objects.filter(account=OuterRef("pk"), status="sent", sent_at__isnull=False).order_by()
     newest = sent.order_by("-sent_at", "-pk")
-    waiting = OutboxMessage.objects.waiting().filter(account=OuterRef("pk")).order_by().values("account")
+    waiting = OutboxMessage.objects.waiting_of_accounts().filter(account=OuterRef("pk")).order_by().values("account")
     rows = Account.objects.filter(pk__in=account_ids).annotate(
         queued=Coalesce(Subquery(waiting.annotate(n=Count("pk")).values("n")), 0),
         sent_today=Coalesce(Subquery(_number(sent.filter(sent_at__gte=midnight))), 0),

@@ -1,0 +1,60 @@
+"""What waits for workers is found by account without reading all rows that the account ever sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from mailbox.accounts.needing import in_trouble
+from mailbox.db.literals import Literal
+from mailbox.models import Account
+from outbox.models import OutboxMessage
+from outbox.views.account_figures import figures
+from prx_email_site.signal_receivers import waiting_mail_asked
+from tests.query_plans import plan_of, statements
+from tests.rows import outbox_row
+
+pytestmark = pytest.mark.django_db
+QUESTIONS: dict[str, Callable[[int, datetime], Any]] = {
+    "figures in the list of accounts": lambda pk, now: figures([pk], now, is_list=True),
+    "figures of an account": lambda pk, now: figures([pk], now, is_list=False),
+    "accounts in trouble": lambda pk, now: list(Account.objects.filter(in_trouble(now))),
+    "before an account is deleted": lambda pk, now: waiting_mail_asked([pk]),
+}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by its statistics.")
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_rows_that_wait_are_found_by_their_own_index(make_account: Callable[..., Account], question: str) -> None:
+    account = make_account()
+    with statements() as seen:
+        QUESTIONS[question](account.pk, timezone.now())
+    plans = [plan_of(each) for each in seen if "'pending'" in each[0]]
+    assert plans and all(any("outbox_waiting" in line for line in plan) for plan in plans)
+    assert not any("outbox_newest_of_account" in line for plan in plans for line in plan)
+
+
+def test_they_are_those_that_wait(make_account: Callable[..., Account]) -> None:
+    account, later = make_account(), timezone.now() + timedelta(days=9)
+    waiting = {
+        outbox_row(account).pk,
+        outbox_row(account, next_attempt_at=later).pk,
+        outbox_row(account, status="failed").pk,
+    }
+    outbox_row(account, status="failed", hold="permanent")
+    for status in ("sent", "cancelled"):
+        outbox_row(account, status=status)
+    assert set(OutboxMessage.objects.waiting_of_accounts().values_list("pk", flat=True)) == waiting
+    assert figures([account.pk], timezone.now(), is_list=True)[account.pk].queued == len(waiting)
+    assert waiting_mail_asked([account.pk]) == {account.pk: len(waiting)}
+
+
+@pytest.mark.parametrize("word", ["it's", "a b", "1", "%s"])
+def test_nobodys_input_stands_in_a_statement(word: str) -> None:
+    with pytest.raises(ValueError, match="no name"):
+        Literal(word)
