@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -38,7 +38,8 @@ class Operation:
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    """The page of all operations, grouped by tag; for everybody who is signed in."""
+    """The list of all operations, and those of one tag (`about`, else the first) in full; for everybody who is signed
+    in. All in full would be more than a page may weigh."""
     schema = api.get_openapi_schema()
     models = schema["components"]["schemas"]
     operations = [
@@ -46,9 +47,14 @@ def show(request: HttpRequest) -> HttpResponse:
         for path, methods in schema["paths"].items()
         for method, each in methods.items()
     ]
-    tags = dict.fromkeys(each.tag for each in operations)
+    tags = list(dict.fromkeys(each.tag for each in operations))
     groups = [(tag, [each for each in operations if each.tag == tag]) for tag in tags]
-    return render(request, "api/documentation.html", {"groups": groups, "base": request.build_absolute_uri("/")})
+    about = request.GET.get("about", tags[0])
+    if about not in tags:
+        raise Http404
+    shown = [each for each in operations if each.tag == about]
+    context = {"groups": groups, "about": about, "shown": shown, "base": request.build_absolute_uri("/")}
+    return render(request, "api/documentation.html", context)
 
 
 def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str, Any]) -> Operation:

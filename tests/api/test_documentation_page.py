@@ -1,0 +1,28 @@
+"""The page of the API's documentation: all operations listed, those of one subject in full."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+def test_each_listed_operation_is_in_full_where_its_link_leads(viewer: Client) -> None:
+    first = viewer.get("/api/").content.decode()
+    links = re.findall(r'<a class="mono wraps" href="([^"#]*)#(\w+)">', first)
+    pages = {query: viewer.get(f"/api/{query}").content.decode() for query, _name in links}
+    assert len(links) > 100 and len(pages) > 10
+    assert [name for query, name in links if f'id="{name}"' not in pages[query]] == []
+
+
+def test_a_subject_that_is_not_there_is_no_page(viewer: Client) -> None:
+    assert viewer.get("/api/?about=nothing").status_code == 404
+
+
+def test_nobody_reads_it_who_is_not_signed_in(client: Client, make_user: Callable[..., Any]) -> None:
+    assert client.get("/api/?about=people").status_code == 302
