@@ -10,8 +10,9 @@ from django.db.models import TextField, Value
 class Literal(Value):
     """A constant of our own code, never anybody's input: "" or a name. Raises ValueError for other words.
 
-    SQLite takes a partial index only where it can compare the index's condition with that of the statement, and it
-    cannot when the statement has parameters in it (https://www.sqlite.org/partialindex.html, section 3).
+    SQLite takes a partial index only where the statement has the index's condition. It compares the values of
+    parameters, too, but not of those in a list: for `IN (?, ?)` such an index is passed over (3.40), and
+    EXPLAIN compares no values.
     """
 
     def __init__(self, word: str) -> None:
