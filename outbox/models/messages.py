@@ -65,17 +65,19 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.filter(status=OutboxMessage.Status.CANCELLED, hold="")
 
     def waiting(self) -> OutboxQuerySet:
-        """Pending rows, and failed ones without a hold: workers will deliver them when they are due."""
-        return self.filter(status__in=OutboxMessage.CLAIMABLE, hold="")
+        """Pending rows, and failed ones without a hold: workers will deliver them when they are due.
+
+        The states are literals, else SQLite passes over the index outbox_waiting, which is for these rows alone.
+        """
+        return self.filter(status__in=[Literal(each) for each in OutboxMessage.CLAIMABLE], hold=Literal(""))
 
     def waiting_of_accounts(self) -> OutboxQuerySet:
-        """`waiting`, for queries by account, which use the index outbox_waiting.
+        """`waiting`, for queries by account without a bound on `next_attempt_at`.
 
-        SQLite, which keeps no statistics here, would read all rows of an account by another index: it needs the words
-        of the index's condition, and a bound on its second column, which is true of all rows.
+        SQLite, which keeps no statistics here, would read all rows of an account by another index unless the second
+        column of outbox_waiting is bounded, too: by what is true of all rows.
         """
-        claimable = [Literal(each) for each in OutboxMessage.CLAIMABLE]
-        return self.filter(status__in=claimable, hold=Literal(""), next_attempt_at__gt=_BEFORE_ALL)
+        return self.waiting().filter(next_attempt_at__gt=_BEFORE_ALL)
 
     def due(self, now: datetime) -> OutboxQuerySet:
         """Rows that workers may claim at `now`, as far as the row decides; its account may be in backoff or paused."""

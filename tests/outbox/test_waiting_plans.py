@@ -13,6 +13,8 @@ from django.utils import timezone
 from mailbox.accounts.needing import in_trouble
 from mailbox.db.literals import Literal
 from mailbox.models import Account
+from outbox.delivery import deliver
+from outbox.delivery.recovery import postpone_queue
 from outbox.models import OutboxMessage
 from outbox.views.account_figures import figures
 from prx_email_site.signal_receivers import waiting_mail_asked
@@ -25,6 +27,9 @@ QUESTIONS: dict[str, Callable[[int, datetime], Any]] = {
     "figures of an account": lambda pk, now: figures([pk], now, is_list=False),
     "accounts in trouble": lambda pk, now: list(Account.objects.filter(in_trouble(now))),
     "before an account is deleted": lambda pk, now: waiting_mail_asked([pk]),
+    "whether mail is due": lambda pk, now: deliver._has_work(pk, now),
+    "accounts with mail that is due": lambda pk, now: deliver.accounts_with_due_rows(now),
+    "a queue put off": lambda pk, now: postpone_queue(pk, now),
 }
 
 
