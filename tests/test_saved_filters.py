@@ -113,7 +113,7 @@ def test_the_outbox_says_when_a_mail_failed_and_comes_as_a_file_without_formulas
     shown = unescape(page.split(f'hx-get="{reverse("outbox:changes")}')[1].split('"')[0])
     attempt(failed, finished_at=at + timedelta(minutes=5))
     changed = operator.get(reverse("outbox:changes") + shown).content.decode()
-    later = (at + timedelta(minutes=5)).isoformat()
+    later = to_second(at + timedelta(minutes=5))
     assert f'<div id="row-{failed.pk}-failed" hx-swap-oob="true"><time datetime="{later}"' in changed
     assert 'href="?state=failed_for_good&amp;format=csv"' in page
     response = operator.get("/outbox/?state=failed_for_good&format=csv")
