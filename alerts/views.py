@@ -21,7 +21,7 @@ from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 from alerts.problems import expiries
 from mailbox.localized import listed_apart
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 
 SHOWN = 20
 

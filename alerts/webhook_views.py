@@ -21,7 +21,7 @@ from alerts.models import EventKind, Webhook, WebhookDelivery
 from alerts.views import only_administrators
 from alerts.webhook_forms import WebhookForm
 from mailbox.localized import grouped, listed
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.pagination import cut, next_page
 from mailbox.views.requests import Refused
 

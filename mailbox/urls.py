@@ -2,24 +2,22 @@
 
 from django.urls import URLPattern, path
 
-from mailbox.views import (
+from mailbox.views import exports, quarantine, saved_filters
+from mailbox.views import reparse as views_reparse
+from mailbox.views.accounts import (
     account_actions,
     account_edit,
     account_import,
     accounts,
-    activity,
     aliases,
     completeness,
-    exports,
     features,
     folders,
     oauth,
     oauth_providers,
-    quarantine,
-    saved_filters,
 )
-from mailbox.views import autoconfig as views_autoconfig
-from mailbox.views import reparse as views_reparse
+from mailbox.views.accounts import autoconfig as views_autoconfig
+from mailbox.views.activity import activity
 from mailbox.views.reading import (
     message,
     message_parts,

@@ -21,7 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
-from api.v1 import problems
+from api.v1.protocol import problems
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.errors import StorageError

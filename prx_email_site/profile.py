@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from mailbox.models import AuditEntry, UserPreference
-from mailbox.views.activity_words import told
+from mailbox.views.activity.activity_words import told
 from mailbox.views.requests import signed_in_user
 from people.sessions import own_sessions
 

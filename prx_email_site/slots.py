@@ -16,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from django.conf import settings
 from django.db import connections
 
-from api.v1.problems import PROBLEM, problem
+from api.v1.protocol.problems import PROBLEM, problem
 from outbox.errors import ErrorCode
 
 SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS threads

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from mailbox import permissions as mailbox_permissions
 from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest
-from mailbox.views.account_permissions import Rights
+from mailbox.views.accounts.account_permissions import Rights
 from outbox.models import SendingSwitch
 from prx_email_site.context_processors import _chrome
 from tests.rows import NOWHERE, outbox_row

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mailbox.csv_text import safe_cell
 from mailbox.models import Account, AccountGrant, AuditEntry
-from mailbox.views import activity as views_activity
+from mailbox.views.activity import activity as views_activity
 from outbox import api
 from outbox.actions import bulk as actions_bulk
 from outbox.compose.build import Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mailbox.views.activity_words import SAID
+from mailbox.views.activity.activity_words import SAID
 from tests.read_sources import MODULES, source, tree
 
 WRITERS = {"one_click", "record", "_record", "_note", "note", "create", "AuditEntry"}

@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from api.v1.answers import Problem
+from api.v1.protocol.answers import Problem
 from mailbox.models import WorkerHeartbeat
 from prx_email_site import slots
 from prx_email_site.launch import BindAddress, commands

@@ -17,11 +17,11 @@ from django.utils import timezone
 
 from mailbox.exports import list_pages, requests, writing
 from mailbox.models import Account, AccountGrant, AuditEntry, Export, Quarantine, SyncRun, SyncRunFolder
-from mailbox.views import accounts as account_views
-from mailbox.views import activity as activity_views
 from mailbox.views import csv_export
 from mailbox.views import exports as export_views
 from mailbox.views import quarantine as quarantine_views
+from mailbox.views.accounts import accounts as account_views
+from mailbox.views.activity import activity as activity_views
 from outbox.models import OutboxMessage, SuppressedAddress
 from outbox.views.lists import outbox_list, suppressed
 from prx_email_site.list_exports import tasks

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mailbox.models import Account, AccountGrant, SyncState
-from mailbox.views import accounts as views_accounts
+from mailbox.views.accounts import accounts as views_accounts
 from outbox.views.attachments import attachments as views_attachments
 from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store, workers_run
 

@@ -22,40 +22,17 @@ from ninja.security import HttpBearer
 
 from api import request_counts, tokens
 from api.tokens import Caller, TokenRefused
-from api.v1 import (
-    accounts,
-    alert_rules,
-    aliases,
-    attachments,
-    autoconfig,
-    bulk,
-    drafts,
-    events,
-    exports,
-    features,
-    folders,
-    large_bodies,
-    mail,
-    message_actions,
-    message_lists,
-    operating,
-    outbox,
-    people,
-    policy,
-    program_tokens,
-    saved_replies,
-    sending,
-    storage,
-    stored_mail,
-    suppression,
-    webhooks,
-)
-from api.v1.answers import SendState
-from api.v1.described import Described, WithoutResponses, by_route
-from api.v1.errors import Changed, Conflict, NotDone
-from api.v1.finishing import finished, nothing_here
-from api.v1.problems import PROBLEM, STATUS_OF, challenged, problem, try_again
-from api.v1.rendering import Renderer
+from api.v1.accounts import accounts, aliases, autoconfig, features, folders
+from api.v1.administration import alert_rules, events, operating, people, program_tokens, storage, webhooks
+from api.v1.messages import attachments, exports, mail, message_actions, message_lists, stored_mail
+from api.v1.outbox import bulk, drafts, outbox, policy, saved_replies, sending, suppression
+from api.v1.protocol import large_bodies
+from api.v1.protocol.answers import SendState
+from api.v1.protocol.described import Described, WithoutResponses, by_route
+from api.v1.protocol.errors import Changed, Conflict, NotDone
+from api.v1.protocol.finishing import finished, nothing_here
+from api.v1.protocol.problems import PROBLEM, STATUS_OF, challenged, problem, try_again
+from api.v1.protocol.rendering import Renderer
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import in_words, is_locked_by_another
 from mailbox.errors import StorageError

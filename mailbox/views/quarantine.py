@@ -20,7 +20,7 @@ from mailbox.models import Account, LaterReading, Message, MessagePlace, Quarant
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.message_lookup import find_message

@@ -16,8 +16,8 @@ from mailbox.messages import reparse
 from mailbox.models import Reparse
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.tasks import reparse as reparse_tasks
-from mailbox.views.accounts import is_partial
-from mailbox.views.audit import record
+from mailbox.views.accounts.accounts import is_partial
+from mailbox.views.activity.audit import record
 from mailbox.views.requests import signed_in_user
 
 ROUNDS_SHOWN = 10

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from mailbox.models import SavedFilters
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.requests import Refused, signed_in_user
 
 PAGES = {

@@ -19,7 +19,7 @@ from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, Lease, Message
 from mailbox.pace import LOOKED_UP, Pace
 from mailbox.permissions import Role, get_account
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from outbox.models import OutboxMessage
 from outbox.views.legal_holds import holds_account
 

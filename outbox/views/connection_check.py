@@ -13,9 +13,9 @@ from django.views.decorators.http import require_POST, require_safe
 from mailbox.accounts.troubleshooting import FailureCode, about
 from mailbox.models import ConnectionTest, Transport
 from mailbox.permissions import Role, accounts_for, get_account
-from mailbox.views.account_edit import ask_for_test
-from mailbox.views.accounts import is_partial
-from mailbox.views.onboarding import is_being_set_up
+from mailbox.views.accounts.account_edit import ask_for_test
+from mailbox.views.accounts.accounts import is_partial
+from mailbox.views.accounts.onboarding import is_being_set_up
 
 # Both servers' time-outs and the wait for a free worker; then the page gives up and stops polling.
 PATIENCE = timedelta(minutes=5)

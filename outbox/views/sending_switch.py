@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import back_to, shown_pause, signed_in_user
 from outbox.models import SendingSwitch

@@ -17,7 +17,7 @@ from mailbox.accounts.condition import AccountNotice
 from mailbox.localized import grouped, listed
 from mailbox.models import WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
-from mailbox.views.account_row import AccountRow
+from mailbox.views.accounts.account_row import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
 SHOWN_OF_A_KIND = 6

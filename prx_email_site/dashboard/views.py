@@ -18,8 +18,8 @@ from django.views.decorators.http import require_safe
 from mailbox.localized import grouped
 from mailbox.models import Counter, Folder, PushHeartbeat, Quarantine, RestoreProof, SyncRunFolder, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
-from mailbox.views.account_row import AccountRow
-from mailbox.views.accounts import is_partial, rows_of
+from mailbox.views.accounts.account_row import AccountRow
+from mailbox.views.accounts.accounts import is_partial, rows_of
 from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.actions.filters import OutboxFilters

@@ -13,7 +13,9 @@ from django.http import HttpRequest, QueryDict
 
 from mailbox.exports.list_pages import ListPage, ListSource
 from mailbox.models import Export
-from mailbox.views import accounts, activity, exports, quarantine
+from mailbox.views import exports, quarantine
+from mailbox.views.accounts import accounts
+from mailbox.views.activity import activity
 from outbox.compose import suppression
 from outbox.views.lists import list_csv, outbox_list, suppressed
 

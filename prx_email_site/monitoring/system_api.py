@@ -12,8 +12,8 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from api.models import Scope
-from api.v1.answers import Answer
-from api.v1.common import FAILURES, caller_of
+from api.v1.protocol.access import FAILURES, caller_of
+from api.v1.protocol.answers import Answer
 from prx_email_site.monitoring import system_status
 
 router = Router(tags=["operation"])

@@ -21,7 +21,7 @@ from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.schedules import ScheduleState
 from mailbox.storage.table_sizes import WHOLE_FILE
-from mailbox.views.accounts import is_partial
+from mailbox.views.accounts.accounts import is_partial
 from prx_email_site.monitoring import system_status
 from prx_email_site.monitoring.system_status import Host, ProcessStatus, SystemStatus
 

@@ -14,12 +14,12 @@ from ninja import Path, Router, Schema, Status
 from pydantic import Field
 
 from api.models import Scope
-from api.v1.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from api.v1.common import FAILURES, account_of, caller_of
-from api.v1.conditional import IF_MATCH, unchanged
-from api.v1.errors import Conflict
-from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
-from api.v1.refusals import demand_valid
+from api.v1.protocol.access import FAILURES, account_of, caller_of
+from api.v1.protocol.answers import Answer, Asked, Limit, Number, Page, Text, columns
+from api.v1.protocol.conditional import IF_MATCH, unchanged
+from api.v1.protocol.errors import Conflict
+from api.v1.protocol.idempotency import IDEMPOTENCY_KEY, Key, once
+from api.v1.protocol.refusals import demand_valid
 from mailbox.models import LegalHold, RetentionRule
 from mailbox.views.pagination import cut
 from mailbox.views.requests import Refused

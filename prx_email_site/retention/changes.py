@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from mailbox.models import LegalHold, RetentionRule
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.requests import signed_in_user
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from api.models import KeptAnswer
-from api.v1 import idempotency
+from api.v1.protocol import idempotency
 from mailbox import deletions
 from mailbox.models import ConnectionTest, Reparse
 from mailbox.pace import LOOKED_UP, Pace

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from api.v1 import accounts
+from api.v1.accounts import accounts
 from mailbox.models import Account, AuditEntry, ConnectionTest
 from tests.api.calling import Program, is_problem, ops, program, sales
 from tests.api.operations import SERVERS

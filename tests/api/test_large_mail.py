@@ -14,7 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from api.submission import server
-from api.v1 import large_bodies
+from api.v1.protocol import large_bodies
 from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.compose.sizes import largest_mail, largest_request

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import Role, accounts_for
-from mailbox.views.account_permissions import Rights
+from mailbox.views.accounts.account_permissions import Rights
 from people.links import site_mail
 from tests.people.site_mails import (
     administrator,

@@ -25,7 +25,7 @@ from mailbox.models import Attachment, Message
 from mailbox.permissions import Role
 from mailbox.pictures import remote_images
 from mailbox.storage import out_of_reach, raw_store
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.reading.message_lookup import find_message
 
 # HTML with images, some of which may be parts of the mail.

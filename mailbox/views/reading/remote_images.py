@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
 from mailbox.pictures import remote_images
 from mailbox.tasks import pictures as pictures_tasks
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import signed_in_user
 

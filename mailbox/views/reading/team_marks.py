@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods
 from mailbox.models import Message, MessageViewing, TeamMark
 from mailbox.models.team_marks import NOTE_LIMIT
 from mailbox.permissions import Role, people_of
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import back_to, posted_time, signed_in_user
 

@@ -19,7 +19,7 @@ from mailbox import features
 from mailbox.models import Account, Feature, StorageUse
 from mailbox.models.file_kinds import KINDS
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import limit_of, next_page
 from mailbox.views.reading import previews

@@ -19,7 +19,7 @@ from mailbox.localized import grouped
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role, accounts_for, require_role_somewhere
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.requests import number_of, of_accounts, posted_key, signed_in_user

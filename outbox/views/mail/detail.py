@@ -22,7 +22,7 @@ from mailbox.mime import message as mime_message
 from mailbox.models import AuditEntry, Feature
 from mailbox.permissions import Role, accounts_for
 from mailbox.storage import raw_store
-from mailbox.views.activity_words import told
+from mailbox.views.activity.activity_words import told
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
 from outbox.bounces.status_words import status_words

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from mailbox import features
 from mailbox.models import Account, Feature, Message
 from mailbox.permissions import Role, accounts_for
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.requests import signed_in_user
 from outbox import api
 from outbox.compose import drafts, text_formats

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mailbox import localized
 from mailbox.models import Account
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere, require_role_somewhere
-from mailbox.views.audit import record
+from mailbox.views.activity.audit import record
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import signed_in_user
 from outbox.compose import saved_replies

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from mailbox.models import Account, MessagePlace
 from mailbox.permissions import Role, accounts_for, get_account
-from mailbox.views.accounts import is_partial
-from mailbox.views.audit import record
+from mailbox.views.accounts.accounts import is_partial
+from mailbox.views.activity.audit import record
 from mailbox.views.requests import signed_in_user
 from outbox import api
 from outbox.compose.build import Request

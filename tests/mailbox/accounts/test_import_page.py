@@ -20,7 +20,7 @@ from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.csv_text import read_cell, safe_cell
 from mailbox.models import Account, AuditEntry, ConnectionTest
 from mailbox.models.connection_tests import LASTS
-from mailbox.views import account_import
+from mailbox.views.accounts import account_import
 from outbox.tasks import run_connection_test
 from tests.mailbox.accounts.account_settings import account
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, Folder, OAuthApp, OAuthGrant, OAuthSignIn
 from mailbox.oauth import exchange, sign_in
-from mailbox.views.accounts import NEWS_FOR
+from mailbox.views.accounts.accounts import NEWS_FOR
 from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider

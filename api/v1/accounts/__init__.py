@@ -1,0 +1,1 @@
+"""Operations on accounts: settings and tests, folders, further addresses, guessed servers, feature flags."""
