@@ -1,4 +1,4 @@
-"""The tasks that write exports of lists. Each may run twice, or be killed at any instruction."""
+"""The tasks that write exports of lists."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.http import Http404
 from django.utils import timezone, translation
 
 from mailbox.exports import writing
+from mailbox.exports.slices import ExportRefused, go_on, queue_stalled
 from mailbox.models import Export
 from mailbox.permissions import language_of, zone_of
 from mailbox.queueing import queue
@@ -24,28 +25,20 @@ def queue_slice(export_id: int) -> None:
 
 def list_export_slice(export_id: int) -> None:
     """Go on with the export for a while, and queue this task again for the rest."""
-    export = Export.objects.unfinished().select_related("user").filter(pk=export_id, what=Export.What.LIST).first()
-    if export is None:
-        return
-    if export.user is None or not export.user.is_active:
-        writing.fail(export, writing.NOT_ALLOWED, timezone.now())
-        return
+    go_on(export_id, Export.What.LIST, _write, queue_slice)
+
+
+def _write(export: Export, user: User) -> None:
     try:
-        with as_seen_by(export.user):
-            writing.run(export, source_of(export, export.user))
-    except (BadRequest, PermissionDenied, Http404, KeyError):  # a role, an account or a filter is gone
-        writing.fail(export, writing.NOT_ALLOWED, timezone.now())
-        return
-    if Export.objects.unfinished().filter(pk=export_id, error="").exists():
-        queue_slice(export_id)
+        with as_seen_by(user):
+            writing.run(export, source_of(export, user))
+    except (BadRequest, PermissionDenied, Http404, KeyError) as gone:  # a role, an account or a filter
+        raise ExportRefused(writing.NOT_ALLOWED) from gone
 
 
 def list_export_sweep() -> dict[str, int]:
     """Every minute: queue exports again that have made no progress lately."""
-    left = writing.stalled(Export.What.LIST, timezone.now())
-    for export_id in left:
-        queue_slice(export_id)
-    return {"exports": len(left)}
+    return {"exports": queue_stalled(Export.What.LIST, queue_slice)}
 
 
 def as_seen_by(user: User) -> ExitStack:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -24,7 +23,7 @@ from api.v1.accounts.account_shapes import (
 )
 from api.v1.protocol.access import FAILURES, account_of, caller_of
 from api.v1.protocol.answers import Answer, Limit, Number, Page, Text
-from api.v1.protocol.conditional import IF_MATCH, unchanged
+from api.v1.protocol.conditional import IF_MATCH, changing, unchanged
 from api.v1.protocol.errors import Conflict
 from api.v1.protocol.idempotency import IDEMPOTENCY_KEY, Key, once
 from mailbox.accounts.forms import AccountForm
@@ -94,9 +93,7 @@ def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange)
     """Change the given fields. With a new secret, work that waited for a sign-in continues. Heeds If-Match."""
     any_server = caller_of(request).has_everywhere(Scope.ADMINISTER)
     account_of(request, pk, Scope.ADMINISTER)
-    with transaction.atomic(), _unchanged(request, pk):
-        # Lock, then read: fields that are not given keep their present values, not those before a concurrent change.
-        list(Account.objects.filter(pk=pk).select_for_update(of=("self",)).values_list("pk"))
+    with changing(request, Account.objects.filter(pk=pk), lambda: _whole(pk)):
         account = account_of(request, pk, Scope.ADMINISTER)
         data = _initial(AccountForm(account=account)) | given.form_data()
         form = AccountForm(data, account=account, any_server=any_server)

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Path, Router, Schema, Status
@@ -23,7 +22,7 @@ from alerts.models import AlertNotice, AlertRule, Channel, Kind
 from api.models import Scope
 from api.v1.protocol.access import FAILURES, caller_of
 from api.v1.protocol.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from api.v1.protocol.conditional import IF_MATCH, unchanged
+from api.v1.protocol.conditional import IF_MATCH, changing, unchanged
 from api.v1.protocol.idempotency import IDEMPOTENCY_KEY, Key, once, without_secret
 from api.v1.protocol.refusals import demand_valid
 from mailbox.views.pagination import cut
@@ -174,9 +173,7 @@ def get_alert_rule(request: HttpRequest, pk: Path[Number]) -> Answer[AlertRuleSt
 def change_alert_rule(request: HttpRequest, pk: Path[Number], given: RuleChange) -> Answer[AlertRuleState]:
     """Change the given members. Heeds If-Match."""
     _found(request, pk)
-    with transaction.atomic(), _unchanged(request, pk):
-        # Lock, then read: members that are not given keep their present values, not those before a concurrent change.
-        list(AlertRule.objects.filter(pk=pk).select_for_update(of=("self",)).values_list("pk"))
+    with changing(request, AlertRule.objects.filter(pk=pk), lambda: _state(request, pk)):
         row = _found(request, pk)
         form = AlertForm(rule=row)
         kept = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}

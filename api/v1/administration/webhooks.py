@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Path, Router, Schema, Status
@@ -23,7 +22,7 @@ from alerts.webhook_forms import WebhookForm
 from api.models import Scope
 from api.v1.protocol.access import FAILURES, accounts_of, caller_of
 from api.v1.protocol.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from api.v1.protocol.conditional import IF_MATCH, unchanged
+from api.v1.protocol.conditional import IF_MATCH, changing, unchanged
 from api.v1.protocol.errors import Conflict
 from api.v1.protocol.idempotency import IDEMPOTENCY_KEY, Key, once, without_secret
 from api.v1.protocol.refusals import demand_valid
@@ -195,9 +194,7 @@ def change_webhook(request: HttpRequest, pk: Path[Number], given: WebhookChange)
     """Change the given members; a failing webhook is tried again at once. Needs the scope read, too. Heeds If-Match."""
     _demand_to_set(request)
     _found(request, pk)
-    with transaction.atomic(), _unchanged(request, pk):
-        # Lock, then read: members that are not given keep their present values, not those before a concurrent change.
-        list(Webhook.objects.filter(pk=pk).select_for_update().values_list("pk"))
+    with changing(request, Webhook.objects.filter(pk=pk), lambda: _state(request, pk)):
         row = _found(request, pk)
         if "account_ids" not in given.model_fields_set:
             accounts = None if row.all_accounts else list(row.accounts.all())

@@ -57,3 +57,15 @@ def unchanged(request: HttpRequest, rows: QuerySet[Any], read: Callable[[], Answ
         if wanted.strip() != "*" and etag_of(rendered(read())) not in parse_etags(wanted):
             raise Changed
         yield
+
+
+@contextmanager
+def changing(request: HttpRequest, rows: QuerySet[Any], read: Callable[[], Answer[Any]]) -> Iterator[None]:
+    """`unchanged`, with the rows locked also where there is no If-Match.
+
+    For changes of some members: read the row within the block, so that the members that are not given keep their
+    present values, not those before a concurrent change.
+    """
+    with transaction.atomic(), unchanged(request, rows, read):
+        list(rows.select_for_update(of=("self",)).values_list("pk"))
+        yield
