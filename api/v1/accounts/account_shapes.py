@@ -9,6 +9,7 @@ from ninja import Schema
 from pydantic import Field
 
 from api.v1.protocol.answers import Asked, Number, Text, Time, columns
+from api.v1.protocol.conditional import REVISION, revision_of
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.troubleshooting import about
 from mailbox.models import Account, Completeness, ConnectionTest, Transport
@@ -73,6 +74,7 @@ class AccountWhole(AccountState):
     push: bool
     messages_per_minute: int | None
     created_at: datetime
+    revision: str = REVISION
 
     @classmethod
     def of(cls, row: Account) -> AccountWhole:
@@ -83,7 +85,14 @@ class AccountWhole(AccountState):
         }
         own |= {name: getattr(row, name) for name in ("signature", "sent_copy", "messages_per_minute")}
         own |= {"imap": TransportState.of(row.imap), "smtp": TransportState.of(row.smtp)}
+        own["revision"] = revision_of(_hidden(row.imap), _hidden(row.smtp))
         return cls(**_state(row), **own)
+
+
+def _hidden(row: Transport) -> tuple[object, ...]:
+    """Not the tokens of its grant: those are renewed hourly, and nobody changed the account."""
+    secrets = (row.encrypted_password, row.encrypted_oauth_token, row.grant_id)
+    return (*secrets, row.oauth_expires_at, row.private_host_allowed)
 
 
 class TransportChange(Asked):

@@ -22,7 +22,7 @@ from alerts.models import AlertNotice, AlertRule, Channel, Kind
 from api.models import Scope
 from api.v1.protocol.access import FAILURES, caller_of
 from api.v1.protocol.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from api.v1.protocol.conditional import IF_MATCH, changing, unchanged
+from api.v1.protocol.conditional import IF_MATCH, REVISION, changing, revision_of, unchanged
 from api.v1.protocol.idempotency import IDEMPOTENCY_KEY, Key, once, without_secret
 from api.v1.protocol.refusals import demand_valid
 from mailbox.views.pagination import cut
@@ -66,12 +66,14 @@ class AlertRuleState(Schema):
     is_on: bool
     created_at: datetime
     secret_set_at: datetime | None
+    revision: str = REVISION
 
     @classmethod
     def fields(cls, row: AlertRule) -> dict[str, Any]:
         """The values of a row."""
         keys = {"user_id": row.user_id, "sender_id": row.sender_id}
-        return columns(cls, row) | keys | {"host": urlsplit(row.url).hostname or ""}
+        shown = {"host": urlsplit(row.url).hostname or "", "revision": revision_of(row.url, row.encrypted_secret)}
+        return columns(cls, row) | keys | shown
 
 
 class RuleAdded(AlertRuleState):

@@ -22,7 +22,7 @@ from alerts.webhook_forms import WebhookForm
 from api.models import Scope
 from api.v1.protocol.access import FAILURES, accounts_of, caller_of
 from api.v1.protocol.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from api.v1.protocol.conditional import IF_MATCH, changing, unchanged
+from api.v1.protocol.conditional import IF_MATCH, REVISION, changing, revision_of, unchanged
 from api.v1.protocol.errors import Conflict
 from api.v1.protocol.idempotency import IDEMPOTENCY_KEY, Key, once, without_secret
 from api.v1.protocol.refusals import demand_valid
@@ -63,12 +63,14 @@ class WebhookState(Schema):
     is_on: bool
     created_at: datetime
     secret_set_at: datetime | None = Field(description="null: when it was added.")
+    revision: str = REVISION
 
     @classmethod
     def fields(cls, row: Webhook) -> dict[str, Any]:
         """The values of a row."""
         accounts = None if row.all_accounts else sorted(each.pk for each in row.accounts.all())
-        return columns(cls, row) | {"host": urlsplit(row.url).hostname or "?", "account_ids": accounts}
+        shown = {"host": urlsplit(row.url).hostname or "?", "account_ids": accounts}
+        return columns(cls, row) | shown | {"revision": revision_of(row.url, row.encrypted_secret)}
 
 
 class WebhookAdded(WebhookState):

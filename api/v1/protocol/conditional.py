@@ -10,7 +10,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 from django.utils.http import parse_etags
+from pydantic import Field
 
 from api.v1.protocol.answers import Answer
 from api.v1.protocol.errors import Changed
@@ -28,6 +30,14 @@ IF_MATCH: dict[str, Any] = {
         }
     ]
 }
+
+# A member of what is answered without all of its columns.
+REVISION: Any = Field(description="Changes with what is not shown, such as a secret, so that the ETag does.")
+
+
+def revision_of(*hidden: object) -> str:
+    """The `revision` of columns that no answer shows. Keyed, so that a short secret cannot be guessed from it."""
+    return salted_hmac("api.revision", repr(hidden), algorithm="sha256").hexdigest()[:16]
 
 
 def etag_of(content: bytes) -> str:
