@@ -52,6 +52,8 @@ def test_saved_replies_of_all_accounts_are_used_by_each_and_changed_by_operators
     assert is_problem(bound.ask("put", f"/saved-replies/{own.pk}", given), 403, "Forbidden")
     assert is_problem(bound.ask("put", f"/saved-replies/{own.pk}", given | {"account_id": sales.pk}), 404, "NotFound")
     assert is_problem(bound.ask("delete", f"/saved-replies/{common.pk}"), 403, "Forbidden")
+    hidden = [bound.ask("put", f"/saved-replies/{pk}", given, **{"if-match": '"x"'}) for pk in (other.pk, 2**40)]
+    assert all(is_problem(each, 404, "NotFound") for each in hidden), "412 would say that there is one"
     assert bound.ask("put", f"/saved-replies/{own.pk}", given | {"account_id": ops.pk}).status_code == 200
     assert Program(make_user("viewer")).get("/saved-replies").json()["data"] == []
 

@@ -131,6 +131,7 @@ def get_saved_reply(request: HttpRequest, pk: Path[Number]) -> Answer[SavedReply
 @router.put("/saved-replies/{pk}", response=STATE, operation_id="change_saved_reply", openapi_extra=IF_MATCH)
 def change_saved_reply(request: HttpRequest, pk: Path[Number], given: SavedReplyGiven) -> Answer[SavedReplyState]:
     """Replace a saved reply. Heeds If-Match."""
+    _changeable(request, pk)  # first, as 412 would say that there is one
     with _unchanged(request, pk):
         return _saved(request, _changeable(request, pk), given, "edit_saved_reply")
 
