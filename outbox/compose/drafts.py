@@ -31,7 +31,7 @@ from outbox.models import Draft, DraftFile, OutboxMessage
 
 logger = logging.getLogger(__name__)
 FIELDS = ("to", "cc", "bcc", "subject", "body_text")
-_LONGEST = {"to": 20_000, "cc": 20_000, "bcc": 20_000, "subject": 2_000, "body_text": 2_000_000}
+LONGEST = {"to": 20_000, "cc": 20_000, "bcc": 20_000, "subject": 2_000, "body_text": 2_000_000}  # characters
 MAX_DRAFTS = 500  # of one person
 MAX_BYTES = 200 * 1024 * 1024  # of the files of one person's drafts
 CHANGED_ELSEWHERE = _(
@@ -95,8 +95,8 @@ class FormContents:
         return not any(text.strip() for text in self.texts.values()) and not self.files and not self.refused
 
     def values(self) -> dict[str, Any]:
-        """The columns of the draft's row; texts without NUL, which PostgreSQL refuses, and cut at _LONGEST."""
-        texts = {name: self.texts.get(name, "").replace("\0", "")[: _LONGEST[name]] for name in FIELDS}
+        """The columns of the draft's row; texts without NUL, which PostgreSQL refuses, and cut at LONGEST."""
+        texts = {name: self.texts.get(name, "").replace("\0", "")[: LONGEST[name]] for name in FIELDS}
         return {
             **texts,
             "account": self.account,

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry, UserPreference
 from mailbox.storage import raw_store
+from outbox.compose import drafts
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from tests.api.calling import Program, is_problem, ops, sales
 from tests.rows import letter, letter_with, store
@@ -186,3 +189,24 @@ def test_drafts_are_their_persons_and_a_tokens_accounts(
     Draft.objects.filter(pk=row.pk).update(start=f"forward={store(sales, letter()).pk}")
     assert is_problem(bound.post(f"/drafts/{row.pk}/send", {}), 404, "NotFound")
     assert not OutboxMessage.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["to", "cc", "bcc", "subject", "body_text"])
+def test_a_text_is_kept_whole_or_refused(program: Program, ops: Account, name: str) -> None:
+    """Of a longer one the row would have the beginning, and the mail too."""
+    whole = "x" * drafts.LONGEST[name]
+    draft = made(program, ops, **{name: whole})
+    assert getattr(Draft.objects.get(), name) == whole
+    for method, path in (("post", "/drafts"), ("put", f"/drafts/{draft['id']}")):
+        refused = program.ask(method, path, typed(ops, **{name: whole + "y"}))
+        assert is_problem(refused, 422, "Validation") and name in refused.json()["detail"]
+    assert getattr(Draft.objects.get(), name) == whole
+
+
+def test_the_list_of_drafts_does_not_load_their_texts(program: Program, ops: Account) -> None:
+    """500 of them would be gigabytes."""
+    draft = made(program, ops)
+    with CaptureQueriesContext(connection) as asked:
+        (line,) = program.get("/drafts").json()["data"]["items"]
+    assert line == {name: value for name, value in draft.items() if name != "body_text"}
+    assert not any("body_text" in each["sql"] for each in asked.captured_queries)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import Field
 
 from api.v1.protocol.answers import Asked, File, Number, Text, Time, columns
+from outbox.compose.drafts import LONGEST
 from outbox.models import Draft, DraftFile
+
+# Longer texts are refused: a draft's row would have their beginning alone, and so would the mail.
+Addresses = Annotated[Text, Field(max_length=LONGEST["to"])]
 
 
 class DraftContents(Asked):
@@ -17,11 +21,11 @@ class DraftContents(Asked):
 
     account_id: Number | None = Field(None, description="null: not chosen yet; only for tokens of all accounts.")
     sender: Text = Field("", alias="from", description="One of the account's addresses; empty: its own.")
-    to: Text = ""
-    cc: Text = ""
-    bcc: Text = ""
-    subject: Text = ""
-    body_text: Text = ""
+    to: Addresses = ""
+    cc: Addresses = ""
+    bcc: Addresses = ""
+    subject: Annotated[Text, Field(max_length=LONGEST["subject"])] = ""
+    body_text: Annotated[Text, Field(max_length=LONGEST["body_text"])] = ""
     text_format: Literal["", "markdown", "html"] = Field("", description="Of `body_text`; empty: plain text.")
     send_at: Time | None = Field(None, description="To the minute; a time in the past means now.")
     attachments: list[File] = Field([], description="Files to add.")
@@ -60,8 +64,9 @@ class DraftFileState(Schema):
         return cls(**columns(cls, row), is_kept=kept is None or row.form_key in kept)
 
 
-class DraftState(Schema):
-    """A draft, as it was typed. `send_at`: in the time zone of its writer, empty: at once."""
+class DraftHead(Schema):
+    """A draft in a list: without its text, which may have two million characters. `send_at`: in the time zone of its
+    writer, empty: at once."""
 
     id: int
     version: int
@@ -71,7 +76,6 @@ class DraftState(Schema):
     cc: str
     bcc: str
     subject: str
-    body_text: str
     text_format: str
     send_at: str
     start: str = Field(
@@ -83,7 +87,18 @@ class DraftState(Schema):
     updated_at: datetime
 
     @classmethod
-    def of(cls, row: Draft) -> DraftState:
+    def fields(cls, row: Draft) -> dict[str, Any]:
+        """The values of a row."""
         files = [DraftFileState.of(each, row.kept) for each in row.files.all()]
-        own = columns(cls, row) | {"refused": [each.partition("\t")[0] for each in row.refused]}
-        return cls(**own, sender=row.alias.email if row.alias else "", files=files)
+        sender, refused = row.alias.email if row.alias else "", [each.partition("\t")[0] for each in row.refused]
+        return columns(cls, row) | {"files": files, "sender": sender, "refused": refused}
+
+
+class DraftState(DraftHead):
+    """A draft, as it was typed."""
+
+    body_text: str
+
+    @classmethod
+    def of(cls, row: Draft) -> DraftState:
+        return cls(**cls.fields(row))

@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from ninja import Path, Router, Status
 
 from api.models import Scope
-from api.v1.outbox.draft_shapes import ChangedDraft, DraftContents, DraftSending, DraftState, NewDraft
+from api.v1.outbox.draft_shapes import ChangedDraft, DraftContents, DraftHead, DraftSending, DraftState, NewDraft
 from api.v1.outbox.sending import state_of
 from api.v1.protocol.access import FAILURES, account_of, caller_of, users_time
 from api.v1.protocol.answers import Answer, File, Limit, Number, Page, SendState
@@ -112,15 +112,15 @@ def _typed(
     )
 
 
-@router.get("/drafts", response={200: Answer[Page[DraftState]], **FAILURES}, operation_id="list_drafts")
-def list_drafts(request: HttpRequest, limit: Limit = 50, before: str = "") -> Answer[Page[DraftState]]:
-    """The drafts, the last saved first; `before` is the `next` of the previous page."""
+@router.get("/drafts", response={200: Answer[Page[DraftHead]], **FAILURES}, operation_id="list_drafts")
+def list_drafts(request: HttpRequest, limit: Limit = 50, before: str = "") -> Answer[Page[DraftHead]]:
+    """The drafts without their texts, the last saved first; `before` is the `next` of the previous page."""
     cursor = Cursor.read(before)
-    rows = _drafts(request).prefetch_related("files").order_by("-updated_at", "-pk")
+    rows = _drafts(request).defer("body_text").prefetch_related("files").order_by("-updated_at", "-pk")
     rows = rows.filter(cursor.older("updated_at")) if cursor else rows
     page, last = cut(list(rows[: limit + 1]), limit)
     following = str(Cursor(last.updated_at, last.pk)) if last else None
-    return Answer(data=Page(items=[DraftState.of(row) for row in page], next=following))
+    return Answer(data=Page(items=[DraftHead(**DraftHead.fields(row)) for row in page], next=following))
 
 
 @router.post("/drafts", response=MADE, operation_id="create_draft", openapi_extra=CARRIES_MAIL)
