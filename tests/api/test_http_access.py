@@ -81,7 +81,7 @@ def test_what_creates_is_created_once_for_a_key(
         if any(parameter["name"] == "Idempotency-Key" for parameter in each.get("parameters", []))
     }
     table = operations(ops)
-    assert with_key >= {"send", "reply", "create_account", "test_account"}
+    assert with_key >= {"send", "reply", "create_account", "test_account", "test_webhook", "test_alert_rule"}
     for name in sorted(with_key - {"send", "reply"}):
         with subtests.test(name), undone():
             each = table[name]

@@ -198,6 +198,13 @@ def remove_alert_rule(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
 
 
 @router.post("/alert-rules/{pk}/test", response={202: Answer[NoticeState], **FAILURES}, operation_id="test_alert_rule")
-def test_alert_rule(request: HttpRequest, pk: Path[Number]) -> Status[Answer[NoticeState]]:
+def test_alert_rule(
+    request: HttpRequest, pk: Path[Number], idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[NoticeState]] | HttpResponse:
     """Send a test notice; the list of rules has its result."""
-    return Status(202, Answer(data=NoticeState.of(alert_views.begin_test(request, _found(request, pk)))))
+    row = _found(request, pk)
+
+    def begin() -> Status[Answer[NoticeState]]:
+        return Status(202, Answer(data=NoticeState.of(alert_views.begin_test(request, row))))
+
+    return once(request, idempotency_key, begin)

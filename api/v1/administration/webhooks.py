@@ -220,12 +220,18 @@ def remove_webhook(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
 
 
 @router.post("/webhooks/{pk}/test", response={202: Answer[DeliveryState], **FAILURES}, operation_id="test_webhook")
-def test_webhook(request: HttpRequest, pk: Path[Number]) -> Status[Answer[DeliveryState]]:
+def test_webhook(
+    request: HttpRequest, pk: Path[Number], idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[DeliveryState]] | HttpResponse:
     """Post a test event; the list of deliveries has its result. 409 while the webhook is off."""
     row = _found(request, pk)
-    if not row.is_on:
-        raise Conflict(str(webhook_views.IS_OFF))
-    return Status(202, Answer(data=DeliveryState.of(webhook_views.begin_test(request, row))))
+
+    def begin() -> Status[Answer[DeliveryState]]:
+        if not row.is_on:
+            raise Conflict(str(webhook_views.IS_OFF))
+        return Status(202, Answer(data=DeliveryState.of(webhook_views.begin_test(request, row))))
+
+    return once(request, idempotency_key, begin)
 
 
 @router.get(
