@@ -95,10 +95,10 @@ class AlertForm(forms.Form):
         return url
 
     def clean(self) -> dict[str, Any]:
-        """Check what the channel needs: mail an address and a sender, a webhook a URL and a secret."""
+        """Check what the channel needs: mail a user or an address, and a sender; a webhook a URL and a secret."""
         given = super().clean() or {}
         if given.get("channel") == Channel.MAIL:
-            if not given.get("user") and not given.get("address"):
+            if bool(given.get("user")) == bool(given.get("address")):  # of both, one would be told nothing
                 self.add_error("address", gettext("Choose a user or enter an address."))
             if given.get("user") and not given["user"].email:
                 self.add_error("user", gettext("This user has no mail address; enter an address instead."))
@@ -131,7 +131,7 @@ class AlertForm(forms.Form):
             given["is_on"],
         )
         rule.user = given["user"] if is_mail else None
-        rule.address = given["address"] if is_mail and not given["user"] else ""
+        rule.address = given["address"] if is_mail else ""
         rule.sender = given["sender"] if is_mail else None
         rule.url = "" if is_mail else given["url"]
         if is_mail:

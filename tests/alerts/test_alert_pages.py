@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from alerts import incidents, tasks
@@ -50,6 +51,7 @@ def test_a_secret_is_kept_and_never_shown_again(administrator: Client) -> None:
     ("given", "words"),
     [
         ({"channel": "mail", "address": ""}, "Choose a user or enter an address."),
+        ({**MAIL, "user": "of-the-site"}, "Choose a user or enter an address."),
         (MAIL, "Choose the account that the mail is sent from."),
         ({**HOOK, "url": ""}, "Enter the address to post to."),
         ({**HOOK, "url": "http://hooks.example.com/"}, "begins with https://"),
@@ -58,6 +60,8 @@ def test_a_secret_is_kept_and_never_shown_again(administrator: Client) -> None:
     ],
 )
 def test_what_cannot_be_an_alert_is_said_at_the_field(administrator: Client, given: Any, words: str) -> None:
+    User.objects.update(email="chief@example.net")
+    given = {name: User.objects.get().pk if value == "of-the-site" else value for name, value in given.items()}
     assert words in administrator.post("/alerts/add/", given).content.decode()
     assert not AlertRule.objects.exists()
 

@@ -62,11 +62,28 @@ def test_a_rule_goes_over_to_another_channel(program: Program, ops: Account) -> 
     assert is_problem(back, 422, "Validation"), "the former secret is gone"
 
 
+def test_a_user_takes_the_place_of_an_address_and_an_address_that_of_a_user(program: Program, ops: Account) -> None:
+    """Else a change would be answered 200, and the former one still told."""
+    User.objects.update(email="chief@example.net")
+    new = {"channel": "mail", "address": "me@example.net", "sender_id": ops.pk}
+    at = f"/alert-rules/{program.post('/alert-rules', new).json()['data']['id']}"
+    chief = User.objects.get().pk
+    for change, told in (
+        ({"user_id": chief}, (chief, "")),
+        ({"address": "you@example.net"}, (None, "you@example.net")),
+    ):
+        changed = program.ask("patch", at, change).json()["data"]
+        assert (changed["user_id"], changed["address"]) == told
+    both = program.ask("patch", at, {"user_id": chief, "address": "me@example.net"})
+    assert is_problem(both, 422, "Validation") and AlertRule.objects.get().address == "you@example.net"
+
+
 @pytest.mark.parametrize(
     "given",
     [
         {"channel": "mail", "address": "me@example.net"},
         {"channel": "mail", "address": "me", "sender_id": "ops"},
+        {"channel": "mail", "address": "me@example.net", "user_id": "chief", "sender_id": "ops"},
         {"channel": "mail", "address": "me@example.net", "sender_id": 2**40},
         {"channel": "mail", "user_id": 2**40, "sender_id": "ops"},
         {"channel": "pigeon"},
@@ -79,7 +96,9 @@ def test_a_rule_goes_over_to_another_channel(program: Program, ops: Account) -> 
     ],
 )
 def test_what_is_no_rule_is_refused(program: Program, ops: Account, given: dict[str, Any]) -> None:
-    body = {name: ops.pk if value == "ops" else value for name, value in given.items()}
+    User.objects.update(email="chief@example.net")
+    known = {"ops": ops.pk, "chief": User.objects.get().pk}
+    body = {name: known.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
     assert is_problem(program.post("/alert-rules", body), 422, "Validation")
     assert not AlertRule.objects.exists()
 

@@ -31,7 +31,8 @@ router = Router(tags=["alerts"])
 
 
 class RuleChange(Asked):
-    """What changes; absent members stay as they are. Members of the other channel are dropped."""
+    """What changes; absent members stay as they are. Members of the other channel are dropped; a user takes the place
+    of an address, and an address that of a user."""
 
     channel: Channel = Channel.MAIL
     user_id: Number | None = Field(default=None, description="Of mail: a user, at the address the user has then.")
@@ -179,7 +180,9 @@ def change_alert_rule(request: HttpRequest, pk: Path[Number], given: RuleChange)
         row = _found(request, pk)
         form = AlertForm(rule=row)
         kept = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
-        _saved(request, AlertForm(kept | _given(given), rule=row))
+        changed = _given(given)
+        kept |= {other: "" for name, other in (("user", "address"), ("address", "user")) if changed.get(name)}
+        _saved(request, AlertForm(kept | changed, rule=row))
         return _state(request, pk)
 
 
