@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.db.literals import Literal
 from outbox.models.attempts import DeliveryAttempt
 from outbox.models.messages import OutboxMessage, OutboxRecipient
 
@@ -52,14 +55,35 @@ class SentLookup(models.Model):
 
 
 class SentCopyQuerySet(models.QuerySet["SentCopy"]):
-    """Copies by their state."""
+    """Copies by their state, and by the account of their mail.
+
+    Few copies wait, among all mail that was ever sent. So each question begins at `sent_copy_waiting`, the index of
+    those that do: the state is a literal, and what is asked of the mail is such that no index over the outbox serves.
+    """
+
+    def waiting(self) -> SentCopyQuerySet:
+        """Copies that are still to be made, also of mail that was not sent yet."""
+        return self.filter(state=Literal(SentCopy.State.WAITING))
+
+    def whose(self, accounts: Collection[int] | models.QuerySet[Any, Any]) -> SentCopyQuerySet:
+        """The copies of these accounts' mail; `whose` is the account's pk."""
+        return self.alias(whose=F("outbox__account_id") + 0).filter(whose__in=accounts)
+
+    def of_cancelled(self) -> SentCopyQuerySet:
+        """Waiting copies of cancelled mail that no recipient got."""
+        cancelled = OutboxMessage.objects.filter(pk=OuterRef("outbox"), status=OutboxMessage.Status.CANCELLED)
+        return self.waiting().filter(Exists(cancelled), ~_is_accepted())
 
     def due(self, now: datetime) -> SentCopyQuerySet:
         """Waiting copies whose time has come and that no worker is making, of mail accepted for some recipient."""
-        accepted = OutboxRecipient.objects.filter(outbox=OuterRef("outbox"), status="accepted")
         free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
-        waiting = self.filter(free, state=SentCopy.State.WAITING, next_try_at__lte=now)
-        return waiting.filter(~Q(outbox__status="sending"), Exists(accepted))
+        waiting = self.waiting().filter(free, next_try_at__lte=now)
+        return waiting.filter(~Q(outbox__status="sending"), _is_accepted())
+
+
+def _is_accepted() -> Exists:
+    """Whether the server has accepted the mail for some recipient."""
+    return Exists(OutboxRecipient.objects.filter(outbox=OuterRef("outbox"), status="accepted"))
 
 
 class SentCopy(models.Model):

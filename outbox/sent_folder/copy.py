@@ -56,10 +56,11 @@ def wait_after(tries: int) -> timedelta | None:
 
 def accounts_due(now: datetime) -> list[int]:
     """The pks of accounts with due copies whose IMAP server accepts the sign-in and is not in backoff."""
+    if _is_paused():
+        return []
     free = Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now)
-    accounts = Account.objects.filter(free, imap__needs_sign_in_since=None)
-    due = SentCopy.objects.none() if _is_paused() else SentCopy.objects.due(now).filter(outbox__account__in=accounts)
-    return list(due.order_by("outbox__account_id").values_list("outbox__account_id", flat=True).distinct())
+    due = SentCopy.objects.due(now).whose(Account.objects.filter(free, imap__needs_sign_in_since=None))
+    return sorted(due.annotate(account=F("whose")).order_by().values_list("account", flat=True).distinct())
 
 
 def _is_paused() -> bool:
@@ -95,7 +96,7 @@ def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BU
 
 
 def _due(account_id: int, now: datetime) -> list[int]:
-    due = SentCopy.objects.due(now).filter(outbox__account_id=account_id)
+    due = SentCopy.objects.due(now).whose([account_id])
     return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:1])
 
 
@@ -103,7 +104,7 @@ def _unwanted(account: Account, now: datetime) -> bool:
     """Give up the waiting copies if the account's setting no longer wants them; returns whether that is so."""
     if account.wants_sent_copy():
         return False
-    SentCopy.objects.filter(outbox__account=account, state=State.WAITING).update(state=State.UNWANTED, finished_at=now)
+    SentCopy.objects.waiting().whose([account.pk]).update(state=State.UNWANTED, finished_at=now)
     return True
 
 
@@ -115,7 +116,7 @@ def _postpone_all(account_id: int, words: str, now: datetime) -> None:
 
 
 def _all_due(account_id: int, now: datetime) -> list[int]:
-    due = SentCopy.objects.due(now).filter(outbox__account_id=account_id)
+    due = SentCopy.objects.due(now).whose([account_id])
     return list(due.values_list("pk", flat=True)[:1000])
 
 
@@ -238,6 +239,4 @@ def try_again(row: OutboxMessage, *, user: object, now: datetime) -> None:
 
 def forget_cancelled(now: datetime) -> int:
     """Give up the waiting copies of cancelled mail that no recipient got; returns how many."""
-    cancelled = SentCopy.objects.filter(state=State.WAITING, outbox__status="cancelled")
-    cancelled = cancelled.exclude(outbox__recipients__status="accepted")
-    return cancelled.update(state=State.UNWANTED, finished_at=now)
+    return SentCopy.objects.of_cancelled().update(state=State.UNWANTED, finished_at=now)

@@ -15,7 +15,8 @@ from mailbox.db.literals import Literal
 from mailbox.models import Account
 from outbox.delivery import deliver
 from outbox.delivery.recovery import postpone_queue
-from outbox.models import OutboxMessage
+from outbox.models import OutboxMessage, SentCopy
+from outbox.sent_folder import copy
 from outbox.views.account_figures import figures
 from prx_email_site.signal_receivers import waiting_mail_asked
 from tests.query_plans import plan_of, statements
@@ -31,9 +32,51 @@ QUESTIONS: dict[str, Callable[[int, datetime], Any]] = {
     "accounts with mail that is due": lambda pk, now: deliver.accounts_with_due_rows(now),
     "a queue put off": lambda pk, now: postpone_queue(pk, now),
 }
+COPIES: dict[str, Callable[[int, datetime], Any]] = {
+    "accounts with copies that are due": lambda pk, now: copy.accounts_due(now),
+    "the next copies of an account": lambda pk, now: copy._due(pk, now),
+    "copies put off": lambda pk, now: copy._postpone_all(pk, "away", now),
+    "copies of cancelled mail": lambda pk, now: copy.forget_cancelled(now),
+    "copies that an account no longer wants": lambda pk, now: copy._unwanted(_without_copies(pk), now),
+}
+BY_SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by its statistics.")
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by its statistics.")
+def _without_copies(pk: int) -> Account:
+    Account.objects.filter(pk=pk).update(sent_copy="never")
+    return Account.objects.with_transports().get(pk=pk)
+
+
+@BY_SQLITE
+@pytest.mark.parametrize("question", COPIES)
+def test_copies_that_wait_are_found_by_their_own_index(make_account: Callable[..., Account], question: str) -> None:
+    account = make_account()
+    with statements() as seen:
+        COPIES[question](account.pk, timezone.now())
+    plans = [plan_of(each) for each in seen if "'waiting'" in each[0]]
+    assert plans and all(any("sent_copy_waiting" in line for line in plan) for plan in plans)
+    assert not any("USING INDEX outbox_" in line and "recipients" not in line for plan in plans for line in plan)
+
+
+def test_copies_are_due_where_somebody_got_the_mail(make_account: Callable[..., Account]) -> None:
+    first, second = make_account("ann@example.com"), make_account("bob@example.com")
+    now = timezone.now()
+    made = {}
+    for account in (first, second):
+        for status, recipient in (("sent", "accepted"), ("pending", "pending"), ("cancelled", "pending")):
+            row = outbox_row(account, status=status)
+            row.recipients.update(status=recipient)
+            made[account, status] = SentCopy.objects.create(outbox=row, next_try_at=now).pk
+    assert copy.accounts_due(now) == [first.pk, second.pk]
+    assert copy._due(second.pk, now)[:1] == [made[second, "sent"]]
+    assert copy.forget_cancelled(now) == 2
+    copy._unwanted(_without_copies(first.pk), now)
+    assert copy.accounts_due(now) == [second.pk]
+    waiting = SentCopy.objects.filter(state="waiting").values_list("pk", flat=True)
+    assert set(waiting) == {made[second, "sent"], made[second, "pending"]}
+
+
+@BY_SQLITE
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_rows_that_wait_are_found_by_their_own_index(make_account: Callable[..., Account], question: str) -> None:
     account = make_account()
