@@ -8,6 +8,8 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from api.v1.site import api
@@ -20,7 +22,7 @@ class Field:
     name: str
     kind: str
     is_required: bool
-    description: str
+    description: SafeString
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Operation:
     method: str
     path: str
     tag: str
-    description: str
+    description: SafeString
     parameters: list[Field]
     body: list[Field]
 
@@ -59,13 +61,21 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str, Any]) -> Operation:
     parameters = [
-        Field(each["name"], _kind(each["schema"], models), each.get("required", False), each.get("description", ""))
+        Field(each["name"], _kind(each["schema"], models), each.get("required", False), _with_code(each))
         for each in stated.get("parameters", [])
     ]
     content = stated.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     body = list(_fields(content, models))
-    words = " ".join(stated.get("description", "").split())
-    return Operation(stated["operationId"], method.upper(), path, stated["tags"][0], words, parameters, body)
+    name, tag = stated["operationId"], stated["tags"][0]
+    return Operation(name, method.upper(), path, tag, _with_code(stated), parameters, body)
+
+
+def _with_code(stated: dict[str, Any]) -> SafeString:
+    """The description, with what stands between backticks as code: to the schema's readers it is Markdown."""
+    parts = " ".join(stated.get("description", "").split()).split("`")
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", each) if at % 2 else each,) for at, each in enumerate(parts))
+    )
 
 
 def _fields(schema: dict[str, Any], models: dict[str, Any], within: str = "") -> Iterator[Field]:
@@ -76,7 +86,7 @@ def _fields(schema: dict[str, Any], models: dict[str, Any], within: str = "") ->
             yield from _fields(each, models, f"{within}{name}.")
         else:
             is_required = name in model.get("required", [])
-            yield Field(f"{within}{name}", _kind(each, models), is_required, each.get("description", ""))
+            yield Field(f"{within}{name}", _kind(each, models), is_required, _with_code(each))
 
 
 def _model(schema: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
