@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from api.documentation import _with_code
+
 pytestmark = pytest.mark.django_db
 
 
@@ -18,10 +20,15 @@ def test_each_listed_operation_is_in_full_where_its_link_leads(viewer: Client) -
     pages = {query: viewer.get(f"/api/{query}").content.decode() for query, _name in links}
     assert len(links) > 100 and len(pages) > 10
     assert [name for query, name in links if f'id="{name}"' not in pages[query]] == []
+    assert [query for query, page in pages.items() if "`" in page] == []
 
 
 def test_a_subject_that_is_not_there_is_no_page(viewer: Client) -> None:
     assert viewer.get("/api/?about=nothing").status_code == 404
+
+
+def test_what_stands_between_backticks_is_code_and_all_else_is_escaped() -> None:
+    assert str(_with_code({"description": "`a&b` is\n<i>not</i>"})) == "<code>a&amp;b</code> is &lt;i&gt;not&lt;/i&gt;"
 
 
 def test_nobody_reads_it_who_is_not_signed_in(client: Client, make_user: Callable[..., Any]) -> None:
