@@ -146,7 +146,7 @@ def export_person(
     request: HttpRequest, pk: Path[Number], idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[ExportState]] | HttpResponse:
     """Have workers write what a finished search has found into a zip. Follow and fetch it under /exports, which takes
-    the scope operate, too."""
+    the scopes operate and read, too."""
     caller = caller_of(request)
     caller.demand_everywhere(Scope.ADMINISTER)
 

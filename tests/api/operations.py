@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -29,7 +30,7 @@ from outbox.compose.create import SendRequest, create
 from outbox.models import DeliveryReport, OutboxMessage, SentCopy, SuppressedAddress
 from outbox.models import Operation as BulkOperation
 from tests.api.administration import of_administration
-from tests.api.operation import ADMINISTER, OPERATE, SEND, Operation
+from tests.api.operation import ADMINISTER, OPERATE, READ, SEND, Operation
 from tests.api.operations_of_writing import of_drafts, of_people_and_mail, of_saved_replies
 from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
@@ -144,7 +145,9 @@ def of_one_mail(account: Account) -> dict[str, Operation]:
         "reschedule": Operation("post", f"/outbox/{fresh.pk}/reschedule", {"send_at": tomorrow}, OPERATE),
         "look_in_sent": Operation("post", f"/outbox/{uncertain.pk}/look-in-sent", None, OPERATE),
         "copy_again": Operation("post", f"/outbox/{sent.pk}/copy-again", None, OPERATE),
-        "acknowledge": Operation("post", f"/outbox/{sent.pk}/acknowledge", {"last_report": report.pk}, OPERATE),
+        "acknowledge": Operation(
+            "post", f"/outbox/{sent.pk}/acknowledge", {"last_report": report.pk}, OPERATE, also=(READ,)
+        ),
         "bulk": Operation("post", "/outbox/bulk", filtered, OPERATE),
         "get_operation": Operation("get", f"/outbox/operations/{running.pk}"),
         "stop_operation": Operation("post", f"/outbox/operations/{running.pk}/stop", None, OPERATE),
@@ -179,7 +182,7 @@ def of_operation(account: Account) -> dict[str, Operation]:
         "health": Operation("get", "/health", of="list"),
         "list_activity": Operation("get", f"/activity?account={account.pk}"),
         "list_quarantine": Operation("get", f"/quarantine?account={account.pk}"),
-        "fetch_again": Operation("post", f"/quarantine/{poison.pk}/fetch", None, OPERATE),
+        "fetch_again": Operation("post", f"/quarantine/{poison.pk}/fetch", None, OPERATE, also=(READ,)),
     }
 
 
@@ -189,7 +192,7 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
     new = {"account_id": account.pk, "address": "no@example.com"}
     file = {"csv": f"account,address\n{account.email},file@example.com\n"}
     site = {"scope": ADMINISTER, "of": "everything"}
-    operate = {"scope": OPERATE, "of": "everything"}
+    operate: dict[str, Any] = {"scope": OPERATE, "of": "everything"}
     over = timezone.now() + timedelta(days=1)
     made = [Export.objects.create(form="zip", finished_at=timezone.now(), ends_at=over) for _ in range(2)]
     return {
@@ -199,9 +202,11 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
         "change_feature_of_account": Operation(
             "put", f"/features/email_send/accounts/{account.pk}", {"on": True}, **site
         ),
-        "create_export": Operation("post", "/exports", {"form": "zip", "account_id": account.pk}, **operate),
+        "create_export": Operation(
+            "post", "/exports", {"form": "zip", "account_id": account.pk}, **operate, also=(READ,)
+        ),
         "get_export": Operation("get", f"/exports/{made[0].pk}", **operate),
-        "get_export_file": Operation("get", f"/exports/{made[0].pk}/file", **operate),
+        "get_export_file": Operation("get", f"/exports/{made[0].pk}/file", **operate, also=(READ,)),
         "remove_export": Operation("delete", f"/exports/{made[1].pk}", **operate),
         "list_suppressed": Operation("get", f"/suppressed?account={account.pk}"),
         "export_suppressed": Operation("get", f"/suppressed/csv?account={account.pk}"),

@@ -257,8 +257,8 @@ def list_quarantine(
 
 @router.post("/quarantine/{pk}/fetch", response={202: Answer[Quarantined], **FAILURES}, operation_id="fetch_again")
 def fetch_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[Quarantined]]:
-    """Have a worker fetch the message again now."""
-    operated = caller_of(request).accounts(Scope.OPERATE)
+    """Have a worker fetch the message again now. Needs the scope read, too, as the answer says whose mail it is."""
+    operated = caller_of(request).accounts(Scope.OPERATE).filter(pk__in=seen(request))
     rows = Quarantine.objects.open().select_related("folder", "account")
     row = get_object_or_404(rows, pk=pk, account__in=operated)
     ask_to_fetch(request, row, row.account)

@@ -1,6 +1,7 @@
 """Exports of received mail as one file: create, follow, download, remove.
 
-An export covers the accounts that the token's user operates, so it needs a token for all accounts.
+An export covers the accounts that the token's user operates, so it needs a token for all accounts. To ask for one and
+to download it take the scope `read` as well: it is mail.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ class ExportState(Schema):
 def create_export(
     request: HttpRequest, given: NewExport, idempotency_key: Key = IDEMPOTENCY_KEY
 ) -> Status[Answer[ExportState]] | HttpResponse:
-    """Have workers make a zip of .eml files with a manifest, or an mbox. Mail that arrives later is not in it."""
+    """Have workers make a zip of .eml files with a manifest, or an mbox. Mail that arrives later is not in it. Needs
+    the scope read, too."""
     caller_of(request).demand_everywhere(Scope.OPERATE)
+    caller_of(request).demand_everywhere(Scope.READ)
     user = caller_of(request).token.user
     named = {"account": given.account_id, "folder": given.folder_id}
     wanted = Selection(q=given.q.strip(), **{name: str(key) for name, key in named.items() if key is not None})
@@ -97,7 +100,8 @@ def get_export(request: HttpRequest, pk: Path[Number]) -> Answer[ExportState]:
     openapi_extra=of_type("application/zip", "application/octet-stream"),
 )
 def get_export_file(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
-    """The file: a zip, or an mbox (RFC 4155, quoted as mboxrd). 409 while there is none."""
+    """The file: a zip, or an mbox (RFC 4155, quoted as mboxrd). 409 while there is none. Needs the scope read, too."""
+    caller_of(request).demand_everywhere(Scope.READ)
     found, now = _found(request, pk), timezone.now()
     if found.finished_at is None or found.error or (found.ends_at and found.ends_at <= now):
         raise Conflict(gettext("There is no such file now."))

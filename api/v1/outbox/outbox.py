@@ -201,7 +201,9 @@ def copy_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
 
 @router.post("/outbox/{pk}/acknowledge", response=WHOLE, operation_id="acknowledge", openapi_extra=IF_MATCH)
 def acknowledge(request: HttpRequest, pk: Path[Number], given: SeenReports) -> Answer[OutboxWhole]:
-    """Acknowledge the mail's bounces and complaints, so that they no longer need a person."""
+    """Acknowledge the mail's bounces and complaints, so that they no longer need a person. Needs the scope read, too,
+    as the answer is the mail."""
+    _seen(request, pk)
     with _operated(request, pk) as row:
         matching.acknowledge(row, user=caller_of(request).token.user, last_shown=given.last_report)
     return Answer(data=OutboxWhole.of(row))
