@@ -260,7 +260,7 @@ Q_CLUSTER = {
     "workers": env.integer("PRX_EMAIL_WORKERS", 4, minimum=1),
     "timeout": TASK_TIMEOUT_SECONDS,
     "retry": 4 * TASK_TIMEOUT_SECONDS,
-    "queue_limit": 4,
+    "queue_limit": 1,  # what waits here while all workers are busy is not taken by another host's free worker
     "bulk": 1,
     "poll": 0.05,  # seconds; the longest wait of a click for a free worker
     "ack_failures": True,
