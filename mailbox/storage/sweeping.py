@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.apps import apps
 from django.core.files.storage import Storage
-from django.db.models import Sum
+from django.db.models import Model, Sum
 
 from mailbox.logs import event
 from mailbox.models import RawMessage
@@ -23,6 +25,8 @@ from mailbox.storage.durable_files import raw_storage
 
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=24)
+PART = 200_000  # digests in memory, about 30 MB
+LOOK_SECONDS = 300.0  # of one sweep; the rest of its task's time is for the files
 REWRITE_SECONDS = 240.0  # of one sweep, a part of the time that its task has; the next day's goes on
 # A field with one of these names, in any model, refers to a raw message. The sweep queries all of them.
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
@@ -36,29 +40,61 @@ def sweep(now: datetime) -> int:
     A segment file is removed when none of its messages is left. One of which a part is left is written anew without the
     rest, and removed by the next sweep.
     """
-    cutoff = now - GRACE
-    removed, after = 0, ""
-    while True:
-        old = RawMessage.objects.filter(stored_at__lt=cutoff, digest__gt=after).order_by("digest")
-        digests = list(old.values_list("digest", flat=True)[:_CHUNK])
-        if not digests:
-            break
-        after = digests[-1]
-        unreferenced = set(digests) - _referenced(digests)
-        # The DELETE repeats the condition, as a batch that stores one of them at this moment has renewed its row.
-        removed += RawMessage.objects.filter(digest__in=unreferenced, stored_at__lt=cutoff).delete()[0]
+    cutoff, removed = now - GRACE, 0
+    for part in _old_ones(cutoff):
+        for digests in _chunks(_unreferenced(part)):
+            # The DELETE repeats the condition, as a batch that stores one of them at this moment has renewed its row.
+            removed += RawMessage.objects.filter(digest__in=digests, stored_at__lt=cutoff).delete()[0]
     _tidy_segments(cutoff)
     return removed
 
 
-def _referenced(digests: Sequence[str]) -> set[str]:
+def _old_ones(cutoff: datetime) -> Iterator[list[str]]:
+    """The digests of messages stored before `cutoff`, PART at a time in their order, for LOOK_SECONDS.
+
+    They begin at one by chance and go round, so that a store too large for one sweep is all looked at in some days.
+    """
+    ends, begin = time.monotonic() + LOOK_SECONDS, _any_digest()
+    old = RawMessage.objects.filter(stored_at__lt=cutoff).order_by("digest").values_list("digest", flat=True)
+    for low, rows in ((begin, old), ("", old.filter(digest__lte=begin))):
+        while part := list(rows.filter(digest__gt=low)[:PART]):
+            yield part
+            low = part[-1]
+            if time.monotonic() >= ends:
+                return
+
+
+def _any_digest() -> str:
+    return secrets.token_hex(32)
+
+
+def _unreferenced(digests: Sequence[str]) -> list[str]:
+    """Those of these digests, which are in the database's order, that no row refers to.
+
+    A column with an index is asked for some hundred at a time. One without an index is read once for all of them: each
+    question to it would read the whole table.
+    """
     left = set(digests)
-    for model in apps.get_models():
-        for field in model._meta.concrete_fields:
-            if field.name in REFERENCE_FIELDS and left:
-                rows = model._base_manager.filter(**{f"{field.name}__in": left})
-                left -= set(rows.values_list(field.name, flat=True))
-    return set(digests) - left
+    for model, field in sorted(_references(), key=lambda each: not each[1].db_index):
+        rows = model._base_manager.order_by().values_list(field.name, flat=True)
+        if field.db_index:
+            for asked in _chunks(sorted(left)):
+                left.difference_update(rows.filter(**{f"{field.name}__in": asked}))
+        elif left:
+            between = {f"{field.name}__gte": digests[0], f"{field.name}__lte": digests[-1]}
+            left.difference_update(rows.filter(**between).iterator())
+    return sorted(left)
+
+
+def _chunks(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(digests), _CHUNK):
+        yield digests[start : start + _CHUNK]
+
+
+def _references() -> list[tuple[type[Model], Any]]:
+    """Model and field of each column that refers to raw messages."""
+    columns = [(model, field) for model in apps.get_models() for field in model._meta.concrete_fields]
+    return [(model, field) for model, field in columns if field.name in REFERENCE_FIELDS]
 
 
 def _tidy_segments(cutoff: datetime) -> None:
