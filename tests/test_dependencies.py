@@ -34,7 +34,8 @@ FLOORS = [
     "mailbox.urls",
     # outbox stands on mailbox; OPEN_TO_OUTBOX says on what of it.
     "outbox.errors outbox.models outbox.schedules outbox.checks",
-    "outbox.retry outbox.restore_guard outbox.tab_counts",
+    "outbox.retry outbox.restore_guard outbox.tab_counts outbox.legal_holds",
+    "outbox.account_deletion",
     "outbox.smtp outbox.compose",
     "outbox.actions",
     "outbox.delivery outbox.sent_folder outbox.bounces",
@@ -74,8 +75,9 @@ PAGES_MAY_KNOW = words(
 )
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
-    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text localized logs mime "
-    "models network oauth parsing permissions public_hosts queueing sasl schedules signals storage sync tls"
+    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text localized logs "
+    "messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
+    "signals storage sync tls"
 )
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

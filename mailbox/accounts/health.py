@@ -50,6 +50,8 @@ def conditions(
     folders: those chosen for sync, with their state. waiting: the result of `waiting_mail.of_failing`.
     has_workers: False: no account is fine, and no statement promises a time.
     """
+    if account.deleting_since:
+        return [_being_deleted(account)]
     found = [
         *sign_in_refused(
             account.imap,
@@ -233,6 +235,11 @@ def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
 def behind_after() -> timedelta:
     """How long a folder may go without a sync before its account counts as behind."""
     return timedelta(seconds=settings.SYNC_PUSHED_SECONDS) + BEHIND_AFTER
+
+
+def _being_deleted(account: Account) -> AccountNotice:
+    words = gettext("Its mail is removed here part by part, and then the account. Nothing is changed on its servers.")
+    return AccountNotice("waiting", gettext("being deleted"), words, since=account.deleting_since)
 
 
 def _switches(account: Account) -> list[AccountNotice]:

@@ -1,7 +1,7 @@
 """The tables of incoming mail: accounts, folders, messages, their sync state, and those of the features around them."""
 
 from mailbox.models.access import AccountGrant, AuditEntry
-from mailbox.models.accounts import Account, Transport
+from mailbox.models.accounts import Account
 from mailbox.models.aliases import AccountAlias
 from mailbox.models.completeness import Completeness
 from mailbox.models.connection_tests import ConnectionTest
@@ -31,6 +31,7 @@ from mailbox.models.retention import LegalHold, LetGo, RetentionRule
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SurveyedUid, SyncRun, SyncRunFolder, SyncState
 from mailbox.models.team_marks import MessageViewing, TeamMark
+from mailbox.models.transports import Transport
 
 __all__ = [
     "Account",

@@ -7,8 +7,8 @@ from typing import Any
 
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message
+from outbox.legal_holds import of_drafts, of_outbox
 from outbox.models import Draft, OutboxMessage, SentCopy, SentLookup
-from outbox.views.legal_holds import of_drafts, of_outbox
 from prx_email_site.personal_data.address import stands_in
 from prx_email_site.personal_data.decisions import Facts
 

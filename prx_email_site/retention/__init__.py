@@ -9,7 +9,7 @@ pages       the page: rules with a preview, holds
 api         the same as the page, over the HTTP API
 table_ends  for each table, how its rows are removed or why they are kept
 
-mailbox.messages.legal_holds and outbox.views.legal_holds say which rows a legal hold keeps.
+mailbox.messages.legal_holds and outbox.legal_holds say which rows a legal hold keeps.
 
 Without a rule nothing is removed by age, except the rows that docs/operations.md lists (mailbox.deletions).
 """

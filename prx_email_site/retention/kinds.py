@@ -14,8 +14,8 @@ from alerts.models import AlertIncident
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, LetGo, Message, MessagePlace, RetentionRule, SyncRun
 from mailbox.search.index import unindex
+from outbox.legal_holds import of_drafts, of_outbox
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
-from outbox.views.legal_holds import of_drafts, of_outbox
 
 What = RetentionRule.What
 Rows = QuerySet[Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from math import inf
 
 import pytest
 from django.db.models.signals import post_delete
@@ -19,10 +20,9 @@ from mailbox.models import (
     Message,
     MessagePlace,
 )
+from outbox import account_deletion
+from outbox.legal_holds import holds_account
 from outbox.models import OutboxMessage
-from outbox.views import account_delete
-from outbox.views.account_delete import delete_account
-from outbox.views.legal_holds import holds_account
 from prx_email_site.retention.kinds import preview
 from tests.retention.rules import NOW, OLD, rule, subjects, swept
 from tests.rows import NOWHERE, letter, outbox_row, store
@@ -47,7 +47,7 @@ def test_a_hold_keeps_what_it_names_from_rules_and_from_the_grace_period(
     MessagePlace.objects.update(gone_at=OLD)
     assert purge.remove_expunged(NOW) == 0
     assert MessagePlace.objects.filter(message=held).exists()
-    assert "hold" in delete_account(account) and Account.objects.filter(pk=account.pk).exists()
+    assert "hold" in account_deletion.ask(account).refusal and Account.objects.filter(pk=account.pk).exists()
     assert holds_account(other.pk, LegalHolds.standing()) is False
     LegalHold.objects.filter(pk=hold.pk).update(released_at=NOW)
     swept()
@@ -66,7 +66,7 @@ def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
 
     post_delete.connect(put, sender=Message)
     try:
-        refusal = delete_account(account)
+        refusal = account_deletion.ask(account).refusal
     finally:
         post_delete.disconnect(put, sender=Message)
     account.refresh_from_db()
@@ -80,8 +80,9 @@ def test_an_account_is_deleted_with_rests_between_short_transactions(account: Ac
         outbox_row(account, status="sent")
     ticks, rests = count(), list[float]()
     paced = pace.Pace(lambda: next(ticks) * 0.25, rests.append, most=1)  # the clock goes on at each look
-    assert account_delete._remove_batches(account, [], paced) == ""
-    assert rests == [0.25] * 6
+    Account.objects.update(deleting_since=NOW)
+    assert account_deletion.go_on(account.pk, inf, paced) == account_deletion.Outcome()
+    assert rests == [0.5] * 6
     assert not Account.objects.exists() and not Message.objects.exists() and not OutboxMessage.objects.exists()
 
 
@@ -93,7 +94,7 @@ def test_a_mail_that_is_written_while_its_account_is_deleted_keeps_the_account(a
 
     post_delete.connect(write, sender=Message)
     try:
-        refusal = delete_account(account)
+        refusal = account_deletion.ask(account).refusal
     finally:
         post_delete.disconnect(write, sender=Message)
     assert "has not gone out" in refusal and OutboxMessage.objects.count() == 1
@@ -102,4 +103,4 @@ def test_a_mail_that_is_written_while_its_account_is_deleted_keeps_the_account(a
 def test_what_was_written_to_a_held_address_keeps_its_account(account: Account) -> None:
     outbox_row(account, status="sent", to="eve@example.com")
     LegalHold.objects.create(address="eve@example.com", reason="Case 1")
-    assert "hold" in delete_account(account) and OutboxMessage.objects.exists()
+    assert "hold" in account_deletion.ask(account).refusal and OutboxMessage.objects.exists()

@@ -37,7 +37,8 @@ from mailbox.views.accounts.accounts import has_workers
 from mailbox.views.activity.audit import record
 from mailbox.views.pagination import cut
 from mailbox.views.requests import Refused
-from outbox.views import account_delete
+from outbox import account_deletion
+from outbox.tasks.bulk import queue_deletion
 
 router = Router(tags=["accounts"])
 STATE = {200: Answer[AccountState], **FAILURES}
@@ -114,18 +115,24 @@ def _unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[None]:
 
 
 @router.delete(
-    "/accounts/{pk}", response={200: Answer[None], **FAILURES}, operation_id="delete_account", openapi_extra=IF_MATCH
+    "/accounts/{pk}",
+    response={200: Answer[None], 202: Answer[None], **FAILURES},
+    operation_id="delete_account",
+    openapi_extra=IF_MATCH,
 )
-def delete_account(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """Delete an account with all of its mail stored here; nothing is changed on its servers. 409 while mail waits in
-    its outbox. Heeds If-Match."""
+def delete_account(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
+    """Delete an account with all of its mail stored here; nothing is changed on its servers. 202: workers go on with
+    it, as it has much mail; it answers 404 when it is gone. 409 while mail waits in its outbox. Heeds If-Match."""
     account = account_of(request, pk, Scope.ADMINISTER)
     with _unchanged(request, pk):
         pass  # the lock ends here: the account is deleted in many short transactions
-    if refusal := account_delete.delete_account(account):
-        raise Conflict(refusal)
+    outcome = account_deletion.ask(account)
+    if outcome.refusal:
+        raise Conflict(outcome.refusal)
     record(request, "delete_account", f"account:{pk}", None, account.email)
-    return Answer(data=None)
+    if outcome.left:
+        queue_deletion(account.pk)
+    return Status(202 if outcome.left else 200, Answer(data=None))
 
 
 @router.get("/accounts/{pk}/health", response={200: Answer[list[Notice]], **FAILURES}, operation_id="account_health")

@@ -75,8 +75,8 @@ def row_of(
         account=account,
         conditions=conditions(account, folders, now, waiting, has_workers=has_workers),
         up_to_date_at=oldest_success(folders),
-        may_operate=rights.may_operate(account.pk),
-        may_administer=rights.may_administer(account.pk),
+        may_operate=rights.may_operate(account.pk) and not account.deleting_since,
+        may_administer=rights.may_administer(account.pk) and not account.deleting_since,
         figures=figures,
     )
 

@@ -24,6 +24,7 @@ SAID = {
     "remove_alias": _("removed an address from an account"),
     "edit_account": _("changed the account's settings"),
     "delete_account": _("deleted the account"),
+    "stop_deletion": _("stopped deleting the account"),
     "sign_in_again": _("entered a new secret"),
     "edit_provider": _("changed a sign-in provider"),
     "delete_provider": _("removed a sign-in provider"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from mailbox.accounts import declared
 from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.models import Account, AuditEntry, ConnectionTest, audit_part
-from outbox import connection_check
+from outbox import account_deletion, connection_check
 from outbox.management.commands._answers import AnsweringCommand
-from outbox.views.account_delete import delete_account
 
 EDITED = sorted(declared.KNOWN - {"email"})
 
@@ -91,10 +91,12 @@ class Command(AnsweringCommand):
         if not options["yes"]:
             self.refuse(f"{account.email} would be deleted here with all its mail: say --yes.", as_json=options["json"])
         pk, email = account.pk, account.email
-        if refusal := delete_account(account):
-            self.refuse(refusal, as_json=options["json"])
+        outcome = account_deletion.ask(account, seconds=inf)
+        if outcome.refusal:
+            self.refuse(outcome.refusal, as_json=options["json"])
         AuditEntry.objects.create(verb="delete_account", target=f"account:{pk}", detail=email)
-        self._say({"account_id": pk, "email": email}, f"Deleted {email} here.", as_json=options["json"])
+        words = f"A worker is busy with {email}: workers delete it." if outcome.left else f"Deleted {email} here."
+        self._say({"account_id": pk, "email": email, "left": outcome.left}, words, as_json=options["json"])
 
     def _import(self, options: dict[str, Any]) -> None:
         """Make or change each account independently: an invalid one does not stop the others, but the status is 1."""

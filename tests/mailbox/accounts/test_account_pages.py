@@ -18,11 +18,13 @@ from mailbox.models import (
     ConnectionTest,
     Folder,
     Lease,
+    Message,
     SyncRun,
     SyncRunFolder,
     SyncState,
     Transport,
 )
+from outbox import tasks as outbox_tasks
 from tests.mailbox.accounts.account_settings import account
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, queries_of, store, tasks_queued
 
@@ -269,12 +271,17 @@ def test_deleting_is_refused_while_mail_waits(administrator: Client, account: Ac
     assert Account.objects.filter(sync_enabled=True, send_enabled=True).exists()
 
 
-def test_deleting_waits_for_a_running_sync(administrator: Client, account: Account) -> None:
+def test_deleting_waits_for_a_running_sync_and_needs_no_second_click(administrator: Client, account: Account) -> None:
+    store(account, letter())
     Lease.acquire(account.pk, "sync", "worker", seconds=60, now=timezone.now())
     response = administrator.post(reverse("account_delete", args=[account.pk]), follow=True)
-    assert "A worker is busy" in response.content.decode()
-    assert Account.objects.filter(sync_enabled=True).exists()
-    assert not Lease.objects.filter(purpose="send").exists()
+    assert "is being deleted here" in response.content.decode()
+    assert "being deleted" in administrator.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    assert Message.objects.exists() and not Lease.objects.filter(purpose="send").exists()
+    assert tasks_queued() == ["outbox.tasks.delete_account"]
+    Lease.objects.all().delete()
+    outbox_tasks.delete_account(account.pk)
+    assert not Account.objects.exists()
 
 
 # --- activity -------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ SWEPT_BY = {  # what is queued -> the schedule that finds it again
     "mailbox.tasks.sync_share": "mailbox.tasks.sync_tick",
     "mailbox.tasks.sync_tick": "mailbox.tasks.sync_tick",
     "outbox.tasks.copy_to_sent": "outbox.tasks.sweep_afterwards",
+    "outbox.tasks.delete_account": "outbox.tasks.sweep_operations",
     "outbox.tasks.deliver": "outbox.tasks.sweep",
     "outbox.tasks.look_in_sent": "outbox.tasks.sweep_afterwards",
     "outbox.tasks.read_reports": "outbox.tasks.sweep_afterwards",

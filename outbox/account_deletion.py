@@ -1,0 +1,167 @@
+"""Deletes an account with all that belongs to it. It is in outbox, because mailbox must not import outbox.
+
+`Account.deleting_since` says that a person asked for it. The page that asks removes what a few seconds suffice for;
+workers remove the rest, one slice after the other, so that no request lasts as long as an account is large, and a
+killed process leaves work that a sweep finds.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from mailbox.messages.legal_holds import LegalHolds
+from mailbox.models import Account, AuditEntry, Lease, Message
+from mailbox.pace import LOOKED_UP, Pace
+from outbox.legal_holds import holds_account
+from outbox.models import OutboxMessage
+
+ASKED_SECONDS = 3.0  # how long a request removes by itself
+SLICE_SECONDS = 60.0  # of a worker's task; a lease is this old at most, as each task takes its own
+LEASE_SECONDS = 120
+RENEW_SECONDS = 10.0
+PURPOSES = (Lease.Purpose.SYNC, Lease.Purpose.SEND, Lease.Purpose.SENT)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a deletion. `refusal`: the sentence why not, or "". `left`: workers remove what is left; `busy`:
+    when whoever holds the account's leases has ended."""
+
+    refusal: str = ""
+    left: bool = False
+    busy: bool = False
+
+
+def refusal_of(account: Account) -> str:
+    """Why the account may not be deleted ("" if it may): unsent mail would be lost, or a legal hold keeps its mail."""
+    if holds_account(account.pk, LegalHolds.standing()):
+        return _held(account)
+    # Of all accounts: with a condition on the account, a planner reads all it ever sent (see visible_rows.count_tabs).
+    undelivered = OutboxMessage.objects.filter(status__in=["pending", "sending", "failed"]).order_by()
+    count = dict(undelivered.values_list("account").annotate(Count("pk"))).get(account.pk, 0)
+    if not count:
+        return ""
+    words = ngettext(
+        "%(number)s mail has not gone out from %(account)s. Send, cancel or decide on them in the outbox first.",
+        "%(number)s mails have not gone out from %(account)s. Send, cancel or decide on them in the outbox first.",
+        count,
+    )
+    return words % {"number": count, "account": account.email}
+
+
+def ask(account: Account, seconds: float = ASKED_SECONDS) -> Outcome:
+    """Ask for the deletion, and remove for `seconds`. If it is refused, the account's switches are put back."""
+    if refusal := refusal_of(account):
+        return Outcome(refusal)
+    asked = Account.objects.filter(pk=account.pk)
+    asked.filter(deleting_since=None).update(deleting_since=timezone.now())
+    outcome = go_on(account.pk, seconds)
+    if outcome.refusal:
+        asked.update(sync_enabled=account.sync_enabled, send_enabled=account.send_enabled)
+    return outcome
+
+
+def go_on(account_id: int, seconds: float = SLICE_SECONDS, pace: Pace | None = None) -> Outcome:
+    """Remove for `seconds`, holding the account's leases, so that no worker writes rows meanwhile; where another
+    process holds one, nothing is removed now. A refusal ends the deletion."""
+    account = Account.objects.being_deleted().filter(pk=account_id).first()
+    if account is None:
+        return Outcome()
+    Account.objects.filter(pk=account_id).update(sync_enabled=False, send_enabled=False)
+    leases = _Leases.take(account_id)
+    if leases is None:
+        return Outcome(left=True, busy=True)
+    try:
+        outcome = _remove(account, leases, pace or Pace(), seconds)
+    finally:
+        leases.release()
+    if outcome.refusal:
+        Account.objects.filter(pk=account_id).update(deleting_since=None)
+    return outcome
+
+
+def go_on_by_worker(account_id: int) -> Outcome:
+    """go_on() with nobody there to read the refusal: it goes into the activity. Fetching stays off, since a sync would
+    bring back what was removed already."""
+    outcome = go_on(account_id)
+    if outcome.refusal:
+        verb, target = "stop_deletion", f"account:{account_id}"
+        AuditEntry.objects.create(account_id=account_id, verb=verb, target=target, detail=outcome.refusal[:500])
+    return outcome
+
+
+def _held(account: Account) -> str:
+    return gettext("A legal hold keeps mail of %(account)s: release it first (page Retention).") % {
+        "account": account.email
+    }
+
+
+class _Leases:
+    """The leases for sync, sending and Sent of one account."""
+
+    def __init__(self, account_id: int) -> None:
+        self._account_id, self._renewed_at = account_id, 0.0
+        self._tokens: dict[str, str] = {}
+
+    @classmethod
+    def take(cls, account_id: int) -> _Leases | None:
+        """All of them; None, and none is held, if another process has one."""
+        leases, now, holder = cls(account_id), timezone.now(), f"deletion on {socket.gethostname()}"
+        for purpose in PURPOSES:
+            token = Lease.acquire(account_id, purpose, holder, seconds=LEASE_SECONDS, now=now)
+            if token is None:
+                leases.release()
+                return None
+            leases._tokens[purpose] = token
+        return leases
+
+    def release(self) -> None:
+        for purpose, token in self._tokens.items():
+            Lease.release(self._account_id, purpose, token)
+
+    def are_kept(self, clock: float) -> bool:
+        """Renew them each RENEW_SECONDS of `clock`. False if one was lost, since this process stood still."""
+        if clock - self._renewed_at < RENEW_SECONDS:
+            return True
+        self._renewed_at, now = clock, timezone.now()
+        held = self._tokens.items()
+        return all(Lease.renew(self._account_id, each, token, seconds=LEASE_SECONDS, now=now) for each, token in held)
+
+
+def _remove(account: Account, leases: _Leases, pace: Pace, seconds: float) -> Outcome:
+    """Remove its mail at a pace that leaves pages quick, then the account, until `seconds` are over.
+
+    A legal hold set meanwhile stops it, as does a mail written meanwhile.
+    """
+    end = pace.clock() + seconds
+    for rows in _mail_of(account):
+        while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:LOOKED_UP]):
+            for part in pace.parts(pks):
+                clock = pace.clock()
+                if clock > end:
+                    return Outcome(left=True)
+                if not leases.are_kept(clock):
+                    return Outcome(left=True, busy=True)
+                with transaction.atomic():
+                    if holds_account(account.pk, LegalHolds.until_commit()):
+                        return Outcome(_held(account))
+                    rows.filter(pk__in=part).delete()
+    with transaction.atomic():
+        if holds_account(account.pk, LegalHolds.until_commit()):
+            return Outcome(_held(account))
+        if refusal := refusal_of(account):
+            return Outcome(refusal)
+        account.delete()
+    return Outcome()
+
+
+def _mail_of(account: Account) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    over = OutboxMessage.objects.filter(status__in=[OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED])
+    return Message.objects.filter(account=account), over.filter(account=account)
