@@ -8,7 +8,8 @@ from django.apps import apps
 from django.db.models import CharField, ForeignKey, Model, OneToOneField, TextField
 
 from alerts.models import Event
-from mailbox.models import Account, Transport
+from mailbox.models import Account, Attachment, Message, Quarantine, Transport
+from outbox.models import OutboxAttachment, OutboxMessage
 from prx_email_site.personal_data.tables import TABLES
 
 # Texts that a person's erasure need not search (personal_data.tables), but that answers show.
@@ -18,6 +19,14 @@ FURTHER = {
     "outbox.OutboxAttachment": ("filename",),
     "outbox.DraftFile": ("filename",),
     "outbox.SuppressedAddress": ("words",),
+}
+# What a mail says. Without "to", as whoever corrects addresses is told them.
+CONTENT: dict[type[Model], tuple[str, ...]] = {
+    Message: ("subject", "sender", "recipients", "snippet", "body_text", "body_html"),
+    Quarantine: ("subject", "sender"),
+    OutboxMessage: ("subject", "body_text", "body_html"),
+    Attachment: ("filename",),
+    OutboxAttachment: ("filename",),
 }
 SHORTEST = 60  # characters: shorter columns have codes
 
@@ -41,6 +50,13 @@ def mark(account: Account, word: str) -> set[str]:
             found.add(label)
     Event.objects.filter(account=account).update(detail={"sentence": word})
     return found
+
+
+def mark_content(word: str) -> None:
+    """Put `word` into what the mails of all accounts say."""
+    for model, columns in CONTENT.items():
+        if not model._default_manager.update(**dict.fromkeys(columns, word)):
+            raise AssertionError(f"there is no {model.__name__} to be marked")
 
 
 def _is_text(field: Any) -> bool:

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models import Model
 
 from api.models import Scope
-from mailbox.models import Account, AccountGrant, Attachment, Message, Quarantine
+from mailbox.models import Account, AccountGrant, Message
 from mailbox.search.index import index_messages
-from outbox.models import OutboxAttachment, OutboxMessage
 from tests.api.calling import Program, ops, sales
-from tests.api.marking import mark
+from tests.api.marking import mark, mark_content
 from tests.api.operation import Operation
 from tests.api.operations import operations
 from tests.test_every_address import undone
@@ -117,15 +115,6 @@ def test_the_word_is_seen_by_who_may(
             assert (WORD in found) == (path not in SHOWN_BY_NUMBERS | {"/drafts"}), found
 
 
-CONTENT: dict[type[Model], tuple[str, ...]] = {
-    Message: ("subject", "sender", "recipients", "snippet", "body_text", "body_html"),
-    Quarantine: ("subject", "sender"),
-    OutboxMessage: ("subject", "body_text", "body_html"),
-    Attachment: ("filename",),
-    OutboxAttachment: ("filename",),
-}
-
-
 @pytest.mark.parametrize("scope", [each for each in Scope if each != Scope.READ])
 def test_without_the_scope_read_no_answer_has_a_word_of_a_mail(
     make_user: Callable[..., User], ops: Account, scope: Scope, subtests: pytest.Subtests
@@ -133,8 +122,7 @@ def test_without_the_scope_read_no_answer_has_a_word_of_a_mail(
     """Also none that is about a mail: whoever retries, acknowledges or exports need not see what it says."""
     chief = make_user("administrator")
     table = operations(ops)
-    for model, columns in CONTENT.items():
-        assert model._default_manager.update(**dict.fromkeys(columns, WORD))
+    mark_content(WORD)
     program = Program(chief, scopes=[scope], per_minute=100_000)
     for name, each in table.items():
         if each.scope == scope:
