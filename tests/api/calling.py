@@ -39,7 +39,7 @@ class Program:
 
     def __init__(self, user: User, **terms: Any) -> None:
         given = {"name": "p", "scopes": list(Scope), "expires_at": timezone.now() + timedelta(days=1)} | terms
-        self.secret = tokens.make(user, Terms(**given), by=user)[1]
+        self.user, self.secret = user, tokens.make(user, Terms(**given), by=user)[1]
         self.client = Client(enforce_csrf_checks=True)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
