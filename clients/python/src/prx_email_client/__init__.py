@@ -2,6 +2,17 @@
 
 from prx_email_client.calls import ClientError, EventsMissed, Refused, Unreachable
 from prx_email_client.client import Client
+from prx_email_client.resources import Answer
+from prx_email_client.rows import (
+    AlertRule,
+    ConversationPiece,
+    Draft,
+    ListedAttachment,
+    Person,
+    SavedReply,
+    Token,
+    Webhook,
+)
 from prx_email_client.shapes import (
     Account,
     Alias,
@@ -20,21 +31,30 @@ from prx_email_client.shapes import (
 
 __all__ = [
     "Account",
+    "AlertRule",
     "Alias",
+    "Answer",
     "Client",
     "ClientError",
     "Completeness",
+    "ConversationPiece",
+    "Draft",
     "Event",
     "EventsMissed",
     "Feature",
     "File",
+    "ListedAttachment",
     "Mail",
     "MessageHead",
     "Need",
     "OutboxHead",
+    "Person",
     "Refused",
     "Reply",
+    "SavedReply",
     "SendState",
     "Suppressed",
+    "Token",
     "Unreachable",
+    "Webhook",
 ]

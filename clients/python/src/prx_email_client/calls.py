@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Self, TypeVar
 
 import httpx
 
+T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between tries
 LARGEST_PAGE = 500  # rows
 
@@ -69,11 +70,11 @@ class Calls:
         """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
-    def _ask_once_gone(self, path: str) -> None:
+    def _ask_once_gone(self, path: str, **request: Any) -> None:
         """Send DELETE. A 404 counts as success only if an earlier try of this call got no response."""
         tries = Tries(self.wait)
         try:
-            self._answer("DELETE", path, wait=tries.wait_counted)
+            self._answer("DELETE", path, wait=tries.wait_counted, **request)
         except Refused as error:
             if not (tries.lost and error.status == httpx.codes.NOT_FOUND):
                 raise
@@ -131,9 +132,11 @@ class Tries:
         self.wait(seconds)
 
 
-def made(kind: type[Any], given: dict[str, Any]) -> Any:
-    """An instance of a dataclass from JSON; unknown members, which a newer site may send, are ignored."""
-    return kind(**{name: given[name] for name in kind.__dataclass_fields__})
+def made(kind: type[T], given: Any) -> T:
+    """An instance of a dataclass from JSON; unknown members, which a newer site may send, are ignored. Another kind,
+    such as dict: the JSON itself."""
+    found: T = kind(**{each.name: given[each.name] for each in fields(kind)}) if is_dataclass(kind) else given
+    return found
 
 
 def _seconds(response: httpx.Response, otherwise: float) -> float:

@@ -1,4 +1,4 @@
-"""The operations of the HTTP API as methods."""
+"""What programs ask for most, as methods with typed answers; all else is asked for by its path (Resources)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from prx_email_client.calls import LARGEST_PAGE, Calls, EventsMissed, Refused, Tries, made
+from prx_email_client.calls import LARGEST_PAGE, EventsMissed, Refused, Tries, made
+from prx_email_client.resources import Resources
 from prx_email_client.shapes import (
     Account,
     Alias,
@@ -31,7 +32,7 @@ from prx_email_client.shapes import (
 LONGEST_KEY = 190  # characters; the API's limit
 
 
-class Client(Calls):
+class Client(Resources):
     """A client for one token, thread-safe. Close it, or use it as a context manager."""
 
     def accounts(self) -> list[Account]:
