@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from mailbox.views import quarantine as quarantine_views
 from mailbox.views.accounts import accounts as account_views
 from mailbox.views.activity import activity as activity_views
 from outbox.models import OutboxMessage, SuppressedAddress
+from outbox.views.attachments import attachments
 from outbox.views.lists import outbox_list, suppressed
 from prx_email_site.list_exports import tasks
 from prx_email_site.list_exports.lists import LISTS
@@ -31,7 +33,16 @@ from tests.rows import NOWHERE, folder_of, letter, outbox_row, store
 
 pytestmark = pytest.mark.django_db
 ROWS = 12
-VIEWS = (account_views, activity_views, csv_export, export_views, outbox_list, quarantine_views, suppressed)
+VIEWS = (
+    account_views,
+    activity_views,
+    attachments,
+    csv_export,
+    export_views,
+    outbox_list,
+    quarantine_views,
+    suppressed,
+)
 
 
 @pytest.fixture
@@ -48,12 +59,23 @@ def lists_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_pages, "PIECE_ROWS", 7)
 
 
+def with_file(raw: bytes, name: str) -> bytes:
+    mail = message_from_bytes(raw, policy=policy.SMTP)
+    mail.add_attachment(b"x", maintype="application", subtype="pdf", filename=name)
+    return mail.as_bytes()
+
+
 def fill(account: Account) -> None:
     now = timezone.now()
     AuditEntry.objects.all().delete()
     for number in range(ROWS):
-        store(account, letter(f"=Mail {number}"), at=now - timedelta(minutes=number))
-        outbox_row(account, f"=Written {number}", status="sent", sent_at=now)
+        received, written = letter(f"=Mail {number}"), letter(f"=Written {number}")
+        if number % 2:
+            received = with_file(received, f"=file {number}")
+        else:
+            written = with_file(written, f"=file {number}")
+        store(account, received, at=now - timedelta(minutes=number))
+        outbox_row(account, f"=Written {number}", written, status="sent", sent_at=now)
         AuditEntry.objects.create(account=account, verb="retry", detail=f"=entry {number}")
         Quarantine.objects.create(
             account=account, folder=folder_of(account), uidvalidity=1, uid=number + 1, error=f"=error {number}"
@@ -67,6 +89,7 @@ def fill(account: Account) -> None:
 SHOWN: dict[str, tuple[str, str, str]] = {
     "messages": ("/messages/list.csv", "subject", "'=Mail {}"),
     "outbox": ("/outbox/?format=csv", "subject", "'=Written {}"),
+    "attachments": ("/outbox/attachments/?format=csv", "name", "'=file {}"),
     "activity": ("/activity/?format=csv&verb=retry", "detail", "'=entry {}"),
     "quarantine": ("/quarantine/?format=csv", "error", "'=error {}"),
     "suppressed": ("/outbox/suppressed/?format=csv", "address", "a{}@example.net"),

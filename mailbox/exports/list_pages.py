@@ -17,6 +17,7 @@ END = "end"
 TITLES: dict[str, Words] = {
     "messages": _("Messages"),
     "outbox": _("Outbox"),
+    "attachments": _("Attachments"),
     "activity": _("Activity"),
     "quarantine": _("Quarantine"),
     "suppressed": _("Addresses not written to"),

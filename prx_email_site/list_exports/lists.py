@@ -17,6 +17,7 @@ from mailbox.views import exports, quarantine
 from mailbox.views.accounts import accounts
 from mailbox.views.activity import activity
 from outbox.compose import suppression
+from outbox.views.attachments import attachment_csv, attachments
 from outbox.views.lists import list_csv, outbox_list, suppressed
 
 
@@ -32,6 +33,7 @@ class ListKind:
 LISTS = {
     "messages": ListKind(exports.LIST_HEAD, exports.messages_page, "mailbox:messages"),
     "outbox": ListKind(list_csv.CSV_HEAD, outbox_list.outbox_page, "outbox:list"),
+    "attachments": ListKind(attachment_csv.HEAD, attachments.attachments_page, "outbox:attachments"),
     "activity": ListKind(activity.HEAD, activity.activity_page, "mailbox:activity"),
     "quarantine": ListKind(quarantine.CSV_HEAD, quarantine.quarantine_page, "mailbox:quarantine"),
     "suppressed": ListKind(suppression.HEAD, suppressed.suppressed_page, "outbox:suppressed"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
@@ -16,11 +17,12 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mailbox import features
+from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import Account, Feature, StorageUse
 from mailbox.models.file_kinds import KINDS
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.activity.audit import record
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import MOST, by_workers, csv_file
 from mailbox.views.pagination import limit_of, next_page
 from mailbox.views.reading import previews
 from mailbox.views.reading.latest_per_account import of_some
@@ -37,16 +39,14 @@ def attachments(request: HttpRequest) -> HttpResponseBase:
     """The list of received and sent files; `?format=csv` for a spreadsheet. Received ones of accounts whose reading is
     switched off are left out."""
     limit, before = limit_of(request), AttachmentCursor.read(request.GET.get("before", ""))
-    filters = AttachmentFilters.read(request)
-    accounts = visible_accounts(request)
-    seen = _seen(request, filters, accounts)
-    known = features.Rollouts.known_to(request.user)
-    off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts], known=known)
-    read = (seen if seen is not None else {each.pk for each in accounts}) - off if off else seen
+    filters, accounts = AttachmentFilters.read(request), visible_accounts(request)
+    seen, off = _seen(request, filters, accounts)
     if request.GET.get("format") == "csv":
-        rows, last = find(filters, {"sent": seen, "received": read}, before, MOST)
-        return csv_file("attachments", attachment_csv.HEAD, attachment_csv.lines_of(rows), is_cut=last is not None)
-    rows, last = find(filters, {"sent": seen, "received": read}, before, limit)
+        rows, last = find(filters, seen, before, MOST)
+        if last:
+            return by_workers(request, "attachments")
+        return csv_file("attachments", attachment_csv.HEAD, attachment_csv.lines_of(rows))
+    rows, last = find(filters, seen, before, limit)
     previews.set_states(rows)
     context = {
         "rows": rows,
@@ -70,11 +70,26 @@ def attachments(request: HttpRequest) -> HttpResponseBase:
     return render(request, "outbox/attachments.html", context)
 
 
-def _seen(request: HttpRequest, filters: AttachmentFilters, accounts: list[Account]) -> set[int] | None:
-    """The accounts whose files are listed; None for all."""
-    if filters.account is None:
-        return of_some(request, accounts)
-    return {account.pk for account in accounts if account.pk == filters.account}
+def attachments_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
+    """A page of the list for a file that workers make."""
+    filters = AttachmentFilters.read(request)
+    seen, _off = _seen(request, filters, visible_accounts(request))
+    rows, last = find(filters, seen, AttachmentCursor.read(after or ""), PAGE)
+    accounts = {(row.message if row.is_received else row.outbox).account_id for row in rows}
+    return ListPage(list(attachment_csv.lines_of(rows)), accounts, str(last) if last else None)
+
+
+def _seen(
+    request: HttpRequest, filters: AttachmentFilters, accounts: list[Account]
+) -> tuple[dict[str, set[int] | None], set[int]]:
+    """(direction -> the accounts whose files are listed, None for all; those whose reading is switched off)."""
+    seen = of_some(request, accounts)
+    if filters.account is not None:
+        seen = {account.pk for account in accounts if account.pk == filters.account}
+    known = features.Rollouts.known_to(request.user)
+    off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts], known=known)
+    read = (seen if seen is not None else {each.pk for each in accounts}) - off if off else seen
+    return {"sent": seen, "received": read}, off
 
 
 def find_attachment(request: HttpRequest, pk: int, position: int) -> OutboxAttachment:
