@@ -96,7 +96,7 @@ def _of_mail(seen: QuerySet[Any] | None) -> dict[str, BaseExpression]:
     quarantined = Quarantine.objects.open()
     if seen is not None:
         outbox, quarantined = outbox.whose(seen), quarantined.filter(account__in=seen)
-        reports = reports.filter(outbox__account__in=seen)
+        reports = reports.whose(seen)
     return {
         "decisions": counted(outbox.needs_decision()),
         "failed": counted(outbox.failed_for_good()),

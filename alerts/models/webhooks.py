@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from alerts.models.events import Event, EventKind
 from mailbox import credentials
+from mailbox.db.literals import Literal
 from mailbox.models import Account
 
 
@@ -59,6 +60,23 @@ class Webhook(models.Model):
         return list(self.kinds) or list(EventKind.values)
 
 
+class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    """Deliveries by their state. Few wait or were given up, of a week's events: each state has an index of its own,
+    which SQLite takes only for a literal."""
+
+    def waiting(self) -> WebhookDeliveryQuerySet:
+        """Those that are still to be posted."""
+        return self.filter(state=Literal(WebhookDelivery.State.WAITING))
+
+    def given_up(self) -> WebhookDeliveryQuerySet:
+        """Those that the receiver refused too often."""
+        return self.filter(state=Literal(WebhookDelivery.State.FAILED))
+
+    def in_state(self, state: str) -> WebhookDeliveryQuerySet:
+        """Those in this state, of which any may be asked for."""
+        return self.filter(state=Literal(WebhookDelivery.State(state)))
+
+
 class WebhookDelivery(models.Model):
     """One event for one webhook, or a test of it. It may be posted more than once, always with the same webhook-id."""
 
@@ -76,12 +94,15 @@ class WebhookDelivery(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)
 
+    objects = WebhookDeliveryQuerySet.as_manager()
+
     class Meta:
         db_table = "webhook_deliveries"
         verbose_name_plural = "webhook deliveries"
         constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="webhook_delivery_once")]
         indexes = [
             models.Index(fields=["webhook", "id"], condition=Q(state="waiting"), name="webhook_delivery_waiting"),
+            models.Index(fields=["webhook", "id"], condition=Q(state="failed"), name="webhook_delivery_failed"),
             models.Index(fields=["webhook", "-id"], name="webhook_delivery_newest"),
         ]
 

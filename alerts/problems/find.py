@@ -175,7 +175,7 @@ def _of_mail(among: Collection[int] | None = None) -> Iterator[Problem]:
 
 def _of_reports(among: Collection[int] | None) -> Iterator[Problem]:
     reports = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
-    reports = reports if among is None else reports.filter(outbox__account__in=among)
+    reports = reports if among is None else reports.whose(among)
     unseen = f"{reverse('outbox:list')}?mark=unseen&account="
     yield from _counted(reports.bounces(), Kind.BOUNCE, _came_back, unseen, field="outbox__account")
     yield from _counted(reports.complaints(), Kind.COMPLAINT, _complained, unseen, field="outbox__account")

@@ -132,8 +132,8 @@ def _events(now: datetime) -> Iterator[Problem]:
         text = _("Triggers are missing (%(number)s), so some events are not told: run manage.py migrate.")
         words = said(text, number=len(missing))
         yield _problem("events:triggers", Kind.EVENTS, words)
-    given_up = Webhook.objects.filter(is_on=True, deliveries__state=WebhookDelivery.State.FAILED)
-    refused = dict(given_up.order_by().values_list("pk").annotate(Count("deliveries")))
+    given_up = WebhookDelivery.objects.given_up().filter(webhook__is_on=True)
+    refused = dict(given_up.order_by().values_list("webhook").annotate(Count("pk")))
     for hook in Webhook.objects.order_by("pk"):
         path = reverse("alerts:webhook", args=[hook.pk])
         since = utc(hook.failing_since) if hook.failing_since else ""

@@ -131,7 +131,7 @@ def end_abandoned(now: datetime) -> int:
     """End the runs whose process has died, with the counts of their saved lines; return how many there were."""
     abandoned = SyncRun.objects.filter(finished_at=None, seen_at__lt=now - SILENT_AFTER)
     ended = 0
-    for run in abandoned.order_by("pk"):
+    for run in abandoned.order_by("seen_at"):  # the index of runs without an end, not all runs of two weeks
         counts = _counts(run)
         ended += abandoned.filter(pk=run.pk).update(finished_at=run.seen_at, **counts)
         event(logger, "sync_run_abandoned", logging.WARNING, run_id=str(run.run_id), **counts)

@@ -8,11 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Sum
 
 from mailbox.models import Account, Attachment, Message, RawMessage, StorageUse
 
 Kind = StorageUse.Kind
+# A row's account, to group by. A sum (and the status in another way, too), so that a table is read from end to end:
+# SQLite would follow an index over the account and look up each row by itself, which takes five times as long.
+OF_ACCOUNT = F("account_id") + 0
 
 
 def put(kind: str, counted: Mapping[int | None, tuple[int, int]], now: datetime) -> None:
@@ -30,10 +33,10 @@ def put(kind: str, counted: Mapping[int | None, tuple[int, int]], now: datetime)
 
 def count(now: datetime) -> None:
     """Count received mail and raw bytes on disk. Reads whole tables: only for workers, never for a page."""
-    mail = Message.objects.order_by().values_list("account").annotate(Count("pk"), Sum("size"))
+    mail = Message.objects.order_by().values_list(OF_ACCOUNT).annotate(Count("pk"), Sum("size"))
     put(Kind.RECEIVED, {account: (items, size) for account, items, size in mail}, now)
     there = Attachment.objects.filter(removed_at=None).order_by()
-    files = there.values_list("account").annotate(Count("pk"), Sum("size"))
+    files = there.values_list(OF_ACCOUNT).annotate(Count("pk"), Sum("size"))
     put(Kind.RECEIVED_FILES, {account: (items, size) for account, items, size in files}, now)
     disk = RawMessage.objects.aggregate(items=Count("pk"), size=Sum("length"))
     put(Kind.ON_DISK, {None: (disk["items"], disk["size"] or 0)}, now)

@@ -123,11 +123,13 @@ def _allowed_recipients(account: Account, request: SendRequest, addresses: Seque
 
 
 OFFER_IS_KNOWN = timedelta(days=1)  # a server's EHLO keywords may change: after this time a mail is tried again
+LOOKED_AT = 50  # the account's newest mails that need SMTPUTF8
 
 
 def check_smtputf8(account: Account, now: datetime) -> None:
     """Raise ValidationFailed if the newest attempt of a mail that needs SMTPUTF8 (RFC 6531) found it not offered."""
-    attempts = DeliveryAttempt.objects.filter(outbox__account=account, outbox__needs_smtputf8=True)
+    newest = account.outbox.filter(needs_smtputf8=True).order_by("-pk").values("pk")[:LOOKED_AT]
+    attempts = DeliveryAttempt.objects.filter(outbox__in=newest)
     last = attempts.filter(finished_at__gt=now - OFFER_IS_KNOWN, outcome__gt="").order_by("-pk").first()
     if last is not None and last.reply.startswith(NO_SMTPUTF8):
         raise ValidationFailed(

@@ -59,9 +59,10 @@ def _too_long(now: datetime) -> Iterator[tuple[str, QuerySet[Any], dict[str, Any
     yield "rate limits", SendPace.objects.filter(next_at__gt=now + LONGEST_PACE), {"next_at": now}
     smtp = Transport.objects.filter(kind=Transport.Kind.SMTP, next_allowed_at__gt=wait)
     yield "servers left alone", smtp, {"next_allowed_at": None}
-    looks = SentLookup.objects.filter(next_look_at__gt=now + SENT_WAIT)
-    yield "looks into Sent", looks, {"next_look_at": now}
-    yield "copies in Sent", SentCopy.objects.filter(next_try_at__gt=now + SENT_WAIT), {"next_try_at": now}
+    # Of all looks and copies that were ever made, few are still to be made: these alone wait or are claimed.
+    looks, copies = SentLookup.objects.filter(next_look_at__isnull=False), SentCopy.objects.waiting()
+    yield "looks into Sent", looks.filter(next_look_at__gt=now + SENT_WAIT), {"next_look_at": now}
+    yield "copies in Sent", copies.filter(next_try_at__gt=now + SENT_WAIT), {"next_try_at": now}
     unheld = {"claim_token": "", "lease_expires_at": None}
-    yield "claims of looks", SentLookup.objects.filter(lease_expires_at__gt=now + SENT_LEASE), unheld
-    yield "claims of copies", SentCopy.objects.filter(lease_expires_at__gt=now + SENT_LEASE), unheld
+    yield "claims of looks", looks.filter(lease_expires_at__gt=now + SENT_LEASE), unheld
+    yield "claims of copies", copies.filter(lease_expires_at__gt=now + SENT_LEASE), unheld

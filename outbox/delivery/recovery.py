@@ -102,7 +102,7 @@ def postpone_queue(account_id: int, until: datetime) -> int:
 
 def lift_sign_in_holds(account_id: int, now: datetime) -> int:
     """Make rows with the hold `sign_in` due at once: the credentials are new, or work again."""
-    held = OutboxMessage.objects.filter(account_id=account_id, status=Status.FAILED, hold=Hold.SIGN_IN)
+    held = OutboxMessage.objects.held_for_sign_in().whose([account_id])
     return held.update(hold="", next_attempt_at=now, updated_at=now)
 
 
@@ -113,5 +113,5 @@ def lift_outdated_sign_in_holds(now: datetime) -> int:
     elsewhere. Nothing else would release the row.
     """
     accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
-    held = OutboxMessage.objects.filter(account__in=accounts, status=Status.FAILED, hold=Hold.SIGN_IN)
+    held = OutboxMessage.objects.held_for_sign_in().whose(accounts)
     return held.update(hold="", next_attempt_at=now, updated_at=now)

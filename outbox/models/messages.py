@@ -56,6 +56,10 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         """Failed rows that wait for a person for another reason than an uncertain outcome."""
         return self.filter(status=OutboxMessage.Status.FAILED).exclude(hold__in=["", OutboxMessage.Hold.UNCERTAIN])
 
+    def held_for_sign_in(self) -> OutboxQuerySet:
+        """Failed rows that wait until the account's sign-in at its SMTP server works."""
+        return self.filter(status=OutboxMessage.Status.FAILED, hold=OutboxMessage.Hold.SIGN_IN)
+
     def sent(self) -> OutboxQuerySet:
         """Rows whose mail a server has accepted, by its own answer, a look in Sent or a person's word."""
         return self.filter(status=OutboxMessage.Status.SENT, hold="")
@@ -201,6 +205,7 @@ class OutboxMessage(models.Model):
             models.Index(fields=["parent"], name="outbox_answers", condition=Q(parent__isnull=False)),
             models.Index(fields=["error_code", "-id"], name="outbox_error", condition=Q(error_code__gt="")),
             models.Index(fields=["-id"], name="outbox_drill", condition=Q(failure_mode__gt="")),
+            models.Index(fields=["account", "-id"], name="outbox_smtputf8", condition=Q(needs_smtputf8=True)),
         ]
 
     def __str__(self) -> str:

@@ -39,7 +39,7 @@ def of_webhooks(now: datetime) -> Iterator[GaugeMetricFamily]:
 
 
 def _hooks() -> Any:
-    waiting = WebhookDelivery.objects.filter(webhook=OuterRef("pk"), state=WebhookDelivery.State.WAITING).order_by()
+    waiting = WebhookDelivery.objects.waiting().filter(webhook=OuterRef("pk")).order_by()
     return Webhook.objects.order_by("pk").annotate(
         waits=Subquery(waiting.values("webhook").annotate(n=Count("pk")).values("n"), output_field=IntegerField()),
         oldest=Subquery(waiting.order_by("pk").values("created_at")[:1]),
