@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -14,7 +12,8 @@ from django.conf import settings
 
 from prx_email_site import one_at_a_time
 from prx_email_site.backup.faults import BackupFault
-from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, Measured, measure, raw_stores
+from prx_email_site.backup.stores import BackupFile, BackupStore, Measured, measure, raw_stores
+from prx_email_site.scratch_folders import scratch_folder
 
 try:
     from mailbox.storage.object_store import S3RawStorage
@@ -90,7 +89,5 @@ class Bucket(BackupStore):
             BackupFault("Another backup to S3 is at work."),
         )
 
-    @contextmanager
-    def drafts(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix=DRAFTS) as name:
-            yield Path(name)
+    def drafts(self) -> AbstractContextManager[Path]:
+        return scratch_folder("draft")

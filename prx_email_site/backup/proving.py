@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from prx_email_site.backup import databases, manifest, restoring
 from prx_email_site.backup.faults import BackupFault, SegmentMissing, ToolFailed
 from prx_email_site.backup.looking_through import SCRATCH
 from prx_email_site.backup.manifest import Backup, Manifest
+from prx_email_site.scratch_folders import scratch_folder
 
 # The environment's variables that the scratch installation does not get; it has its own, or reads the backup instead.
 NOT_HANDED_ON = (
@@ -71,8 +71,7 @@ def _note(proof: RestoreProof, said: dict[str, Any]) -> None:
 
 
 def _in_scratch(backup: Backup, now: datetime) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="prx-email-proof-") as name:
-        folder = Path(name)
+    with scratch_folder("proof") as folder:
         (folder / SCRATCH).touch()
         with _scratch_url(folder, now) as url:
             keys = ",".join(settings.ENCRYPTION_KEYS)
@@ -91,20 +90,32 @@ def _scratch_url(folder: Path, now: datetime) -> Iterator[str]:
 def _run(backup: Backup, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
     """Run `manage.py prove --in-scratch` and return its JSON. Raises ToolFailed.
 
-    hidden: variables with secrets, which are passed in files that only this user may read (NAME_FILE).
+    hidden: variables with secrets, which are passed in files (NAME_FILE) that are in memory only: on a disk they would
+    stay when this process is killed.
     """
     environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
     environment["PRX_EMAIL_DATA_DIR"] = str(folder)
-    for name, value in hidden.items():
-        path = folder / f"{name}.secret"
-        path.touch(mode=0o600)
-        path.write_text(value, encoding="utf-8")
-        environment[f"{name}_FILE"] = str(path)
     command = [sys.executable, "manage.py", "prove", str(backup), "--in-scratch"]
     command += ["--identity", str(backup.identity.resolve())] if backup.identity else []
-    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True)  # noqa: S603
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(_in_memory(value)) for name, value in hidden.items()}
+        environment |= {f"{name}_FILE": f"/proc/self/fd/{each}" for name, each in files.items()}
+        done = subprocess.run(  # noqa: S603
+            command, cwd=settings.BASE_DIR, env=environment, pass_fds=[*files.values()], capture_output=True, text=True
+        )
     try:
         said: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
     except ValueError as error:
         raise ToolFailed(f"The scratch installation ended: {done.stderr.strip()[-400:]}") from error
     return said
+
+
+@contextmanager
+def _in_memory(text: str) -> Iterator[int]:
+    """A context with the descriptor of a file in memory that holds this text."""
+    descriptor = os.memfd_create("secret")
+    try:
+        os.write(descriptor, text.encode())
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ import pyrage
 from django.conf import settings
 
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongIdentity
-from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore
+from prx_email_site.backup.stores import BackupFile, BackupStore
+from prx_email_site.scratch_folders import scratch_folder
 
 
 def folder_for(recipients: Sequence[str]) -> str:
@@ -90,13 +90,7 @@ class Writer:
 
     def drafts(self) -> AbstractContextManager[Path]:
         """A context with a folder for unencrypted files; with recipients, it is never inside the store."""
-        return _elsewhere() if self.recipients else self.store.drafts()
-
-
-@contextmanager
-def _elsewhere() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=f"prx-email-{DRAFTS}") as name:
-        yield Path(name)
+        return scratch_folder("draft") if self.recipients else self.store.drafts()
 
 
 def identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity]:
@@ -123,7 +117,7 @@ def opened(source: IO[bytes], identity: Path, name: str) -> Iterator[IO[bytes]]:
     Raises WrongIdentity, and SegmentDamaged if the content is truncated or damaged.
     """
     keys = identities(identity)
-    with tempfile.NamedTemporaryFile(prefix="prx-email-") as plain:
+    with scratch_folder("opened") as folder, (folder / "plain").open("w+b") as plain:
         try:
             pyrage.decrypt_io(source, plain, keys)
         except pyrage.DecryptError as error:

@@ -20,6 +20,7 @@ from django.core.files.storage import Storage
 
 from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup.faults import BackupFault
+from prx_email_site.scratch_folders import scratch_folder
 
 PIECE = 1024 * 1024
 DRAFTS = "draft-"
@@ -105,10 +106,10 @@ class BackupStore(ABC):
     @contextmanager
     def as_file(self, name: str) -> Iterator[Path]:
         """A context with the path of the file on this host's disk, a temporary copy if need be."""
-        with tempfile.NamedTemporaryFile(prefix="prx-email-") as copy, self.open(name) as source:
-            shutil.copyfileobj(source, copy, PIECE)
-            copy.flush()
-            yield Path(copy.name)
+        with scratch_folder("copy") as folder:
+            with self.open(name) as source, (folder / "copy").open("wb") as copy:
+                shutil.copyfileobj(source, copy, PIECE)
+            yield folder / "copy"
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ class FolderStore(BackupStore):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BackupFault(f"Another backup into {self} is at work.") from error
+            for left in self.path.glob(f"{DRAFTS}*"):  # by a backup that was killed: a copy of the whole database
+                shutil.rmtree(left, ignore_errors=True)
             yield
 
     def drafts(self) -> AbstractContextManager[Path]:

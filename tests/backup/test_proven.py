@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from mailbox.storage.durable_files import raw_storage
 from outbox.models import OutboxMessage, SendingSwitch
 from prx_email_site.backup import databases, looking_through, making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongKey
+from prx_email_site.scratch_folders import LOCK
 from tests.backup.made import NOW, changed, cut, flip, made_in, only_file, segment_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,10 +50,19 @@ def test_what_is_wrong_with_a_backup_has_a_name_and_changes_nothing(place: Path,
     assert Account.objects.get().email == "ops@example.com" and not SendingSwitch.objects.exists()
 
 
-def test_a_backup_is_proven_beside_the_running_database(place: Path, as_in_production: None) -> None:
-    before = RawMessage.objects.count()
+def test_a_backup_is_proven_beside_the_running_database(
+    place: Path, as_in_production: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, run, beside = RawMessage.objects.count(), subprocess.run, []
+
+    def look(command: list[str], **options: Any) -> Any:
+        beside.extend(path.name for path in Path(options["env"]["PRX_EMAIL_DATA_DIR"]).rglob("*"))
+        return run(command, **options)
+
+    monkeypatch.setattr(proving.subprocess, "run", look)
     proof = proving.prove(place.parent, NOW)
     assert (proof.fault, proof.detail) == ("", "")
+    assert sorted(beside) == sorted([LOCK, looking_through.SCRATCH])  # no key: it would stay there after a kill
     assert (proof.messages, proof.missing) == (before, 0)
     assert RestoreProof.objects.get().backup_at == NOW
     assert OutboxMessage.objects.get().status == "pending" and not SendingSwitch.objects.exists()  # ours goes on

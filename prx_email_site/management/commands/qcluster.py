@@ -20,6 +20,7 @@ from mailbox.queueing import queue
 from outbox import restore_guard
 from prx_email_site.checks import ENVIRONMENT
 from prx_email_site.parent_death import kill_forks_with_their_parent
+from prx_email_site.scratch_folders import remove_left_ones
 from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.supervisor import Supervisor
 
@@ -30,6 +31,7 @@ class Command(QClusterCommand):  # type: ignore[misc]
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
+        remove_left_ones()
         # Before the first task, as a restored database contains its queue of tasks.
         restore_guard.check(now)
         schedules.pull_back(now)
