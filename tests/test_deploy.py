@@ -25,7 +25,8 @@ from django.urls import resolve
 from tests.conftest import missing
 from tests.read_sources import ROOT
 from tests.servers.certificates import Certificates
-from tests.servers.ports import answers, free_ports, wait_until
+from tests.servers.ports import free_ports
+from tests.servers.proxies import caddy, nginx
 
 DEPLOY = Path(ROOT, "deploy")
 OPERATIONS = Path(ROOT, "docs/operations.md").read_text()
@@ -173,51 +174,6 @@ def the_site() -> Iterator[int]:
     server.server_close()
 
 
-@contextmanager
-def nginx(folder: Path, port: int, site: int, certificates: Certificates) -> Iterator[None]:
-    """deploy/nginx.conf with this port, certificate and site in place of its own; all else as it stands."""
-    text = (DEPLOY / "nginx.conf").read_text().replace("http://127.0.0.1:8000", f"http://127.0.0.1:{site}")
-    text = re.sub(r"\n    listen \[::\][^\n]+", "", text)
-    text = text.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
-    text = text.replace("listen 80;", f"listen unix:{folder}/plain;")
-    text = re.sub(r"(ssl_certificate) [^;]+", rf"\1 {certificates.certificate}", text)
-    text = re.sub(r"(ssl_certificate_key) [^;]+", rf"\1 {certificates.key}", text)
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log {folder}/access.log; {temporary}\n{text}\n}}"
-    )
-    with running(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], port):
-        yield
-
-
-@contextmanager
-def caddy(folder: Path, port: int, site: int, certificates: Certificates) -> Iterator[None]:
-    text = (DEPLOY / "Caddyfile").read_text().replace("127.0.0.1:8000", f"127.0.0.1:{site}")
-    text = text.replace(
-        "mail.example.org {", f"https://localhost:{port} {{\n\ttls {certificates.certificate} {certificates.key}"
-    )
-    (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{text}")
-    with running(["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")], port):
-        yield
-
-
-@contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
-    if shutil.which(command[0]) is None:
-        missing(f"{command[0]} is missing: apt-get install {command[0]}")
-    process = subprocess.Popen(["setpriv", "--pdeathsig=KILL", *command], stderr=subprocess.PIPE, text=True)
-    try:
-        wait_until(lambda: answers(port) or process.poll() is not None, seconds=30, what=command[0])
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        yield
-    finally:
-        process.terminate()
-        process.communicate()
-
-
 @pytest.mark.pages
 @pytest.mark.parametrize("proxy", [nginx, caddy])
 def test_a_proxy_passes_pages_on_as_encrypted_whatever_the_client_says(
@@ -227,7 +183,7 @@ def test_a_proxy_passes_pages_on_as_encrypted_whatever_the_client_says(
     settings.ALLOWED_HOSTS = ["localhost"]
     (port,) = free_ports(1)
     with the_site() as site, proxy(tmp_path, port, site, certificates):
-        connection = http.client.HTTPSConnection("localhost", port, context=certificates.client_context(), timeout=30)
+        connection = http.client.HTTPSConnection("localhost", port, context=certificates.client_context(), timeout=120)
         connection.request("GET", "/static/css/base.css", headers={"X-Forwarded-Proto": "http"})
         answer = connection.getresponse()
         # The site sends whom it takes for unencrypted to https.

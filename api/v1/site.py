@@ -54,7 +54,7 @@ class TokenAuth(HttpBearer):
         Raises TokenRefused, Refused, HttpError (415), BodyTooLarge, TooManyBodies.
         """
         caller = tokens.authenticate(token, client_address(request), timezone.now())
-        request.user = caller.token.user
+        request.user, request.auth = caller.token.user, caller  # type: ignore[attr-defined]
         described = api.described(request)
         if described.carries_mail:
             large_bodies.read(request)

@@ -88,7 +88,7 @@ def raw(program: Program, body: bytes, **environment: Any) -> Any:
     return program.client.generic("POST", f"{V1}/send", body, "application/json", headers=headers, **environment)
 
 
-def test_a_request_beyond_the_policy_is_refused_unread_and_one_of_that_size_is_taken(
+def test_a_request_beyond_the_policy_is_refused_with_nothing_kept_and_one_of_that_size_is_taken(
     make_user: Callable[..., User], ops: Account
 ) -> None:
     program = Program(make_user("operator"))
@@ -96,8 +96,13 @@ def test_a_request_beyond_the_policy_is_refused_unread_and_one_of_that_size_is_t
     AttachmentPolicy.objects.update(max_size_bytes=1000)
     most = largest_request(1000)
     body = json.dumps(mail(ops)).encode().ljust(most)
-    refused = raw(program, b"x", CONTENT_LENGTH=str(most + 1), **{"wsgi.input": Unread()})
+    given = io.BytesIO(b"x" * (most + 2))
+    refused = raw(program, b"x", CONTENT_LENGTH=str(most + 1), **{"wsgi.input": given})
     assert is_problem(refused, 413, "TooLarge")
+    assert given.tell() == most + 1, "read to its end, so that a proxy that sends it gets the answer"
+    assert not hasattr(refused.wsgi_request, "_body")
+    beyond = {"CONTENT_LENGTH": str(large_bodies.MOST_DISCARDED + 1), "wsgi.input": Unread()}
+    assert is_problem(raw(program, b"x", **beyond), 413, "TooLarge")
     assert refused.json()["detail"].startswith(WORDS) and f"{most} bytes" in refused.json()["detail"]
     assert "1000 bytes" in refused.json()["detail"]
     assert raw(program, body).status_code == 202
