@@ -29,6 +29,7 @@ from prx_email_site import environment as env
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BIND = "127.0.0.1:8000"
+PROCESSES = 2  # of the web server and of submission each, as Python runs one thread at a time
 AGAIN_SECONDS = 5  # from the end of a process until it is started again
 
 
@@ -158,16 +159,16 @@ def say(line: str) -> None:
 def commands(address: BindAddress) -> list[Child]:
     """The processes to start. PRX_EMAIL_PUSH, …_SUBMISSION_BIND and …_ALERTS_SECONDS decide about some of them."""
     web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
-    # Threads, as open pages poll; two processes, as Python runs one thread at a time. There are more threads than
-    # requests may run at once: see prx_email_site/slots.py.
-    web += ["--workers", "2", "--threads", "24", "--worker-class", "gthread", "--graceful-timeout", "20"]
+    # Threads, as open pages poll; more of them than requests may run at once: see prx_email_site/slots.py.
+    web += ["--workers", str(PROCESSES), "--threads", "24", "--worker-class", "gthread", "--graceful-timeout", "20"]
     web += ["--no-control-socket"]
     children = [Child("web", web)]
     children.append(Child("workers", [sys.executable, "manage.py", "qcluster"], starts_again=True))
     if env.boolean("PRX_EMAIL_PUSH", True):
         children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
     if env.text("PRX_EMAIL_SUBMISSION_BIND") or env.text("PRX_EMAIL_SUBMISSION_TLS_BIND"):
-        children.append(Child("smtp", [sys.executable, "manage.py", "submission"], starts_again=True))
+        for _ in range(PROCESSES):  # they share the port
+            children.append(Child("smtp", [sys.executable, "manage.py", "submission"], starts_again=True))
     # A process of its own, as dead workers cannot report their death.
     alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 30))]
     if alerts[-1] != "0":

@@ -89,6 +89,7 @@ async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) 
         port,
         ssl=service.tls if is_implicit else None,
         ssl_handshake_timeout=HANDSHAKE_SECONDS if is_implicit else None,
+        reuse_port=True,  # several processes of a host listen, and the kernel divides the connections (SO_REUSEPORT)
     )
 
 

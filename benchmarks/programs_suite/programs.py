@@ -15,7 +15,7 @@ from benchmarks.outbox_suite.outbox_peers import Wanted
 from benchmarks.programs_suite.clients import SESSIONS, Door, Sender, hand_over
 from benchmarks.programs_suite.postfix import Postfix, running_postfix
 from benchmarks.site import Inside, Service, Site, account_fields
-from prx_email_site.launch import BindAddress, commands
+from prx_email_site.launch import PROCESSES, BindAddress, commands
 from tests.servers.ports import answers, free_ports, wait_until
 
 MAILS = int(os.environ.get("BENCH_MAILS") or 1_000)  # of all sessions together
@@ -69,9 +69,12 @@ class Context(outbox.Context):
 
     @cached_property
     def submission(self) -> Door:
-        """The running `manage.py submission`."""
-        command = commands(BindAddress("127.0.0.1", self._http))[0].command
-        self._serve([command[0], "manage.py", "submission"], "submission", self._smtp)
+        """Submission in as many processes as `make run` starts."""
+        command = [commands(BindAddress("127.0.0.1", self._http))[0].command[0], "manage.py", "submission"]
+        services = [self._serve(command, f"submission-{number}", self._smtp) for number in range(PROCESSES)]
+        wait_until(
+            lambda: all("Taking mail" in each.log() for each in services), seconds=START_SECONDS, what="all processes"
+        )
         return Door("smtp", self._smtp, self.secret, self.server.ca_pem)
 
     @cached_property

@@ -33,11 +33,20 @@ class Submission:
     """The server in a thread of this process; `starttls` and `tls` are its ports."""
 
     def __init__(
-        self, certificates: Certificates, limits: SubmissionLimits | None = None, max_bytes: int = 100_000
+        self,
+        certificates: Certificates,
+        limits: SubmissionLimits | None = None,
+        max_bytes: int = 100_000,
+        port: int = 0,
     ) -> None:
         self.context, self.limits = certificates.client_context(), limits or SubmissionLimits()
         configuration = Configuration(
-            ("127.0.0.1", 0), ("127.0.0.1", 0), certificates.certificate, certificates.key, max_bytes, "mx.example.com"
+            ("127.0.0.1", port),
+            ("127.0.0.1", 0),
+            certificates.certificate,
+            certificates.key,
+            max_bytes,
+            "mx.example.com",
         )
         self._stop, self._ready = threading.Event(), threading.Event()
         given = (configuration, self._stop.is_set, self._listening, self.limits)

@@ -84,3 +84,16 @@ def test_noise_from_a_stranger_stops_no_program(submission: Submission, ops: Acc
                 pass
     with submission.connect(secret) as client:
         assert send(client).startswith("250")
+
+
+def test_several_processes_listen_on_one_port(certificates: Certificates, submission: Submission, secret: str) -> None:
+    other = Submission(certificates, SubmissionLimits(connections=0), port=submission.starttls)
+    greetings = set[bytes]()
+
+    def both_have_greeted() -> bool:
+        with socket.create_connection(("127.0.0.1", submission.starttls), timeout=20) as found:
+            greetings.add(found.recv(3))
+        return greetings == {b"220", b"421"}
+
+    wait_until(both_have_greeted, seconds=60, what="each of two servers")
+    other.stop()
