@@ -9,7 +9,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from api.v1.site import api
@@ -36,6 +36,11 @@ class Operation:
     description: SafeString
     parameters: list[Field]
     body: list[Field]
+
+    @property
+    def broken_path(self) -> SafeString:
+        """The path, which breaks before a slash where the line ends: else its last brace went to a line of its own."""
+        return format_html_join(mark_safe("<wbr>"), "/{}", ((each,) for each in self.path.split("/")[1:]))
 
 
 @require_safe
