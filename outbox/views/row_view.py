@@ -6,6 +6,8 @@ import zlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -99,12 +101,15 @@ class RowView:
         return self.may_operate and not final
 
     @property
-    def bounce(self) -> str:
+    def bounce(self) -> SafeString | str:
         """Why it bounced, in words; only in lists that were read with_bounces()."""
         if getattr(self.row, "report_action", "") == "complaint":
             return gettext("The recipient calls it unwanted.")
         code, words = getattr(self.row, "report_code", "") or "", getattr(self.row, "report_words", "") or ""
-        return " ".join(part for part in (status_words(code), code, words[:200]) if part)
+        # The server's words keep their order after ours, also where those are written from right to left.
+        return format_html_join(
+            " ", "<bdi>{}</bdi>", ((part,) for part in (status_words(code), code, words[:200]) if part)
+        )
 
     @property
     def is_report_unproven(self) -> bool:

@@ -33,7 +33,7 @@ def test_the_list_says_why_and_one_click_notes_all_it_shows_but_what_came_since(
     first, second = bounce(account, "One"), bounce(account, "Two", action="complaint")
     page = client.get(UNSEEN)
     shown = page.content.decode()
-    assert "There is no such mailbox. 5.1.1 550 no such user" in shown
+    assert "<bdi>There is no such mailbox.</bdi> <bdi>5.1.1</bdi> <bdi>550 no such user</bdi>" in shown
     assert "The recipient calls it unwanted." in shown
     assert "I have seen these 2" in shown
     seen = page.context["unseen"]
