@@ -189,7 +189,7 @@ def _is_ready(export: Export) -> bool:
 
 
 def _not_ready(request: HttpRequest, pk: int) -> HttpResponse:
-    notices.info(request, gettext("There is no such file now."))
+    notices.warning(request, gettext("There is no such file now."))
     return redirect("mailbox:export", pk)
 
 
