@@ -36,6 +36,7 @@ class Need:
     reply: str = ""
     since: datetime | None = None
     since_words: str = ""  # words before the time, if not "since"
+    paused_at: datetime | None = None  # the pause that the button ends, and no later one
 
 
 def _grouped(count: int) -> dict[str, str]:
@@ -98,6 +99,7 @@ def _of_condition(row: AccountRow, condition: AccountNotice) -> Need:
         post,
         detail=condition.sentence,
         reply=condition.reply,
+        paused_at=account.sending_paused_at if condition.remedy == "resume" else None,
         since=condition.since,
         since_words=gettext("last up to date") if condition.kind in ("sync_fails", "behind") else "",
     )
@@ -307,4 +309,5 @@ def of_switch(paused_at: datetime | None, reason: str, *, may_administer: bool) 
     kept = gettext("Mail is kept and goes out when sending is resumed.")
     detail = f"{reason.rstrip('.')}. {kept}" if reason else kept
     action, url = (gettext("Resume sending"), reverse("outbox:resume_sending")) if may_administer else ("", "")
-    return [Need("needs", gettext("All sending is paused"), action, url, post=True, detail=detail, since=paused_at)]
+    said = gettext("All sending is paused")
+    return [Need("needs", said, action, url, True, detail=detail, since=paused_at, paused_at=paused_at)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -214,3 +215,17 @@ def test_a_host_whose_workers_are_gone_needs_a_person_while_others_work_on(
     page = board(administrator)
     assert "The workers of web2 are gone" not in page
     assert "The disk of web2 is nearly full" in page
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+def test_the_button_beside_a_pause_ends_it(administrator: Client, account: Account, of_all: bool) -> None:
+    if of_all:
+        SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": timezone.now()})
+    else:
+        Account.objects.update(sending_paused_at=timezone.now())
+    form = re.search(r'<form[^>]*action="([^"]*resume/)">(.*?)</form>', needs(board(administrator)), re.S)
+    assert form
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form[2]))
+    assert administrator.post(form[1], fields).status_code == 302
+    assert not SendingSwitch.objects.filter(paused_at__isnull=False).exists()
+    assert not Account.objects.filter(sending_paused_at__isnull=False).exists()
