@@ -68,8 +68,10 @@ def add_rule(request: HttpRequest) -> HttpResponse:
 
 def _question(rule: RetentionRule, found: RetentionPreview) -> Question:
     return Question(
-        title=gettext("Remove %(what)s older than %(days)s days?")
-        % {"what": rule.get_what_display(), "days": grouped(rule.days)},
+        title=ngettext(
+            "Remove %(what)s older than %(number)s day?", "Remove %(what)s older than %(number)s days?", rule.days
+        )
+        % {"what": rule.get_what_display(), "number": grouped(rule.days)},
         consequence=gettext(
             "What is removed cannot be brought back. Received mail stays on its server and is not fetched again. The "
             "daily run begins a day or two from now and takes each day what has become as old."
