@@ -104,7 +104,7 @@ def test_buttons_one_may_not_use_are_not_shown(
 ) -> None:
     client.force_login(make_user("viewer"))
     page = client.get(reverse("mailbox:account", args=[account.pk])).content.decode()
-    for label in ("Sync now", "Pause sending", "Test connection", "Delete account", "new secret"):
+    for label in ("Sync now", "Pause sending", "Test connection", "Delete account", "new password"):
         assert label not in page
     assert "Add account" not in client.get(reverse("mailbox:accounts")).content.decode()
 

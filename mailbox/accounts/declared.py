@@ -119,7 +119,9 @@ def _save(account: Account) -> None:
 
 
 def _why_secret_is_needed(secrets: SecretColumns) -> str:
-    words = gettext("Other servers, another user or certificate need the secret, too: give %(password)s or %(token)s.")
+    words = gettext(
+        "Other servers, another user or certificate need the password, too: give %(password)s or %(token)s."
+    )
     return words % secrets.told()
 
 

@@ -83,7 +83,7 @@ class AccountForm(forms.Form):
     )
     imap_password = SecretField(label=_("Password or app password"))
     imap_oauth_token = SecretField(label=_("OAuth access token"))
-    smtp_same = forms.BooleanField(label=_("Sign in with the same user name and secret as for IMAP"), required=False)
+    smtp_same = forms.BooleanField(label=_("Sign in with the same user name and password as for IMAP"), required=False)
     smtp_host = forms.CharField(
         label=_("Host"), max_length=253, error_messages=_needed(_("Give the server's host name."))
     )

@@ -55,12 +55,12 @@ def conditions(
     found = [
         *sign_in_refused(
             account.imap,
-            gettext("%(host)s refused the user name or the secret. No mail is fetched until you sign in again."),
+            gettext("%(host)s refused the user name or the password. No mail is fetched until you sign in again."),
         ),
         *sign_in_refused(
             account.smtp,
             gettext(
-                "%(host)s refused the user name or the secret. Mail to send waits in the outbox until you sign in "
+                "%(host)s refused the user name or the password. Mail to send waits in the outbox until you sign in "
                 "again."
             ),
         ),

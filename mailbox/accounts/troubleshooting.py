@@ -11,7 +11,7 @@ from django.utils.translation import gettext, gettext_noop
 _RULES: tuple[tuple[str, str], ...] = (
     (
         r"PRX_EMAIL_ENCRYPTION_KEYS",
-        gettext_noop("Put the former encryption key back into the settings, or sign in again with the secret."),
+        gettext_noop("Put the former encryption key back into the settings, or sign in again with the password."),
     ),
     (
         r"own client id or secret",
@@ -58,8 +58,8 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"AUTHENTICATIONFAILED|authentication fail|authentication unsuccessful|refused the sign-in|invalid credentials|"
         r"login (fail|denied)|logon|username and password|password|\b53[45]\b|EXPIRED|invalid.token|XOAUTH2",
         gettext_noop(
-            "Check the user name, and enter the secret again. Gmail, Yahoo and Fastmail want an app password; an OAuth "
-            "token is good for about an hour and must then be renewed."
+            "Check the user name, and enter the password again. Gmail, Yahoo and Fastmail want an app password; an "
+            "OAuth token is good for about an hour and must then be renewed."
         ),
     ),
     (

@@ -49,7 +49,7 @@ class TransportForm(ModelForm):
     """A transport; another host or port needs the secret typed again, as on the site's own pages."""
 
     new_password = SecretField(
-        help_text=_("Leave both empty to keep the stored secret, unless the host or port changes.")
+        help_text=_("Leave both empty to keep the stored password, unless the host or port changes.")
     )
     new_oauth_token = SecretField(label=_("New OAuth token"))
 

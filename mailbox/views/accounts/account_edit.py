@@ -154,7 +154,7 @@ def sign_in_again(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         both, server = form.cleaned_data["both"], pair[0].get_kind_display()
         record(request, "sign_in_again", f"account:{pk}", account, "for both servers" if both else f"for {server}")
         messages.success(
-            request, gettext("The new secret was saved. Both servers are being tried with what is stored now.")
+            request, gettext("The new password was saved. Both servers are being tried with what is stored now.")
         )
         return redirect("connection_test", ask_for_test(request, account).pk)
     context = {"form": form, "account": account, "transport": pair[0], "other": pair[1]}

@@ -54,7 +54,7 @@ class ImportForm(forms.Form):
     file = forms.FileField(
         label=_("CSV file"),
         widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
-        error_messages={"required": _("Choose the file: it is kept nowhere here, as secrets may stand in it.")},
+        error_messages={"required": _("Choose the file: it is kept nowhere here, as passwords may stand in it.")},
     )
 
     def clean_file(self) -> bytes:

@@ -25,7 +25,7 @@ SAID = {
     "edit_account": _("changed the account's settings"),
     "delete_account": _("deleted the account"),
     "stop_deletion": _("stopped deleting the account"),
-    "sign_in_again": _("entered a new secret"),
+    "sign_in_again": _("entered a new password"),
     "edit_provider": _("changed a sign-in provider"),
     "delete_provider": _("removed a sign-in provider"),
     "choose_folders": _("chose the folders to sync"),

@@ -17,7 +17,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
 
-SIGN_IN = "Check the user name, and enter the secret again."
+SIGN_IN = "Check the user name, and enter the password again."
 HOST = "Check the host for typing mistakes"
 PORT = "Nothing listens on that port."
 CERTIFICATE = "paste the certificate of its authority"
@@ -48,7 +48,7 @@ def page_after(client: Client, account: Account) -> str:
 @pytest.mark.django_db
 def test_both_servers_answer_in_their_own_words(administrator: Client, make_account: Callable[..., Account]) -> None:
     page = page_after(administrator, make_account())
-    assert page.count("The server accepted the user name and the secret.") == 2
+    assert page.count("The server accepted the user name and the password.") == 2
     assert "Logged in" in page
 
 

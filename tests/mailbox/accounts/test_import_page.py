@@ -139,7 +139,7 @@ def test_what_differs_is_changed_and_named(administrator: Client, account: Accou
         (NEW.replace("imap.example.com", ""), "imap_host is missing."),
         (NEW.replace("new@example.com", SECRET), "Enter a valid email address."),
         (NEW.replace("imap.example.com", "imap example com"), "A host name has no spaces"),
-        ("ops@example.com,evil.example.com,993,,,,,\n", "Other servers, another user or certificate need the secret"),
+        ("ops@example.com,evil.example.com,993,,,,,\n", "Other servers, another user or certificate need the password"),
     ],
 )
 @pytest.mark.in_part(2)
@@ -158,7 +158,7 @@ def test_a_line_that_is_wrong_is_refused_with_its_reason_and_keeps_no_other_away
 
 def test_another_certificate_needs_the_secret_as_another_server_does(administrator: Client, account: Account) -> None:
     page = sent(administrator, f"email,ca_certificate\n{account.email},anything\n")
-    assert lines_of(page) == [("Refused", "2")] and "certificate need the secret, too: give password or" in page
+    assert lines_of(page) == [("Refused", "2")] and "certificate need the password, too: give password or" in page
 
 
 def test_an_address_stands_in_one_line(administrator: Client) -> None:
