@@ -89,7 +89,9 @@ def sign_in(login: str, secret: str, address: str) -> Program:
     try:
         caller = tokens.authenticate(secret, address, timezone.now())
         accounts = caller.accounts(Scope.SEND)
-        found = next((each for each in accounts if same(each.email) == same(login)), None)
+        found = accounts.with_address(login).first() or next(
+            (each for each in accounts if same(each.email) == same(login)), None
+        )
         own = frozenset(map(same, own_addresses(found))) if found else frozenset()
     except TokenRefused as error:
         if error.status is HTTPStatus.TOO_MANY_REQUESTS:

@@ -27,6 +27,10 @@ class AccountQuerySet(models.QuerySet["Account"]):
         """With both transports, their grants and the grants' apps, by one JOIN."""
         return self.select_related("imap__grant__app", "smtp__grant__app")
 
+    def with_address(self, address: str) -> AccountQuerySet:
+        """The account whose own address this is, whatever its case; by the index of account_email_unique."""
+        return self.alias(lower_email=Lower("email")).filter(lower_email=address.lower())
+
     def syncing(self) -> AccountQuerySet:
         """Accounts with fetching switched on."""
         return self.filter(sync_enabled=True)

@@ -80,7 +80,10 @@ def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_K
 
 def _account_of(caller: Caller, address: str) -> Account:
     """The account whose main address this is, else the first one with such an alias. Raises Http404."""
-    accounts = list(caller.accounts(Scope.SEND).prefetch_related("aliases").order_by("pk"))
+    covered = caller.accounts(Scope.SEND)
+    if as_written := covered.with_address(address).first():
+        return as_written
+    accounts = list(covered.prefetch_related("aliases").order_by("pk"))  # an alias, or spelled otherwise: read them all
     for is_own in (True, False):
         for each in senders_of(accounts):
             if (each.alias is None) is is_own and same(each.address) == same(address):
