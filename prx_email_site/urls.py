@@ -24,6 +24,8 @@ handler404 = "prx_email_site.error_pages.not_found"
 handler500 = "prx_email_site.error_pages.server_error"
 
 urlpatterns = [
+    # First, as programs ask most often: each pattern before it is tried for each of their requests.
+    path("api/v1/", api_v1.urls(retention_api.router, system_api.router, personal_data_api.router)),
     path("", dashboard.dashboard, name="dashboard"),
     path("charts/", dashboard.charts, name="charts"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -66,7 +68,6 @@ urlpatterns = [
     path("accounts/test-mails/<int:pk>/", trial_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),
     path("", include("api.urls")),
-    path("api/v1/", api_v1.urls(retention_api.router, system_api.router, personal_data_api.router)),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),
 ]
