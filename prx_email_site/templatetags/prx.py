@@ -48,7 +48,8 @@ def exact(moment: datetime) -> str:
 def icon(name: str, **attributes: Any) -> str:
     """A heroicon, hidden from screen readers, as the text beside it says the same."""
     attributes.setdefault("class", "icon")
-    return heroicon_mini(name, size=16, aria_hidden="true", **attributes)
+    drawing = heroicon_mini(name, size=None, aria_hidden="true", **attributes)  # its class says how large it is
+    return SafeString("".join(map(str.strip, drawing.splitlines())))
 
 
 @register.simple_tag
