@@ -18,9 +18,7 @@ from api.models import Scope
 from api.tokens import TokenRefused
 from mailbox.logs import event
 from mailbox.mime.addresses import same
-from mailbox.models import Feature
 from outbox.compose import sizes, submit
-from outbox.compose.create import checked_account
 from outbox.compose.senders import own_addresses
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import OutboxError, StorageFailed
@@ -116,36 +114,20 @@ def largest_mail() -> int:
 
 
 @with_connection
-def allow_mail(program: Program) -> None:
-    """Check before each mail that the token is valid, and count the mail for its rate. Raises SubmissionRefused."""
-    try:
-        _check_token(program)
-        checked_account(program.account_id, Feature.EMAIL_SEND)
-    except TokenRefused as error:
-        code = "451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1"
-        raise SubmissionRefused(reply(code, error)) from None
-    except OutboxError as error:
-        raise SubmissionRefused(reply("550 5.7.1", error)) from None
-    except DatabaseError as error:
-        event(logger, "submission_database_away", logging.WARNING, error=str(error))
-        raise SubmissionRefused(reply("451 4.3.0", AWAY)) from None
-
-
-def _check_token(program: Program) -> None:
-    caller = tokens.authenticate(program.secret, program.address, timezone.now())
-    if not caller.covers(Scope.SEND, program.account_id):
-        raise TokenRefused(HTTPStatus.FORBIDDEN, f"This token may not send for {program.email} any more.")
-
-
-@with_connection
 def accept(program: Program, given: Submitted) -> str:
-    """Save the mail, and return the reply to its end: 250 only when row and raw bytes are durable."""
+    """Save the mail, and return the reply to its end: 250 only when row and raw bytes are durable.
+
+    Whether the token is still valid and within its rate is checked here, once a mail, and counted.
+    """
     try:
-        token = tokens.of_secret(program.secret)
-        if token is None:
-            return reply("550 5.7.1", "The token was ended")
+        caller = tokens.authenticate(program.secret, program.address, timezone.now())
+        if not caller.covers(Scope.SEND, program.account_id):
+            return reply("550 5.7.1", f"This token may not send for {program.email} any more.")
+        token = caller.token
         name = f"{token.name} (token {token.pk}), SMTP"
         pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now())
+    except TokenRefused as error:
+        return reply("451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1", error)
     except (StorageFailed, DatabaseError) as error:
         event(logger, "submission_not_stored", logging.WARNING, account=program.account_id, error=str(error))
         return reply("451 4.3.0", AWAY if isinstance(error, DatabaseError) else error)

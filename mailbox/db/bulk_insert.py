@@ -7,6 +7,7 @@ many rows, since at each step of a statement the interpreter may switch to anoth
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
@@ -56,13 +57,40 @@ def blank(model: type[M]) -> M:
     return new
 
 
+@dataclass(frozen=True)
+class _Table:
+    """What inserts into a model's table need; made once."""
+
+    begin: str  # of the INSERT. It contains only names of our own tables and columns; values are parameters
+    row: str  # the placeholders of one row
+    values_of: Callable[[Any], tuple[Any, ...]]  # in the order of the columns
+    stamps: list[str]  # fields that are set to the present time
+    dates: list[int]  # positions of datetimes that the backend does not take as they are
+    documents: list[tuple[int, models.JSONField]]
+    nothing: Any  # the JSON of an empty list
+    pk: str  # its column
+
+
 @cache
-def _fields(model: type[models.Model]) -> tuple[list[models.Field[Any, Any]], Callable[[Any], tuple[Any, ...]]]:
+def _table(model: type[models.Model], vendor: str) -> _Table:
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]
     for field in fields:
         if not isinstance(field, (*_PLAIN, models.DateTimeField, models.JSONField)):
             raise TypeError(f"{field} is of a kind that is not written as it is.")
-    return fields, attrgetter(*(field.attname for field in fields))
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in fields)
+    kept = ("auto_now", "auto_now_add")
+    is_sqlite = vendor == "sqlite"
+    return _Table(
+        begin=f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ",  # noqa: S608 - see above
+        row=f"({', '.join(['%s'] * len(fields))})",
+        values_of=attrgetter(*(field.attname for field in fields)),
+        stamps=[field.attname for field in fields if any(getattr(field, name, False) for name in kept)],
+        dates=[at for at, field in enumerate(fields) if is_sqlite and isinstance(field, models.DateTimeField)],
+        documents=[(at, field) for at, field in enumerate(fields) if isinstance(field, models.JSONField)],
+        nothing=connection.ops.adapt_json_value([], None),
+        pk=quote(str(model._meta.pk.column)),
+    )
 
 
 def _date_for_sqlite(value: datetime | None) -> str | None:
@@ -74,39 +102,25 @@ def _date_for_sqlite(value: datetime | None) -> str | None:
     return said
 
 
-def _rows(model: type[models.Model], objects: Sequence[models.Model]) -> list[list[Any]]:
+def _rows(table: _Table, objects: Sequence[models.Model]) -> list[list[Any]]:
     """The values of each object, in the order of the columns. Sets auto_now and auto_now_add fields."""
-    fields, values_of = _fields(model)
-    stamps = [field.attname for field in fields if getattr(field, "auto_now", False)]
-    stamps += [field.attname for field in fields if getattr(field, "auto_now_add", False)]
-    documents = [(place, field) for place, field in enumerate(fields) if isinstance(field, models.JSONField)]
-    dates: list[int] = []
-    if connection.vendor == "sqlite":
-        dates = [place for place, field in enumerate(fields) if isinstance(field, models.DateTimeField)]
-    nothing = connection.ops.adapt_json_value([], None)
     now = timezone.now()
     rows = []
     for each in objects:
-        for name in stamps:
+        for name in table.stamps:
             each.__dict__[name] = now
-        row = list(values_of(each))
-        for place in dates:
-            row[place] = _date_for_sqlite(row[place])
-        for place, field in documents:
-            row[place] = nothing if row[place] == [] else field.get_db_prep_save(row[place], connection)
+        row = list(table.values_of(each))
+        for at in table.dates:
+            row[at] = _date_for_sqlite(row[at])
+        for at, field in table.documents:
+            row[at] = table.nothing if row[at] == [] else field.get_db_prep_save(row[at], connection)
         rows.append(row)
     return rows
 
 
-def _statements(
-    model: type[models.Model], parted: Iterable[Sequence[Sequence[Any]]]
-) -> Iterator[tuple[str, list[Any]]]:
-    columns = [connection.ops.quote_name(str(field.column)) for field in _fields(model)[0]]
-    one = f"({', '.join(['%s'] * len(columns))})"
-    # The text contains only names of our own tables and columns; values are parameters.
-    begin = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({', '.join(columns)}) VALUES "  # noqa: S608
+def _statements(table: _Table, parted: Iterable[Sequence[Sequence[Any]]]) -> Iterator[tuple[str, list[Any]]]:
     for part in parted:
-        yield begin + ", ".join([one] * len(part)), [value for row in part for value in row]
+        yield table.begin + ", ".join([table.row] * len(part)), [value for row in part for value in row]
 
 
 def parts(rows: Sequence[R]) -> Iterator[Sequence[R]]:
@@ -129,12 +143,11 @@ def insert(objects: Sequence[models.Model]) -> None:
     """
     if not objects:
         return
-    model = type(objects[0])
-    column = connection.ops.quote_name(str(model._meta.pk.column))
+    table = _table(type(objects[0]), connection.vendor)
     pks: list[int] = []
-    for statement, parameters in _statements(model, parts(_rows(model, objects))):
+    for statement, parameters in _statements(table, parts(_rows(table, objects))):
         # Both databases number the rows in the order of the statement, but RETURNING may list them in another.
-        pks += sorted(pk for (pk,) in statements.rows(f"{statement} RETURNING {column}", parameters))
+        pks += sorted(pk for (pk,) in statements.rows(f"{statement} RETURNING {table.pk}", parameters))
     for each, pk in zip(objects, pks, strict=True):
         each.pk = pk
         each._state.adding, each._state.db = False, connection.alias
@@ -147,10 +160,10 @@ def insert_missing(objects: Sequence[models.Model]) -> int:
     """
     if not objects:
         return 0
-    model, count = type(objects[0]), 0
-    rows = _rows(model, objects)
+    table, count = _table(type(objects[0]), connection.vendor), 0
+    rows = _rows(table, objects)
     step = MAX_PARAMETERS // len(rows[0])
-    for statement, parameters in _statements(model, (rows[at : at + step] for at in range(0, len(rows), step))):
+    for statement, parameters in _statements(table, (rows[at : at + step] for at in range(0, len(rows), step))):
         count += statements.changed(f"{statement} ON CONFLICT DO NOTHING", parameters)
     return count
 

@@ -238,6 +238,30 @@ def test_commands_may_come_together(submission: Submission, ops: Account, secret
         assert [client.getreply()[0] for _ in range(3)] == [250, 250, 250]
 
 
+@pytest.mark.parametrize(
+    "path, code",
+    [
+        (f"<{OPS}>", 250),
+        (f"<{OPS}> BODY=8BITMIME SIZE=100", 250),
+        (OPS, 250),  # as many programs write it
+        (f" <@relay.example,@other.example:{OPS}>", 250),  # a route (RFC 5321, appendix C)
+        ("<>", 550),
+        ('<"a>b"@example.com>', 550),  # well-formed, and not the account's
+        (f"<{OPS}", 553),
+        (f"<{OPS}>> SIZE=1", 553),
+        ('<"ops@example.com>', 553),
+    ],
+)
+def test_the_path_of_mail_from_is_read_as_smtp_writes_it(
+    submission: Submission, ops: Account, secret: str, path: str, code: int
+) -> None:
+    with submission.connect(secret) as client:
+        assert client.docmd(f"MAIL FROM:{path}")[0] == code
+        client.docmd("RSET")
+        client.docmd(f"MAIL FROM:<{OPS}>")
+        assert client.docmd('RCPT TO:<"a b>c"@example.com>')[0] == 250
+
+
 def test_an_address_beyond_ascii_needs_smtputf8(submission: Submission, ops: Account, secret: str) -> None:
     with submission.connect(secret) as client:
         client.command_encoding = "utf-8"

@@ -102,7 +102,6 @@ HAND_OVER = """
 program = acceptance.sign_in("ops@example.com", secret, "127.0.0.1")
 head = f"From: ops@example.com\\r\\nMessage-ID: <{number}@app>\\r\\nSubject: Number {number}\\r\\n\\r\\n"
 left = number
-acceptance.allow_mail(program)
 answer = acceptance.accept(program, Submitted(head.encode() + b"Dear Ann\\r\\n", ("ann@example.com",)))
 os._exit(0 if answer.startswith("250") else 1)
 """

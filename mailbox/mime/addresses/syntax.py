@@ -78,13 +78,15 @@ def canonical(address: str) -> str:
 
 
 def _refuse_invisible(text: str) -> None:
+    if text.isascii() and text.isprintable():  # the usual case
+        return
     for before, letter in zip(f" {text}", text, strict=False):
         if is_invisible(letter) and not (letter in _JOINERS and not before.isascii()):
             raise AddressError("invisible", unicodedata.name(letter, f"U+{ord(letter):04X}"))
 
 
 def _local(local: str) -> str:
-    if any("\ud800" <= letter <= "\udfff" for letter in local):
+    if not local.isascii() and any("\ud800" <= letter <= "\udfff" for letter in local):
         raise AddressError("local")
     if quoted := _QUOTED.fullmatch(local):
         content = _ESCAPE.sub(r"\1", quoted[1])
