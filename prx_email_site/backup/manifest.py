@@ -102,7 +102,7 @@ class Backup:
                 raise NoBackup(f"{self} has format {said['format']}; this release reads {FORMAT} and {SEALED_FORMAT}.")
             stored = {name: [BackupFile(**each) for each in said[name]] for name in ("segments", "files")}
             return Listing(recipients, sealed=sealed, **stored)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable(error) from error
 
     @property

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from django.core.files.base import File
@@ -32,12 +32,21 @@ class BackupFile:
 
     path: its name in the installation (a segment, or a path in the data folder). size, sha256 (hex): of the bytes in
     the store. kept_as: the name in the store of a file of the data folder, if that is not its digest.
+
+    Raises ValueError for a name that leads out of its folder: whoever can write a backup could else have a restore
+    write any file.
     """
 
     path: str
     size: int
     sha256: str
     kept_as: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in filter(None, (self.path, self.kept_as, self.sha256)):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\0" in name:
+                raise ValueError(f"{name!r} leads out of the backup's folders.")
 
 
 class Measured(File):  # type: ignore[type-arg]  # not generic when it runs

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,21 @@ def test_what_is_wrong_with_a_backup_has_a_name_and_changes_nothing(place: Path,
         restoring.restore(manifest.find(place), NOW)
     assert type(refused.value).__name__ == name
     assert Account.objects.get().email == "ops@example.com" and not SendingSwitch.objects.exists()
+
+
+@pytest.mark.parametrize("field", ["segments", "files"])
+@pytest.mark.parametrize("outside", ["../outside", "raw/../../outside", "{elsewhere}/outside"])
+def test_a_backup_whose_names_lead_elsewhere_writes_nothing_there(
+    place: Path, tmp_path: Path, field: str, outside: str
+) -> None:
+    """Whoever can write into the folder or bucket of backups could else have a restore write any file of the host."""
+    stated = getattr(manifest.find(place).read(), field)
+    moved = asdict(stated[0]) | {"path": outside.format(elsewhere=tmp_path)}
+    changed(place, **{field: [moved, *map(asdict, stated[1:])]})
+    assert proving.prove(place, NOW).fault == "NoBackup"
+    with pytest.raises(BackupFault, match="leads out of"):
+        restoring.restore(manifest.find(place), NOW)
+    assert not list(tmp_path.rglob("outside"))
 
 
 def test_a_backup_is_proven_beside_the_running_database(
