@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mailbox import logs
-from mailbox.models import Lease, Transport
+from mailbox.models import Account, Lease, Transport
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.models import OutboxMessage, SendPace, SentCopy, SentLookup
 from outbox.retry.policy import MAX_EXPONENT, backoff_seconds
@@ -53,6 +53,10 @@ def _too_long(now: datetime) -> Iterator[tuple[str, QuerySet[Any], dict[str, Any
     # A mail that a person scheduled waits for its time; afterwards it waits like any other.
     unchosen = Q(send_at=None) | Q(send_at__lte=now)
     rows = OutboxMessage.objects.waiting().filter(unchosen, next_attempt_at__gt=wait)
+    # Asked for each account first: SQLite begins at the time in outbox_waiting then, and does not read, and lock for
+    # writing, all that waits.
+    accounts = Account.objects.order_by().filter(Exists(rows.filter(account=OuterRef("pk"))))
+    rows = rows.filter(account__in=list(accounts.values_list("pk", flat=True)))
     yield "outbox rows", rows, {"next_attempt_at": now}
     yield "send leases", Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=lease), None
     yield "sent leases", Lease.objects.filter(purpose=Lease.Purpose.SENT, expires_at__gt=now + SENT_LEASE), None

@@ -13,12 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.storage import raw_store
-from outbox.delivery import claims, doubts, endings, outcomes
+from outbox.delivery import claims, doubts, endings, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
@@ -225,6 +227,13 @@ class Ledger:
         seconds = min(self._times.ahead_lease, self._times.claim_lease)
         most, worker = 1 if self.pace.is_limited else AHEAD, claims.worker_name()
         return claims.claim_some(self._lease.account_id, worker, most=most, lease_seconds=seconds, now=self._clock())
+
+    async def postpone_queue(self, until: datetime) -> None:
+        """Have the account's queue wait, a part at a time: the mail of other accounts goes on in between."""
+        postpone = partial(recovery.postpone_queue, self._lease.account_id, until)
+        with contextlib.suppress(*DATABASE_TROUBLE):  # the server's own backoff holds the rest
+            while await self.write_persistently(postpone, 3) == recovery.POSTPONED_AT_ONCE:
+                self._lease.renew_in_time()
 
     # --- Through database errors --------------------------------------------------------------------------------
     async def write_persistently(self, act: Callable[[], T], most_tries: float = float("inf")) -> T:

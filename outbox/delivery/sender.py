@@ -15,7 +15,7 @@ from functools import partial
 from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
-from outbox.delivery import claims, endings, outcomes, recovery
+from outbox.delivery import claims, endings, outcomes
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.endings import AttemptOutcome
@@ -185,7 +185,7 @@ class Sender(Ledger):
         elif parks or verdict is Verdict.THROTTLED:
             await self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
             await self.give_back_following()  # they wait with the rest of the queue
-            await self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until))
+            await self.postpone_queue(failure.until)
         return lambda: failure.ending
 
     async def _park(self, write: Callable[[], object]) -> None:

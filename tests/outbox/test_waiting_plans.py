@@ -13,7 +13,7 @@ from django.utils import timezone
 from mailbox.accounts.needing import in_trouble
 from mailbox.db.literals import Literal
 from mailbox.models import Account
-from outbox.delivery import deliver
+from outbox.delivery import clock_ahead, deliver
 from outbox.delivery.recovery import postpone_queue
 from outbox.models import OutboxMessage, SentCopy
 from outbox.sent_folder import copy
@@ -31,6 +31,7 @@ QUESTIONS: dict[str, Callable[[int, datetime], Any]] = {
     "whether mail is due": lambda pk, now: deliver._has_work(pk, now),
     "accounts with mail that is due": lambda pk, now: deliver.accounts_with_due_rows(now),
     "a queue put off": lambda pk, now: postpone_queue(pk, now),
+    "waits that a wrong clock wrote": lambda pk, now: clock_ahead.cut(now),
 }
 COPIES: dict[str, Callable[[int, datetime], Any]] = {
     "accounts with copies that are due": lambda pk, now: copy.accounts_due(now),
