@@ -49,7 +49,11 @@ SETS: dict[str, dict[str, Words]] = {
         # Translators: whatever the number is, so where it must agree say it as "ticked: {number}".
         "ticked": _("{number} ticked"),
     },
-    "answer": {"sent": _("Your answer was queued."), "open": _("Open it")},
+    "answer": {
+        "sent": _("Your answer was queued."),
+        "open": _("Open it"),
+        "kept": _("The page for your answer did not open here. Copy what you typed, then open it."),
+    },
     "walk": {"back": _("Back to the list"), "previous": _("Previous"), "next": _("Next")},
     "sheet": {"close": _("Close")},
 }

@@ -68,13 +68,13 @@ document.addEventListener("click", async (event) => {
   const field = (name) => button.form.elements.namedItem(name);
   const choice = field("saved_reply");
   if (!choice.value) { choice.focus(); return; }
+  const text = field("body_text");
+  text.focus(); // what is typed before the reply is here is text, and no shortcut
   const asked = new URLSearchParams({ to: field("to").value, subject: field("subject").value, account: field("account").value });
   const response = await fetch(`${choice.dataset.address}${choice.value}/text/?${asked}`, { credentials: "same-origin" }).catch(() => null);
   if (!response?.ok || response.redirected) { button.form.requestSubmit(button); return; } // which is no click
-  const text = field("body_text");
   const reply = await response.json();
   if (editors.has(text)) { editors.get(text).insert(reply.html); return; }
   text.setRangeText(reply.text, text.selectionStart, text.selectionEnd, "end");
-  text.focus();
   text.dispatchEvent(new Event("input", { bubbles: true }));
 });

@@ -5,6 +5,10 @@ const TRY_NOW = 'form[action$="/retry/"] button, form[action$="/send-now/"] butt
 const OFF = "prx-shortcuts-off";
 let first = ""; // "g", for a moment
 let forget = 0;
+const TYPED = "prx-typed";
+let isLeaving = false;
+let opensField = false; // the page that is on its way begins with something to type in
+let typed = "";
 
 function areOff() {
   try { return localStorage.getItem(OFF) === "yes"; } catch (error) { return false; }
@@ -82,8 +86,15 @@ function go(key) {
   return press([...document.querySelectorAll(".topnav a[data-go]")].find((link) => link.dataset.go === key));
 }
 
+function openSearch() {
+  const link = document.querySelector('.topnav a[data-go="m"]');
+  if (!link) return;
+  opensField = true;
+  location.assign(`${link.href}#search`);
+}
+
 // On the page of a message: the next or previous one of the list it was opened from; not away from an answer that is open.
-const step = (name) => !document.querySelector("#answer form.compose") && press(document.querySelector(`nav.walk a[data-step="${name}"]`));
+const step = (name) => !document.querySelector("#answer:not([hidden]) textarea") && press(document.querySelector(`nav.walk a[data-step="${name}"]`));
 const on = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight"; // where one reads to
 const isWalk = () => Boolean(document.querySelector("nav.walk:not([hidden])"));
 
@@ -98,7 +109,7 @@ const obey = {
   r: retryOrReply,
   u: () => step("back") || press([...document.querySelectorAll("main .crumbs a")].pop()),
   c: () => press(document.querySelector('main a[href*="/outbox/compose/"]')),
-  "/": () => { const field = document.querySelector('main input[type="search"]'); if (field) { field.focus(); field.select(); } else go("m"); },
+  "/": () => { const field = document.querySelector('main input[type="search"]'); if (field) { field.focus(); field.select(); } else openSearch(); },
   "?": () => showSheet(document.querySelector("a[data-shortcuts]").href),
 };
 
@@ -106,6 +117,10 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
   if (event.key === "Escape" && isTyping(event.target)) { event.target.blur(); return; }
   if (isTyping(event.target) || document.querySelector("dialog[open]") || (areOff() && event.key !== "?")) return;
+  if (isLeaving) {
+    if (opensField && event.key.length === 1) { typed += event.key; event.preventDefault(); }
+    return;
+  }
   if (first === "g") {
     first = "";
     clearTimeout(forget);
@@ -124,6 +139,30 @@ document.addEventListener("keydown", (event) => {
   if (event.key.startsWith("Arrow") && (!isWalk() || event.target !== document.body)) return; // they move a focus or a frame
   event.preventDefault();
   act();
+});
+
+// Another page is on its way: what is typed is no shortcut of this one, and goes on in the field that the other begins with.
+// A file that is fetched begins like a page, and no page comes.
+window.addEventListener("beforeunload", () => {
+  isLeaving = true;
+  setTimeout(() => { isLeaving = false; }, 5000);
+});
+document.addEventListener("click", (event) => {
+  opensField = Boolean(event.target.closest?.('a:is([href*="/outbox/compose/"], [href*="/outbox/correct/"])'));
+});
+window.addEventListener("pagehide", () => {
+  try { if (typed) sessionStorage.setItem(TYPED, typed); } catch (error) { /* storage refused */ }
+});
+window.addEventListener("pageshow", () => {
+  isLeaving = opensField = false;
+  typed = "";
+  let before = null;
+  try { before = sessionStorage.getItem(TYPED); sessionStorage.removeItem(TYPED); } catch (error) { return; }
+  const field = document.querySelector("main :is([autofocus], input:target)");
+  if (!before || !field) return;
+  field.focus();
+  field.setRangeText(before, 0, 0, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
 document.addEventListener("DOMContentLoaded", () => prepareSwitch(document.querySelector("main")));
