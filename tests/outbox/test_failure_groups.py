@@ -69,6 +69,21 @@ def test_a_cause_counts_its_mails_and_its_link_finds_these_and_no_others(operato
     assert ">2</strong> of 2 mails that match" in asked
 
 
+def test_a_cause_counts_what_its_link_finds_where_its_words_are_those_of_others_too(
+    operator: Client, account: Account
+) -> None:
+    """The same words at several domains at once, with another code and within a longer reply."""
+    for number in range(3):
+        refused(account, f"a{number}@x.example, b{number}@y.example", f"550 5.1.1 <id-{number}>: No such user")
+    refused(account, "c@x.example, d@y.example", "554 5.1.1 <id-4>: No such user")
+    refused(account, "e@x.example, f@y.example", "550 5.1.1 <id-5>: No such user, says the relay")
+    (group,) = groups(operator)
+    assert (group.cause.words, group.cause.domain, group.number) == ("No such user", "", 5)
+    assert len(operator.get(f"{LIST}?{group.query}").context["rows"]) == 5
+    asked = operator.get(f"{reverse('outbox:bulk_all')}?{group.query}&action=retry").content.decode()
+    assert ">5</strong> of 5 mails that match" in asked
+
+
 def test_each_cause_offers_what_mends_it(operator: Client, account: Account) -> None:
     for number in range(2):
         refused(account, f"u{number}@example.org", "550 5.1.1 user unknown")

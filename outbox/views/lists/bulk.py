@@ -133,7 +133,6 @@ def shown_operation(found: Operation) -> dict[str, Any]:
         "result": results.result_in_words(found),
         "outcomes": outcomes,
         "skipped": [(gettext(reason), number) for reason, number in results.by_number(found.skipped)],
-        "looked_at": found.total - results.untouched(found),
         **_badge(outcomes),
         "runs": found.finished_at is None,
         "polls": found.finished_at is None or is_followed,

@@ -99,11 +99,23 @@ def grouped(rows: OutboxQuerySet, filters: OutboxFilters, accounts: dict[int, st
 def _groups(
     rows: Iterable[tuple[str, str, int, str]], filters: OutboxFilters, accounts: dict[int, str]
 ) -> list[FailureGroup]:
+    known = list(rows)
     counted = Counter(
-        Cause(codes_of(error), shared_words(error), _domain(to), account, hold) for error, to, account, hold in rows
+        Cause(codes_of(error), shared_words(error), _domain(to), account, hold) for error, to, account, hold in known
     )
-    common = [(cause, number) for cause, number in counted.most_common(SHOWN) if number >= _LEAST and cause.words]
-    return [_shown(cause, number, filters, accounts) for cause, number in common]
+    groups = dict[str, FailureGroup]()
+    for cause, number in counted.most_common(SHOWN):
+        if number >= _LEAST and cause.words:
+            group = _shown(cause, sum(_is_found(cause, *row) for row in known), filters, accounts)
+            groups.setdefault(group.query, group)
+    return list(groups.values())
+
+
+def _is_found(cause: Cause, error: str, to: str, account: int, hold: str) -> bool:
+    """Whether the list of the group has this row: its words and domain may be those of other causes, too."""
+    domains = {found.lower().rstrip(".") for found in _DOMAIN.findall(to)}
+    is_of_account = (account, hold) == (cause.account, cause.hold)
+    return is_of_account and cause.words.lower() in error.lower() and (not cause.domain or cause.domain in domains)
 
 
 def _shown(cause: Cause, number: int, filters: OutboxFilters, accounts: dict[int, str]) -> FailureGroup:

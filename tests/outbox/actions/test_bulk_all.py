@@ -93,6 +93,26 @@ def test_what_is_confirmed_is_done_by_a_worker_and_the_result_is_honest(operator
     assert verbs == ["bulk_retry", "retry", "retry", "retry", "bulk_finished"]
 
 
+def test_the_button_and_the_page_it_leads_to_count_the_same_mails(
+    operator: Client, user: User, account: Account
+) -> None:
+    refused(account, 10)
+    outbox_row(account, status="failed", hold="sign_in")  # skipped: under way the page said "of 11"
+    listed = operator.get(reverse("outbox:list"), {"state": "failed_for_good"})
+    assert "Retry all 10 that failed" in listed.content.decode()
+    question = {"asked": listed.context["retry_all"].sealed()}
+    answer = operator.post(f"{reverse('outbox:bulk_all')}?state=failed_for_good&action=retry", question)
+    operation = Operation.objects.get()
+    assert (operation.expected, operation.total) == (10, 11)
+    assert "0 of 10" in words(operator.get(answer["Location"]).content.decode())
+    actions_bulk.run(operation.pk, seconds=0)
+    assert "1 of 10" in words(operator.get(answer["Location"]).content.decode())
+    actions_bulk.run(operation.pk)
+    page = words(operator.get(answer["Location"]).content.decode())
+    assert "10 handed to a worker to be retried, 1 skipped" in page
+    assert "The page had said" not in page
+
+
 def test_only_uncertain_rows_are_marked_as_sent(user: User, account: Account) -> None:
     uncertain = outbox_row(account, status="failed", hold="uncertain")
     others = [*refused(account, 1), outbox_row(account)]
