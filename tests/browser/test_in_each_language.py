@@ -101,3 +101,19 @@ def test_the_main_job_is_done_in_each_language(
     page.goto(f"{live_site}{reverse('outbox:detail', args=[answer.pk])}")
     expect(page.locator("h1")).to_have_text("Re: Mail 0")
     context.close()
+
+
+def test_the_sign_of_percent_stands_beside_its_number(
+    browser: Browser, live_site: str, make_user: Callable[..., User]
+) -> None:
+    """In Chinese the column's heading is so short that the sign went to a second line, below the number."""
+    context = browser.new_context(locale="zh-CN", viewport=DESK)
+    page = context.new_page()
+    sign_in(page, live_site, make_user("administrator"))
+    page.goto(f"{live_site}{reverse('mailbox:features')}")
+    label = page.locator("label:has(> .percent)").first
+    around, number = label.bounding_box(), label.locator(".percent").bounding_box()
+    assert around is not None
+    assert number is not None
+    assert around["height"] < number["height"] + 10
+    context.close()
