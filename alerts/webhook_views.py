@@ -124,7 +124,13 @@ def _deliveries(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
     page, last = cut(list(rows[: SHOWN + 1]), SHOWN)
     shown = [DeliveryRow(each, TONES[each.state], _what(each)) for each in page]
     following = next_page(request, last.pk) if last else ""
-    return {"deliveries": shown, "following": following, "state": state, "states": State.choices}
+    return {
+        "deliveries": shown,
+        "has_given_up": WebhookDelivery.objects.filter(webhook=webhook).given_up().exists(),
+        "following": following,
+        "state": state,
+        "states": State.choices,
+    }
 
 
 def deliveries_of(webhook: Webhook, state: str, before: int | None) -> QuerySet[WebhookDelivery]:

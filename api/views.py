@@ -58,6 +58,8 @@ def end(request: HttpRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(Token.objects.select_related("user"), pk=pk)
     if token.user_id != user.pk and not has_role_everywhere(user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("This is the token of somebody else."))
+    was_valid = token.expires_at > timezone.now()
     tokens.end(token, by=user)
-    messages.success(request, gettext("The token was ended: programs that use it are refused from now on."))
+    ended = gettext("The token was ended: programs that use it are refused from now on.")
+    messages.success(request, ended if was_valid else gettext("The token is removed; it had ended before."))
     return redirect("api:tokens")

@@ -313,3 +313,19 @@ def test_one_whose_accounts_are_gone_is_told_of_none_until_others_are_named(
     client.post(at, given | {"accounts": ""})
     webhook.refresh_from_db()
     assert webhook.all_accounts
+
+
+def test_a_webhooks_page_has_no_button_that_can_do_nothing(
+    administrator: Client, webhook: Webhook, receiver: Receiver
+) -> None:
+    def buttons() -> tuple[bool, bool]:
+        page = administrator.get(f"/alerts/webhooks/{webhook.pk}/").content.decode()
+        return "Deliver all that were given up" in page, "Send a test" in page
+
+    assert buttons() == (False, True)
+    delivery = webhook_delivery.ask_for_test(webhook)
+    assert buttons() == (False, True)
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(state="failed")
+    assert buttons() == (True, True)
+    Webhook.objects.update(is_on=False)
+    assert buttons() == (True, False)

@@ -258,3 +258,18 @@ def test_the_command_refuses_in_words(
     assert left.value.code == 1
     assert json.loads(out.getvalue())["error"]["code"] == "Validation"
     assert not Token.objects.exists()
+
+
+def test_an_ended_token_is_no_longer_ended_but_removed(client: Client, make_user: Callable[..., User]) -> None:
+    user = make_user("operator")
+    made(user, name="over")  # in May
+    made(user, name="valid", expires_at=timezone.now() + timedelta(days=1))
+    client.force_login(user)
+    page = client.get(reverse("api:tokens")).content.decode()
+    assert 'End<span class="visually-hidden"> valid</span>' in page
+    assert 'Remove<span class="visually-hidden"> over</span>' in page and "> over</span></button>" in page
+    assert page.count("End<span") == 1
+    over = Token.objects.get(name="over")
+    answer = client.post(reverse("api:token_end", args=[over.pk]), follow=True).content.decode()
+    assert "The token is removed; it had ended before." in answer
+    assert list(Token.objects.values_list("name", flat=True)) == ["valid"]
