@@ -17,6 +17,7 @@ from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
@@ -54,14 +55,17 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     """400. Only the text of a BadRequest is shown; others (such as a wrong Host header) get a general sentence."""
     if _is_of_program(request):
         return problems.problem(400, "The request holds something this site does not understand.")
-    said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
-    return _page(
-        request,
-        400,
-        title=gettext("This request cannot be answered"),
-        sentence=said or gettext("The address or the form holds something this site does not understand."),
-        advice=gettext("Go back, correct it and try again. Nothing was changed."),
-    )
+    # A wrong Host header is refused before LanguageMiddleware has its turn.
+    language = getattr(request, "LANGUAGE_CODE", "") or translation.get_language_from_request(request)
+    with translation.override(language):
+        said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
+        return _page(
+            request,
+            400,
+            title=gettext("This request cannot be answered"),
+            sentence=said or gettext("The address or the form holds something this site does not understand."),
+            advice=gettext("Go back, correct it and try again. Nothing was changed."),
+        )
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

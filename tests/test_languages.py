@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
+from django.utils.translation import gettext
 
 from mailbox.models import AuditEntry
 from tests.pseudo_locale import pseudo, write_catalogue
@@ -97,3 +98,15 @@ def test_the_sheet_of_shortcuts_says_the_arrow_that_leads_on(client: Client, mak
     for language, arrow in (("en", "→"), ("ar", "←")):
         groups = client.get("/keyboard/", headers={"accept-language": language}).context["groups"]
         assert groups[1][1][0][0] == ["j", arrow]
+
+
+def test_a_wrong_host_is_refused_in_the_browsers_language(client: Client) -> None:
+    """It is refused before the language is known to the rest: the page was English."""
+    response = client.get(reverse("login"), headers={"host": "wrong.invalid", "accept-language": "ar"})
+    page = response.content.decode()
+    assert response.status_code == 400
+    assert 'lang="ar"' in page
+    assert 'dir="rtl"' in page
+    with translation.override("ar"):
+        assert gettext("This request cannot be answered") in page
+    assert "This request cannot be answered" not in page
