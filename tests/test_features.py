@@ -21,6 +21,8 @@ from mailbox.models import Account, AccountGrant, AuditEntry, Feature, FeatureSe
 from outbox import api
 from outbox.actions import estimate
 from outbox.actions.filters import OutboxFilters
+from outbox.compose.submitted_mail import Submitted
+from outbox.models import OutboxMessage
 from tests.api.calling import Program, is_problem, mail, ops, program, sales
 from tests.commands import Run, run
 from tests.rows import letter_with, outbox_row, store
@@ -156,17 +158,20 @@ def test_the_api_refuses_with_403_and_the_code(ops: Account, sales: Account, pro
     assert is_problem(program.get("/messages"), 403, "FeatureDisabled")
 
 
-def test_submission_refuses_before_it_takes_the_mail(
+def test_submission_refuses_at_the_end_of_the_mail(
     ops: Account, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptance, "close_old_connections", lambda: None)  # this test's transaction is in it
     signed_in = acceptance.sign_in(ops.email, program.secret, "127.0.0.1")
-    acceptance.allow_mail(signed_in)
+
+    def answer(subject: str) -> str:
+        mail = f"From: {ops.email}\r\nTo: ann@example.com\r\nSubject: {subject}\r\n\r\nDear Ann\r\n"
+        return acceptance.accept(signed_in, Submitted(mail.encode(), ("ann@example.com",)))
+
+    assert answer("First").startswith("250 2.0.0 Accepted as outbox ")
     off(SEND, ops)
-    with pytest.raises(
-        acceptance.SubmissionRefused, match=r"550 5\.7\.1 Writing new mail is switched off for ops@example"
-    ):
-        acceptance.allow_mail(signed_in)
+    assert answer("Second").startswith("550 5.7.1 Writing new mail is switched off for ops@example")
+    assert list(OutboxMessage.objects.values_list("subject", flat=True)) == ["First"]
 
 
 def test_commands_refuse_with_the_code(ops: Account, run: Run) -> None:
