@@ -181,7 +181,7 @@ def test_accounts_are_edited_and_other_servers_need_the_secret(
     assert run("accounts", "edit", account.email, "--display-name", "Ops")[1]["data"]["changed"] == ["display_name"]
     status, answer = run("accounts", "edit", account.email, "--imap-host", "evil.example.com")
     account.imap.refresh_from_db()
-    assert status == 1 and account.imap.host != "evil.example.com" and "secret" in answer["error"]["message"]
+    assert status == 1 and account.imap.host != "evil.example.com" and "password" in answer["error"]["message"]
     monkeypatch.setenv("MAIL_SECRET", "y")
     run("accounts", "edit", account.email, "--imap-host", "imap.example.com", "--password-env", "MAIL_SECRET")
     account.imap.refresh_from_db()

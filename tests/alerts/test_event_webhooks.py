@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -329,3 +330,16 @@ def test_a_webhooks_page_has_no_button_that_can_do_nothing(
     assert buttons() == (True, True)
     Webhook.objects.update(is_on=False)
     assert buttons() == (True, False)
+
+
+@pytest.mark.pages
+def test_a_receiver_in_trouble_has_its_next_try_counted_down_to_on_both_pages(
+    client: Client, webhook: Webhook, make_user: Callable[..., User]
+) -> None:
+    now = timezone.now()
+    Webhook.objects.update(failing_since=now - timedelta(hours=1), next_try_at=now + timedelta(minutes=5, seconds=30))
+    client.force_login(make_user("administrator"))
+    for url in ("/alerts/webhooks/", f"/alerts/webhooks/{webhook.pk}/"):
+        said = client.get(url).content.decode()
+        (next_try,) = re.findall(r"next try <time [^>]*data-countdown>([^<]*)</time>", said)
+        assert next_try == "in 5 min", url
