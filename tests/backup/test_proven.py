@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
@@ -85,8 +86,11 @@ def test_a_backup_is_proven_beside_the_running_database(
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's scratch database is a file of a folder.")
-def test_scratch_databases_are_dropped_also_those_of_a_killed_process(account: Account) -> None:
-    """By name: other tests prove on the same server at this moment."""
+def test_scratch_databases_are_dropped_also_those_of_a_killed_process(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under names of its own: other tests prove on the same server at this moment, and theirs are old by this clock."""
+    monkeypatch.setattr(databases, "SCRATCH_PREFIX", f"prx_email_dropped_{secrets.token_hex(6)}_")
 
     def exists(name: str) -> bool:
         with connection.cursor() as cursor:
