@@ -25,13 +25,17 @@ from alerts.models import Webhook
 from alerts.problems.find import find_of_accounts
 from alerts.webhook_views import counted
 from mailbox.models import Account, Message, WorkerHeartbeat
-from outbox.compose.create import check_smtputf8
+from outbox import api
+from outbox.compose import submit
+from outbox.compose.build import Request
+from outbox.compose.create import SendRequest, check_smtputf8
+from outbox.compose.submitted_mail import Submitted
 from outbox.delivery import recovery
 from outbox.models import OutboxMessage, SentCopy
 from prx_email_site import needs
 from prx_email_site.monitoring.metrics_collector import InstallationCollector
 from tests.query_plans import Statement, plan_of, statements
-from tests.rows import looked_yesterday
+from tests.rows import letter, looked_yesterday
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -63,6 +67,16 @@ def _some_needs(account: Account) -> Any:
     return User.objects.annotate(**{f"their_{name}": each for name, each in columns.items()}).values().first()
 
 
+def _submit(account: Account) -> int:
+    mail = Submitted(letter(From=account.email, Message_ID="<1@app>"), ("bob@example.com",))
+    return submit.submit(account.pk, mail, user=None, program="app", now=timezone.now())
+
+
+def _send(account: Account) -> Any:
+    mail = Request(to=["bob@example.com"], subject="Hello", body_text="Dear Bob")
+    return api.queue_request(account.pk, SendRequest(mail, idempotency_key="1"))
+
+
 ALSO: dict[str, Callable[[Account], Any]] = {
     "metrics": lambda account: list(InstallationCollector(timezone.now()).collect()),
     "badges of some accounts": _some_needs,
@@ -70,6 +84,8 @@ ALSO: dict[str, Callable[[Account], Any]] = {
     "the page of webhooks": lambda account: list(counted()),
     "a webhook's next event": lambda account: send(Webhook.objects.get().pk),
     "whether a server takes SMTPUTF8": lambda account: check_smtputf8(account, timezone.now()),
+    "a mail that a program submits": _submit,
+    "a mail by the API": _send,
     "credentials that work again": lambda account: recovery.lift_sign_in_holds(account.pk, timezone.now()),
 }
 
