@@ -4,7 +4,7 @@
 import os
 import sys
 
-from prx_email_site import private_files
+from prx_email_site.local_files import private_files
 
 if __name__ == "__main__":
     private_files.make_new_files_private()

@@ -11,7 +11,8 @@ from django.db import DatabaseError
 
 from mailbox import credentials
 from mailbox.accounts import stored_secrets
-from prx_email_site import environment, launch, private_files
+from prx_email_site import environment, launch
+from prx_email_site.local_files import private_files
 
 LEAST_TOKEN = 22  # characters: 128 bits in base64
 ENVIRONMENT = "environment"  # the tag of the checks of variables and keys

@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from prx_email_site import private_files
+from prx_email_site.local_files import private_files
 
 private_files.make_new_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prx_email_site.settings")

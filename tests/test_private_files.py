@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prx_email_site import private_files
+from prx_email_site.local_files import private_files
 from tests.launched import careless_umask, clean_environment, modes
 from tests.servers.site import ROOT
 

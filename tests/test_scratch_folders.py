@@ -14,12 +14,12 @@ from django.conf import settings
 from django.core.files.uploadedfile import InMemoryUploadedFile, SimpleUploadedFile, UploadedFile
 from django.test import RequestFactory
 
-from prx_email_site import scratch_folders
-from prx_email_site.scratch_folders import LOCK, remove_left_ones, scratch_folder
+from prx_email_site.local_files import scratch_folders
+from prx_email_site.local_files.scratch_folders import LOCK, remove_left_ones, scratch_folder
 
 HOLDS = """
 import sys
-from prx_email_site.scratch_folders import scratch_folder
+from prx_email_site.local_files.scratch_folders import scratch_folder
 with scratch_folder("proof") as folder:
     (folder / "database").write_text("mail")
     print(folder, flush=True)

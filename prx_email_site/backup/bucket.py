@@ -13,7 +13,7 @@ from django.conf import settings
 from prx_email_site import one_at_a_time
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.stores import BackupFile, BackupStore, Measured, measure, raw_stores
-from prx_email_site.scratch_folders import scratch_folder
+from prx_email_site.local_files.scratch_folders import scratch_folder
 
 try:
     from mailbox.storage.object_store import S3RawStorage

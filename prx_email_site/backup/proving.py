@@ -22,7 +22,7 @@ from prx_email_site.backup import databases, manifest, restoring
 from prx_email_site.backup.faults import BackupFault, SegmentMissing, ToolFailed
 from prx_email_site.backup.looking_through import SCRATCH
 from prx_email_site.backup.manifest import Backup, Manifest
-from prx_email_site.scratch_folders import scratch_folder
+from prx_email_site.local_files.scratch_folders import scratch_folder
 
 # The environment's variables that the scratch installation does not get; it has its own, or reads the backup instead.
 NOT_HANDED_ON = (

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongIdentity
 from prx_email_site.backup.stores import BackupFile, BackupStore
-from prx_email_site.scratch_folders import scratch_folder
+from prx_email_site.local_files.scratch_folders import scratch_folder
 
 
 def folder_for(recipients: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from django.core.files.storage import Storage
 
 from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup.faults import BackupFault
-from prx_email_site.scratch_folders import scratch_folder
+from prx_email_site.local_files.scratch_folders import scratch_folder
 
 PIECE = 1024 * 1024
 DRAFTS = "draft-"

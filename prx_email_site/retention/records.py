@@ -14,7 +14,7 @@ from mailbox import deletions
 from mailbox.models import ConnectionTest, Reparse
 from mailbox.pace import LOOKED_UP, Pace
 from outbox.models import Operation, OperationRow
-from prx_email_site.scratch_folders import remove_left_ones
+from prx_email_site.local_files.scratch_folders import remove_left_ones
 
 TESTS_KEPT = timedelta(days=14)  # of connections; each account's newest stays
 ROUNDS_KEPT = timedelta(days=400)  # bulk actions, and rounds of reading stored mail again

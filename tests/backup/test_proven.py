@@ -25,7 +25,7 @@ from mailbox.storage.durable_files import raw_storage
 from outbox.models import OutboxMessage, SendingSwitch
 from prx_email_site.backup import databases, looking_through, making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongKey
-from prx_email_site.scratch_folders import LOCK
+from prx_email_site.local_files.scratch_folders import LOCK
 from tests.backup.made import NOW, changed, cut, flip, made_in, only_file, segment_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
 
 from mailbox.accounts import stored_secrets
-from prx_email_site import catalogues, checks, private_files
+from prx_email_site import catalogues, checks
 from prx_email_site import environment as env
+from prx_email_site.local_files import private_files
 from prx_email_site.one_at_a_time import one_at_a_time
 
 

@@ -19,8 +19,8 @@ from mailbox.models import ProcessHeartbeat, WorkerHeartbeat
 from mailbox.queueing import queue
 from outbox import restore_guard
 from prx_email_site.checks import ENVIRONMENT
+from prx_email_site.local_files.scratch_folders import remove_left_ones
 from prx_email_site.parent_death import kill_forks_with_their_parent
-from prx_email_site.scratch_folders import remove_left_ones
 from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.supervisor import Supervisor
 
