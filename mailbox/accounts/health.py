@@ -100,7 +100,7 @@ def push_words(account: Account, folders: Sequence[Folder], listening: Sequence[
         return gettext("off: mail is looked for each minute")
     if not account.sync_enabled:
         return gettext("off, as fetching is off")
-    if not any(folder.name == "INBOX" for folder in folders):
+    if not any(folder.holds_inbox for folder in folders):
         return gettext("off, as INBOX is not synced")
     if account.imap.needs_sign_in_since:
         return str(PUSH_WORDS["refused"])

@@ -27,6 +27,7 @@ from mailbox.imap.session import ImapSession
 _NEWS = re.compile(rb"\*\s+(?:\d+\s+(?:EXISTS|EXPUNGE|FETCH)|VANISHED)\b", re.I)
 _GOODBYE = re.compile(rb"\*\s+BYE\b ?(.*)", re.I)
 _MOST_WAITING = 64 * 1024  # longest line in bytes
+_MOST_OF_AN_IDLE = 16 * 1024 * 1024  # bytes that one IDLE may bring
 # A peer whose machine is gone sends nothing. TCP keep-alive probes after 60 s of silence and gives up 60 s later.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
 # Dovecot sends "* OK Still here" every two minutes. When none came for 2.5 times the longest interval seen, wait()
@@ -73,7 +74,7 @@ class IdleSession:
         self._client, self._endpoint, self._timeout = session._client, endpoint, command_timeout
         self._items = "UIDVALIDITY UIDNEXT MESSAGES"
         self.inbox = FolderNumbers(status.uidvalidity, status.uidnext, status.exists, status.highestmodseq)
-        self._bytes = self._left_over()
+        self._bytes, self._brought = bytearray(self._left_over()), 0
         self._beneath.file = None  # frees imaplib's buffer of 64 kB, which is no longer used
         self._tag: bytes | None = None  # tag of the IDLE that is running
         self._commands = 0
@@ -103,7 +104,8 @@ class IdleSession:
     async def wait(self, seconds: float) -> bool:
         """Wait until INBOX changes. Returns False after `seconds`, or when the server's regular keep-alive lines stop.
 
-        Raises NetworkError when the connection has ended, and a MailError for a BYE by its text.
+        Raises NetworkError when the connection has ended, and a MailError for a BYE by its text. So too when the
+        server ended the IDLE by itself, as some do after a while or in trouble: it reports nothing from then on.
         """
         if self._tag is None:
             await self._begin()
@@ -177,7 +179,7 @@ class IdleSession:
         while not (line := await self._line(end)).startswith(b"+"):
             if line.startswith(tag + b" "):
                 raise refused(text(line.partition(b" ")[2]), signing_in=False)
-        self._tag = tag
+        self._tag, self._brought = tag, 0
 
     async def _line(self, end: float) -> bytes:
         """The next line. Raises NetworkError at time `end`, which other lines from the server do not extend."""
@@ -192,10 +194,14 @@ class IdleSession:
 
     def _next_line(self) -> bytes:
         """Take a line that has arrived, and note whether it reports a change or is a keep-alive. Raises on BYE."""
-        line, _, self._bytes = self._bytes.partition(b"\n")
+        end = self._bytes.index(b"\n")
+        line = bytes(self._bytes[:end])
+        del self._bytes[: end + 1]
         self._changed = self._changed or bool(_NEWS.match(line))
         if goodbye := _GOODBYE.match(line):
             raise self._ended(text(goodbye[1]).strip())
+        if self._tag is not None and line.startswith(self._tag + b" "):
+            raise self._ended(text(line.partition(b" ")[2]).strip(), what="IDLE")
         now = time.monotonic()
         if line[:4].upper() == b"* OK":
             self._rhythm = max(self._rhythm, now - self._heard_at)
@@ -216,8 +222,11 @@ class IdleSession:
         if not arrived:
             raise self._ended("the end of the connection")
         self._bytes += arrived
+        self._brought += len(arrived)
         if len(self._bytes) > _MOST_WAITING and b"\n" not in self._bytes:
             raise NetworkError(f"{self._endpoint.host} sends a line without end.")
+        if self._brought > _MOST_OF_AN_IDLE:
+            raise NetworkError(f"{self._endpoint.host} sends without end.")
 
     async def _send(self, command: bytes) -> None:
         """Send the whole command. It fits into the kernel's buffer, unless the server has stopped reading."""
@@ -247,12 +256,12 @@ class IdleSession:
             leave(self._socket)
         return True
 
-    def _ended(self, words: str) -> MailError:
+    def _ended(self, words: str, what: str = "the connection") -> MailError:
         meaning = refused(server_words(Exception(words), self._endpoint), signing_in=False)
         if type(meaning) is not ProviderError:
             return meaning
         where = f"{self._endpoint.host}:{self._endpoint.port}"
-        return NetworkError(f"{where} ended the connection: {words}", reply=words)
+        return NetworkError(f"{where} ended {what}: {words}", reply=words)
 
     def _left_over(self) -> bytes:
         """Bytes behind the last answer that are still in imaplib's buffer. Also makes the socket non-blocking."""

@@ -22,6 +22,10 @@ class FolderQuerySet(models.QuerySet["Folder"]):
         """Folders that a person chose for sync and that the server still has."""
         return self.filter(sync_enabled=True, selectable=True, gone_at=None)
 
+    def holding_inbox(self) -> FolderQuerySet:
+        """Folders in which the mail of INBOX is: INBOX, and one with all mail of the account, as Gmail has it."""
+        return self.filter(Q(name="INBOX") | Q(special_use="\\All"))
+
     def due(self, now: datetime) -> FolderQuerySet:
         """Chosen folders of syncing accounts that are not in a backoff and not stopped. Used by the scheduler."""
         return (
@@ -60,6 +64,11 @@ class Folder(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def holds_inbox(self) -> bool:
+        """As FolderQuerySet.holding_inbox, of this row."""
+        return self.name == "INBOX" or self.special_use == "\\All"
 
 
 class SyncState(models.Model):

@@ -27,7 +27,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.errors import NetworkError, SignInRefused
 from mailbox.imap.idle import FolderNumbers
 from mailbox.logs import event
-from mailbox.models import Account, ProcessHeartbeat, SyncState
+from mailbox.models import Account, Folder, ProcessHeartbeat, SyncState
 from mailbox.oauth import refresh
 from mailbox.push.event_loop import EventLoop
 from mailbox.push.shares import AccountShare
@@ -123,8 +123,10 @@ class Listener:
     def _pass_on(self, account_id: int) -> None:
         """Set `news_at`, then queue a sync. A sync of this account that is running sees `news_at`; the queued one finds
         the account busy and leaves the news to it."""
-        folders = self._folders.get(account_id, set())
-        SyncState.objects.filter(account_id=account_id, folder__name__in=folders).update(news_at=timezone.now())
+        names = self._folders.get(account_id, set())
+        chosen = Folder.objects.chosen().filter(account_id=account_id)
+        changed = chosen.filter(name__in=names) | (chosen.holding_inbox() if "INBOX" in names else chosen.none())
+        SyncState.objects.filter(account_id=account_id, folder__in=changed).update(news_at=timezone.now())
         try:
             self._queue_sync(account_id)
         except DatabaseError:

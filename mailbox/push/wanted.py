@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 
 from mailbox import network
 from mailbox.imap.idle import FolderNumbers
@@ -41,14 +41,17 @@ class AccountToWatch:
 
 
 def wanted() -> list[AccountToWatch]:
-    """The accounts with push on, a synced INBOX and a sign-in that was not refused. One query."""
+    """The accounts with push on, whose INBOX is synced, and whose sign-in was not refused. One query.
+
+    The mail of a Gmail account's INBOX is synced from All Mail.
+    """
     if network.is_off():
         return []
+    inbox = Folder.objects.chosen().holding_inbox().filter(account=OuterRef("pk"))
     rows = (
         Account.objects.syncing()
-        .filter(push_enabled=True, imap__needs_sign_in_since=None)
+        .filter(Exists(inbox), push_enabled=True, imap__needs_sign_in_since=None)
         .alias(inbox=FilteredRelation("folders", condition=Q(folders__name="INBOX")))
-        .filter(inbox__sync_enabled=True, inbox__gone_at=None)
         .order_by("pk")
     )
     numbers = [F(f"inbox__sync_state__{name}") for name in NUMBERS]

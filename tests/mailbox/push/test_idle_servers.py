@@ -11,6 +11,7 @@ import pytest
 
 from mailbox.endpoints import Endpoint
 from mailbox.errors import NetworkError, Throttled
+from mailbox.imap import idle
 from mailbox.imap.idle import IdleNotOffered, IdleSession
 from tests.mailbox.push.listeners import Heard, MakeAccount, listen
 from tests.rows import folder_of
@@ -125,6 +126,28 @@ def test_news_that_come_before_the_idle_has_begun_are_not_lost(
 
     scripted.faults["IDLE"] = late
     assert waited(session_with(scripted, certificates), 5) is True
+
+
+@pytest.mark.parametrize("words", ["OK IDLE terminated", "NO [UNAVAILABLE] later", "BAD Idle timeout"])
+def test_an_idle_that_the_server_ends_is_no_silence(
+    scripted: ScriptedImap, certificates: Certificates, words: str
+) -> None:
+    def end(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say("+ idling", f"{tag} {words}")
+        return True
+
+    scripted.faults["IDLE"] = end
+    with pytest.raises(Throttled if "UNAVAILABLE" in words else NetworkError, match=words.split()[-1]):
+        waited(session_with(scripted, certificates), 30)
+
+
+def test_a_server_that_says_nothing_without_end_is_left(
+    scripted: ScriptedImap, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle, "_MOST_OF_AN_IDLE", 100_000)
+    idling(scripted, then=lambda talk: talk.send(b"* 0 RECENT\r\n" * 20_000))
+    with pytest.raises(NetworkError, match="sends without end"):
+        waited(session_with(scripted, certificates), 30)
 
 
 def test_a_line_without_end_ends_the_connection(scripted: ScriptedImap, certificates: Certificates) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from mailbox.accounts.health import push_words
 from mailbox.imap.idle import FolderNumbers
 from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncRun, SyncState
 from mailbox.scheduler.jobs import next_accounts
@@ -23,6 +24,7 @@ from tests.rows import NOWHERE, folder_of
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.imap_script import ScriptedImap, Talk
+from tests.servers.ports import wait_until
 
 __all__ = ["listen", "scripted"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
@@ -79,6 +81,31 @@ def test_what_came_to_another_folder_while_nobody_listened_is_heard_of_on_connec
     dovecot.append(account.email, "Lists", mail(51))
     assert listen(replace(QUICK, others=3600)).next() == account.pk
     assert state_of(account, "Lists").news_at and not state_of(account).news_at
+
+
+def test_on_gmail_what_comes_to_inbox_is_news_of_all_mail(
+    make_account: MakeAccount, scripted: ScriptedImap, certificates: Certificates, listen: Callable[..., Heard]
+) -> None:
+    """Its INBOX is a label and not synced; the server tells of its news all the same."""
+    where = {"imap_host": "localhost", "imap_port": scripted.port, "smtp_host": "localhost", "smtp_port": 1}
+    account, now = make_account(**where, ca_certificate=certificates.ca_pem), timezone.now()
+    Folder.objects.create(account=account, name="INBOX", is_label=True)
+    for name, use in (("[Gmail]/All Mail", "\\All"), ("[Gmail]/Spam", "\\Junk")):
+        folder = Folder.objects.create(account=account, name=name, special_use=use, sync_enabled=True)
+        SyncState.objects.create(account=account, folder=folder, last_success_at=now)
+    idling(scripted, b"* 5 EXISTS")
+    heard = listen()
+    assert heard.next() == account.pk
+    told = SyncState.objects.filter(news_at__isnull=False).values_list("folder__name", flat=True)
+    assert list(told) == ["[Gmail]/All Mail"]
+    chosen = list(Folder.objects.chosen())
+    wait_until(
+        lambda: push_words(account, chosen, list(PushHeartbeat.objects.all())).startswith("connected"),
+        seconds=15,
+        what="the account to be said to be connected",
+    )
+    Folder.objects.filter(special_use="\\All").update(sync_enabled=False)
+    heard.wait_for(account, None)
 
 
 # --- The net --------------------------------------------------------------------------------------------------------
