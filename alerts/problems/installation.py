@@ -111,7 +111,7 @@ def _brokers(now: datetime) -> Iterator[Problem]:
 
 
 def _restore(now: datetime) -> Iterator[Problem]:
-    """The newest proof of a restore failed, or is old. No problem where no restore was ever proven."""
+    """The newest proof of a restore failed, or is old, or was of an old backup. No problem where none was ever made."""
     newest = RestoreProof.objects.order_by("-pk").first()
     if newest is None:
         return
@@ -122,6 +122,10 @@ def _restore(now: datetime) -> Iterator[Problem]:
     elif newest.proven_at < now - RestoreProof.STALE_AFTER:
         text = _("A restore was last proven %(time)s: make a backup and run manage.py prove.")
         words = said(text, time=utc(newest.proven_at))
+        yield _problem("restore:old", Kind.RESTORE, words)
+    elif newest.backup_at and newest.backup_at < now - RestoreProof.STALE_AFTER:
+        text = _("The newest backup that was proven was made %(time)s: look why there is no newer one.")
+        words = said(text, time=utc(newest.backup_at))
         yield _problem("restore:old", Kind.RESTORE, words)
 
 

@@ -172,6 +172,9 @@ def test_the_dashboard_and_an_incident_say_when_a_restore_was_last_proven(
     page = client.get("/").content.decode()
     assert "Last proven restore" in page and "0 missing" in page
     assert found(NOW + timedelta(days=6)) == ["restore:old"]
+    RestoreProof.note(RestoreProof(proven_at=NOW, backup_at=NOW - timedelta(days=8)))  # backups stopped, proofs go on
+    (problem,) = [each for each in installation.find(NOW) if each.kind == Kind.RESTORE]
+    assert problem.key == "restore:old" and f"{NOW - timedelta(days=8):%Y-%m-%d}" in problem.sentence
     RestoreProof.note(RestoreProof(proven_at=NOW, fault="WrongKey", detail="WrongKey: none opens them.", missing=3))
     assert found(NOW) == ["restore:failed"]
     assert "WrongKey" in client.get("/").content.decode()
