@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from django.db import connection
 from django.db.models import Q
 
+from mailbox.mime.addresses import spellings
 from mailbox.models import LegalHold
 
-COLUMNS = ("sender_address", "sender", "recipients", "cc", "bcc", "reply_to")
+COLUMNS = ("sender_address", "sender", "recipients", "cc", "bcc", "reply_to", "other_recipients")
 
 
 @dataclass(frozen=True)
 class LegalHolds:
-    """All standing holds, read once for a batch."""
+    """All standing holds, read once for a batch.
+
+    addresses: in lower case, with both forms of an international domain.
+    """
 
     accounts: frozenset[int] = frozenset()
     addresses: tuple[str, ...] = ()
@@ -26,7 +30,7 @@ class LegalHolds:
         rows = list(LegalHold.objects.standing())
         return cls(
             accounts=frozenset(row.account_id for row in rows if row.account_id),
-            addresses=tuple(sorted({row.address for row in rows if row.address})),
+            addresses=tuple(sorted({each for row in rows if row.address for each in spellings(row.address)})),
             messages=frozenset(row.message_id for row in rows if row.message_id),
         )
 

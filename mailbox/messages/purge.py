@@ -57,4 +57,5 @@ def _remove_messages(cutoff: datetime, pks: Sequence[int]) -> int:
 
 
 def _remove_places(cutoff: datetime, pks: Sequence[int]) -> int:
-    return _former_places(cutoff, LegalHolds.standing()).filter(pk__in=pks).order_by().delete()[0]
+    with transaction.atomic():
+        return _former_places(cutoff, LegalHolds.until_commit()).filter(pk__in=pks).order_by().delete()[0]

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from mailbox.imap.fetch import OTHER_LENGTH
 from mailbox.logs import event
-from mailbox.messages import conversations
+from mailbox.messages import conversations, other_recipients
 from mailbox.messages.store import PARSED_FIELDS
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, Attachment, Message, Reparse
@@ -49,6 +49,7 @@ class _Batch:
     fields: dict[int, list[str]] = field(default_factory=dict)  # pk of a changed message -> columns that differ
     relinked: list[Message] = field(default_factory=list)  # may belong to another conversation now
     thread_indexes: dict[int, str] = field(default_factory=dict)
+    recipients: dict[int, str] = field(default_factory=dict)  # pk -> those that only further copies have
     lost: int = 0
     failed: int = 0
     is_cut: bool = False  # ended early, as the next message's file cannot be read on this host
@@ -159,6 +160,7 @@ def _read_batch(round_: Reparse) -> _Batch:
             batch.thread_indexes[row.pk] = result.parsed.thread_index
             if former != _refers_to(row) or conversations.has_unusual_ids(row):
                 batch.relinked.append(row)
+    batch.recipients = other_recipients.in_stored_copies([row for row, _ in orders])
     otherwise = conversations.linked_otherwise(batch.thread_indexes, [row for row, _ in orders])
     batch.relinked += [row for row, _ in orders if row.pk in otherwise and row not in batch.relinked]
     return batch
@@ -200,6 +202,8 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
             _replace_attachments(row, read.parsed.attachments)
         index_messages([row for row, _ in changed], {id(row): read.index_text for row, read in changed})
         written = {row.pk for row, _ in changed}.union(batch.same)
+        for pk in written & batch.recipients.keys():
+            other_recipients.note(pk, batch.recipients[pk])
         moved_on = conversations.relink([row for row in batch.relinked if row.pk in written], batch.thread_indexes)
         Message.objects.filter(pk__in=batch.same).update(parser_version=mime_message.PARSER_VERSION)
         is_over = batch.done == 0

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.db import bulk_insert
 from mailbox.imap.fetch import FetchedMessage
-from mailbox.messages import conversations, places
+from mailbox.messages import conversations, other_recipients, places
 from mailbox.messages.received_date import newest_received
 from mailbox.messages.same_message import Identity, same_mail
 from mailbox.mime.message import ParsedMessage
@@ -69,6 +69,7 @@ class StoreDecision:
     again: list[Message] = field(default_factory=list)  # rows that get a further place, or lose one
     places: dict[int, MessagePlace] = field(default_factory=dict)
     index_texts: dict[int, str] = field(default_factory=dict)  # by id() of the message: new ones have no pk yet
+    recipients: list[tuple[Message, str]] = field(default_factory=list)  # rows, and recipients of a further copy
 
     @property
     def written(self) -> list[Message]:
@@ -112,6 +113,9 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> St
             decision.index_texts[id(found)] = each.reading.index_text
         else:
             decision.again.append(found)
+            if others := other_recipients.only_in(each.parsed, found):
+                found.other_recipients = (found.other_recipients or "") + others
+                decision.recipients.append((found, others))
             if each.fetched.is_complete and not found.is_complete:
                 _fill(found, each)
                 decision.completed[id(found)] = (each, found)
@@ -214,6 +218,9 @@ def write(folder: Folder, uidvalidity: int, decision: StoreDecision, now: dateti
             Attachment.objects.filter(message=message).delete()
             message.save()
             bulk_insert.insert(_attachments(each, message))
+    for message, recipients in decision.recipients:
+        if message.pk is not None and id(message) not in decision.completed:  # else it is written as a whole
+            other_recipients.note(message.pk, recipients)
     bulk_insert.insert(decision.new)
     made = {id(message) for message in decision.new}
     rows: list[Attachment] = []

@@ -25,6 +25,7 @@ UNLISTED = (
     "parse_defects",
     "parser_version",
     "attached_text",
+    "other_recipients",
 )
 
 
@@ -108,6 +109,9 @@ class Message(models.Model):
     parser_version = models.PositiveSmallIntegerField(null=True, default=present_parser, editable=False)
     # Text of messages attached to it, for search; not displayed.
     attached_text = models.TextField(blank=True, default="", db_default="", editable=False)
+    # Only in To, Cc or Bcc of a further copy (see messages.other_recipients). NULL for none: so SQLite adds the column
+    # without writing the table anew.
+    other_recipients = models.TextField(null=True, blank=True, editable=False)
 
     objects = MessageQuerySet.as_manager()
 

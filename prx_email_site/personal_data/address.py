@@ -11,10 +11,14 @@ import hashlib
 import hmac
 import re
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
+
+from mailbox.mime.addresses import same, spellings
+from outbox.smtp.xtext import xtext
 
 _PURPOSE = b"prx-email: erased addresses"
 # Before the address: no character of a longer one (RFC 5322 atext or a dot), but an escape such as "%3D" is allowed.
@@ -24,10 +28,16 @@ _AFTER = r"(?![\w-]|\.\w)"
 
 @lru_cache(maxsize=64)
 def pattern(address: str) -> re.Pattern[str]:
-    """The pattern of an address in a text, also URL-encoded as in the query of a link. `=` or `'` may precede it."""
-    ways = {re.escape(each) for each in (address, quote(address, safe=""), quote(address))}
-    any_way = "|".join(sorted(ways, key=len, reverse=True))
+    """The pattern of an address in a text. `=` or `'` may precede it."""
+    any_way = "|".join(sorted(map(re.escape, ways(address)), key=len, reverse=True))
     return re.compile(f"{_BEFORE}(?:{any_way}){_AFTER}", re.IGNORECASE)
+
+
+def ways(address: str) -> list[str]:
+    """How an address may be written: its domain in Unicode or in ASCII, and each of them also URL-encoded as in a
+    link's query, or as xtext as in what was said to servers (RFC 3461)."""
+    ways = [(each, quote(each, safe=""), quote(each), xtext(each).lower()) for each in spellings(address)]
+    return list(dict.fromkeys(chain.from_iterable(ways)))
 
 
 def normal(given: str) -> str:
@@ -39,9 +49,9 @@ def normal(given: str) -> str:
 
 
 def digest(address: str) -> str:
-    """The keyed digest (16 hex digits) by which the activity and the report name the person."""
+    """The keyed digest (16 hex digits) by which the activity and the report name the person: one for all spellings."""
     key = hmac.digest(base64.urlsafe_b64decode(settings.ENCRYPTION_KEYS[0]), _PURPOSE, hashlib.sha256)
-    return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key, same(address).encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def placeholder(address: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import JSONField, Model
 from django.utils import timezone
 
+from mailbox.mime.addresses import spellings
 from mailbox.models import Attachment, LetGo, Message, Preview, Quarantine
 from mailbox.storage import raw_store
 from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient
@@ -67,13 +68,18 @@ def _masked(row: Model, columns: Sequence[str], address: str) -> dict[str, Any]:
     return changed
 
 
+def store_tombstone() -> None:
+    """Have the raw store hold TOMBSTONE: before the transaction of empty(), as it may be slow. Raises StorageError."""
+    raw_store.save_batch([TOMBSTONE])
+
+
 def empty(rows: Sequence[OutboxMessage], address: str, *, with_key: bool) -> None:
-    """Remove content, names and the address from mail that was sent or cancelled.
+    """Remove content, names and the address from mail that was sent or cancelled; after store_tombstone().
 
     The rows keep status, times, Message-IDs, attempts and the idempotency key, so that a mail is not sent twice.
     with_key: replace the address in the idempotency key too.
     """
-    tombstone = raw_store.save_batch([TOMBSTONE])[0]
+    tombstone = raw_store.digest_of(TOMBSTONE)
     raw_store.reference([tombstone], timezone.now())
     instead = placeholder(address)
     for row in rows:
@@ -93,7 +99,7 @@ def _recipients(row: OutboxMessage, address: str, instead: str) -> dict[str, str
     """
     headers: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
     for each in OutboxRecipient.objects.filter(outbox=row).order_by("pk"):
-        if each.address.lower() == address:
+        if each.address.lower() in spellings(address):
             if instead in headers[each.kind] or OutboxRecipient.objects.filter(outbox=row, address=instead).exists():
                 each.delete()  # the same address in another case: a mail has the placeholder once
                 continue

@@ -13,7 +13,6 @@ from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any
-from urllib.parse import quote
 
 from django.apps import apps
 from django.db import transaction
@@ -25,11 +24,11 @@ from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
 from mailbox.pace import Pace
 from prx_email_site.personal_data import removal
-from prx_email_site.personal_data.address import stands_in
+from prx_email_site.personal_data.address import stands_in, ways
 from prx_email_site.personal_data.decisions import STAYS, ErasureOutcome, decide
 from prx_email_site.personal_data.facts import facts_of
 from prx_email_site.personal_data.requests import HELD, finish, refuse
-from prx_email_site.personal_data.tables import TABLES, PersonalTable
+from prx_email_site.personal_data.tables import TABLES, PersonalTable, Way
 
 State = PersonSearch.State
 STRETCH = 2_000  # pks that one query searches
@@ -62,14 +61,14 @@ def candidates(table: PersonalTable, address: str, after: Any, most: int = BATCH
 
 def _containing(rows: QuerySet[Any], table: PersonalTable, address: str) -> QuerySet[Any]:
     """The rows with the address as a substring, by the database; the caller checks that it is the whole address."""
-    ways = dict.fromkeys((address, quote(address, safe=""), json.dumps(address)[1:-1]))
+    written = dict.fromkeys(each for way in ways(address) for each in (way, json.dumps(way)[1:-1]))
     conditions = []
     for name in (*table.columns, *table.mentions):
         column = name
         if isinstance(rows.model._meta.get_field(name), JSONField):
             column = f"_{name}_text"
             rows = rows.alias(**{column: Cast(name, TextField())})
-        conditions += [Q(**{f"{column}__icontains": way}) for way in ways]
+        conditions += [Q(**{f"{column}__icontains": way}) for way in written]
     return rows.filter(reduce(or_, conditions))
 
 
@@ -106,6 +105,8 @@ def _step(search: PersonSearch, now: datetime, pace: Pace) -> bool:
 def _done(search: PersonSearch, table: PersonalTable, keys: list[Any], place: dict[str, Any], now: datetime) -> bool:
     """Count or erase these rows, and move the search on to `place`, in one transaction."""
     is_erasing = search.state == State.ERASING
+    if is_erasing and keys and table.way == Way.SENT:
+        removal.store_tombstone()
     with transaction.atomic():
         here = PersonSearch.objects.filter(pk=search.pk, steps=search.steps, state=search.state)
         if here.update(steps=search.steps + 1, moved_at=now, **place) != 1:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
 
 from mailbox.completeness import signature
 from mailbox.models import (
@@ -28,6 +30,7 @@ from mailbox.models import (
 )
 from mailbox.pace import Pace
 from mailbox.storage import raw_store, sweeping
+from mailbox.storage.durable_files import DurableFileSystemStorage, raw_storage
 from outbox.models import Draft, OutboxMessage, OutboxRecipient
 from prx_email_site.personal_data import requests, walking
 from prx_email_site.personal_data.address import placeholder
@@ -181,6 +184,50 @@ def test_an_address_under_a_hold_or_of_an_account_is_refused(account: Account) -
         requests.confirm(search, None, mentions=False, now=NOW)
 
 
+@pytest.mark.parametrize("asked", ["eve@bücher.example", "eve@xn--bcher-kva.example"])
+@pytest.mark.parametrize("other", ["eve@bücher.example", "eve@xn--bcher-kva.example"])
+def test_an_international_domain_is_one_address_in_both_of_its_forms(account: Account, asked: str, other: str) -> None:
+    """Received headers have it in Unicode, envelopes and other servers' headers in ASCII (RFC 5890)."""
+    store(account, letter("Asked", From="ann@example.com", To="x@example.com"), recipients=f"Eve <{other}>")
+    row = sent(account, to="eve@xn--bcher-kva.example")
+    hold = LegalHold.objects.create(address=other, reason="Case 1")
+    with pytest.raises(requests.RemovalRefused, match="legal hold"):
+        requests.confirm(searched(asked), None, mentions=False, now=NOW)
+    hold.delete()
+    Account.objects.filter(pk=account.pk).update(email=other)
+    with pytest.raises(requests.RemovalRefused, match="account here"):
+        requests.confirm(searched(asked), None, mentions=False, now=NOW)
+    Account.objects.filter(pk=account.pk).update(email="ops@example.com")
+    erased(asked)
+    assert not Message.objects.exists() and not row.recipients.filter(address__icontains="eve@").exists()
+    PersonSearch.objects.filter(state="counted").delete()  # what was refused
+    assert where_it_stands(asked) == where_it_stands(other) == set()
+
+
+def test_no_transaction_is_open_while_the_raw_store_is_asked(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On S3 an answer may take a minute, and no legal hold could be put in that time."""
+    row, asked = sent(account), []
+
+    class Watched(DurableFileSystemStorage):
+        def size(self, name: str) -> int:
+            asked.append(len(connection.savepoint_ids))
+            return super().size(name)
+
+        def _save(self, name: str, content: Any) -> str:
+            asked.append(len(connection.savepoint_ids))
+            return super()._save(name, content)
+
+    location = raw_storage().location  # type: ignore[attr-defined]
+    watched = Watched(location)
+    monkeypatch.setattr("mailbox.storage.raw_store.raw_storage", lambda: watched)
+    outside = len(connection.savepoint_ids)
+    for _ in range(2):  # stored, and then found there
+        erased()
+        row.refresh_from_db()
+        assert row.subject == "(erased)"
+    assert asked and set(asked) == {outside}
+
+
 def test_killed_in_the_middle_of_any_batch_it_goes_on_and_counts_each_row_once(
     account: Account, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +287,7 @@ def test_of_two_workers_one_is_too_late(account: Account, monkeypatch: pytest.Mo
 
 def test_an_erasure_ends_all_exports_and_a_draft_that_mentions_loses_the_address(account: Account, user: User) -> None:
     fill(account, user)
-    Export.objects.create(form="zip", user=user)
+    Export.objects.create(form="zip", user=user, asked_at=timezone.now() + timedelta(minutes=5))  # on another host
     search = erased()
     assert not Export.objects.exists() and search.document["report"]["exports_ended"] == 1
     assert Draft.objects.get(body_text__contains="erased.invalid").to == "ann@example.com"

@@ -63,6 +63,24 @@ def test_an_address_is_found_whole_and_never_as_a_part_of_another(text: object, 
     assert not stands_in(EVE, after) and (after == text) is not stands
 
 
+@pytest.mark.parametrize("written", ["eve@bücher.example", "Eve@BÜCHER.example", "eve@xn--bcher-kva.example"])
+def test_an_international_domain_is_found_in_both_of_its_forms(written: str) -> None:
+    forms = ["Eve <EVE@XN--BCHER-KVA.EXAMPLE>", "eve@bücher.example", "to=eve%40b%C3%BCcher.example"]
+    address = normal(written)
+    assert [stands_in(address, each) for each in forms] == [True] * 3
+    assert {without(address, forms[1], placeholder(address)), placeholder("eve@xn--bcher-kva.example")} == {
+        placeholder("eve@bücher.example")
+    }
+    assert not stands_in(address, "eve@bucher.example")
+
+
+def test_what_was_said_to_a_server_holds_the_address_in_its_own_encoding() -> None:
+    address = "eve+shop=1@example.net"
+    said = "RCPT TO:<eve+shop=1@example.net> ORCPT=rfc822;eve+2Bshop+3D1@example.net"
+    assert without(address, said, "X") == "RCPT TO:<X> ORCPT=rfc822;X"
+    assert not stands_in("shop+3d1@example.net", said)
+
+
 def test_what_stands_for_an_address_is_the_same_each_time_and_tells_nothing() -> None:
     assert placeholder(EVE) == placeholder(EVE) != placeholder(OTHER)
     assert "eve" not in placeholder(EVE) and placeholder(EVE).endswith("@erased.invalid") and len(digest(EVE)) == 16

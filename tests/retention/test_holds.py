@@ -54,6 +54,20 @@ def test_a_hold_keeps_what_it_names_from_rules_and_from_the_grace_period(
     assert not Message.objects.exists()
 
 
+@pytest.mark.parametrize("held", ["bob@bücher.example", "bob@xn--bcher-kva.example"])
+@pytest.mark.parametrize("written", ["Bob <BOB@bücher.example>", "bob@XN--BCHER-KVA.example"])
+def test_a_hold_on_an_international_domain_keeps_mail_with_either_of_its_forms(
+    account: Account, held: str, written: str
+) -> None:
+    store(account, letter("Held"), at=OLD, recipients=written)
+    row = outbox_row(account, "Sent", to=written, status="sent")
+    OutboxMessage.objects.filter(pk=row.pk).update(created_at=OLD, updated_at=OLD)
+    LegalHold.objects.create(reason="Case 1", address=held)
+    rule("received"), rule("sent")
+    swept()
+    assert subjects() == {"Held"} and OutboxMessage.objects.filter(pk=row.pk).exists()
+
+
 def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@
     canonical(address) checks one address for the SMTP envelope (RFC 5321; domain by IDNA 2008); raises AddressError.
     shown(mailboxes)   writes a list for display, which both parsers can read again.
     same(address)      a key that is equal for different spellings of one address.
+    spellings(address) the forms in which it may be written: its domain in Unicode, and in ASCII (RFC 5890).
 
 RFC 5322 sections 3.4 and 4.4 (address lists, groups, comments, obsolete forms), RFC 2047 (encoded names), RFC 6068
 (mailto:). Other forms are read where their meaning is clear: `a@x; b@y`, `Last, First <a@x>`, `Dr. J. Smith <a@x>`,
@@ -18,6 +19,17 @@ RFC 5322 sections 3.4 and 4.4 (address lists, groups, comments, obsolete forms),
 
 from mailbox.mime.addresses.items import Mailbox, same
 from mailbox.mime.addresses.lists import AddressProblem, Typed, read, read_typed, shown
-from mailbox.mime.addresses.syntax import AddressError, canonical
+from mailbox.mime.addresses.syntax import AddressError, canonical, spellings
 
-__all__ = ["AddressError", "AddressProblem", "Mailbox", "Typed", "canonical", "read", "read_typed", "same", "shown"]
+__all__ = [
+    "AddressError",
+    "AddressProblem",
+    "Mailbox",
+    "Typed",
+    "canonical",
+    "read",
+    "read_typed",
+    "same",
+    "shown",
+    "spellings",
+]

@@ -140,3 +140,10 @@ def other_spelling(domain: str) -> str:
         return idna.decode(domain) if "xn--" in domain.lower() else ""
     except (AddressError, idna.IDNAError, UnicodeError, IndexError):
         return ""
+
+
+def spellings(address: str) -> tuple[str, ...]:
+    """The address in lower case, and likewise with its domain's other form if there is one."""
+    local, at, domain = address.lower().rpartition("@")
+    other = other_spelling(domain) if at else ""
+    return (address.lower(), f"{local}@{other}") if other else (address.lower(),)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbox.mime import message as mime_message
-from mailbox.mime.addresses import AddressError, Mailbox, canonical, read, read_typed, same, shown
+from mailbox.mime.addresses import AddressError, Mailbox, canonical, read, read_typed, same, shown, spellings
 from mailbox.mime.addresses.items import mailboxes_of
 from mailbox.mime.addresses.lists import _read_plain
 from mailbox.mime.addresses.scanner import scan
@@ -182,6 +182,9 @@ def test_joiners_are_spelling_in_other_scripts() -> None:
 
 def test_two_spellings_of_one_mailbox_are_the_same() -> None:
     assert same("Info@Straße.example") == same('"info"@xn--strae-oqa.example')
+    forms = ("info@straße.example", "info@xn--strae-oqa.example")
+    assert spellings("Info@Straße.example") == forms and set(spellings(forms[1])) == set(forms)
+    assert [spellings(each) for each in ("Ann@x.org", "ann", "")] == [("ann@x.org",), ("ann",), ("",)]
 
 
 @settings(deadline=None)
