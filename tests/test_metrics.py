@@ -204,3 +204,10 @@ def test_a_scrape_costs_the_same_number_of_queries_however_much_there_is(
     RestoreProof.objects.create(proven_at=now)
     with django_assert_max_num_queries(26):
         assert samples(client)[("prx_email_storage_bytes", ("received",))] == 9
+
+
+def test_a_proof_that_a_clock_that_was_ahead_has_dated_is_not_the_last_one(account: Account, client: Client) -> None:
+    now = timezone.now()
+    for proven_at in (now + timedelta(days=365), now - timedelta(hours=2)):
+        RestoreProof.note(RestoreProof(proven_at=proven_at, backup_at=now))
+    assert 7200 <= samples(client)[("prx_email_restore_proven_seconds", ())] < 7300

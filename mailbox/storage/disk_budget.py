@@ -7,13 +7,16 @@ its server. Checked before each batch and each piece of a large message; a check
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
 
 from mailbox.errors import StorageError
 from mailbox.storage.durable_files import store_folder
+
+T = TypeVar("T")
 
 
 def is_spent(wanted: int = 0) -> bool:
@@ -36,6 +39,17 @@ def demand(wanted: int) -> None:
         )
 
 
+def takes_reserve(folder: Path, wanted: int) -> bool:
+    """Whether `wanted` more bytes in this folder would take the reserve of a disk to which this host writes mail.
+
+    Never on another disk: if that is full, mail is fetched and sent all the same.
+    """
+    disk, free = _disk_of(folder), _free_bytes(folder)
+    if not settings.DISK_RESERVE_BYTES or disk is None or free is None:
+        return False
+    return free < settings.DISK_RESERVE_BYTES + wanted and disk in map(_disk_of, _folders())
+
+
 def _folders() -> Iterator[Path]:
     yield Path(settings.DATA_DIR)
     if store := store_folder():
@@ -43,14 +57,24 @@ def _folders() -> Iterator[Path]:
 
 
 def _free_bytes(folder: Path) -> int | None:
-    """Bytes that this process may still write to the folder's disk, or None if unknown. For a folder that does not
-    exist yet, its nearest existing parent counts."""
+    """Bytes that this process may still write to the folder's disk, or None if unknown."""
+    disk = _asked(os.statvfs, folder)
+    return None if disk is None else disk.f_bavail * disk.f_frsize
+
+
+def _disk_of(folder: Path) -> int | None:
+    """A number of the folder's disk, or None if unknown."""
+    status = _asked(os.stat, folder)
+    return None if status is None else status.st_dev
+
+
+def _asked(ask: Callable[[Path], T], folder: Path) -> T | None:
+    """What the system says of a folder, or None. For one that does not exist yet: of its nearest existing parent."""
     for path in (folder, *folder.parents):
         try:
-            disk = os.statvfs(path)
+            return ask(path)
         except FileNotFoundError:
             continue
         except OSError:
             return None
-        return disk.f_bavail * disk.f_frsize
     return None

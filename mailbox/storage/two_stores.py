@@ -47,9 +47,14 @@ class TwoStores(Storage):
         return self.present.save(name, content, max_length)
 
     def delete(self, name: str) -> None:
-        """Delete from both. Raises OSError."""
+        """Delete from both. Raises OSError.
+
+        The other store is asked first, as it may be read-only: then it refuses to delete also what it does not have,
+        and no host could write and remove the file of `store_check`.
+        """
         self.present.delete(name)
-        self.other.delete(name)
+        if self.other.exists(name):
+            self.other.delete(name)
 
     def exists(self, name: str) -> bool:
         """Whether either store has it."""

@@ -246,8 +246,8 @@ def sweep_raw() -> None:
 
 
 def _sweep_raw(now: datetime) -> None:
+    event(logger, "partial_files_swept", removed=partial_files.sweep())  # first: the raw store may be away
     event(logger, "raw_store_swept", removed=sweeping.sweep(now))
-    event(logger, "partial_files_swept", removed=partial_files.sweep())
 
 
 def remove_expunged() -> None:

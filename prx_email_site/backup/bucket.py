@@ -89,5 +89,8 @@ class Bucket(BackupStore):
             BackupFault("Another backup to S3 is at work."),
         )
 
+    def demand_room(self, wanted: int) -> None:
+        """It takes no room on a disk of this host, but for drafts()."""
+
     def drafts(self) -> AbstractContextManager[Path]:
         return scratch_folder("draft")

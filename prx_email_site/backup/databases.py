@@ -38,7 +38,12 @@ class DatabaseContent:
 
 def dump(to: Path) -> DatabaseContent:
     """Copy the database to a file and return the content of the copy. Raises ToolFailed."""
-    return _dump_sqlite(to) if connection.vendor == "sqlite" else _dump_postgresql(to)
+    if connection.vendor != "sqlite":
+        return _dump_postgresql(to)
+    try:
+        return _dump_sqlite(to)
+    except sqlite3.Error as error:
+        raise ToolFailed(f"The database cannot be copied: {error}.") from error
 
 
 def load(path: Path) -> None:
@@ -47,6 +52,20 @@ def load(path: Path) -> None:
         _load_sqlite(path)
     else:
         _load_postgresql(path)
+
+
+def size_of_dump() -> int:
+    """How many bytes dump() writes; 0 if that is not known before, as with pg_dump, which compresses."""
+    if connection.vendor != "sqlite":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+        return int(cursor.fetchone()[0])
+
+
+def room_to_load(dump_size: int) -> int:
+    """How many bytes load() writes on this host: none with PostgreSQL; with SQLite the database and its log."""
+    return 2 * dump_size if connection.vendor == "sqlite" else 0
 
 
 def restore_warning() -> str:
@@ -112,15 +131,18 @@ def _dump_sqlite(to: Path) -> DatabaseContent:
 
 def _load_sqlite(path: Path) -> None:
     connection.close()
-    name = connection.settings_dict["NAME"]
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as copy, closing(sqlite3.connect(name)) as ours:
+    name, uri = connection.settings_dict["NAME"], f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as copy, closing(sqlite3.connect(name)) as ours:
         try:
             found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
         except sqlite3.DatabaseError as error:
             raise DumpDamaged(f"{path} is no SQLite database: {error}") from error
         if found != "ok":
             raise DumpDamaged(f"{path}: {found}")
-        copy.backup(ours)
+        try:
+            copy.backup(ours)
+        except sqlite3.Error as error:  # a full disk, or a process that keeps the database locked
+            raise ToolFailed(f"The copy cannot be loaded: {error}.") from error
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------------------

@@ -73,3 +73,7 @@ class SendingNotPaused(BackupFault):
 
 class ToolFailed(BackupFault):
     """pg_dump or pg_restore is missing or failed; or a scratch database cannot be made."""
+
+
+class NoRoom(BackupFault):
+    """It would take the disk's reserve, without which no mail is sent."""

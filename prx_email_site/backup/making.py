@@ -15,11 +15,12 @@ from django.db import connection
 
 from mailbox.models import RawMessage
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.backup import databases, manifest, sealing
-from prx_email_site.backup.faults import BackupFault
+from prx_email_site.backup import databases, manifest, room, sealing
+from prx_email_site.backup.faults import BackupFault, NoBackup
 from prx_email_site.backup.manifest import Backup, Manifest
 from prx_email_site.backup.sealing import Writer
 from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, FolderStore, measure, raw_stores
+from prx_email_site.local_files import scratch_folders
 
 Known = dict[str, BackupFile]  # name in the store -> file
 
@@ -29,18 +30,21 @@ ATTEMPTS = 3
 LEFT_OUT = ("keys", "raw", "raw-copies", "static", "partial")
 # Names that a backup makes in a store; `forget` removes no others.
 _OURS = re.compile(rf"(to-[0-9a-f]{{12}}/)?(raw|files)/|\d{{8}}T\d{{6}}Z/|{DRAFTS}")
+SHORTEST_KEY, LARGEST_KEY_FILE = 20, 1024 * 1024  # bytes
 LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft")
 
 
 class SegmentSwept(Exception):
-    """A segment was removed after the database was copied, as its messages were deleted. The backup is made again."""
+    """A segment was removed after the database was copied, as its messages were deleted, or from the store of backups.
+    The backup is made again."""
 
 
 def make(store: BackupStore, now: datetime, recipients: Sequence[str] = ()) -> Backup:
     """Add a backup to a store; encrypted if there are recipients (public keys). Raises BackupFault, OSError."""
     sealing.check(recipients)
-    backup, writer = Backup(store, f"{now:%Y%m%dT%H%M%SZ}"), Writer(store, tuple(sorted(set(recipients))))
+    writer = Writer(store, tuple(sorted(set(recipients))))
     with store.alone():
+        backup = manifest.next_in(store, now)
         for _ in range(ATTEMPTS):
             try:
                 return _make(backup, writer, now)
@@ -52,7 +56,9 @@ def make(store: BackupStore, now: datetime, recipients: Sequence[str] = ()) -> B
 def _make(backup: Backup, writer: Writer, now: datetime) -> Backup:
     with writer.drafts() as drafts:
         draft = drafts / manifest.DATABASE
+        room.demand(drafts, databases.size_of_dump())
         content = databases.dump(draft)
+        room.demand(drafts, 0)  # of PostgreSQL's dump the size is not known before
         database = writer.take(draft, backup.database)
     there, known = writer.store.sizes(), _known(writer)
     segments, missing = _copy_segments(writer, content.segments, there, known)
@@ -67,8 +73,23 @@ def _make(backup: Backup, writer: Writer, now: datetime) -> Backup:
         files=list(_copy_files(writer, there, known)),
         keys=manifest.key_digests(settings.ENCRYPTION_KEYS),
     )
+    _demand_all(made, writer)
     backup.write(made, writer)
     return replace(backup, written=made)
+
+
+def _demand_all(made: Manifest, writer: Writer) -> None:
+    """Raise SegmentSwept unless the store has all that the manifest names.
+
+    A host that is suspended loses its lock for S3 when the database takes its connection for dead. Another backup may
+    then have removed what no manifest names yet.
+    """
+    there = writer.store.sizes()
+    names = {f"{writer.folder}{manifest.RAW}/{each.path}": each for each in made.segments}
+    names |= {f"{writer.folder}{manifest.FILES}/{each.kept_as or each.sha256}": each for each in made.files}
+    for name, each in names.items():
+        if there.get(name) != each.size:
+            raise SegmentSwept(name)
 
 
 def _copy_segments(
@@ -91,8 +112,11 @@ def _copy_segments(
                 with writer.store.open(name) as source:
                     copied.append(measure(source, segment))
                 continue
+            writer.store.demand_room(end)
             with raw_storage().open(segment, "rb") as source:
                 copied.append(writer.put(name, source, segment))
+                if source.tell() < end:
+                    missing.append(segment)  # its end is: what is left of it is kept
         except FileNotFoundError:
             if not RawMessage.objects.filter(segment=segment).exists():
                 raise SegmentSwept(segment) from None
@@ -103,8 +127,11 @@ def _copy_segments(
 def _known(writer: Writer) -> Known:
     """The files of the newest backup for the same recipients."""
     for earlier in reversed(manifest.complete_in(writer.store)):
-        if earlier.folder == writer.folder:
+        try:
             listing = earlier.listing
+        except NoBackup:  # damaged, which the next one must not be for that
+            continue
+        if earlier.folder == writer.folder:
             known = {f"{earlier.folder}{manifest.RAW}/{each.path}": each for each in listing.segments}
             return known | {earlier.name_of(each): each for each in listing.files}
     return {}
@@ -150,8 +177,20 @@ def _other_files(store: BackupStore) -> Iterator[Path]:
         if top.name in LEFT_OUT or any(top.match(pattern) for pattern in LEFT_OUT_FILES):
             continue
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            if path.is_file() and not path.is_symlink() and not any(map(path.resolve().is_relative_to, elsewhere)):
+            if path.is_symlink() or not path.is_file() or any(map(path.resolve().is_relative_to, elsewhere)):
+                continue
+            if not any(part.startswith(scratch_folders.PREFIX) for part in path.parts) and not _has_a_key(path):
                 yield path
+
+
+def _has_a_key(path: Path) -> bool:
+    """Whether one of the installation's keys is in the file, as in what `--keys` wrote or a file of settings."""
+    keys = [key.encode() for key in (*settings.ENCRYPTION_KEYS, settings.SECRET_KEY) if len(key) >= SHORTEST_KEY]
+    try:
+        content = path.read_bytes() if path.stat().st_size <= LARGEST_KEY_FILE else b""
+    except FileNotFoundError:  # removed meanwhile
+        return False
+    return any(key in content for key in keys)
 
 
 def write_keys(path: Path, store: BackupStore) -> None:

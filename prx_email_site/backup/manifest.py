@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +22,7 @@ from prx_email_site.backup.stores import BackupFile, BackupStore, measure
 FORMAT, SEALED_FORMAT = 1, 2
 FILE_NAME, SEALED_NAME = "manifest.json", "manifest.age"
 DATABASE, RAW, FILES = "database", "raw", "files"
-_NAME = re.compile(r"\d{8}T\d{6}Z")
+_NAME, _TIME = re.compile(r"\d{8}T\d{6}Z"), "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -212,10 +212,25 @@ def key_digests(keys: list[str]) -> list[str]:
 
 def complete_in(store: BackupStore) -> list[Backup]:
     """The backups of a store, oldest first, without interrupted ones."""
-    tops = {
-        name.partition("/")[0] for name in store.sizes() if name.endswith(f"Z/{FILE_NAME}") and name.count("/") == 1
-    }
-    return [Backup(store, top) for top in sorted(tops)]
+    split = [name.partition("/") for name in store.sizes()]
+    return [Backup(store, top) for top in sorted(top for top, _, file in split if file == FILE_NAME and _is_name(top))]
+
+
+def next_in(store: BackupStore, now: datetime) -> Backup:
+    """The backup that is made now. Its name comes after those of all others there, also if the clock was ahead when
+    they were made: the newest is what is restored, proven and kept, and the oldest goes."""
+    name = f"{now:{_TIME}}"
+    if (there := complete_in(store)) and name <= there[-1].name:
+        name = f"{datetime.strptime(there[-1].name, _TIME) + timedelta(seconds=1):{_TIME}}"  # noqa: DTZ007 - UTC
+    return Backup(store, name)
+
+
+def _is_name(top: str) -> bool:
+    try:
+        datetime.strptime(top, _TIME)  # noqa: DTZ007 - UTC
+    except ValueError:
+        return False
+    return _NAME.fullmatch(top) is not None
 
 
 def find(target: str | Path, identity: Path | None = None) -> Backup:

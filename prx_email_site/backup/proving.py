@@ -18,10 +18,11 @@ from django.db import connection
 
 from mailbox.models import RestoreProof
 from prx_email_site import environment as env
-from prx_email_site.backup import databases, manifest, restoring
+from prx_email_site.backup import databases, manifest, restoring, room
 from prx_email_site.backup.faults import BackupFault, SegmentMissing, ToolFailed
 from prx_email_site.backup.looking_through import SCRATCH
 from prx_email_site.backup.manifest import Backup, Manifest
+from prx_email_site.backup.stores import FolderStore
 from prx_email_site.local_files.scratch_folders import scratch_folder
 
 # The environment's variables that the scratch installation does not get; it has its own, or reads the backup instead.
@@ -47,7 +48,7 @@ def prove(target: str | Path, now: datetime, identity: Path | None = None) -> Re
         _check_list(backup, stated)
         restoring.check_dump(backup, stated)
         restoring.check_files(backup, stated)
-        _note(proof, _in_scratch(backup, now))
+        _note(proof, _in_scratch(backup, stated, now))
     except BackupFault as fault:
         proof.fault, proof.detail = type(fault).__name__, str(fault)[:500]
     except OSError as error:
@@ -70,8 +71,11 @@ def _note(proof: RestoreProof, said: dict[str, Any]) -> None:
     proof.fault, proof.detail = said["fault"], said["detail"][:500]
 
 
-def _in_scratch(backup: Backup, now: datetime) -> dict[str, Any]:
+def _in_scratch(backup: Backup, stated: Manifest, now: datetime) -> dict[str, Any]:
     with scratch_folder("proof") as folder:
+        is_copied = bool(backup.listing.recipients) or not isinstance(backup.store, FolderStore)
+        size = stated.database.size
+        room.demand(folder, databases.room_to_load(size) + (size if is_copied else 0))
         (folder / SCRATCH).touch()
         with _scratch_url(folder, now) as url:
             keys = ",".join(settings.ENCRYPTION_KEYS)

@@ -59,6 +59,7 @@ def restore(backup: Backup, now: datetime) -> Manifest:
         name = backup.name_of(each)
         with backup.store.open(name) as stored, backup.opened(stored, name) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
+    refuse_if_used()  # again, as the copying may have taken hours
     restore_database(backup, stated, now)
     return stated
 

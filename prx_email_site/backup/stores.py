@@ -19,6 +19,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 
 from mailbox.storage.durable_files import raw_storage
+from prx_email_site.backup import room
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.local_files.scratch_folders import scratch_folder
 
@@ -109,6 +110,10 @@ class BackupStore(ABC):
         """A context in which no other process changes the store. Raises BackupFault if one is doing so."""
 
     @abstractmethod
+    def demand_room(self, wanted: int) -> None:
+        """Raise NoRoom if `wanted` bytes in the store would take the reserve of a disk of this host."""
+
+    @abstractmethod
     def drafts(self) -> AbstractContextManager[Path]:
         """A context with a folder on this host's disk, which is removed at the end."""
 
@@ -196,6 +201,9 @@ class FolderStore(BackupStore):
             for left in self.path.glob(f"{DRAFTS}*"):  # by a backup that was killed: a copy of the whole database
                 shutil.rmtree(left, ignore_errors=True)
             yield
+
+    def demand_room(self, wanted: int) -> None:
+        room.demand(self.path, wanted)
 
     def drafts(self) -> AbstractContextManager[Path]:
         return _folder(self.path)  # on the same disk, so that take() only renames

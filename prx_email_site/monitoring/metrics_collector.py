@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Sum
+from django.db.models import Count, Min, Sum
 from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -154,7 +154,7 @@ def _stored(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield labelled("storage_bytes", "What is kept, as it was counted last.", ("kind",), rows)
     items = [((kind,), float(number)) for kind, _, number in sizes]
     yield labelled("storage_items", "What is kept, as it was counted last.", ("kind",), items)
-    proven = RestoreProof.objects.filter(fault="").aggregate(last=Max("proven_at"))["last"]
+    proven = RestoreProof.objects.filter(fault="").order_by("-pk").values_list("proven_at", flat=True).first()
     ages: list[tuple[Sequence[str], float]] = [((), (now - proven).total_seconds())] if proven else []
     yield labelled("restore_proven_seconds", "How long ago a restore was last proven; absent if never.", (), ages)
 

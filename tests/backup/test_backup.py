@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -21,8 +23,8 @@ from mailbox.storage.raw_store import open_raw
 from prx_email_site.backup import making, manifest, places, restoring
 from prx_email_site.backup.faults import NoBackup, NotEmpty
 from prx_email_site.settings import raw_store as raw_store_settings
-from tests.backup.made import NOW, made_in
-from tests.rows import letter, store
+from tests.backup.made import NOW, cut, made_in
+from tests.rows import NOWHERE, letter, store
 from tests.servers.site import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -169,3 +171,108 @@ def test_the_keys_are_kept_apart_from_the_backup(account: Account, tmp_path: Pat
     assert [each.path for each in manifest.find(folder).read().files] == ["locale/de.po"]
     with pytest.raises(CommandError, match="apart"):
         call_command("backup", folder, "--keys", folder / "keys.env")
+
+
+@pytest.mark.parametrize("name", ["prx.keys", "secrets/encryption_keys", "prx-email-draft-x/database"])
+def test_what_has_a_key_in_it_and_what_is_a_copy_is_left_out_wherever_it_lies(
+    account: Account, tmp_path: Path, settings: Any, name: str
+) -> None:
+    """A service that may write to its data folder alone has its `--keys`, its settings or its TMPDIR there."""
+    path = settings.DATA_DIR / name
+    path.parent.mkdir(exist_ok=True)
+    if "database" in name:
+        path.write_text("a copy of the whole database")
+    else:
+        call_command("backup", tmp_path / "first", "--keys", path)
+    made_in(tmp_path / "backups", NOW + timedelta(hours=1))
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "backups").rglob("*") if path.is_file())
+    assert settings.ENCRYPTION_KEYS[0].encode() not in everything and settings.SECRET_KEY.encode() not in everything
+    assert [each.path for each in manifest.find(tmp_path / "backups").read().files] == ["locale/de.po"]
+
+
+def test_a_backup_comes_after_those_that_a_clock_that_was_ahead_has_dated(account: Account, tmp_path: Path) -> None:
+    folder, ahead = tmp_path / "backups", NOW + timedelta(days=400)
+    made_in(folder, ahead)
+    newest = [made_in(folder, NOW), made_in(folder, NOW)][-1]
+    assert manifest.find(folder).name == newest.name and manifest.find(folder).read().made_at == NOW
+    (folder / "99999999T999999Z").mkdir()
+    (folder / "99999999T999999Z" / manifest.FILE_NAME).write_text("{}")  # no time
+    assert manifest.find(folder).name == newest.name
+    making.forget(places.at(folder), 1)
+    assert [each.name for each in manifest.complete_in(places.at(folder))] == [newest.name]
+
+
+def test_a_manifest_that_is_damaged_keeps_no_later_backup_from_being_made(place: Path) -> None:
+    second = made_in(place.parent, NOW + timedelta(hours=1))
+    before = {path: path.stat().st_mtime_ns for path in place.parent.rglob("*.seg")}
+    cut(second / manifest.FILE_NAME)
+    with pytest.raises(NoBackup):
+        manifest.find(place.parent).read()
+    third = made_in(place.parent, NOW + timedelta(hours=2))
+    assert manifest.find(place.parent).read().segments == manifest.find(place).read().segments
+    assert before == {path: path.stat().st_mtime_ns for path in place.parent.rglob("*.seg")}
+    with pytest.raises(NoBackup, match=second.name):  # what it needs is not known: nothing is removed
+        making.forget(places.at(place.parent), 2)
+    making.forget(places.at(place.parent), 1)
+    assert [each.name for each in manifest.complete_in(places.at(place.parent))] == [third.name]
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_a_segment_that_was_cut_in_the_raw_store_is_named_each_time_and_what_is_left_of_it_is_kept(
+    account: Account, tmp_path: Path, capsys: pytest.CaptureFixture[str], is_encrypted: bool
+) -> None:
+    store(account, letter("Cut", text="x" * 60 + "\n" * 4000))
+    segment = RawMessage.objects.order_by("-length")[0].segment
+    cut(Path(raw_storage().path(segment)))
+    options = ["--encrypt-to", str(pyrage.x25519.Identity.generate().to_public())] if is_encrypted else []
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            call_command("backup", tmp_path / "backups", "--json", *options)
+        said = json.loads(capsys.readouterr().out)
+        assert (said["missing"], said["error"]["code"]) == ([segment], "SegmentMissing")
+    assert list((tmp_path / "backups").rglob(Path(segment).name))
+
+
+def test_a_backup_that_lacks_stored_mail_has_no_older_one_removed(account: Account, place: Path) -> None:
+    """The older one has the last copy of it: the new one is for another recipient and shares no files with it."""
+    for each in RawMessage.objects.all():
+        Path(raw_storage().path(each.segment)).unlink(missing_ok=True)
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    with pytest.raises(CommandError, match="missing"):
+        call_command("backup", place.parent, "--encrypt-to", recipient, "--keep", "1")
+    for each in manifest.find(place).read().segments:
+        restoring.check_segment(manifest.find(place), each)
+
+
+def test_what_is_set_up_while_a_restore_copies_stored_mail_is_not_overwritten(
+    place: Path, account: Account, make_account: Callable[..., Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.delete()
+
+    def set_up(*_: Any) -> None:
+        if not Account.objects.exists():
+            make_account("new@example.com", **NOWHERE)
+
+    monkeypatch.setattr(restoring, "_put_segment", set_up)
+    with pytest.raises(NotEmpty):
+        restoring.restore(manifest.find(place), NOW)
+    assert Account.objects.get().email == "new@example.com"
+
+
+def test_what_another_process_removes_from_the_store_meanwhile_is_copied_again(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was suspended for so long that the database forgot its lock, while another one kept the newest."""
+    folder, copy, removed = tmp_path / "backups", making._copy_files, []
+
+    def forgotten(*arguments: Any) -> Any:
+        if not removed:
+            removed.append(next(folder.rglob("*.seg")))
+            removed[0].unlink()
+        return copy(*arguments)
+
+    monkeypatch.setattr(making, "_copy_files", forgotten)
+    backup = manifest.find(made_in(folder))
+    for each in backup.read().segments:
+        restoring.check_segment(backup, each)
+    assert removed[0].exists()

@@ -23,7 +23,8 @@ class Command(RefusingCommand):
         words = "a folder, or s3://BUCKET/PREFIX; segments that it holds already are not copied again"
         parser.add_argument("target", metavar="DIR|s3://…", help=words)
         parser.add_argument("--keys", type=Path, metavar="FILE", help="write the keys to this file, elsewhere")
-        parser.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N backups that are there")
+        words = "remove all but the newest N backups that are there, unless this one lacks stored mail"
+        parser.add_argument("--keep", type=int, metavar="N", help=words)
         words = "encrypt for this public key: age1…, or ssh-ed25519 … or ssh-rsa …; may be given more than once"
         parser.add_argument("--encrypt-to", action="append", default=[], metavar="RECIPIENT", help=words)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -36,9 +37,9 @@ class Command(RefusingCommand):
             backup = making.make(store, timezone.now(), options["encrypt_to"])
             if options["keys"]:
                 making.write_keys(options["keys"], store)
-            if options["keep"] is not None:
-                making.forget(store, options["keep"])
             made = backup.read()
+            if options["keep"] is not None and not made.missing:  # else an older one may have what this one lacks
+                making.forget(store, options["keep"])
         except (BackupFault, OSError) as error:
             self.fail(str(error), as_json=options["json"], code=code_of(error))
         self._say(backup, made, as_json=options["json"])

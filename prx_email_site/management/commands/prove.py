@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.management.base import RefusingCommand
 from prx_email_site.backup import looking_through, manifest, proving
-from prx_email_site.backup.faults import BackupFault
+from prx_email_site.backup.faults import BackupFault, code_of
 from prx_email_site.backup.looking_through import LookedThrough, MissingBytes
 
 
@@ -59,4 +59,6 @@ def _within(backup: str, identity: Path | None) -> dict[str, Any]:
         return {**asdict(fault.found), "fault": "MessagesMissing", "detail": f"MessagesMissing: {fault.args[0]}"}
     except BackupFault as fault:
         return {**asdict(LookedThrough()), "fault": type(fault).__name__, "detail": str(fault)}
+    except OSError as error:
+        return {**asdict(LookedThrough()), "fault": code_of(error), "detail": f"{code_of(error)}: {error}"}
     return {**asdict(found), "fault": "", "detail": ""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 from django.utils import timezone
 
 from mailbox.models import RawMessage
-from mailbox.storage import moving, raw_store, sweeping
+from mailbox.storage import moving, raw_store, store_check, sweeping
 from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.two_stores import TwoStores
 from prx_email_site.environment import SettingError
 from prx_email_site.settings.raw_store import raw_storage_of
 from tests.commands import Run
+from tests.servers.small_disk import NoSmallDisk, small_disk
 
 pytestmark = pytest.mark.django_db
 RAWS = [f"mail {number}".encode() for number in range(6)]
@@ -186,3 +188,22 @@ def test_without_another_store_there_is_nothing_to_move_and_one_store_is_not_two
     assert status == 1 and "PRX_EMAIL_RAW_ALSO_READ" in said["error"]["message"]
     with pytest.raises(SettingError, match="itself"):
         use("new", "new")
+
+
+def test_while_the_old_store_is_mounted_read_only_its_mail_is_moved_and_the_hosts_work(
+    use: Use, tmp_path: Path, run: Run
+) -> None:
+    """As a kernel leaves a disk that fails, or an administrator one that is being left."""
+    try:
+        with small_disk(tmp_path / "old", "1m") as disk:
+            use("old", "")
+            raw_store.save_batch(RAWS)
+            stores = use("new", "old")
+            subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
+            with pytest.raises(OSError, match="Read-only"):
+                stores.other.delete("anything")
+            assert store_check.is_usable(look_again=True)
+            status, said = run("move_store")
+            assert (status, said["data"]["messages"]) == (0, len(RAWS)) and all_are_read()
+    except NoSmallDisk as reason:
+        pytest.skip(str(reason))
