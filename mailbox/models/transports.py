@@ -175,16 +175,25 @@ class Transport(models.Model):
 
     def mark_working(self) -> None:
         """Record that an SMTP server accepted a mail, which ends `failing_since`. A sign-in alone does not."""
-        Transport.objects.filter(pk=self.pk, failing_since__isnull=False).update(failing_since=None)
+        Transport.objects.filter(pk=self.pk, failing_since__isnull=False).update(failing_since=None, failure_count=0)
 
     def note_alert(self, words: str, now: datetime) -> None:
         """Save the newest text that the server marked as [ALERT], to be shown to the user (RFC 3501, 7.1)."""
         Transport.objects.filter(pk=self.pk).exclude(alert=words).update(alert=words, alerted_at=now)
 
     def mark_signed_in(self) -> None:
-        """Record a successful sign-in with these credentials. For IMAP this ends `failing_since`, too."""
-        well = {"needs_sign_in_since": None, "last_reply": "", "failure_count": 0, "next_allowed_at": None}
-        self._same_credentials().update(**well, **({"failing_since": None} if self.kind == self.Kind.IMAP else {}))
+        """Record a successful sign-in with these credentials. For IMAP this ends `failing_since`, too.
+
+        An SMTP server may fail behind each sign-in: its failures are counted on until it accepts a mail, or the wait
+        between two of them would never grow.
+        """
+        well = {"needs_sign_in_since": None, "last_reply": "", "next_allowed_at": None}
+        if self.kind == self.Kind.IMAP:
+            self._same_credentials().update(**well, failing_since=None, failure_count=0)
+            return
+        works, kept = models.When(failing_since=None, then=0), models.F("failure_count")
+        counted = models.Case(works, default=kept, output_field=models.IntegerField())
+        self._same_credentials().update(**well, failure_count=counted)
 
     def _same_credentials(self) -> models.QuerySet[Transport]:
         return Transport.objects.filter(

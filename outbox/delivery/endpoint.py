@@ -35,7 +35,7 @@ def endpoint_of(account: Account) -> Endpoint:
 async def open_session(account: Account, patience: SmtpTimeouts, watch: Watch, database: Database) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
     # In a thread: a provider that does not answer must not block the event loop.
-    endpoint = await in_thread(lambda: _endpoint_apart(account))
+    endpoint = await in_thread(lambda: _endpoint_apart(account), watch.waiting)
     try:
         return await SmtpSession.open(endpoint, patience=patience, watch=watch)
     finally:  # also after a refused sign-in: the server has shown its certificate

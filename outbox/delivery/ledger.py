@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
@@ -171,14 +171,14 @@ class Ledger:
         """The next row that was claimed ahead. Raises IndexError if there is none: ask has_following."""
         return self._following.popleft()
 
-    async def take_prepared(self, claim: Claim) -> PreparedAttempt:
+    async def take_prepared(self, claim: Claim, watch: AttemptWatch) -> PreparedAttempt:
         """What the attempt of this claim needs, possibly read ahead. Raises database errors."""
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
         if not raw_store.is_local():
             await self.settle()  # else the outcome of the mail before would wait for the store, too
-        read = await self._read(claim)
+        read = await self._read(claim, watch.waiting)
         return self._database.run(lambda: outcomes.prepare(claim, read))
 
     async def read_following(self) -> PreparedAttempt | None:
@@ -195,7 +195,7 @@ class Ledger:
             return self._prepared
         return None
 
-    async def _read(self, claim: Claim) -> Callable[[], bytes]:
+    async def _read(self, claim: Claim, waiting: Callable[[], Awaitable[None]] | None = None) -> Callable[[], bytes]:
         """Read the frozen mail; returns a call that returns it, or raises what reading raised.
 
         On a thread where the raw store is on another machine: if that is silent, only this account's mail waits.
@@ -205,7 +205,7 @@ class Ledger:
             return lambda: raw_store.open_raw(digest)
         found = Future[bytes]()
         try:
-            found.set_result(await in_thread(self._database.run(lambda: raw_store.reader_of(digest))))
+            found.set_result(await in_thread(self._database.run(lambda: raw_store.reader_of(digest)), waiting))
         except raw_store.RawMissing as error:
             found.set_exception(error)
         return found.result

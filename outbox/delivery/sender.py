@@ -31,6 +31,7 @@ from outbox.smtp.replies import Reply
 from outbox.smtp.session import SmtpSession
 
 STOPPED = "The worker was told to stop."
+QUESTIONS_IN_A_ROW = 2
 CLAIM_LOST = "The claim ran out before anything was sent."
 
 
@@ -47,16 +48,19 @@ class Sender(Ledger):
         self._session: SmtpSession | None = None
         self._go_on: Callable[[], bool] = _only_this_one
         self._watch: AttemptWatch | None = None
+        self._questions = 0  # uncertain mails since the last that was accepted
+        self._is_closing = False
         self.is_parked = False
         self.attempted = 0
 
     @property
     def is_stalled(self) -> bool:
         """Whether the server, or the account's rate limit, keeps us waiting."""
-        return self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
+        return self._is_closing or self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
 
     async def close(self) -> None:
         """QUIT. A reply that was not asked for may be the answer to the last mail: see Ledger.doubt."""
+        self._is_closing = True  # some servers never answer QUIT: others get its place meanwhile
         if self._session is not None:
             session, self._session = self._session, None
             if surplus := (await session.quit()):
@@ -109,14 +113,14 @@ class Sender(Ledger):
         if works_again or not self.has_following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
         if works_again:
-            self._account.smtp.failing_since = None
+            self._account.smtp.failing_since, self._account.smtp.failure_count = None, 0
             with contextlib.suppress(*DATABASE_TROUBLE):
                 self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], AttemptOutcome]:
         """Make the attempt; queue and session are settled afterwards. Returns a function that computes the outcome."""
-        work = await self.take_prepared(claim)
+        work = await self.take_prepared(claim, watch)
         if work.fault is not None:
             return await self._failed(work, watch, work.fault, parks=False)
         if not work.recipients.to_try:
@@ -146,6 +150,7 @@ class Sender(Ledger):
                 raise ClaimLost
             if fault := outcomes.asked_to_wait(delivery):
                 return await self._failed(work, watch, fault, parks=True)
+            self._questions = 0
             return partial(outcomes.of_answer, work, delivery, watch, self._clock())
 
     async def _open_session(self, watch: AttemptWatch) -> SmtpSession:
@@ -182,11 +187,17 @@ class Sender(Ledger):
         verdict = failure.ending.settlement.verdict
         if verdict is Verdict.SIGN_IN:
             await self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
-        elif parks or verdict is Verdict.THROTTLED:
+        elif parks or verdict is Verdict.THROTTLED or self._asks_again(verdict):
             await self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
             await self.give_back_following()  # they wait with the rest of the queue
             await self.postpone_queue(failure.until)
         return lambda: failure.ending
+
+    def _asks_again(self, verdict: Verdict) -> bool:
+        """Whether this mail is a question and so was the one before it. Then the queue waits: a server that ends each
+        mail without an answer would make every mail a question within moments."""
+        self._questions += verdict is Verdict.UNCERTAIN
+        return self._questions >= QUESTIONS_IN_A_ROW
 
     async def _park(self, write: Callable[[], object]) -> None:
         """Stop with the rest of the queue, and save why. A database error here must not make the outcome unknown."""

@@ -217,8 +217,10 @@ class SmtpCommands:
         return printable(without_secrets(text, self._forms))
 
     def _refusal(self, reply: Reply) -> SmtpFailure:
-        kind = Kind.REPLY if reply.code >= 400 else Kind.PROTOCOL
-        return SmtpFailure(Fault(self._phase, kind, str(reply), reply.code))
+        if reply.code >= 400:
+            return SmtpFailure(Fault(self._phase, Kind.REPLY, str(reply), reply.code))
+        words = f"The server's answer is none to what it was asked: {reply}"
+        return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, words, reply.code))
 
     def _failure(self, kind: Kind, words: str) -> SmtpFailure:
         return SmtpFailure(Fault(self._phase, kind, self._clean(words)))

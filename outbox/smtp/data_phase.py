@@ -15,12 +15,15 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Kind, Phase
+from outbox.smtp.blocking_calls import TICK_SECONDS
 from outbox.smtp.connection import SmtpCommands, SmtpFailure, SmtpTimeouts, Watch
 from outbox.smtp.mail import Delivery, Mail, MailHooks
 from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
-from outbox.smtp.transport import AT_ONCE, TICK_SECONDS, Lost
+from outbox.smtp.transport import AT_ONCE, Lost
 
+# RFC 5321 4.3.2 has 250 alone. A 220 or 221 is about a session: nobody has taken the mail by that.
+TAKEN = range(250, 260)
 LAST_OF_BODY_SECONDS = 1.0  # wait until the last of the body is acknowledged, before the end is written
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between two looks at the kernel's unacknowledged octets
 
@@ -62,7 +65,7 @@ class DataPhase(SmtpCommands):
     async def _final(self, command: str, reply: Reply) -> Reply:
         self._is_inside_mail = False
         self._note(command, reply)
-        if 200 <= reply.code < 300:
+        if reply.code in TAKEN:
             await self._check_nothing_behind(reply)
             return reply
         if await self._is_contradicted():

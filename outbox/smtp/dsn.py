@@ -70,6 +70,11 @@ def _with(ours: dict[str, str], submitted: str) -> str:
     return "".join(f" {name}={value}" for name, value in (ours | asked).items())
 
 
+def is_asked_in(line: str) -> bool:
+    """Whether this MAIL or RCPT has DSN parameters."""
+    return any(f" {name}=" in line for name in ("RET", "ENVID", "NOTIFY", "ORCPT"))
+
+
 def may_be_about_it(reply: Reply) -> bool:
     """Whether a refusal of MAIL or RCPT may be about the parameters; not if its code is about the address."""
     return reply.code in _REFUSALS and not _OF_THE_ADDRESS.search(reply.text)

@@ -21,7 +21,7 @@ def mail_parameters(mail: Mail, extensions: Mapping[str, str]) -> str:
     content, parameters = mail.content, ""
     if "size" in extensions:
         limit = extensions["size"].split()
-        if limit and limit[0].isdigit() and 0 < int(limit[0]) < len(content):
+        if limit and limit[0].isdecimal() and 0 < int(limit[0]) < len(content):
             raise CannotGo(f"The mail has {len(content)} bytes and the server takes at most {limit[0]}: send less.")
         parameters += f" SIZE={len(content)}"
     if max(map(len, content.split(b"\n"))) > LONGEST_LINE + 1:

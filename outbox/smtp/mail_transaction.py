@@ -21,9 +21,14 @@ from outbox.smtp.in_step import DATA, InStep
 from outbox.smtp.mail import Delivery, Envelope, Mail, MailHooks
 from outbox.smtp.mail_parameters import CannotGo, mail_parameters
 from outbox.smtp.replies import Reply
+from outbox.smtp.transport import Late
 
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group, so that their replies fit into any socket buffer
+# (host, port) of servers that offer PIPELINING and did not answer all of several commands, as this process has seen:
+# the next session says one after the other. A server that was just slow loses round trips by that, and no mail.
+one_by_one: set[tuple[str, int]] = set()
+Groups = list[list[str]]  # the commands of an envelope; those of a group are sent by one write
 SAID_MORE = "The server refused every recipient and said more than it was asked."
 
 
@@ -32,8 +37,8 @@ class MailTransaction(InStep):
 
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
-        self._next: tuple[Mail, list[str]] | None = None  # the next mail, with its first group of commands
-        self._said_of: Mail | None = None  # the mail whose first group was sent, and whose answers are not read
+        self._next: tuple[Mail, Groups] | None = None  # the next mail, and its commands
+        self._said: tuple[Mail, Groups] | None = None  # the same once its first group was sent, and no answer was read
         self._says_plainly = False  # send the envelope without DSN parameters
         self._blamed: set[str] = set()  # addresses ("" for MAIL) whose refusal may be about the DSN parameters
 
@@ -46,7 +51,7 @@ class MailTransaction(InStep):
         delivery = Delivery()
         self._waits = iter([hooks.kept_waiting])
         self._forms = [*self._forms, *mail.secrets]
-        if self._said_of is None:
+        if self._said is None:
             self._asked, self._heard = [], []
         try:
             await self._send_envelope_once_more_plainly(mail, delivery, hooks)
@@ -110,7 +115,7 @@ class MailTransaction(InStep):
         self._next = None
         if following is not None:
             with contextlib.suppress(SmtpFailure):  # found again when it is that mail's turn
-                self._next = following, self._groups(following)[0]
+                self._next = following, self._groups(following)
 
     def say_nothing_ahead(self) -> None:
         """Do not send the next mail's envelope ahead: its row was returned."""
@@ -120,15 +125,16 @@ class MailTransaction(InStep):
         """Send the next mail's first group right after this mail was accepted, unless an unsolicited reply is there.
         Errors of the connection are found when the answers are read."""
         if self._next is not None:
-            (mail, lines), self._next = self._next, None
+            said, self._next = self._next, None
             if self._connected().has_unread():
                 return
-            self._said_of, self._asked, self._heard = mail, lines, []
+            _mail, (lines, *_others) = said
+            self._said, self._asked, self._heard = said, [*lines], []
             with contextlib.suppress(SmtpFailure):
                 await self._say(*lines)
 
-    def _groups(self, mail: Mail) -> list[list[str]]:
-        """The commands up to DATA, in groups that are sent by one write."""
+    def _groups(self, mail: Mail) -> Groups:
+        """The commands up to DATA."""
         envelope = mail.envelope
         asks = self._asks_for_reports()
         first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(mail)}"
@@ -180,22 +186,26 @@ class MailTransaction(InStep):
         await self._end_without_recipients(delivery)
 
     async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
-        said_of, self._said_of = self._said_of, None
+        said, self._said = self._said, None
         await self._enter(Phase.MAIL)  # failures from here on concern this mail and not the one before
-        if said_of not in (None, mail):  # another mail's envelope was sent, whose answers would be taken for this one's
+        if (
+            said and said[0] is not mail
+        ):  # another mail's envelope was sent, whose answers would be taken for this one's
             failure = self._failure(Kind.NETWORK, "Another mail was begun on this connection.")
             failure.surplus = await self.leave()
             raise failure
         self._is_inside_mail = False
-        if said_of is None:
+        if not said:
             await self._check_nothing_said()
-        groups, grace = self._groups(mail), time.monotonic() + GRACE_SECONDS
+        # As they were sent: another session may have learned meanwhile that the server refuses DSN.
+        groups = said[1] if said else self._groups(mail)
+        grace = time.monotonic() + GRACE_SECONDS
         for group in groups:
             if group == [DATA]:  # in a group of its own, so the answers for the recipients are known
                 if not delivery.accepted or (self._blamed and not self._says_plainly):
                     return
                 await self._check_in_step()
-            if group is not groups[0] or said_of is not mail:
+            if group is not groups[0] or not said:
                 self._asked.extend(group)
                 await self._say(*group)
             if group is groups[0]:
@@ -212,6 +222,8 @@ class MailTransaction(InStep):
             try:
                 reply = await self._answer_to(line)
             except SmtpFailure as lost:
+                if line is not group[0] and isinstance(lost.__cause__, Late):
+                    one_by_one.add((self._endpoint.host, self._endpoint.port))
                 if line == DATA and delivery.refused and not (delivery.accepted or refusal):
                     self.drop()
                     return
@@ -246,8 +258,7 @@ class MailTransaction(InStep):
             return
         is_mail = line.startswith("MAIL")
         address = "" if is_mail else envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
-        is_asked = self._asks_for_reports() if is_mail else bool(self._asked_of(address, envelope))
-        if is_asked and dsn.may_be_about_it(reply):
+        if dsn.is_asked_in(line) and dsn.may_be_about_it(reply):
             self._blamed.add(address)
         if is_mail:
             self._expect("MAIL", reply, 250)

@@ -17,7 +17,7 @@ from mailbox.tls import tls_context
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.connection import SmtpTimeouts, Watch
-from outbox.smtp.mail_transaction import MailTransaction
+from outbox.smtp.mail_transaction import MailTransaction, one_by_one
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Wire
 
@@ -82,7 +82,11 @@ class SmtpSession(MailTransaction):
     async def _connection(self) -> Wire:
         endpoint = self._endpoint
         return await Wire.connect(
-            endpoint.host, endpoint.port, self._patience.connect, public_only=endpoint.public_only
+            endpoint.host,
+            endpoint.port,
+            self._patience.connect,
+            public_only=endpoint.public_only,
+            waiting=self._watch.waiting,
         )
 
     async def _wrap(self) -> None:
@@ -118,6 +122,8 @@ class SmtpSession(MailTransaction):
             keyword, _, first = keyword.partition("=")  # "AUTH=LOGIN PLAIN" of old servers
             known = self._extensions.get(keyword.lower(), "")
             self._extensions[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))
+        if (self._endpoint.host, self._endpoint.port) in one_by_one:
+            self._extensions.pop("pipelining", None)
 
     async def _sign_in(self) -> None:
         offered = set(self._extensions.get("auth", "").upper().split())

@@ -18,11 +18,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from mailbox import public_hosts
-from outbox.smtp.blocking_calls import in_thread
+from outbox.smtp.blocking_calls import TICK_SECONDS, in_thread
 from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
-TICK_SECONDS = 2.0
 AT_ONCE = 16 * 1024  # bytes: the size of one TLS record
+READS_IN_A_TURN = 16  # of the event loop, at most; a reply takes one or two
 WANTS_READ = (ssl.SSLWantReadError, BlockingIOError)
 
 
@@ -32,6 +32,10 @@ class Lost(Exception):
     def __init__(self, words: str, *, is_garbage: bool = False) -> None:
         super().__init__(words)
         self.is_garbage = is_garbage
+
+
+class Late(Lost):
+    """The server did not answer in time."""
 
 
 async def _nothing() -> None:
@@ -49,17 +53,25 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._unread = b""
+        self._reads = 0
         self._has_asked = False  # whether anything was read yet; before that, nothing can be buffered
         self.waiting: Callable[[], Awaitable[None]] = _nothing  # called every few seconds during a write
         sock.setblocking(False)
 
     @classmethod
-    async def connect(cls, host: str, port: int, seconds: float, *, public_only: bool = False) -> Wire:
-        """Connect to one of the host's addresses; `seconds` is for all of them. On a thread, as DNS blocks.
-
-        Raises OSError.
+    async def connect(
+        cls,
+        host: str,
+        port: int,
+        seconds: float,
+        *,
+        public_only: bool = False,
+        waiting: Callable[[], Awaitable[None]] = _nothing,
+    ) -> Wire:
+        """Connect to one of the host's addresses; `seconds` is for all of them. On a thread, as DNS blocks, for as long
+        as the resolver likes: `waiting` is called every few seconds. Raises OSError.
         """
-        sock = await in_thread(lambda: public_hosts.connect(host, port, seconds, public_only=public_only))
+        sock = await in_thread(lambda: public_hosts.connect(host, port, seconds, public_only=public_only), waiting)
         # Nagle's algorithm would hold back the last piece of each mail.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)
@@ -168,7 +180,7 @@ class Wire:
     async def read_reply(self, seconds: float, waiting: Callable[[], Awaitable[None]] | None = None) -> Reply:
         """Read one reply with all its lines; `seconds` is for all of it. Raises Lost or OSError."""
         deadline, texts = time.monotonic() + seconds, list[str]()
-        total = 0
+        total = first = 0
         while True:
             while b"\n" not in self._unread:
                 if len(self._unread) > MAX_REPLY_BYTES:
@@ -182,6 +194,9 @@ class Wire:
             except Garbage:
                 # Not quoted: it may be the banner of another service, which the person who chose the host must not see.
                 raise Lost("The server answered what is no SMTP reply.", is_garbage=True) from None
+            if texts and code // 100 != first // 100:  # RFC 5321 4.2.1: each line has the same code
+                raise Lost("The lines of the server's reply contradict each other.", is_garbage=True)
+            first = code
             texts.append(text)
             if not more:
                 return joined(code, texts)
@@ -206,7 +221,7 @@ class Wire:
             if await self._look(min(deadline, time.monotonic() + TICK_SECONDS)):
                 return
             if time.monotonic() >= deadline:
-                raise Lost("The server did not answer in time.")
+                raise Late("The server did not answer in time.")
             await waiting()
 
     async def _look(self, until: float) -> bool:
@@ -228,6 +243,9 @@ class Wire:
             if not is_ready:
                 return False
         self._take(received)
+        self._reads += 1
+        if self._reads % READS_IN_A_TURN == 0:  # a server that sends octet by octet, without end, keeps nobody waiting
+            await asyncio.sleep(0)
         return True
 
     def _take(self, received: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
@@ -16,12 +17,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import public_hosts
 from mailbox.models import Account
+from mailbox.oauth import refresh
 from outbox import api
 from outbox.delivery import deliver, recovery
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
 from outbox.models import OutboxMessage
 from outbox.models.messages import SILENT_AFTER
+from outbox.smtp import blocking_calls
 from outbox.smtp.connection import SmtpTimeouts
 from outbox.smtp.data_phase import DataPhase
 from tests.outbox.delivery.test_kill import run_worker
@@ -77,6 +81,40 @@ def test_a_worker_that_waits_renews_its_claim_at_each_step(
     worker.join(30)
     row.refresh_from_db()
     assert (row.status, len(server.mails())) == ("sent", 1)
+
+
+@pytest.mark.parametrize(
+    ("owner", "call"), [(public_hosts, "connect"), (refresh, "ensure_fresh")], ids=["a name server", "a provider"]
+)
+def test_a_worker_that_waits_for_what_blocks_renews_its_claim(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, owner: Any, call: str
+) -> None:
+    """A resolver or a provider that is silent may take longer than a lease."""
+    server, reached, answer = smtp_server("tls"), threading.Event(), threading.Event()
+    row, real = queued(account_on(server)), getattr(owner, call)
+
+    def silent(*arguments: Any, **options: Any) -> Any:
+        reached.set()
+        assert answer.wait(60)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, call, silent)
+    monkeypatch.setattr(blocking_calls, "TICK_SECONDS", 0.1)
+    times = replace(SHORT, claim_lease=1)
+
+    def work() -> None:
+        deliver.deliver_account(row.account_id, times=times)
+        connections.close_all()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert reached.wait(30)
+    first = lease_of(row)
+    wait_until(lambda: lease_of(row) > first + timedelta(seconds=1), seconds=30, what="two renewals")
+    answer.set()
+    worker.join(30)
+    row.refresh_from_db()
+    assert (row.status, row.attempts.count(), len(server.mails())) == ("sent", 1, 1)
 
 
 @pytest.mark.parametrize("command", ["CONNECT", "AUTH", "RCPT"])

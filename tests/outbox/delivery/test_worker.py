@@ -17,10 +17,12 @@ from mailbox.host_slots import take_slot
 from mailbox.models import Account, Lease
 from outbox import api
 from outbox.delivery import worker as delivery_worker
+from outbox.delivery.worker import DeliveryRunner
 from outbox.models import DeliveryCall, OutboxMessage
+from outbox.smtp import connection as smtp_connection
 from outbox.tasks import delivery as delivery_tasks
 from tests.servers.site import Cluster
-from tests.servers.smtp import SmtpServer
+from tests.servers.smtp import SinkMail, SmtpServer
 from tests.servers.smtp_faults import Hold
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,6 +104,26 @@ def test_more_stalling_accounts_than_sessions_hold_up_nobody(
         hold.release()
     assert wait_until(lambda: OutboxMessage.objects.sent().count() == 4, 30)
     wait_until(lambda: threading.active_count() == 1, 5)
+
+
+def test_a_server_that_never_answers_quit_keeps_nobody_from_its_place(
+    account_on: Accounts, smtp_server: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch, holds: list[Hold]
+) -> None:
+    monkeypatch.setattr(smtp_connection, "QUIT_SECONDS", 60)
+    settings.OUTBOX_SESSIONS = 1
+    stays, server, runner = stalling(account_on, smtp_server, holds, "QUIT"), smtp_server("tls"), DeliveryRunner()
+    other, is_there_meanwhile = account_on(server), list[bool]()
+
+    def taken(_mail: SinkMail) -> None:
+        is_there_meanwhile.append(stays.pk in runner._rounds)
+        holds[0].release()
+
+    server.deliver = taken
+    queue(stays)
+    queue(other)
+    runner.run(60)
+
+    assert is_there_meanwhile == [True] and OutboxMessage.objects.sent().count() == 2
 
 
 def test_a_courier_finds_accounts_that_come_while_it_delivers(account_on: Accounts, smtp_server: Start) -> None:

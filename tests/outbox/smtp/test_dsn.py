@@ -14,6 +14,7 @@ from outbox.bounces import matching as bounces_matching
 from outbox.delivery import deliver
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
 from outbox.smtp import dsn
+from outbox.smtp.mail_transaction import MailTransaction
 from outbox.smtp.replies import Reply
 from outbox.smtp.xtext import from_xtext, xtext
 from tests.outbox.bounces.test_dsn_report import POSTFIX
@@ -156,6 +157,26 @@ def test_refused_behind_a_mail_that_was_taken_with_them_it_goes_without(
 
     each_went_once_and_at_once(rows, server)
     assert server.connections == 1
+
+
+@in_database
+@pytest.mark.parametrize(("command", "parameter"), [("MAIL", "ENVID"), ("RCPT", "ORCPT")])
+def test_what_another_session_learns_while_the_envelope_is_on_its_way_makes_no_refusal_the_mails(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, command: str, parameter: str
+) -> None:
+    server = smtp_server("tls", dsn=True, pipelining=True)
+    real = MailTransaction._say_ahead
+
+    async def say_ahead(session: MailTransaction) -> None:
+        server.on(command, Refusal("555 5.5.4 Unsupported option"), containing=parameter)
+        await real(session)
+        dsn.do_without(session._endpoint)
+
+    monkeypatch.setattr(MailTransaction, "_say_ahead", say_ahead)
+    rows = queue(account_on(server), 2)
+    deliver.deliver_account(rows[0].account_id)
+
+    each_went_once_and_at_once(rows, server)
 
 
 @in_database
