@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from django.db import connection
+
 from mailbox.db import shared_commit
 from mailbox.db.shared_commit import MOST_AT_ONCE
 
@@ -24,6 +26,7 @@ T = TypeVar("T")
 # Data on a socket becomes a write three turns of the loop later (socket, future, task). Measured with five accounts:
 # 1.2 writes share a commit without waiting, 2.2 with three turns, 3 with six.
 GATHERING_TURNS = 4
+LOCK_SECONDS = 1  # no transaction of ours lasts that long
 
 
 @contextmanager
@@ -39,6 +42,18 @@ def outside_of_the_loop() -> Iterator[None]:
         yield
     finally:
         asyncio._set_running_loop(loop)
+
+
+def wait_briefly_for_locks() -> None:
+    """Have this thread's connection wait LOCK_SECONDS for a lock at most. A process that is stopped in a transaction
+    keeps its rows locked, and each wait for one holds up all tasks of the loop.
+
+    Where a pooler passes on no such limits, there are none in the settings, and none here.
+    """
+    options = connection.settings_dict.get("OPTIONS", {})
+    if "lock_timeout" in (given := options.get("options", "")):
+        brief = {**options, "options": f"{given} -c lock_timeout={LOCK_SECONDS}s"}
+        connection.settings_dict = {**connection.settings_dict, "OPTIONS": brief}
 
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:

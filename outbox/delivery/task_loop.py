@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from django.db import connections
 
-from outbox.delivery.database import Database, complete
+from outbox.delivery.database import Database, complete, wait_briefly_for_locks
 
 Begin: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 
@@ -35,6 +35,7 @@ class TaskLoop:
 
     def _run(self) -> None:
         try:
+            wait_briefly_for_locks()
             complete(self._serve(Database()))
         except BaseException:
             with self._lock:

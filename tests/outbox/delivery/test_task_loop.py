@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.db import OperationalError, connection, connections
@@ -17,7 +17,8 @@ from mailbox.db import shared_commit
 from outbox.delivery.database import Database, Write, complete
 from outbox.delivery.task_loop import TaskLoop
 from outbox.models import DeliveryCall
-from outbox.smtp.transport import Wire
+from outbox.smtp.replies import MAX_REPLY_BYTES
+from outbox.smtp.transport import Lost, Wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,6 +62,49 @@ def test_a_silent_server_and_what_blocks_hold_up_nobody() -> None:
     silent[1].send(b"250 ok")
     assert ended(lambda: len(log) == 3) and log == ["test", True, True]
     assert ended(no_thread_is_left)
+
+
+def test_a_server_that_sends_octet_by_octet_without_end_holds_up_nobody() -> None:
+    class Endless:
+        def setblocking(self, _flag: bool) -> None: ...
+
+        def recv(self, _most: int) -> bytes:
+            return b"2"
+
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def reads() -> None:
+        beside = asyncio.create_task(others())
+        with pytest.raises(Lost, match="does not end"):
+            await Wire(cast(socket.socket, Endless())).read_reply(60)
+        beside.cancel()
+
+    complete(reads())
+    assert turns >= MAX_REPLY_BYTES / 16
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks no rows.")
+def test_a_row_that_a_stopped_process_keeps_locked_holds_up_the_tasks_for_a_second_and_not_for_ten() -> None:
+    tasks, found = TaskLoop("test"), list[object]()
+
+    def limit() -> object:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            return cursor.fetchone()
+
+    async def asks(database: Database) -> None:
+        found.append(database.run(limit))
+        found.append(await database.write(limit))
+
+    tasks.begin(asks)
+    assert ended(no_thread_is_left) and found == [("1s",)] * 2
+    assert limit() == ("10s",)
 
 
 def test_what_is_not_ready_in_time_is_told_so() -> None:
