@@ -107,14 +107,13 @@ async def _renew(service: Service, configuration: Configuration) -> None:
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
         await _set_largest_mail(service, configuration.max_bytes)
-        if (now := _changed_at(configuration)) == read:
-            continue
         try:
-            service.tls.load_cert_chain(configuration.certificate, configuration.key)
-            read = now
+            if (now := _changed_at(configuration)) != read:
+                service.tls.load_cert_chain(configuration.certificate, configuration.key)
+                read = now
         except (OSError, ssl.SSLError) as error:  # only half renewed so far: keep the old one
             event(logger, "submission_certificate_unusable", logging.WARNING, error=str(error))
 
 
 def _changed_at(configuration: Configuration) -> list[float]:
-    return [path.stat().st_mtime for path in (configuration.certificate, configuration.key) if path.exists()]
+    return [path.stat().st_mtime for path in (configuration.certificate, configuration.key)]
