@@ -44,7 +44,7 @@ class Ledger:
         self._lease, self._times, self._clock, self._database = lease, times, lease.clock, lease.database
         self.pace = pace
         self._unwritten: list[UnwrittenOutcome] = []
-        self._following: deque[Claim] = deque()
+        self._following: deque[Claim] = deque()  # claimed ahead, not begun
         self._prepared: PreparedAttempt | None = None  # of the first of `_following`
         self._last: UnwrittenOutcome | None = None  # of the last mail on this session whose end was written
         self.sent = 0
@@ -54,10 +54,6 @@ class Ledger:
         raise NotImplementedError
 
     # --- Outcomes -----------------------------------------------------------------------------------------------
-    def add_unwritten(self, outcome: UnwrittenOutcome) -> None:
-        """Keep a known outcome until the next transaction: settle(), or commit_dot() of the mail after."""
-        self._unwritten.append(outcome)
-
     def prepare_unwritten(self) -> None:
         """Prepare the next transaction's statements, in the time that the server takes to answer."""
         _ = [each.prepared for each in self._unwritten]
@@ -75,10 +71,6 @@ class Ledger:
             return self._finalize(unwritten), self._claim_next(takes)
 
         self._written(unwritten, *await self.write_persistently(step))
-
-    def forget_session(self) -> None:
-        """A new session begins: its replies cannot be about a mail of the former one."""
-        self._last = None
 
     async def doubt(self, words: Sequence[Reply]) -> None:
         """Make the last mail uncertain if one of these replies contradicts its outcome.
@@ -162,15 +154,6 @@ class Ledger:
             raise ClaimLost
 
     # --- Claimed ahead ------------------------------------------------------------------------------------------
-    @property
-    def has_following(self) -> bool:
-        """Whether a row is claimed ahead and not begun."""
-        return bool(self._following)
-
-    def take_following(self) -> Claim:
-        """The next row that was claimed ahead. Raises IndexError if there is none: ask has_following."""
-        return self._following.popleft()
-
     async def take_prepared(self, claim: Claim, watch: AttemptWatch) -> PreparedAttempt:
         """What the attempt of this claim needs, possibly read ahead. Raises database errors."""
         work, self._prepared = self._prepared, None

@@ -46,7 +46,7 @@ class Sender(Ledger):
         super().__init__(lease, Pace(account), times=times)
         self._account = account
         self._session: SmtpSession | None = None
-        self._go_on: Callable[[], bool] = _only_this_one
+        self._go_on: Callable[[], bool] = lambda: False
         self._watch: AttemptWatch | None = None
         self._questions = 0  # uncertain mails since the last that was accepted
         self._is_closing = False
@@ -66,18 +66,18 @@ class Sender(Ledger):
             if surplus := (await session.quit()):
                 await self.doubt(surplus)
 
-    async def deliver(self, claim: Claim, go_on: Callable[[], bool] | None = None) -> None:
+    async def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> None:
         """Send a claimed row and, as long as `go_on` returns True, the rows that are due after it; save each outcome.
 
         Raises unexpected exceptions, after the rows were settled.
         """
-        self._go_on = go_on or _only_this_one
+        self._go_on = go_on
         following: Claim | None = claim
         try:
             while following is not None:
                 await self._attempt(following)
-                may_go_on = self.has_following and self._may_go_on()
-                following = self.take_following() if may_go_on else None
+                may_go_on = self._following and self._may_go_on()
+                following = self._following.popleft() if may_go_on else None
         finally:
             try:
                 await self.settle()
@@ -100,7 +100,7 @@ class Sender(Ledger):
         try:
             end = await self._outcome(claim, watch)
             outcome = UnwrittenOutcome(claim, end, self._clock(), was_whole=watch.may_be_taken)
-            self.add_unwritten(outcome)
+            self._unwritten.append(outcome)  # until settle(), or commit_dot() of the mail after
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
@@ -110,7 +110,7 @@ class Sender(Ledger):
         self._watch = None
         has_session = self._session is not None and self._session.is_open
         works_again = self._account.smtp.failing_since is not None and outcome.is_sent
-        if works_again or not self.has_following or not has_session or self.is_parked:
+        if works_again or not self._following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
         if works_again:
             self._account.smtp.failing_since, self._account.smtp.failure_count = None, 0
@@ -158,7 +158,7 @@ class Sender(Ledger):
             self._session.watch_with(watch)
             return self._session
         await self.settle()  # save the known outcome first, as opening a session takes long
-        self.forget_session()
+        self._last = None  # what a new session says cannot be about a mail of the former one
         self._session = await open_session(self._account, self._times.patience, watch, self._database)
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
@@ -239,40 +239,23 @@ class Sender(Ledger):
         After a bug the row waits as after any failure, so that a row that triggers it each time does not block the
         queue.
         """
-        if isinstance(trouble, ClaimLost):
-            await self._give_up_claim(claim, watch)
-            return
-        self.is_parked = True
-        is_expected = isinstance(trouble, DATABASE_TROUBLE)
-        words = f"The database refused: {trouble}" if is_expected else STOPPED
-        if isinstance(trouble, Exception) and not is_expected:
-            words = f"Unexpected {type(trouble).__name__}: see the workers' log."
-        elif not watch.may_be_taken:
-            await self._release(claim, words)
-            words = ""
-        if words:
+        has_outcome = watch.may_be_taken
+        if isinstance(trouble, ClaimLost):  # nothing was sent; if "dot" was committed, the row has become uncertain
+            words, has_outcome = CLAIM_LOST, watch.dot_committed
+        elif isinstance(trouble, DATABASE_TROUBLE):
+            words = f"The database refused: {trouble}"
+        elif isinstance(trouble, Exception):
+            words, has_outcome = f"Unexpected {type(trouble).__name__}: see the workers' log.", True
+        else:
+            words = STOPPED
+        self.is_parked = self.is_parked or not isinstance(trouble, ClaimLost)
+        if has_outcome:
             ending = outcomes.of_trouble(claim, watch, words, self._clock())
             await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
-        if not is_expected:
-            raise trouble
-
-    async def _give_up_claim(self, claim: Claim, watch: AttemptWatch) -> None:
-        """The claim was lost before the end of the mail was written: nothing was sent.
-
-        If "dot" was committed, the row has become uncertain, and this attempt settles it.
-        """
-        if watch.dot_committed:
-            ending = outcomes.of_trouble(claim, watch, CLAIM_LOST, self._clock())
-            await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
         else:
-            await self._release(claim, CLAIM_LOST)
-
-    async def _release(self, claim: Claim, words: str) -> None:
-        await self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
-
-
-def _only_this_one() -> bool:
-    return False
+            await self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
+        if not isinstance(trouble, (ClaimLost, *DATABASE_TROUBLE)):
+            raise trouble
 
 
 def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
