@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import connection
-from django.db.models import F, Value
+from django.db.models import F, TextField, Value
 from django.db.models.functions import Coalesce, Concat
 
 from mailbox.mime.addresses import read, same, shown
@@ -37,7 +37,8 @@ def only_in(copy: ParsedMessage, message: Message) -> str:
 
 def note(message_pk: int, recipients: str) -> None:
     """Add what only_in() found. In one statement, as a sync and a reading again may do so at once."""
-    noted = Concat(Coalesce(F("other_recipients"), Value("")), Value(recipients))
+    text = TextField()  # without it PostgreSQL takes the two for different types
+    noted = Concat(Coalesce(F("other_recipients"), Value("", text)), Value(recipients, text))
     Message.objects.filter(pk=message_pk).update(other_recipients=noted)
 
 
