@@ -61,16 +61,19 @@ def ask(account: Account, seconds: float = ASKED_SECONDS) -> Outcome:
     if refusal := refusal_of(account):
         return Outcome(refusal)
     asked = Account.objects.filter(pk=account.pk)
-    asked.filter(deleting_since=None).update(deleting_since=timezone.now())
+    asked.filter(deleting_since=None).update(deleting_since=timezone.now(), deletion_stopped_at=None)
     outcome = go_on(account.pk, seconds)
     if outcome.refusal:
-        asked.update(sync_enabled=account.sync_enabled, send_enabled=account.send_enabled)
+        stopped_at = account.deletion_stopped_at
+        asked.update(
+            sync_enabled=account.sync_enabled, send_enabled=account.send_enabled, deletion_stopped_at=stopped_at
+        )
     return outcome
 
 
 def go_on(account_id: int, seconds: float = SLICE_SECONDS, pace: Pace | None = None) -> Outcome:
     """Remove for `seconds`, holding the account's leases, so that no worker writes rows meanwhile; where another
-    process holds one, nothing is removed now. A refusal ends the deletion."""
+    process holds one, nothing is removed now. A refusal ends the deletion, and the account needs a person."""
     account = Account.objects.being_deleted().filter(pk=account_id).first()
     if account is None:
         return Outcome()
@@ -83,13 +86,13 @@ def go_on(account_id: int, seconds: float = SLICE_SECONDS, pace: Pace | None = N
     finally:
         leases.release()
     if outcome.refusal:
-        Account.objects.filter(pk=account_id).update(deleting_since=None)
+        Account.objects.filter(pk=account_id).update(deleting_since=None, deletion_stopped_at=timezone.now())
     return outcome
 
 
 def go_on_by_worker(account_id: int) -> Outcome:
-    """go_on() with nobody there to read the refusal: it goes into the activity. Fetching stays off, since a sync would
-    bring back what was removed already."""
+    """go_on() with nobody there to read the refusal: it goes into the activity, too.
+    Fetching stays off, since a sync would bring back what was removed already."""
     outcome = go_on(account_id)
     if outcome.refusal:
         verb, target = "stop_deletion", f"account:{account_id}"

@@ -40,6 +40,7 @@ class Kind(models.TextChoices):
     BOUNCE = "bounce", _("A mail came back")
     COMPLAINT = "complaint", _("A recipient calls a mail unwanted")
     STOPPED = "stopped", _("A folder is stopped")
+    DELETION = "deletion", _("The deletion of an account was stopped")
     ENDING = "ending", _("A grant, secret, certificate or key ends soon")
     BEHIND = "behind", _("A folder is behind or cannot be fetched")
     INCOMPLETE = "incomplete", _("Stored mail differs from the server's")

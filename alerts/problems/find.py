@@ -27,6 +27,7 @@ from outbox.models import DeliveryReport, OutboxMessage
 # The kind of an account's condition (accounts.health) -> Kind. Switches that a person has set are no incidents.
 _OF_CONDITION = {
     "folder_stopped": Kind.STOPPED,
+    "deletion_stopped": Kind.DELETION,
     "sync_fails": Kind.BEHIND,
     "behind": Kind.BEHIND,
     "over_quota": Kind.BEHIND,

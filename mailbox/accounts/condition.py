@@ -18,4 +18,6 @@ class AccountNotice:
     remedy: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    kind: str = ""  # for code such as alerts: "sync_fails", "behind", "folder_stopped", "over_quota", "sending_fails"
+    kind: str = (
+        ""  # for code such as alerts: "sync_fails", "behind", "folder_stopped", "over_quota", "sending_fails", ...
+    )

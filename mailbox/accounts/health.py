@@ -64,6 +64,7 @@ def conditions(
                 "again."
             ),
         ),
+        *_deletion_stopped(account),
         *_stopped(folders),
         *_failing_folders(account, folders),
         *unavailable(account.imap, now),
@@ -240,6 +241,25 @@ def behind_after() -> timedelta:
 def _being_deleted(account: Account) -> AccountNotice:
     words = gettext("Its mail is removed here part by part, and then the account. Nothing is changed on its servers.")
     return AccountNotice("waiting", gettext("being deleted"), words, since=account.deleting_since)
+
+
+def _deletion_stopped(account: Account) -> list[AccountNotice]:
+    if account.deletion_stopped_at is None:
+        return []
+    return [
+        AccountNotice(
+            "needs",
+            gettext("deletion stopped"),
+            gettext(
+                "Its deletion had begun when a legal hold was set or mail was written, and was stopped: a part of its "
+                "mail is removed here, and nothing is fetched or sent."
+            ),
+            advice=gettext("Keep the account, and its mail is fetched again; or delete it when nothing holds it up."),
+            kind="deletion_stopped",
+            remedy="deletion",
+            since=account.deletion_stopped_at,
+        )
+    ]
 
 
 def _switches(account: Account) -> list[AccountNotice]:

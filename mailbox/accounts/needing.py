@@ -27,6 +27,7 @@ def in_trouble(now: datetime) -> Q:
     left_alone = _left_alone("imap", now) | _left_alone("smtp", now)
     folders = Folder.objects.chosen().filter(account=OuterRef("pk"))
     no_folder = Q(sync_enabled=True, folders_listed_at__isnull=False) & ~Exists(folders)
+    refused |= Q(deletion_stopped_at__isnull=False)
     return refused | _sending_fails(now) | left_alone | Exists(folders.filter(_needs(now))) | no_folder
 
 

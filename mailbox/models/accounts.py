@@ -79,6 +79,7 @@ class Account(models.Model):
     sends_site_mail = models.BooleanField(default=False, db_default=False, editable=False)
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)  # new mail is taken, not sent
     deleting_since = models.DateTimeField(null=True, editable=False)
+    deletion_stopped_at = models.DateTimeField(null=True, editable=False)  # with a part removed; a person decides
     folders_listed_at = models.DateTimeField(null=True, editable=False)
     # When a sync or a listing was asked for that no worker has begun: a task that the broker lost is found by it.
     sync_asked_at = models.DateTimeField(null=True, editable=False)
@@ -119,11 +120,24 @@ class Account(models.Model):
     def __str__(self) -> str:
         return self.email
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """To switch fetching or sending on is to keep an account whose deletion was stopped."""
+        if self.deletion_stopped_at and (self.sync_enabled or self.send_enabled):
+            self.deletion_stopped_at = None
+            if (columns := kwargs.get("update_fields")) is not None:
+                kwargs["update_fields"] = [*columns, "deletion_stopped_at"]
+        super().save(*args, **kwargs)
+
     def clean(self) -> None:
         if self.ca_certificate and (problem := pem_problem(self.ca_certificate)):
             raise ValidationError({"ca_certificate": problem})
         if any(ord(character) < 32 for character in self.display_name):
             raise ValidationError({"display_name": gettext("A display name has no line breaks or control characters.")})
+
+    def keep(self) -> None:
+        """Fetch and send again after a deletion that was stopped."""
+        self.sync_enabled, self.send_enabled = not self.sends_site_mail, True
+        self.save(update_fields=["sync_enabled", "send_enabled", "updated_at"])
 
     def imap_endpoint(self) -> Endpoint:
         """The IMAP server, as Transport.endpoint returns it; likewise `smtp_endpoint`."""

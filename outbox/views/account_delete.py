@@ -12,8 +12,9 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from mailbox.localized import grouped
-from mailbox.models import Message
+from mailbox.models import Account, Message
 from mailbox.permissions import Role, get_account
+from mailbox.views.accounts.account_edit import queue_first_look
 from mailbox.views.activity.audit import record
 from outbox import account_deletion
 from outbox.models import OutboxMessage
@@ -26,6 +27,8 @@ COUNTED_AT_MOST = 10_000
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """GET: what will be deleted. POST: delete it; workers go on with what takes longer than a request should."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
+    if request.method == "POST" and "keep" in request.POST:
+        return _keep(request, account)
     if request.method == "POST" and not account.deleting_since:
         outcome = account_deletion.ask(account)
         if outcome.refusal:
@@ -51,6 +54,17 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         "folder_count": account.folders.filter(gone_at=None).count(),
     }
     return render(request, "mailbox/accounts/delete.html", context)
+
+
+def _keep(request: HttpRequest, account: Account) -> HttpResponse:
+    """Fetch and send again, after a deletion that was stopped."""
+    if account.deletion_stopped_at:
+        account.keep()
+        record(request, "keep_account", f"account:{account.pk}", account)
+        if account.sync_enabled:
+            queue_first_look(request, account)
+        messages.success(request, gettext("%(account)s is kept.") % {"account": account.email})
+    return redirect("mailbox:account", account.pk)
 
 
 def _bounded_count(rows: QuerySet[Any]) -> int:

@@ -89,6 +89,8 @@ def _of_condition(row: AccountRow, condition: AccountNotice) -> Need:
         action, url, post = gettext("Resume sending"), reverse("mailbox:account_resume", args=[account.pk]), True
     elif condition.remedy == "folders" and row.may_administer:
         action, url = gettext("Choose folders"), reverse("mailbox:account_folders", args=[account.pk])
+    elif condition.remedy == "deletion" and row.may_administer:
+        action, url = gettext("Decide"), reverse("account_delete", args=[account.pk])
     elif condition.remedy == "edit" and row.may_administer:
         action, url = gettext("Edit account"), reverse("mailbox:account_edit", args=[account.pk])
     return Need(

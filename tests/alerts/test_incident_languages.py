@@ -49,7 +49,7 @@ def site_in_trouble(account: Account, now: datetime) -> None:
     RestoreProof.objects.create(proven_at=earlier, fault="F", detail="")
     SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": earlier})
     Webhook.objects.create(name="W", url="http://w.example/", failing_since=earlier)
-    Account.objects.update(created_at=earlier, push_enabled=True)
+    Account.objects.update(created_at=earlier, push_enabled=True, deletion_stopped_at=earlier)
     for hold, key in (("permanent", "alert:1"), ("uncertain", None), ("permanent", None)):
         row = outbox_row(account, status="failed", hold=hold, idempotency_key=key)
     for action in (DeliveryReport.Action.FAILED, DeliveryReport.Action.COMPLAINT):

@@ -74,6 +74,10 @@ def stopped(_account: Account) -> None:
     SyncState.objects.update(stopped_at=NOW())
 
 
+def deletion_stopped(_account: Account) -> None:
+    Account.objects.update(sync_enabled=False, send_enabled=False, deletion_stopped_at=NOW())
+
+
 def fetching_off(_account: Account) -> None:
     Account.objects.update(sync_enabled=False)
 
@@ -192,6 +196,7 @@ PROBLEMS: list[tuple[Callable[[Account], None], str, int]] = [
     (no_folder, "/accounts/", 1),
     (folder_gone, "/accounts/", 1),
     (stopped, "/accounts/", 1),
+    (deletion_stopped, "/accounts/", 1),
     (fails(3, "no answer"), "/accounts/", 1),
     (fails(1, CERTIFICATE), "/accounts/", 1),
     (two_folders_fail, "/accounts/", 1),
@@ -301,7 +306,7 @@ def test_alerts_of_an_account_or_of_the_site_are_for_those_who_may_see_them(
 def test_each_kind_of_alert_has_a_line_of_its_own_or_is_told_by_its_incident() -> None:
     """A new kind is put in one of the two: else `status` and alerts would say what no page counts."""
     own = "workers host push store broker disk restore paused sending sign_in uncertain failed bounce complaint"
-    own += " stopped behind quarantine alert_mail"
+    own += " stopped deletion behind quarantine alert_mail"
     assert set(own.split()) | set(OF_INCIDENTS) == set(Kind.values)
     assert not set(own.split()) & set(OF_INCIDENTS)
 

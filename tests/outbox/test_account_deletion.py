@@ -11,12 +11,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from alerts.models import Kind
+from alerts.problems.find import find_problems
 from mailbox.models import Account, AuditEntry, Lease, LegalHold, Message
 from mailbox.pace import Pace
 from outbox import account_deletion, tasks
 from outbox.account_deletion import Outcome
+from tests.api.calling import Program, program
 from tests.rows import letter, outbox_row, store, tasks_queued
 
+__all__ = ["program"]
 pytestmark = pytest.mark.django_db
 
 
@@ -93,6 +97,64 @@ def test_a_hold_that_is_set_between_two_slices_ends_the_deletion_and_is_said(ask
     entry = AuditEntry.objects.get()
     assert (entry.verb, entry.account_id) == ("stop_deletion", asked.pk) and "legal hold" in entry.detail
     assert Message.objects.exists()
+    [problem] = [each for each in find_problems(timezone.now()).found if each.kind == Kind.DELETION]
+    assert (problem.key, problem.account_id) == (f"deletion:{asked.pk}", asked.pk)
+
+
+@pytest.fixture
+def stopped(asked: Account) -> Account:
+    """The account, after a worker found a legal hold."""
+    hold = LegalHold.objects.create(account=asked, reason="Case 1")
+    tasks.delete_account(asked.pk)
+    hold.delete()
+    asked.refresh_from_db()
+    assert asked.deletion_stopped_at is not None
+    return asked
+
+
+def test_a_person_keeps_an_account_whose_deletion_was_stopped(administrator: Client, stopped: Account) -> None:
+    url = reverse("account_delete", args=[stopped.pk])
+    assert url in administrator.get("/").content.decode()
+    assert "Keep the account" in administrator.get(url).content.decode()
+    administrator.post(url, {"keep": "1"})
+    row = Account.objects.get()
+    assert (row.deletion_stopped_at, row.sync_enabled, row.send_enabled) == (None, True, True)
+    assert AuditEntry.objects.latest("pk").verb == "keep_account"
+    administrator.post(url, {"keep": "1"})
+    assert AuditEntry.objects.filter(verb="keep_account").count() == 1
+    assert "Keep the account" not in administrator.get(url).content.decode()
+
+
+def test_the_account_of_the_sites_own_mail_is_kept_without_being_fetched(stopped: Account) -> None:
+    stopped.sends_site_mail = True
+    stopped.save()
+    stopped.keep()
+    row = Account.objects.get()
+    assert (row.deletion_stopped_at, row.sync_enabled, row.send_enabled) == (None, False, True)
+
+
+def test_it_may_be_deleted_after_all(administrator: Client, stopped: Account) -> None:
+    administrator.post(reverse("account_delete", args=[stopped.pk]))
+    assert not Account.objects.exists()
+
+
+def test_a_refusal_leaves_it_stopped(stopped: Account) -> None:
+    outbox_row(stopped, status="pending")
+    assert account_deletion.ask(stopped).refusal
+    assert Account.objects.get().deletion_stopped_at == stopped.deletion_stopped_at
+
+
+def test_fetching_or_sending_again_is_to_keep_it(administrator: Client, stopped: Account, program: Program) -> None:
+    found = program.get(f"/accounts/{stopped.pk}").json()["data"]
+    assert found["deletion_stopped_at"] and found["deleting_since"] is None
+    kinds = [each["kind"] for each in program.get(f"/accounts/{stopped.pk}/health").json()["data"]]
+    assert kinds[0] == "deletion_stopped"
+    at = Account.objects.filter(pk=stopped.pk)
+    administrator.post(reverse("mailbox:account_fetching", args=[stopped.pk]), {"on": "1"})
+    assert at.get().deletion_stopped_at is None
+    at.update(deletion_stopped_at=stopped.deletion_stopped_at, sync_enabled=False)
+    answer = program.ask("patch", f"/accounts/{stopped.pk}", {"fetches_mail": True})
+    assert (answer.status_code, answer.json()["data"]["deletion_stopped_at"]) == (200, None)
 
 
 def test_a_process_that_stood_still_until_its_leases_ran_out_removes_nothing_more(asked: Account) -> None:

@@ -20,7 +20,8 @@ Secret = Annotated[Text | None, Field(description="Exactly one of password and o
 
 
 class AccountState(Schema):
-    """An account in a list. `..._needs_sign_in_since`: null unless the server refused the sign-in."""
+    """An account in a list. `..._needs_sign_in_since`: null unless the server refused the sign-in. `deleting_since`:
+    its deletion goes on; `deletion_stopped_at`: a legal hold or new mail stopped it, and a person decides."""
 
     id: int
     email: str
@@ -30,6 +31,8 @@ class AccountState(Schema):
     sending_paused_at: datetime | None
     imap_needs_sign_in_since: datetime | None
     smtp_needs_sign_in_since: datetime | None
+    deleting_since: datetime | None
+    deletion_stopped_at: datetime | None
 
     @classmethod
     def of(cls, row: Account) -> AccountState:
@@ -46,6 +49,8 @@ def _state(row: Account) -> dict[str, Any]:
         "sending_paused_at": row.sending_paused_at,
         "imap_needs_sign_in_since": row.imap.needs_sign_in_since,
         "smtp_needs_sign_in_since": row.smtp.needs_sign_in_since,
+        "deleting_since": row.deleting_since,
+        "deletion_stopped_at": row.deletion_stopped_at,
     }
 
 

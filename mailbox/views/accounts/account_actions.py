@@ -95,7 +95,7 @@ def fetching(request: HttpRequest, pk: int) -> HttpResponse:
     if on and account.sends_site_mail:
         messages.error(request, gettext(SITE_MAIL_IS_NOT_FETCHED))
         return _back(request, account)
-    if Account.objects.filter(pk=pk, sync_enabled=not on).update(sync_enabled=on):
+    if Account.objects.filter(pk=pk, sync_enabled=not on).update(sync_enabled=on, deletion_stopped_at=None):
         record(request, "fetching_on" if on else "fetching_off", f"account:{pk}", account)
     if on:
         account.sync_enabled = True

@@ -25,6 +25,7 @@ SAID = {
     "edit_account": _("changed the account's settings"),
     "delete_account": _("deleted the account"),
     "stop_deletion": _("stopped deleting the account"),
+    "keep_account": _("kept the account"),
     "sign_in_again": _("entered a new password"),
     "edit_provider": _("changed a sign-in provider"),
     "delete_provider": _("removed a sign-in provider"),

@@ -152,6 +152,7 @@ def _listed(account: Account) -> dict[str, Any]:
         "send_enabled": account.send_enabled,
         "push_enabled": account.push_enabled,
         "sending_paused_at": account.sending_paused_at,
+        "deletion_stopped_at": account.deletion_stopped_at,
         "needs_sign_in": needs,
         "state": state,
     }

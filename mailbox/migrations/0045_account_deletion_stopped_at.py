@@ -1,0 +1,9 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("mailbox", "0044_account_deleting_since")]
+
+    operations = [
+        migrations.AddField("account", "deletion_stopped_at", models.DateTimeField(editable=False, null=True)),
+    ]
