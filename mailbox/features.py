@@ -138,6 +138,12 @@ def those_off(*features: Feature, among: Iterable[int] | None = None, known: Rol
     return {pk for pk in pks if not all(each.is_on(pk) for each in partial)}
 
 
+def unreadable_to(user: User | AnonymousUser) -> set[int]:
+    """The pks of the accounts whose received mail may not be read: no page, file or answer tells its subject, its
+    sender, a file's name or a word of its text."""
+    return those_off(Feature.INBOX_READ, known=Rollouts.known_to(user))
+
+
 def refused(feature: Feature, account: Account | None) -> FeatureOff:
     """The exception to raise. `account`: None when the feature is off for every account that a list would show."""
     whom = account.email if account else gettext("every account here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox import features
 from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import Account, LaterReading, Message, MessagePlace, Quarantine
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
@@ -28,37 +30,54 @@ from mailbox.views.requests import number_of, of_accounts, signed_in_user
 
 READINGS_SHOWN = 50
 CSV_HEAD = ("account", "folder", "uid", "sender", "subject", "error", "attempts", "last_failed_at")
-CSV_COLUMNS = ("account__email", "folder__name", "uid", "sender", "subject", "error", "attempts", "last_failed_at")
 LARGE = ("message__body_text", "message__body_html", "message__attached_text")
 
 
 @require_safe
 def quarantine(request: HttpRequest) -> HttpResponseBase:
     """The list, by pk, so that its order is stable while errors repeat. `?format=csv`: as a file."""
-    limit, before = limit_of(request), number_of(request, "before")
+    limit, before, off = limit_of(request), number_of(request, "before"), features.unreadable_to(request.user)
     rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
     if request.GET.get("format") == "csv":
-        found = list(rows.values_list(*CSV_COLUMNS)[: MOST + 1])
-        return by_workers(request, "quarantine") if len(found) > MOST else csv_file("quarantine", CSV_HEAD, found)
+        found = without_words(rows[: MOST + 1], off)
+        if len(found) > MOST:
+            return by_workers(request, "quarantine")
+        return csv_file("quarantine", CSV_HEAD, map(_cells, found))
     if before:
         rows = rows.filter(pk__lt=before)
-    page, last = cut(list(rows[: limit + 1]), limit)
+    page, last = cut(without_words(rows[: limit + 1], off), limit)
     everywhere = has_role_everywhere(request.user, Role.OPERATOR)
     operated = set() if everywhere else set(accounts_for(request.user, Role.OPERATOR).values_list("pk", flat=True))
     unread = of_accounts(LaterReading.objects.failed(), request).select_related("account", "message").order_by("-pk")
     readings = [] if before else list(unread.defer(*LARGE)[:READINGS_SHOWN])
-    for row in [*page, *readings]:
+    shown: list[Any] = [*page, *readings]
+    for row in shown:
         row.may_operate = everywhere or row.account_id in operated
+        row.is_unreadable = row.account_id in off
     context = {"rows": page, "readings": readings, "next_url": next_page(request, last.pk) if last else ""}
     return render(request, "mailbox/quarantine/list.html", context)
 
 
 def quarantine_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
     """A page of the list for a file that workers make."""
-    rows = of_accounts(Quarantine.objects.open(), request).order_by("-pk")
+    rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
     rows = rows.filter(pk__lt=after) if after else rows
-    page, last = cut(list(rows.values_list("pk", "account", *CSV_COLUMNS)[: PAGE + 1]), PAGE)
-    return ListPage([row[2:] for row in page], {row[1] for row in page}, last[0] if last else None)
+    page, last = cut(without_words(rows[: PAGE + 1], features.unreadable_to(request.user)), PAGE)
+    return ListPage([_cells(row) for row in page], {row.account_id for row in page}, last.pk if last else None)
+
+
+def _cells(row: Quarantine) -> list[object]:
+    found = (row.uid, row.sender, row.subject, row.error, row.attempts, row.last_failed_at)
+    return [row.account.email, row.folder.name, *found]
+
+
+def without_words(rows: Iterable[Quarantine], off: set[int]) -> list[Quarantine]:
+    """The rows, without what their headers say where the account (`off`) may not be read. They are not to be saved."""
+    found = list(rows)
+    for row in found:
+        if row.account_id in off:
+            row.subject = row.sender = ""
+    return found
 
 
 @require_POST

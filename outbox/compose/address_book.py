@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Q
 
+from mailbox import features
 from mailbox.mime.addresses import read, same
 from mailbox.models import Message
 from mailbox.permissions import accounts_for
@@ -27,11 +28,14 @@ Seen = dict[tuple[int, str], tuple[str, datetime]]  # (account pk, address) -> (
 
 
 def suggest(user: User, typed: str, account_id: int | None = None, limit: int = 8) -> list[KnownAddress]:
-    """The known addresses, of accounts the user may see, whose address or name begins with `typed`; newest first."""
+    """The known addresses, of accounts the user may see, whose address or name begins with `typed`; newest first.
+
+    Accounts whose received mail may not be read are left out, as their addresses are those of its senders."""
     prefix = typed.strip().lower().replace("\0", "")[:100]
     if len(prefix) < SHORTEST:
         return []
-    seen = KnownAddress.objects.filter(account__in=accounts_for(user))
+    accounts, off = accounts_for(user), features.unreadable_to(user)
+    seen = KnownAddress.objects.filter(account__in=accounts.exclude(pk__in=off) if off else accounts)
     if account_id:
         seen = seen.filter(account=account_id)
     found = [*seen.filter(_begins("address", prefix)).order_by("address")[:LOOKED_AT]]

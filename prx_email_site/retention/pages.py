@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from mailbox import features
 from mailbox.localized import grouped
 from mailbox.models import LegalHold, RetentionRule
 from mailbox.permissions import Role, has_role_everywhere
@@ -23,7 +24,7 @@ from prx_email_site.retention.kinds import RetentionPreview, preview
 RELEASED_SHOWN = 20
 HOLD_COLUMNS = (
     *("address", "reason", "created_at", "released_at"),
-    *("account__email", "message__subject", "created_by__username", "released_by__username"),
+    *("account__email", "message__subject", "message__account", "created_by__username", "released_by__username"),
 )
 
 
@@ -45,6 +46,7 @@ def _page(request: HttpRequest, rule: RuleForm | None = None, hold: HoldForm | N
         "rules": sweep.rules(),
         "holds": holds.standing().order_by("-pk")[:MOST],
         "released": holds.filter(released_at__isnull=False).order_by("-released_at")[:RELEASED_SHOWN],
+        "unreadable": features.unreadable_to(request.user),
         "rule_form": rule or RuleForm(),
         "hold_form": hold or HoldForm(prefix="hold"),
     }

@@ -27,12 +27,13 @@ from api.v1.protocol.access import (
     users_time,
 )
 from api.v1.protocol.answers import Answer, Asked, Limit, Number, Page, Text, columns
-from mailbox.models import Quarantine, SyncRunFolder
+from mailbox import features
+from mailbox.models import Feature, Quarantine, SyncRunFolder
 from mailbox.views.accounts.accounts import has_workers
 from mailbox.views.activity import activity
 from mailbox.views.activity.activity_words import SAID, ActivityLine, told
 from mailbox.views.pagination import cut
-from mailbox.views.quarantine import ask_to_fetch
+from mailbox.views.quarantine import ask_to_fetch, without_words
 from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused
 from outbox.models import SendingSwitch
@@ -221,7 +222,8 @@ def list_activity(
     own = caller.token.user if caller.token.all_accounts else None
     wanted = _filter(request, asked)
     with users_time(request):
-        rows, below = activity.find(wanted, None if sees_all else accounts, own, before or 0, limit + 1)
+        seen_of, off = None if sees_all else accounts, features.those_off(Feature.INBOX_READ)
+        rows, below = activity.find(wanted, seen_of, off, own, before or 0, limit + 1)
     page, last = cut(told(rows[: limit + 1]), limit)
     lines = activity.with_parts(page)
     following = last.entry.pk if last else (below if below > 1 else None)
@@ -246,13 +248,15 @@ def _filter(request: HttpRequest, asked: ActivityQuery) -> activity.ActivityFilt
 def list_quarantine(
     request: HttpRequest, account: Number | None = None, limit: Limit = 50, before: Number | None = None
 ) -> Answer[Page[Quarantined]]:
-    """Messages that could not be fetched or stored, newest first."""
-    accounts = asked_accounts(request, account)
+    """Messages that could not be fetched or stored, newest first. `subject` and `sender` are empty, too, where reading
+    the account's mail is switched off."""
+    accounts, off = asked_accounts(request, account), features.those_off(Feature.INBOX_READ)
     rows = Quarantine.objects.open().order_by("-pk")
     rows = rows if accounts is None else rows.filter(account__in=accounts)
     rows = rows.filter(pk__lt=before) if before is not None else rows
     page, last = cut(list(rows[: limit + 1]), limit)
-    return Answer(data=Page(items=[Quarantined.of(row) for row in page], next=str(last.pk) if last else None))
+    items = [Quarantined.of(row) for row in without_words(page, off)]
+    return Answer(data=Page(items=items, next=str(last.pk) if last else None))
 
 
 @router.post("/quarantine/{pk}/fetch", response={202: Answer[Quarantined], **FAILURES}, operation_id="fetch_again")
@@ -262,4 +266,7 @@ def fetch_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[Quarant
     rows = Quarantine.objects.open().select_related("folder", "account")
     row = get_object_or_404(rows, pk=pk, account__in=operated)
     ask_to_fetch(request, row, row.account)
-    return Status(202, Answer(data=Quarantined.of(Quarantine.objects.get(pk=pk))))
+    [row] = without_words(
+        Quarantine.objects.filter(pk=pk), features.those_off(Feature.INBOX_READ, among=[row.account_id])
+    )
+    return Status(202, Answer(data=Quarantined.of(row)))

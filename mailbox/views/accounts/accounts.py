@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
+from mailbox import features
 from mailbox.accounts import sign_in_state
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.outbox_figures import OutboxFigures, figures_of
@@ -151,7 +152,9 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
     context["completeness"] = words.lines_of_document(context["account"].compared)
     context["aliases"] = AccountAlias.objects.filter(account_id=pk)
     context["test_mail_key"] = secrets.token_urlsafe(12)
-    context["activity"] = told(with_subjects(AuditEntry.objects.filter(account_id=pk), {pk})[:10])
+    context["activity"] = told(
+        with_subjects(AuditEntry.objects.filter(account_id=pk), {pk}, features.unreadable_to(request.user))[:10]
+    )
     context["has_just_signed_in"] = has_just_signed_in(request, pk)
     return render(request, "mailbox/accounts/detail.html", context)
 

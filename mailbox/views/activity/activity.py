@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
+from mailbox import features
 from mailbox.exports.list_pages import PAGE, ListPage
 from mailbox.models import Account, AuditEntry
 from mailbox.models.exports import EVERYWHERE
@@ -71,8 +72,8 @@ class ActivityFilter:
         asked |= {"verb": self.verb, "day": self.day or "", "part_of": self.part_of or ""} | more
         return urlencode({name: str(value) for name, value in asked.items() if value})
 
-    def narrow(self, rows: QuerySet[AuditEntry], seen: set[int] | None) -> QuerySet[AuditEntry]:
-        """The rows that it keeps, but for `part_of`. seen: pks of the accounts the user may see; None: all."""
+    def narrow(self, rows: QuerySet[AuditEntry], seen: set[int] | None, off: set[int]) -> QuerySet[AuditEntry]:
+        """The rows that it keeps, but for `part_of`. seen, off: as for with_text()."""
         if self.account:
             rows = rows.filter(account=self.account)
         if self.who:
@@ -84,7 +85,7 @@ class ActivityFilter:
             end = timezone.make_aware(datetime.combine(self.day + timedelta(days=1), time.min))
             rows = rows.filter(at__gte=begin, at__lt=end)
         if self.text:
-            rows = with_text(rows, self.text, seen)
+            rows = with_text(rows, self.text, seen, off)
         return rows
 
 
@@ -110,7 +111,8 @@ def activity(request: HttpRequest) -> HttpResponseBase:
     seen = None if administers else {account.pk for account in accounts}
     is_csv = request.GET.get("format") == "csv"
     size = MOST + 1 if is_csv else limit + 1
-    rows, below = find(asked, seen, signed_in_user(request), before, size, CSV_STRETCH if is_csv else STRETCH)
+    off, stretch = features.unreadable_to(request.user), CSV_STRETCH if is_csv else STRETCH
+    rows, below = find(asked, seen, off, signed_in_user(request), before, size, stretch)
     if is_csv:
         found = told(rows[:size])
         if len(found) > MOST or below > 1:
@@ -136,7 +138,8 @@ def activity_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
     accounts = list(accounts_for(request.user).order_by("email"))
     asked, administers = ActivityFilter.of(request, accounts), has_role_everywhere(request.user, Role.ADMINISTRATOR)
     seen = None if administers else {account.pk for account in accounts}
-    rows, below = find(asked, seen, signed_in_user(request), after or 0, PAGE + 1, CSV_STRETCH)
+    off = features.unreadable_to(request.user)
+    rows, below = find(asked, seen, off, signed_in_user(request), after or 0, PAGE + 1, CSV_STRETCH)
     page, last = cut(told(rows[: PAGE + 1]), PAGE)
     goes_on_at = last.entry.pk if last else (below if below > 1 else None)
     of = {line.entry.account_id for line in page if line.entry.account_id is not None}
@@ -145,18 +148,25 @@ def activity_page(request: HttpRequest, after: Any, now: datetime) -> ListPage:
 
 
 def find(
-    asked: ActivityFilter, seen: set[int] | None, own: User | None, before: int, size: int, stretch: int = STRETCH
+    asked: ActivityFilter,
+    seen: set[int] | None,
+    off: set[int],
+    own: User | None,
+    before: int,
+    size: int,
+    stretch: int = STRETCH,
 ) -> tuple[QuerySet[AuditEntry], int]:
     """At most `size` entries with a pk below `before` (0: from the newest), newest first; and the lowest pk searched.
 
-    seen: pks of the accounts whose entries are shown; None: all. own: a user whose own entries are shown as well.
+    seen: pks of the accounts whose entries are shown; None: all. off: of those whose received mail may not be read.
+    own: a user whose own entries are shown as well.
     stretch: how many entries to search for a text.
     """
     below = _lowest(before, stretch) if asked.text else 0
-    rows = _rows(asked, seen, own).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
+    rows = _rows(asked, seen, off, own).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
     if seen is not None and not asked.account:
         rows = newest_of_accounts(rows, seen, size, also=Q(user=own) if own else None)
-    return with_subjects(rows, seen), below
+    return with_subjects(rows, seen, off), below
 
 
 def _before(request: HttpRequest) -> int:
@@ -172,13 +182,13 @@ def _lowest(before: int, stretch: int) -> int:
     return max(newest - stretch, 1)
 
 
-def _rows(asked: ActivityFilter, seen: set[int] | None, own: User | None) -> QuerySet[AuditEntry]:
+def _rows(asked: ActivityFilter, seen: set[int] | None, off: set[int], own: User | None) -> QuerySet[AuditEntry]:
     """The entries to show. The parts of a bulk action are left out, since its own entry stands for them.
 
     But a bulk action belongs to no account. So the parts are shown in the list of one account, and to a user who sees
     some accounts only, unless the bulk action is their own.
     """
-    rows = asked.narrow(AuditEntry.objects.order_by("-pk"), seen)
+    rows = asked.narrow(AuditEntry.objects.order_by("-pk"), seen, off)
     if asked.part_of:
         return rows.filter(part_of=asked.part_of)
     if asked.account:

@@ -190,6 +190,10 @@ def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
     """
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
+    entries = list(entries)
+    for each in entries:
+        if getattr(each, "is_unreadable", False):
+            each.detail = ""
     return [
         ActivityLine(
             each, words_of(each), who_of(each), _url(each), _thing(each), subject=getattr(each, "subject", None) or ""
