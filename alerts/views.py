@@ -22,8 +22,9 @@ from alerts.problems import expiries
 from mailbox.localized import listed_apart
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.activity.audit import record
+from mailbox.views.pagination import FirstRows
 
-SHOWN = 20
+SHOWN, OPEN_SHOWN = 20, 200
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def show(request: HttpRequest) -> HttpResponse:
     is_told = Exists(AlertNotice.objects.filter(incident=OuterRef("pk"), phase=AlertNotice.Phase.BEGIN))
     context = {
         "rows": sorted(rows, key=lambda row: row.rule.pk),
-        "open": AlertIncident.objects.open().annotate(is_told=is_told).order_by("-opened_at")[:SHOWN],
+        "open": FirstRows(AlertIncident.objects.open().annotate(is_told=is_told).order_by("-opened_at"), OPEN_SHOWN),
         "over": AlertIncident.objects.exclude(closed_at=None).exclude(alerted_at=None).order_by("-closed_at")[:SHOWN],
     }
     return render(request, "alerts/list.html", context)

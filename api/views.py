@@ -16,7 +16,8 @@ from api.forms import TokenForm
 from api.models import Scope, Token
 from mailbox.localized import listed, listed_apart
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.requests import signed_in_user
+from mailbox.views.pagination import cut, next_page
+from mailbox.views.requests import number_of, signed_in_user
 
 SHOWN = 100
 
@@ -35,8 +36,11 @@ def show(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(error))
     rows = Token.objects.select_related("user").prefetch_related("accounts").order_by("-pk")
     sees_all = has_role_everywhere(user, Role.ADMINISTRATOR)
-    shown = [_row(token) for token in (rows if sees_all else rows.filter(user=user))[:SHOWN]]
-    context = {"form": form, "secret": secret, "rows": shown, "now": timezone.now(), "sees_all": sees_all}
+    rows = rows if sees_all else rows.filter(user=user)
+    before = number_of(request, "before")
+    page, last = cut(list((rows.filter(pk__lt=before) if before else rows)[: SHOWN + 1]), SHOWN)
+    context = {"form": form, "secret": secret, "rows": [_row(token) for token in page], "sees_all": sees_all}
+    context |= {"now": timezone.now(), "next_url": next_page(request, last.pk) if last else ""}
     return render(request, "api/tokens.html", context)
 
 

@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from mailbox.accounts.create import TransportFields, create_account
 from mailbox.exports import list_pages, requests, writing
 from mailbox.models import Account, AccountGrant, AuditEntry, Export, Quarantine, SyncRun, SyncRunFolder
 from mailbox.views import csv_export
@@ -67,6 +68,10 @@ def with_file(raw: bytes, name: str) -> bytes:
 
 def fill(account: Account) -> None:
     now = timezone.now()
+    Account.objects.filter(pk=account.pk).update(display_name="=Account 0")
+    for number in range(1, ROWS):
+        server = TransportFields("localhost", 1, "ops", password="secret")
+        create_account(f"ops{number}@example.com", server, server, display_name=f"=Account {number}")
     AuditEntry.objects.all().delete()
     for number in range(ROWS):
         received, written = letter(f"=Mail {number}"), letter(f"=Written {number}")
@@ -87,6 +92,7 @@ def fill(account: Account) -> None:
 
 # list -> its URL, the column that tells its rows apart, and the value of that in row n
 SHOWN: dict[str, tuple[str, str, str]] = {
+    "accounts": ("/accounts/?format=csv&sort=state", "display_name", "'=Account {}"),
     "messages": ("/messages/list.csv", "subject", "'=Mail {}"),
     "outbox": ("/outbox/?format=csv", "subject", "'=Written {}"),
     "attachments": ("/outbox/attachments/?format=csv", "name", "'=file {}"),

@@ -13,7 +13,6 @@ from django.test import Client
 from django.utils import timezone
 
 from mailbox.models import Account, AccountGrant, SyncState
-from mailbox.views.accounts import accounts as views_accounts
 from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store, workers_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -110,14 +109,6 @@ def test_nothing_of_other_accounts_is_in_a_file(
 )
 def test_a_file_of_what_there_is_not_is_refused(viewer: Client, address: str) -> None:
     assert viewer.get(f"{address}&format=csv").status_code == 400
-
-
-def test_a_file_says_that_it_is_cut(
-    viewer: Client, account: Account, other: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views_accounts, "MOST", 1)
-    text = b"".join(viewer.get("/accounts/", {"format": "csv"}).streaming_content).decode()  # type: ignore[attr-defined]
-    assert len(text.splitlines()) == 3 and "These are not all" in text
 
 
 @pytest.mark.parametrize("url", ["/accounts/", "/outbox/attachments/"])

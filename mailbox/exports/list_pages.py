@@ -15,6 +15,7 @@ PAGE = 500  # rows that a list reads at once
 PIECE_ROWS = 5_000  # rows of a piece of the file, at least; a page may have few or none
 END = "end"
 TITLES: dict[str, Words] = {
+    "accounts": _("Accounts"),
     "messages": _("Messages"),
     "outbox": _("Outbox"),
     "attachments": _("Attachments"),

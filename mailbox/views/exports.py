@@ -27,6 +27,7 @@ from mailbox.models.team_marks import TEAM_FILTERS
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.csv_export import MOST, by_workers, csv_file
+from mailbox.views.pagination import FirstRows
 from mailbox.views.requests import Refused, signed_in_user
 
 SHOWN = 50
@@ -119,8 +120,10 @@ def _selection(request: HttpRequest) -> Selection:
 def exports(request: HttpRequest) -> HttpResponse:
     """The newest exports of the user; for administrators of all those of others as well."""
     user = signed_in_user(request)
-    rows = list(Export.objects.filter(requests.seen_by(user)).select_related("user")[:SHOWN])
-    return render(request, "mailbox/exports/list.html", {"rows": [_shown(each) for each in rows]})
+    rows = FirstRows[Export](Export.objects.filter(requests.seen_by(user)).select_related("user"), SHOWN)
+    for each in rows:
+        _shown(each)
+    return render(request, "mailbox/exports/list.html", {"rows": rows})
 
 
 @require_safe

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
@@ -65,6 +65,17 @@ def cut(rows: Sequence[Row], limit: int) -> tuple[list[Row], Row | None]:
     """(the page, its last row if more follow, else None), of rows that were read with limit + 1."""
     page = list(rows[:limit])
     return page, page[-1] if len(rows) > limit else None
+
+
+class FirstRows(list[Row]):
+    """The first rows of a list without further pages. `is_cut`: there are more, which _cut.html says below them."""
+
+    is_cut: bool
+
+    def __init__(self, rows: QuerySet[Any] | Sequence[Row], most: int) -> None:
+        found = list(rows[: most + 1])
+        super().__init__(found[:most])
+        self.is_cut = len(found) > most
 
 
 def next_page(request: HttpRequest, before: object) -> str:

@@ -24,7 +24,7 @@ from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.activity.audit import record
 from mailbox.views.csv_export import MOST, by_workers, csv_file
-from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.pagination import FirstRows, cut, limit_of, next_page
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of, of_accounts, signed_in_user
 
@@ -49,7 +49,7 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
     everywhere = has_role_everywhere(request.user, Role.OPERATOR)
     operated = set() if everywhere else set(accounts_for(request.user, Role.OPERATOR).values_list("pk", flat=True))
     unread = of_accounts(LaterReading.objects.failed(), request).select_related("account", "message").order_by("-pk")
-    readings = [] if before else list(unread.defer(*LARGE)[:READINGS_SHOWN])
+    readings = FirstRows[LaterReading]([] if before else unread.defer(*LARGE), READINGS_SHOWN)
     shown: list[Any] = [*page, *readings]
     for row in shown:
         row.may_operate = everywhere or row.account_id in operated

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from mailbox.localized import grouped
 from mailbox.models import Account, AccountGrant
 from mailbox.permissions import ROLES
+from mailbox.views.pagination import FirstRows
 from mailbox.views.requests import signed_in_user
 from people.directory import changes, listing
 from people.directory.administrators import NOBODY_LEFT, StaysAdministrator
@@ -24,6 +25,7 @@ from people.directory.rules import require_administrator
 from people.links import invitations, site_mail, tokens
 from people.sessions import own_sessions
 
+GRANTS_SHOWN = 500
 NO_ROLE = ("", _("no role"))
 ROLE_CHOICES: list[Any] = [NO_ROLE, *((role.value, role.label) for role in ROLES)]
 
@@ -169,7 +171,8 @@ def _refuse_for_the_last(request: HttpRequest, user: User) -> HttpResponse:
 
 def _page(request: HttpRequest, user: Any, **forms_: Any) -> HttpResponse:
     """Render the person's page. `forms_`: refused forms, which are shown as they were typed."""
-    grants = AccountGrant.objects.filter(user=user).select_related("account").order_by("account__email")[:200]
+    granted = AccountGrant.objects.filter(user=user).select_related("account").order_by("account__email")
+    grants = FirstRows[AccountGrant](granted, GRANTS_SHOWN)
     by = signed_in_user(request)
     context = {
         "person": user,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from mailbox.models import AuditEntry
+from mailbox.views.pagination import FirstRows
 from mailbox.views.requests import signed_in_user
 from people.models import Session
 from people.sign_in import audit
@@ -33,14 +34,15 @@ class ShownSession:
     is_this: bool
 
 
-def sessions_of(user: User, present_key: str | None = None) -> list[ShownSession]:
+def sessions_of(user: User, present_key: str | None = None) -> FirstRows[ShownSession]:
     """The user's sessions that have not expired, the last used first, at most SHOWN. `present_key`: that of this
     browser."""
-    rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-seen_at")[:SHOWN]
-    return [
+    rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-seen_at")[: SHOWN + 1]
+    shown = [
         ShownSession(row.address, row.agent, _time(row.began_at), _time(row.seen_at), row.session_key == present_key)
         for row in rows
     ]
+    return FirstRows(shown, SHOWN)
 
 
 def _time(seconds: int | None) -> datetime | None:

@@ -14,7 +14,7 @@ from django.http import HttpRequest, QueryDict
 from mailbox.exports.list_pages import ListPage, ListSource
 from mailbox.models import Export
 from mailbox.views import exports, quarantine
-from mailbox.views.accounts import accounts
+from mailbox.views.accounts import account_csv, accounts
 from mailbox.views.activity import activity
 from outbox.compose import suppression
 from outbox.views.attachments import attachment_csv, attachments
@@ -31,6 +31,7 @@ class ListKind:
 
 
 LISTS = {
+    "accounts": ListKind(account_csv.HEAD, accounts.accounts_page, "mailbox:accounts"),
     "messages": ListKind(exports.LIST_HEAD, exports.messages_page, "mailbox:messages"),
     "outbox": ListKind(list_csv.CSV_HEAD, outbox_list.outbox_page, "outbox:list"),
     "attachments": ListKind(attachment_csv.HEAD, attachments.attachments_page, "outbox:attachments"),

@@ -20,6 +20,7 @@ from mailbox.localized import grouped
 from mailbox.models import PersonSearch
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.confirmation import Question, asks_first
+from mailbox.views.pagination import FirstRows
 from mailbox.views.requests import signed_in_user
 from prx_email_site.personal_data import exporting, requests, words
 from prx_email_site.personal_data.address import normal
@@ -57,7 +58,8 @@ def searches(request: HttpRequest) -> HttpResponse:
         given = form.cleaned_data
         search = requests.begin(given["address"], signed_in_user(request), given["key"], timezone.now())
         return redirect("personal_data_search", search.pk)
-    rows = PersonSearch.objects.select_related("user").defer("found", "named", "document")[:SHOWN]
+    searches = PersonSearch.objects.select_related("user").defer("found", "named", "document")
+    rows = FirstRows[PersonSearch](searches, SHOWN)
     context = {"form": form, "rows": rows}
     return render(request, "personal_data/list.html", context, status=422 if form.errors else 200)
 

@@ -124,7 +124,7 @@ def activity(request: HttpRequest) -> HttpResponseBase:
         "entries": with_parts(page),
         "asked": asked,
         "account": asked.account,
-        "accounts": accounts[:500],
+        "accounts": accounts,
         "verbs": sorted(SAID.items(), key=lambda pair: str(pair[1]).casefold()),
         "next_url": next_page(request, goes_on_at) if goes_on_at else "",
         "is_first_page": not before,

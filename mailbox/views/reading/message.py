@@ -18,6 +18,7 @@ from mailbox.models import AccountGrant, Attachment, Message
 from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.storage import raw_store
+from mailbox.views.pagination import FirstRows
 from mailbox.views.reading import message_parts, parse_warnings, previews
 from mailbox.views.reading.conversation import conversation_of
 from mailbox.views.reading.invitations import events_of
@@ -95,7 +96,9 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "events": events_of(row, files.listed if files.is_all else row.attachment_rows.filter(removed_at=None)),
         "signatures": parse_warnings.signatures(row.parse_defects),
         "defects": parse_warnings.sentences(row.parse_defects),
-        "others": list(_others(lambda name: getattr(row, name)).order_by("variant")[:20]) if row.has_others else [],
+        "others": FirstRows(
+            _others(lambda name: getattr(row, name)).order_by("variant") if row.has_others else [], 100
+        ),
         "may_operate": has_role_everywhere(request.user, Role.OPERATOR)
         or row.granted_role in (Role.OPERATOR, Role.ADMINISTRATOR),
         "conversation": conversation_of(row),

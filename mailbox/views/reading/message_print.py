@@ -7,10 +7,13 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
 from mailbox.html import sanitizer
-from mailbox.models import Message
+from mailbox.models import Attachment, Message
+from mailbox.views.pagination import FirstRows
 from mailbox.views.reading.message import TEXT_SHOWN_CHARACTERS
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.reading.message_parts import frame, shown_html
+
+FILES_PRINTED = 100
 
 
 @require_safe
@@ -28,6 +31,6 @@ def _headed(document: str, row: Message) -> str:
     """The sanitised document with the header lines at the top of its body."""
     before, tag, after = document.partition("<body")
     attributes, close, body = after.partition(">")
-    files = list(row.attachment_rows.filter(removed_at=None).order_by("position")[:100])
+    files = FirstRows[Attachment](row.attachment_rows.filter(removed_at=None).order_by("position"), FILES_PRINTED)
     head = render_to_string("mailbox/messages/_print_head.html", {"message": row, "attachments": files})
     return f"{before}{tag}{attributes}{close}{head}{body}"

@@ -32,15 +32,20 @@ class Command(AnsweringCommand):
         if options["account"]:
             rows = rows.filter(account=self.find_account(options["account"], as_json=as_json))
         counts = dict(rows.order_by().values_list("status").annotate(count=Count("pk")))
-        listed = [_listed(row) for row in (rows.filter(status=status) if status else rows)[:limit]]
+        found = list((rows.filter(status=status) if status else rows)[: limit + 1])
+        listed, has_more = [_listed(row) for row in found[:limit]], len(found) > limit
         if as_json:
-            self.print_json({"ok": True, "data": {"counts": counts, "rows": listed}, "error": None})
+            self.print_json(
+                {"ok": True, "data": {"counts": counts, "rows": listed, "has_more": has_more}, "error": None}
+            )
             return
         for row in listed:
             self.stdout.write(
                 f"{row['outbox_id']:>6}  {row['status']:<9} {row['hold']:<9} {row['retries']:>3}  "
                 f"{row['to']}  {row['subject']}  {row['error'].splitlines()[0] if row['error'] else ''}".rstrip()
             )
+        if has_more:
+            self.stdout.write(f"These are the newest {limit}: --limit shows up to {MAX_LIMIT}.")
         self.stdout.write(
             ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "The outbox is empty."
         )

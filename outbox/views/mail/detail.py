@@ -23,8 +23,10 @@ from mailbox.models import AuditEntry, Feature
 from mailbox.permissions import Role, accounts_for
 from mailbox.storage import raw_store
 from mailbox.views.activity.activity_words import told
+from mailbox.views.pagination import FirstRows
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
+from outbox.bounces.matching import MOST_OF_A_MAIL
 from outbox.bounces.status_words import status_words
 from outbox.models import (
     DeliveryAttempt,
@@ -41,7 +43,6 @@ from outbox.views.sentences import may_have_gone_out, sentence_of
 from outbox.views.visible_rows import find_row
 
 HISTORY_SHOWN = 50
-REPORTS_SHOWN = 50
 DRILLABLE = ("queued", "retrying", "failed_for_good")  # tabs of mail that a person may send now
 
 
@@ -106,7 +107,7 @@ _TONES = {"failed": "broken", "complaint": "broken", "delayed": "needs", "delive
 
 
 def _reports(row: OutboxMessage) -> list[ShownReport]:
-    found = row.reports.select_related("message").order_by("-reported_at", "-pk")[:REPORTS_SHOWN]
+    found = row.reports.select_related("message").order_by("-reported_at", "-pk")[:MOST_OF_A_MAIL]
     return [ShownReport(each, _TONES.get(each.action, "waiting"), status_words(each.status_code)) for each in found]
 
 
@@ -183,7 +184,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_row(request, pk)
     context = _state_context(request, row) | {
         "attachments": list(row.attachment_rows.order_by("position")),
-        "history": told(AuditEntry.objects.filter(target=f"outbox:{pk}")[:HISTORY_SHOWN]),
+        "history": FirstRows(
+            told(AuditEntry.objects.filter(target=f"outbox:{pk}")[: HISTORY_SHOWN + 1]), HISTORY_SHOWN
+        ),
         "view": "html" if row.body_html and request.GET.get("view") != "text" else "text",
     }
     return render(request, "outbox/detail.html", context)
