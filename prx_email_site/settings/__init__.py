@@ -96,6 +96,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "prx_email_site.monitoring.request_id.RequestIdMiddleware",
+    "prx_email_site.unread_body.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "prx_email_site.middleware.ContentSecurityPolicyMiddleware",

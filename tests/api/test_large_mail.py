@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.compose.sizes import largest_mail, largest_request
 from outbox.models import AttachmentPolicy, OutboxMessage
+from prx_email_site import unread_body
 from tests.api.calling import V1, Program, is_problem, mail
 from tests.api.submitting import OPS, Submission, ops, secret, send
 from tests.rows import letter_with
@@ -101,18 +103,53 @@ def test_a_request_beyond_the_policy_is_refused_with_nothing_kept_and_one_of_tha
     assert is_problem(refused, 413, "TooLarge")
     assert given.tell() == most + 1, "read to its end, so that a proxy that sends it gets the answer"
     assert not hasattr(refused.wsgi_request, "_body")
-    beyond = {"CONTENT_LENGTH": str(large_bodies.MOST_DISCARDED + 1), "wsgi.input": Unread()}
+    beyond = {"CONTENT_LENGTH": str(unread_body.MOST + 1), "wsgi.input": Unread()}
     assert is_problem(raw(program, b"x", **beyond), 413, "TooLarge")
     assert refused.json()["detail"].startswith(WORDS) and f"{most} bytes" in refused.json()["detail"]
     assert "1000 bytes" in refused.json()["detail"]
     assert raw(program, body).status_code == 202
 
 
-def test_a_stranger_sends_no_large_body() -> None:
-    """Without a token nothing is read."""
-    given = {"CONTENT_LENGTH": "20000000", "wsgi.input": Unread()}
-    refused = Client().generic("POST", f"{V1}/send", b"x", "application/json", **given)
-    assert is_problem(refused, 401, "Unauthorized")
+def by_stranger(path: str, stream: Any, size: int) -> Any:
+    given = {"CONTENT_LENGTH": str(size), "wsgi.input": stream}
+    return Client().generic("POST", path, b"x", "application/json", **given)
+
+
+@pytest.mark.parametrize(("path", "status"), [(f"{V1}/send", 401), (f"{V1}/none", 404), ("/outbox/", 302)])
+def test_a_strangers_body_is_thrown_away_so_that_a_proxy_passes_the_refusal_on(path: str, status: int) -> None:
+    given = io.BytesIO(b"x" * 100_000)
+    refused = by_stranger(path, given, 99_999)
+    assert (refused.status_code, given.tell()) == (status, 99_999)
+    assert not hasattr(refused.wsgi_request, "_body")
+
+
+def test_few_strangers_hold_a_thread_at_once() -> None:
+    taken = [unread_body.strangers.acquire(blocking=False) for _ in range(5)]
+    assert taken == [True] * 4 + [False]
+    try:
+        assert is_problem(by_stranger(f"{V1}/send", Unread(), 100_000), 401, "Unauthorized")
+    finally:
+        unread_body.strangers.release(4)
+    assert by_stranger(f"{V1}/send", io.BytesIO(b"x" * 100_000), 100_000).status_code == 401
+
+
+def test_whoever_sends_for_ever_gets_the_answer_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(unread_body, "SECONDS", 0.0)
+    with ours, theirs, ours.makefile("rb") as stream:
+        theirs.sendall(b"x" * 1_000)  # and no more, and no end
+        given = {"CONTENT_LENGTH": "100000", "wsgi.input": stream, "gunicorn.socket": ours}
+        refused = Client().generic("POST", f"{V1}/send", b"x", "application/json", **given)
+        assert refused.status_code == 401
+        ours.sendall(b"the answer")
+        assert theirs.recv(10) == b"the answer"
+
+
+def test_of_a_body_whose_length_is_not_said_the_rest_is_thrown_away_too() -> None:
+    given = io.BytesIO(b"x" * 100_000)
+    more = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "wsgi.input": given}
+    assert Client().generic("POST", f"{V1}/send", b"x", "application/json", **more).status_code == 401
+    assert given.tell() == 100_000
 
 
 def test_large_mails_wait_while_others_take_the_memory(

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from django.contrib.auth.models import User
 
+from api.models import Token
 from mailbox.models import Account
 from outbox.compose.sizes import largest_request
 from outbox.models import AttachmentPolicy, OutboxMessage
@@ -86,4 +87,21 @@ def test_the_largest_mails_pass_the_proxy_and_larger_ones_are_told_why_not(
             answered = client.post("/send", content=b" " * size)
             assert answered.status_code in (400, 413) and words in answered.json()["detail"]
         assert client.post("/send", content=b" " * (LET_PASS + 1)).status_code == 413
+        _refusals_pass(client, program)
     assert OutboxMessage.objects.count() == 2
+
+
+def _refusals_pass(client: httpx.Client, program: Program) -> None:
+    """Each by a large body that the site does not read, several times, as it is a race who closes first."""
+    body, small = b" " * (20 * 1024 * 1024), b"{}"
+    Token.objects.filter(user=program.user).update(per_minute=1)
+    wrong = {"Authorization": "Bearer prx_wrong"}
+    assert client.get("/accounts").status_code in (200, 429)  # the one that the rate allows
+    for _ in range(5):
+        for path, headers, status in (("/send", wrong, 401), ("/send", {}, 429), ("/nowhere", wrong, 404)):
+            answered = client.post(path, content=body, headers=headers)
+            assert (answered.status_code, answered.json()["status"]) == (status, status), answered.text[:300]
+        answered = client.post("/send", content=iter([body, small]), headers=wrong)  # chunked
+        assert answered.status_code == 401, answered.text[:300]
+        answered = client.post(client.base_url.copy_with(path="/outbox/compose/"), content=body)
+        assert answered.status_code in (302, 403, 413), answered.text[:300]

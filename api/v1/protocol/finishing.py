@@ -33,8 +33,6 @@ def finished(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
             response = view(request, *args, **kwargs)
         finally:
             large_bodies.release(request)
-        if response.status_code >= HTTPStatus.BAD_REQUEST and getattr(request, "auth", None):
-            large_bodies.discard_rest(request)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             response = _not_allowed(response)
         response.headers["Cache-Control"] = "private, no-store"

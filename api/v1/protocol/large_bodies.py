@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, UnreadablePostError
+from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from outbox.compose.attachments import TOO_LARGE
@@ -19,13 +17,11 @@ from outbox.models import AttachmentPolicy
 CARRIES_MAIL: dict[str, Any] = {"x-carries-mail": True}
 # Bytes of such bodies that a process holds at once. Decoding one of 35 MiB took 265 MiB more at its peak.
 AT_ONCE = 64 * 1024 * 1024
-MOST_DISCARDED = 64 * 1024 * 1024  # bytes: what the proxies of deploy/ let pass
-DISCARDING_SECONDS = 20
-PIECE = 256 * 1024
 
 
 class BodyTooLarge(Exception):
-    """The body is larger than the policy allows; nothing of it was read. str() is a sentence."""
+    """The body is larger than the policy allows; nothing of it was read (see prx_email_site.unread_body). str() is a
+    sentence."""
 
 
 class TooManyBodies(Exception):
@@ -70,20 +66,6 @@ def read(request: HttpRequest) -> None:
         raise TooManyBodies(gettext("Too many large mails come in at this moment: try again."))
     request.held_bytes = size  # type: ignore[attr-defined]
     request._body = request.read()  # as the property `body` does, whose limit is one for all requests
-
-
-def discard_rest(request: HttpRequest) -> None:
-    """Read what is left of the body, up to MOST_DISCARDED, and throw it away. For requests that were refused unread.
-
-    Else the web server ends the connection while a proxy still sends, and the proxy answers 502 in its place.
-    Not for strangers, who would hold a thread for as long as they send.
-    """
-    if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_DISCARDED:
-        return
-    end = time.monotonic() + DISCARDING_SECONDS
-    with contextlib.suppress(UnreadablePostError):  # the client is gone
-        while request.read(PIECE) and time.monotonic() < end:
-            pass
 
 
 def release(request: HttpRequest) -> None:
