@@ -45,8 +45,8 @@ class Operation:
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    """The list of all operations, and those of one tag (`about`, else the first) in full; for everybody who is signed
-    in. All in full would be more than a page may weigh."""
+    """Those operations of one tag (`about`, else the first) in full, and all of them as a list that is folded away, as
+    it is higher than a screen; for everybody who is signed in. All in full would be more than a page may weigh."""
     schema = api.get_openapi_schema()
     models = schema["components"]["schemas"]
     operations = [
@@ -60,7 +60,8 @@ def show(request: HttpRequest) -> HttpResponse:
     if about not in tags:
         raise Http404
     shown = [each for each in operations if each.tag == about]
-    context = {"groups": groups, "about": about, "shown": shown, "base": request.build_absolute_uri("/")}
+    context = {"groups": groups, "count": len(operations), "about": about, "shown": shown}
+    context["base"] = request.build_absolute_uri("/")
     return render(request, "api/documentation.html", context)
 
 

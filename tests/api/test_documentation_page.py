@@ -23,6 +23,16 @@ def test_each_listed_operation_is_in_full_where_its_link_leads(viewer: Client) -
     assert [query for query, page in pages.items() if "`" in page] == []
 
 
+def test_the_long_list_is_folded_away_below_the_subjects(viewer: Client) -> None:
+    page = viewer.get("/api/?about=people").content.decode()
+    tabs = re.search(r'<nav class="tabs".*?</nav>', page, re.DOTALL)
+    assert tabs and re.findall(r'href="([^"]+)" aria-current="page"', tabs[0]) == ["?about=people"]
+    folded = re.search(r"<details class=\"panel\">.*?</details>", page, re.DOTALL)
+    assert folded and folded[0].count("<li>") > 100 and "<details open" not in page
+    outside = page.replace(folded[0], "")
+    assert outside.count('<a class="mono wraps"') == 0 and 'id="list_people"' in outside
+
+
 def test_a_subject_that_is_not_there_is_no_page(viewer: Client) -> None:
     assert viewer.get("/api/?about=nothing").status_code == 404
 
