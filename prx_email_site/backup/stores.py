@@ -138,7 +138,7 @@ class FolderStore(BackupStore):
     def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}.draft")
+        draft = self.path / f"{DRAFTS}{secrets.token_hex(8)}"  # where alone() removes what a killed backup left
         measured = Measured(source, path)
         try:
             with draft.open("xb") as file:
@@ -198,8 +198,11 @@ class FolderStore(BackupStore):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BackupFault(f"Another backup into {self} is at work.") from error
-            for left in self.path.glob(f"{DRAFTS}*"):  # by a backup that was killed: a copy of the whole database
-                shutil.rmtree(left, ignore_errors=True)
+            for left in self.path.glob(f"{DRAFTS}*"):  # by a backup that was killed, as large as the database
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
             yield
 
     def demand_room(self, wanted: int) -> None:

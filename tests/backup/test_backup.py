@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.raw_store import open_raw
 from prx_email_site.backup import making, manifest, places, restoring
 from prx_email_site.backup.faults import NoBackup, NotEmpty
+from prx_email_site.backup.stores import FolderStore
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.backup.made import NOW, cut, made_in
 from tests.rows import NOWHERE, letter, store
@@ -49,6 +52,24 @@ def test_what_an_interrupted_backup_copied_is_not_copied_again_and_what_it_left_
     assert left == {place.name, "raw", "files", "backup.lock", "of-somebody.txt"}
     for each in manifest.find(place).read().segments:
         restoring.check_segment(manifest.find(place), each)
+
+
+class Killing(io.BytesIO):
+    """A file whose reader is killed after the first piece."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(10) if self.tell() == 0 else os.kill(os.getpid(), signal.SIGKILL) or b""
+
+
+def test_half_a_file_of_a_killed_backup_goes_with_the_next_one(tmp_path: Path) -> None:
+    there = FolderStore(tmp_path)
+    if (child := os.fork()) == 0:
+        there.put("raw/1.seg", Killing(b"x" * 100), "1.seg")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert there.sizes(), "half of it is left"
+    with there.alone():
+        assert set(there.sizes()) == {"backup.lock"}
 
 
 @pytest.mark.parametrize("name", ["", "raw/backups"])
