@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[Words, tuple[str, ...]]] = {
     "media": (_("Sound and video"), ("audio/", "video/")),
 }
 LARGE_FROM = 100_000  # bytes; the smallest size by which attachments can be filtered
+LARGE_MAIL = 1024 * 1024  # bytes; the smallest size by which a rule of retention can tell mail apart
 
 
 class KindOf(models.Func):

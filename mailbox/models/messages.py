@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mailbox.mime import message as mime_message
 from mailbox.models.accounts import Account
-from mailbox.models.file_kinds import LARGE_FROM, KindOf
+from mailbox.models.file_kinds import LARGE_FROM, LARGE_MAIL, KindOf
 from mailbox.models.sync import Folder
 
 # Columns of messages that lists do not load: long ones, and those stored behind them (SQLite reads a row in order).
@@ -131,6 +131,8 @@ class Message(models.Model):
             models.Index(fields=["parser_version", "id"], name="message_parsed_by"),
             # For the removal of expunged mail (mailbox.messages.purge).
             models.Index(fields=["gone_at"], name="message_gone", condition=models.Q(gone_at__isnull=False)),
+            # For rules of retention about large mail.
+            models.Index(fields=["received_at", "id"], name="message_large", condition=models.Q(size__gte=LARGE_MAIL)),
         ]
 
     def __str__(self) -> str:

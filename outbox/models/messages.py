@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.db.literals import Literal
 from mailbox.models import Account, Message
-from mailbox.models.file_kinds import LARGE_FROM, KindOf
+from mailbox.models.file_kinds import LARGE_FROM, LARGE_MAIL, KindOf
 
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is due earlier
 SILENT_AFTER = timedelta(
@@ -205,6 +205,7 @@ class OutboxMessage(models.Model):
             models.Index(fields=["parent"], name="outbox_answers", condition=Q(parent__isnull=False)),
             models.Index(fields=["error_code", "-id"], name="outbox_error", condition=Q(error_code__gt="")),
             models.Index(fields=["-id"], name="outbox_drill", condition=Q(failure_mode__gt="")),
+            models.Index(fields=["created_at", "id"], name="outbox_large", condition=Q(mime_size__gte=LARGE_MAIL)),
             models.Index(fields=["account", "-id"], name="outbox_smtputf8", condition=Q(needs_smtputf8=True)),
         ]
 
@@ -290,9 +291,7 @@ class OutboxAttachment(models.Model):
             models.Index(fields=["account", "-created_at", "-id"], name="outbox_attachment_account"),
             models.Index(KindOf("content_type"), F("created_at").desc(), F("id").desc(), name="outbox_attachment_kind"),
             models.Index(
-                fields=["-created_at", "-id", "size"],
-                name="outbox_attachment_large",
-                condition=Q(size__gte=LARGE_FROM),
+                fields=["-created_at", "-id", "size"], name="outbox_attachment_large", condition=Q(size__gte=LARGE_FROM)
             ),
         ]
 

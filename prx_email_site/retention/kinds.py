@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from alerts.models import AlertIncident
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, LetGo, Message, MessagePlace, RetentionRule, SyncRun
+from mailbox.models.file_kinds import LARGE_MAIL
 from mailbox.search.index import unindex
 from outbox.legal_holds import of_drafts, of_outbox
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
@@ -21,6 +22,7 @@ What = RetentionRule.What
 Rows = QuerySet[Any]
 LET_GO = ("folder_id", "uidvalidity", "uid", "received_at", "size", "header_digest")  # columns copied from a place
 LOOKED_AT = 50_000  # rows that a preview counts at most
+BEHIND_ALL = 2**63 - 1  # the largest key
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Kind:
 
     rows: (rule, legal holds, time) -> the rows to be removed, without held ones. remove: (rows, pks) -> removes the
     rows with these pks, within the caller's transaction. size: the column with the size in bytes, or "".
-    least_days: the shortest age that a rule may have.
+    least_days: the shortest age that a rule may have. is_by_key: rows of one account are read by their key, as no index
+    has them by their age.
     """
 
     rows: Callable[[RetentionRule, LegalHolds, datetime], Rows]
@@ -39,6 +42,11 @@ class Kind:
     least_days: int = 1
     takes_account: bool = True
     takes_folder: bool = False
+    is_by_key: bool = False
+
+    def order_of(self, rule: RetentionRule) -> tuple[str, ...]:
+        """The columns by which this rule's rows are read, of which the last one is the key."""
+        return ("pk",) if self.is_by_key and rule.account_id and not rule.larger_than else self.order
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class RetentionPreview:
 def preview(rule: RetentionRule, now: datetime) -> RetentionPreview:
     """What the rule would remove now."""
     kind, legal_holds = KINDS[rule.what], LegalHolds.standing()
-    rows = kind.rows(rule, legal_holds, now).order_by(*kind.order)
+    rows = kind.rows(rule, legal_holds, now).order_by(*kind.order_of(rule))
     number = rows.values("pk")[: LOOKED_AT + 1].count()
     size = None
     if kind.size:
@@ -76,12 +84,30 @@ def _of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows
     return rows.filter(**{field: rule.account_id}) if rule.account_id else rows
 
 
+def _picked_of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows:
+    """_of_account() for rows that another condition or the key finds: with the bare column, SQLite reads all that the
+    account has for each look-up."""
+    return rows.alias(whose=Coalesce(field, Value(0))).filter(whose=rule.account_id) if rule.account_id else rows
+
+
+def _old_of_account(rows: Rows, rule: RetentionRule, age: str, now: datetime) -> Rows:
+    """The account's rows before the first of all that are too young, for an order by the key: rows are written in the
+    order of their keys. What a wrong clock wrote behind that row is found when it is old, too."""
+    if not rule.account_id:
+        return rows
+    young = rows.model._default_manager.filter(**{f"{age}__gte": rule.cutoff(now)})
+    first = Subquery(young.order_by(age, "pk").values("pk")[:1])
+    return rows.filter(account=rule.account_id, pk__lt=Coalesce(first, Value(BEHIND_ALL)))
+
+
 def _received(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     """Received mail by its INTERNALDATE (RFC 3501 2.3.3), which senders cannot set. With a folder: only messages that
     are in folders of that name and in no other."""
-    rows = _of_account(Message.objects.filter(received_at__lt=rule.cutoff(now)), rule)
+    rows: Rows = Message.objects.filter(received_at__lt=rule.cutoff(now))
     if rule.larger_than:
-        rows = rows.filter(size__gt=rule.larger_than)
+        rows = _picked_of_account(rows.filter(size__gte=LARGE_MAIL, size__gt=rule.larger_than), rule)
+    else:
+        rows = _of_account(rows, rule)
     if rule.folder:
         lying = MessagePlace.objects.present().filter(message=OuterRef("pk"))
         rows = rows.filter(Exists(lying.filter(folder__name=rule.folder)))
@@ -96,9 +122,11 @@ def _sent(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     over = Q(state__in=[OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED])
     # With the bare column, SQLite reads all sent mail by an index of the status and sorts it for each look-up.
     rows: Rows = OutboxMessage.objects.alias(state=Coalesce("status", Value("")))
-    rows = _of_account(rows.filter(old & over), rule)
+    rows = rows.filter(old & over)
     if rule.larger_than:
-        rows = rows.filter(mime_size__gt=rule.larger_than)
+        rows = _picked_of_account(rows.filter(mime_size__gte=LARGE_MAIL, mime_size__gt=rule.larger_than), rule)
+    else:
+        rows = _old_of_account(rows, rule, "created_at", now)
     unseen = DeliveryReport.objects.unacknowledged().filter(outbox=OuterRef("pk"))
     copying = SentCopy.objects.filter(outbox=OuterRef("pk"), state=SentCopy.State.WAITING)
     return rows.exclude(Exists(unseen)).exclude(Exists(copying)).exclude(of_outbox(legal_holds))
@@ -110,12 +138,12 @@ def _reports(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Row
     held = legal_holds.of_accounts("outbox__account")
     for address in legal_holds.addresses:
         held |= Q(address__icontains=address)
-    return _of_account(rows, rule, "outbox__account").exclude(held)
+    return _picked_of_account(rows, rule, "outbox__account").exclude(held)
 
 
 def _activity(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     rows = AuditEntry.objects.filter(at__lt=rule.cutoff(now))
-    return _of_account(rows, rule).exclude(legal_holds.of_accounts())
+    return _old_of_account(rows, rule, "at", now).exclude(legal_holds.of_accounts())
 
 
 def _runs(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
@@ -147,9 +175,9 @@ def _remove_received(rows: Rows, pks: list[int]) -> None:
 KINDS: dict[str, Kind] = {
     What.RECEIVED: Kind(_received, _remove_received, ("received_at", "pk"), size="size", takes_folder=True),
     # A row has the idempotency key, and later bounces need it to find their mail: it stays for a month at least.
-    What.SENT: Kind(_sent, _remove, ("created_at", "pk"), size="mime_size", least_days=30),
+    What.SENT: Kind(_sent, _remove, ("created_at", "pk"), size="mime_size", least_days=30, is_by_key=True),
     What.REPORTS: Kind(_reports, _remove, ("pk",)),
-    What.ACTIVITY: Kind(_activity, _remove, ("at", "pk"), least_days=30),
+    What.ACTIVITY: Kind(_activity, _remove, ("at", "pk"), least_days=30, is_by_key=True),
     What.RUNS: Kind(_runs, _remove, ("started_at", "pk"), takes_account=False),
     What.DRAFTS: Kind(_drafts, _remove, ("pk",)),
     What.INCIDENTS: Kind(_incidents, _remove, ("closed_at", "pk")),

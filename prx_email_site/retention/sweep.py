@@ -84,10 +84,10 @@ class _Removed:
     def look_up(self) -> list[int]:
         """The pks of the next rows, not yet locked. Outside of a transaction, as it may read many rows."""
         kind = KINDS[self.rule.what]
-        rows = kind.rows(self.rule, LegalHolds.standing(), self.now)
+        order, rows = kind.order_of(self.rule), kind.rows(self.rule, LegalHolds.standing(), self.now)
         if self.reached is not None:
-            rows = rows.filter(**{f"{kind.order[0]}__gte": self.reached})
-        found = list(rows.order_by(*kind.order).values_list(*kind.order)[:LOOKED_UP])
+            rows = rows.filter(**{f"{order[0]}__gte": self.reached})
+        found = list(rows.order_by(*order).values_list(*order)[:LOOKED_UP])
         self.is_done = not found
         self.reached = found[-1][0] if found else None
         return [row[-1] for row in found]
