@@ -41,7 +41,7 @@ class Outcome:
 
 def refusal_of(account: Account) -> str:
     """Why the account may not be deleted ("" if it may): unsent mail would be lost, or a legal hold keeps its mail."""
-    if holds_account(account.pk, LegalHolds.standing()):
+    if is_held(account):
         return _held(account)
     # Of all accounts: with a condition on the account, a planner reads all it ever sent (see visible_rows.count_tabs).
     undelivered = OutboxMessage.objects.filter(status__in=["pending", "sending", "failed"]).order_by()
@@ -54,6 +54,11 @@ def refusal_of(account: Account) -> str:
         count,
     )
     return words % {"number": count, "account": account.email}
+
+
+def is_held(account: Account) -> bool:
+    """Whether a legal hold keeps mail of the account."""
+    return holds_account(account.pk, LegalHolds.standing())
 
 
 def ask(account: Account, seconds: float = ASKED_SECONDS) -> Outcome:

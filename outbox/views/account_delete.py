@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from mailbox.localized import grouped
 from mailbox.models import Account, Message
-from mailbox.permissions import Role, get_account
+from mailbox.permissions import Role, get_account, has_role_everywhere
 from mailbox.views.accounts.account_edit import queue_first_look
 from mailbox.views.activity.audit import record
 from outbox import account_deletion
@@ -47,6 +47,8 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "account": account,
         "refusal": account_deletion.refusal_of(account),
+        "is_held": account_deletion.is_held(account),
+        "may_release": has_role_everywhere(request.user, Role.ADMINISTRATOR),
         "message_count": message_count,  # for singular or plural; the number shown may be "10,000+"
         "messages_shown": _shown(message_count),
         "sent_count": sent_count,
