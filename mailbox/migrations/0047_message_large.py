@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailbox", "0045_account_deletion_stopped_at")]
+    dependencies = [("mailbox", "0046_account_deletion_stopped_at")]
 
     operations = [
         migrations.AddIndex(
