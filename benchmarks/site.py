@@ -19,6 +19,7 @@ from typing import IO, Any
 import psycopg
 
 from benchmarks.frame import ROOT, Options
+from benchmarks.machine import processor_share
 from tests.servers.dovecot import Dovecot
 from tests.servers.postgres import Postgres
 
@@ -107,13 +108,15 @@ class Site:
             process.stop()
 
     @contextmanager
-    def workers(self, core: int | None = None) -> Iterator[Service]:
-        """A real cluster that takes tasks already; on one core alone if that is given."""
-        alone = [] if core is None else ["taskset", "--cpu-list", str(sorted(os.sched_getaffinity(0))[core])]
-        command = [*alone, sys.executable, "manage.py", "qcluster"]
-        with self.service(command, "qcluster") as service, self.inside() as inside:
-            inside.call("wait_for_workers", pid=service.pid)
-            yield service
+    def workers(self, cores: float | None = None) -> Iterator[Service]:
+        """A real cluster that takes tasks already; with so many cores together if that is given."""
+        with ExitStack() as stack:
+            share = [] if cores is None else stack.enter_context(processor_share(cores, self.folder.name))
+            command = [*share, sys.executable, "manage.py", "qcluster"]
+            service = stack.enter_context(self.service(command, "qcluster"))
+            with self.inside() as inside:
+                inside.call("wait_for_workers", pid=service.pid)
+                yield service
 
     @contextmanager
     def service(self, command: list[str], name: str) -> Iterator[Service]:
