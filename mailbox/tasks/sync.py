@@ -57,6 +57,7 @@ _said_alive_at = float("-inf")
 CLICK_BUDGET_SECONDS = 120  # for a sync that a person waits for; the next ticks fetch the rest
 CLICK_WAIT_SECONDS = 60  # longest wait for the account's lease
 PUSH_WAIT_SECONDS = 1  # likewise; another sync may be signing out at this moment
+MOST_PASSES, PASS_SECONDS = 5, 0.1
 
 
 def queue_sync(account_id: int, user_id: int | None) -> None:
@@ -104,20 +105,25 @@ def sync_tick(is_extra: bool = False) -> None:
     sync_share(run.pk, *times, 0, shares)
 
 
-def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> None:
+def sync_share(run_pk: int, since: str, until: str, share: int, shares: int, passes: int = 0) -> None:
     """Sync accounts that were not tried since `since`, slice by slice, until all were tried or it is `until`.
 
     `since`, `until`: ISO 8601; `until` is the next tick, so tasks never pile up, however much mail waits. All shares
     serve the same accounts and begin at different positions of the queue: if a worker dies or the broker loses a task,
-    the other shares sync its accounts.
+    the other shares sync its accounts. A share that comes to a host without a free connection is passed on, `passes`
+    times so far, since a busy host may take the shares of all hosts from the broker.
     """
     run = SyncRun.objects.filter(pk=run_pk).first()
     if run is None:
         return
     now = timezone.now()
-    left = (datetime.fromisoformat(until) - now).total_seconds()
-    wanted = _connections_of(share, -(-shares // _clusters(now))) if left > 0 and may_fetch() else 0
+    left, clusters = (datetime.fromisoformat(until) - now).total_seconds(), _clusters(now)
+    wanted = _connections_of(share, -(-shares // clusters), clusters) if left > 0 and may_fetch() else 0
     places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
+    if wanted and not places and clusters > 1 and passes < MOST_PASSES:
+        queue("mailbox.tasks.sync_share", run_pk, since, until, share, shares, passes + 1, group="sync")
+        time.sleep(PASS_SECONDS)  # this worker would be the next to take it
+        return
     accounts = DueAccounts(datetime.fromisoformat(since), share, shares, runner.SLICE)
     runner.run_share(run, accounts, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
 
@@ -126,11 +132,14 @@ def _clusters(now: datetime) -> int:
     return max(WorkerHeartbeat.objects.alive(now).count(), 1)
 
 
-def _connections_of(share: int, of_a_cluster: int) -> int:
+def _connections_of(share: int, of_a_cluster: int, clusters: int) -> int:
     """How many connections a share may use, so that the shares of a cluster have SYNC_MAX_CONCURRENCY together.
 
-    A host may get more shares than that; the host's slots (take_slots) limit its connections then.
+    Of several clusters one may get more shares than another: then each may use as many as the largest, so that fewer
+    shares are enough. The host's slots (take_slots) limit its connections.
     """
+    if clusters > 1:
+        return -(-int(settings.SYNC_MAX_CONCURRENCY) // of_a_cluster)
     return int(settings.SYNC_MAX_CONCURRENCY + share % of_a_cluster) // of_a_cluster
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from django_q.models import OrmQ, Schedule, Task
 from django_q.signals import pre_execute
 
 from mailbox import schedules
+from mailbox.host_slots import take_slots
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncState, WorkerHeartbeat
 from mailbox.scheduler import account_queue
 from mailbox.scheduler.report import RunReport
@@ -152,9 +154,45 @@ def test_the_shares_begin_with_parts_of_their_own(
 def test_the_shares_of_a_cluster_have_together_the_connections_that_it_may_have(settings: Any, most: int) -> None:
     settings.SYNC_MAX_CONCURRENCY = most
     for shares in range(1, most + 1):  # never more than these: see _shares_of_a_cluster
-        each = [sync_tasks._connections_of(share, shares) for share in range(2 * shares)]  # of two hosts
-        assert sum(each) == 2 * most
+        each = [sync_tasks._connections_of(share, shares, 1) for share in range(shares)]
+        assert sum(each) == most
         assert max(each) - min(each) <= 1
+
+
+@pytest.mark.parametrize(("most", "shares", "each"), [(4, 3, 2), (4, 1, 4), (7, 4, 2), (1, 1, 1), (20, 7, 3)])
+def test_of_several_clusters_each_has_its_connections_with_fewer_shares_than_are_its_part(
+    settings: Any, most: int, shares: int, each: int
+) -> None:
+    settings.SYNC_MAX_CONCURRENCY = most
+    assert {sync_tasks._connections_of(share, shares, 2) for share in range(2 * shares)} == {each}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("clusters", [1, 2])
+def test_a_share_that_comes_to_a_host_without_a_free_connection_is_passed_on_to_another(
+    make_account: MakeAccount, dovecot: Dovecot, settings: Any, monkeypatch: pytest.MonkeyPatch, clusters: int
+) -> None:
+    """A busy host may take the shares of both hosts from the broker: its third found no slot, and was lost."""
+    account, now = make_account(), timezone.now()
+    fill(dovecot, account, 2)
+    for pid in range(clusters):
+        WorkerHeartbeat.objects.create(host=f"h{pid}", cluster_pid=pid, started_at=now, seen_at=now)
+    monkeypatch.setattr(sync_tasks, "PASS_SECONDS", 0)
+    run = RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now, 1).run
+    values = (run.pk, now.isoformat(), (now + sync_tasks.TICK).isoformat(), 0, 1)
+    with ExitStack() as held:
+        for slot in take_slots("sync", settings.SYNC_MAX_CONCURRENCY, settings.SYNC_MAX_CONCURRENCY):
+            held.enter_context(slot)
+        sync_tasks.sync_share(*values)
+        if clusters == 1:  # nobody else could take it: the next tick syncs what is left
+            assert queued() == [] and not SyncRun.objects.exists()
+            return
+        assert queued() == [("mailbox.tasks.sync_share", (*values, 1))]
+        sync_tasks.sync_share(*values, sync_tasks.MOST_PASSES)
+        assert len(queued()) == 1
+    run = RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now, 1).run
+    sync_tasks.sync_share(run.pk, *values[1:], 1)
+    assert stored(account) == on_server(dovecot, account)
 
 
 def test_a_click_syncs_the_chosen_folders_and_says_who_asked(make_account: MakeAccount, dovecot: Dovecot) -> None:
