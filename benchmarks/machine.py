@@ -37,11 +37,14 @@ def keep_to_two_cores() -> None:
 def processor_share(cores: float, name: str) -> Iterator[list[str]]:
     """Yield the beginning of a command whose processes get so many cores together, as if on a smaller machine.
 
-    By a control group of Linux, version 1 or 2. Raises OSError where this process may not make one.
+    By a control group of Linux, version 1 or 2. Raises RuntimeError where this process may not make one.
     """
     is_first_version = (CGROUPS / "cpu").is_dir()
     group = (CGROUPS / "cpu" if is_first_version else CGROUPS) / f"prx-bench-{os.getpid()}-{name}"
-    group.mkdir()
+    try:
+        group.mkdir()
+    except OSError as error:
+        raise RuntimeError(f"no share of the processor can be set: {error}") from error
     quota = int(cores * PERIOD_MICROSECONDS)
     if is_first_version:
         (group / "cpu.cfs_period_us").write_text(str(PERIOD_MICROSECONDS))
