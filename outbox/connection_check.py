@@ -26,8 +26,8 @@ from outbox.delivery import recovery
 from outbox.delivery.database import complete
 from outbox.delivery.endpoint import endpoint_of
 from outbox.delivery.timeouts import Times
-from outbox.retry import policy as retry_policy
-from outbox.retry.policy import Fault, Kind, Verdict
+from outbox.retry.classification import classify
+from outbox.retry.faults import Fault, Kind, Verdict
 from outbox.sent_folder.session import lease_seconds
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.session import SmtpSession
@@ -86,7 +86,7 @@ def code_of(fault: Fault) -> FailureCode:
     """The code by which troubleshooting finds its advice."""
     if fault.kind is not Kind.REPLY:  # what we found ourselves is about TLS and hosts, as the network's words are
         return FailureCode.NETWORK
-    verdict = retry_policy.classify(fault)
+    verdict = classify(fault)
     if verdict in (Verdict.TRANSIENT, Verdict.THROTTLED):
         return FailureCode.THROTTLED
     return FailureCode.SIGN_IN if verdict is Verdict.SIGN_IN else FailureCode.PROVIDER

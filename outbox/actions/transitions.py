@@ -22,7 +22,7 @@ from outbox.compose.create import check_feature
 from outbox.errors import ChangedMeanwhile, FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
-from outbox.retry.policy import is_for_now
+from outbox.retry.classification import is_for_now
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 # Scripts look for these words at the beginning of a refusal. The rest is in the reader's language, for pages.

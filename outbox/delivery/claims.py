@@ -26,7 +26,8 @@ from mailbox.db import statements
 from outbox.delivery import claims_sql
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
-from outbox.retry.policy import Tried, Verdict
+from outbox.retry.faults import Verdict
+from outbox.retry.policy import Tried
 from outbox.smtp.replies import Reply
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
@@ -192,9 +193,7 @@ def withdraw_dot(claim: Claim, phase: str, *, lease_seconds: float, now: datetim
 def write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
     """Save the replies to refused recipients, by addr-spec. Part of the caller's transaction."""
     for address, reply in refused.items():
-        OutboxRecipient.objects.filter(outbox_id=pk, address=address).update(
-            status=OutboxRecipient.Status.REFUSED, reply_code=reply.code, reply=reply.text
-        )
+        statements.changed(claims_sql.REFUSED, [reply.code, reply.text, pk, address])
 
 
 def release(claim: Claim, reply: str, *, now: datetime) -> bool:

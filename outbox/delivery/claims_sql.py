@@ -48,6 +48,8 @@ FINISH_ATTEMPT = """UPDATE "delivery_attempts" SET "outcome" = %s, "phase" = %s,
 "transcript" = %s, "finished_at" = %s WHERE "id" = %s"""
 _ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
 WHERE "outbox_id" = %s AND "address" IN ({places})"""
+REFUSED = """UPDATE "outbox_recipients" SET "status" = 'refused', "reply_code" = %s, "reply" = %s
+WHERE "outbox_id" = %s AND "address" = %s"""
 # UPDATE first, as the hour's row usually exists: SQLite writes a page more for INSERT ... ON CONFLICT DO UPDATE.
 COUNT_MORE = """UPDATE "counters" SET "value" = "value" + 1 WHERE "account_id" = %s AND "name" = %s AND "hour" = %s"""
 COUNT = """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES (%s, %s, %s, 1)

@@ -14,7 +14,8 @@ from outbox.delivery import claims, claims_sql
 from outbox.delivery.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
-from outbox.retry.policy import Settlement, Verdict
+from outbox.retry.faults import Verdict
+from outbox.retry.policy import Settlement
 from outbox.smtp.replies import Reply
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold

@@ -24,7 +24,9 @@ from outbox.delivery.endings import AttemptOutcome
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
-from outbox.retry.policy import Fault, Kind, Phase, RetryLimits, Settlement, Verdict
+from outbox.retry.classification import classify, is_for_now
+from outbox.retry.faults import Fault, Kind, Phase, Verdict
+from outbox.retry.policy import RetryLimits, Settlement
 from outbox.smtp.mail import Delivery, Envelope, Mail
 from outbox.smtp.replies import Reply
 
@@ -148,11 +150,10 @@ def asked_to_wait(delivery: Delivery) -> Fault | None:
     if delivery.final is not None or not delivery.refused:
         return None
     faults = [Fault(Phase.RCPT, Kind.REPLY, str(reply), reply.code) for reply in delivery.refused.values()]
-    verdicts = [retry_policy.classify(fault) for fault in faults]
-    if not set(verdicts) <= {Verdict.SIGN_IN, Verdict.THROTTLED}:
+    if any(classify(fault) not in (Verdict.SIGN_IN, Verdict.THROTTLED) for fault in faults):
         return None
-    if Verdict.SIGN_IN in verdicts:
-        return faults[verdicts.index(Verdict.SIGN_IN)]
+    if refused := next((fault for fault in faults if classify(fault) is Verdict.SIGN_IN), None):
+        return refused
     return max(
         faults, key=lambda fault: retry_policy.unavailable_seconds(Verdict.THROTTLED, 1, fault.reply, 1, fault.code)
     )
@@ -162,7 +163,7 @@ def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, no
     """The outcome when the server has answered for each recipient, and for the mail if any was accepted."""
     lacking = {**work.recipients.refused_for_good, **delivery.refused}
     codes = [reply.code for reply in lacking.values()]
-    for_good = [None if retry_policy.is_for_now(each.code, each.text) else each.code for each in lacking.values()]
+    for_good = [None if is_for_now(each.code, each.text) else each.code for each in lacking.values()]
     settled = retry_policy.settle_accepted(work.claim.tried, for_good, limits=limits(), now=now)
     if delivery.final is None and settled.verdict is Verdict.PARTIAL:
         verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
@@ -192,7 +193,7 @@ def of_fault(
 ) -> FailedAttempt:
     """The outcome of a failed attempt. failures: of the server in a row, with this one. refused: recipient -> reply, of
     those refused before the failure."""
-    verdict, error_code = retry_policy.classify(fault), (work.code or retry_policy.error_code(fault)).value
+    verdict, error_code = classify(fault), (work.code or retry_policy.error_code(fault)).value
     wait = retry_policy.unavailable_seconds(
         verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS, fault.code
     )

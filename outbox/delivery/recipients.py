@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mailbox.db import statements
 from outbox.delivery import claims_sql
-from outbox.retry.policy import is_for_now
+from outbox.retry.classification import is_for_now
 from outbox.smtp.replies import Reply
 
 

@@ -16,7 +16,8 @@ from mailbox.models import Account
 from outbox.delivery.claims import UNCLAIMED
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.models import DeliveryAttempt, OutboxMessage
-from outbox.retry.policy import MAX_EXPONENT, Verdict, lapse_seconds
+from outbox.retry.faults import Verdict
+from outbox.retry.policy import MAX_EXPONENT, lapse_seconds
 
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from outbox.errors import ErrorCode
 from outbox.retry import throttling
-from outbox.retry.classification import classify, is_for_now, is_transient_code
-from outbox.retry.faults import Fault, Kind, Phase, Verdict
+from outbox.retry.classification import is_transient_code
+from outbox.retry.faults import Fault, Kind, Verdict
 
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
@@ -19,7 +19,6 @@ UNREACHABLE_CAP_SECONDS = 300.0
 AWAY_BASE_SECONDS, AWAY_CAP_SECONDS, MOST_LOOKS = 30.0, 900.0, 12
 THROTTLED_CAP_SECONDS = 900.0
 LIMIT_CAP_SECONDS = 3600.0  # for limits reported with 5xx, which are per hour or day
-__all__ = ["Fault", "Kind", "Phase", "Verdict", "classify", "is_for_now", "is_transient_code"]
 
 
 @dataclass(frozen=True)

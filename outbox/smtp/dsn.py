@@ -17,33 +17,22 @@ from outbox.smtp.xtext import xtext
 _REFUSALS = (500, 501, 504, 555)
 _OF_THE_ADDRESS = re.compile(r"\b5\.1\.\d")  # RFC 3463, X.1.X
 LONGEST_ORCPT = 500  # RFC 3461, 4.2
-_refuse_it: set[tuple[str, int]] = set()  # (host, port) of servers that offer DSN and refuse its parameters
-
-
-_without_of: set[tuple[str, int, str]] = set()  # the same for one recipient, while others of the mail were accepted
+# (host, port, recipient) of servers that offer DSN and refuse its parameters for this recipient of several; "" for all.
+_without: set[tuple[str, int, str]] = set()
 MOST_REMEMBERED = 10_000
 
 
-def is_taken_by(endpoint: Endpoint) -> bool:
-    """Whether to send the server DSN parameters, as far as this process knows: it has not refused them yet."""
-    return (endpoint.host, endpoint.port) not in _refuse_it
+def is_taken(endpoint: Endpoint, address: str = "") -> bool:
+    """Whether to send the server DSN parameters (for this recipient), as far as this process knows."""
+    return (endpoint.host, endpoint.port, address) not in _without
 
 
-def do_without(endpoint: Endpoint) -> None:
-    """Note, for the life of this process, that the server refuses DSN parameters although it offers DSN."""
-    _refuse_it.add((endpoint.host, endpoint.port))
-
-
-def is_taken_of(endpoint: Endpoint, address: str) -> bool:
-    """Whether to send DSN parameters for this recipient, as far as this process knows."""
-    return (endpoint.host, endpoint.port, address) not in _without_of
-
-
-def do_without_of(endpoint: Endpoint, addresses: Iterable[str]) -> None:
-    """Note that the server refuses them for these recipients. Beyond MOST_REMEMBERED, all are forgotten first."""
-    if len(_without_of) > MOST_REMEMBERED:
-        _without_of.clear()
-    _without_of.update((endpoint.host, endpoint.port, address) for address in addresses)
+def do_without(endpoint: Endpoint, addresses: Iterable[str] = ("",)) -> None:
+    """Note, for the life of this process, that the server refuses them although it offers DSN, at all or for these
+    recipients. Beyond MOST_REMEMBERED, all are forgotten first."""
+    if len(_without) > MOST_REMEMBERED:
+        _without.clear()
+    _without.update((endpoint.host, endpoint.port, address) for address in addresses)
 
 
 def of_mail(envelope_id: str, submitted: str = "") -> str:

@@ -147,11 +147,11 @@ class MailTransaction(InStep):
 
     def _asked_of(self, address: str, envelope: Envelope) -> str:
         """The parameters of RCPT."""
-        is_asked = self._asks_for_reports() and dsn.is_taken_of(self._endpoint, address)
+        is_asked = self._asks_for_reports() and dsn.is_taken(self._endpoint, address)
         return dsn.of_recipient(address, envelope.dsn_parameters_of.get(address, "")) if is_asked else ""
 
     def _asks_for_reports(self) -> bool:
-        return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken_by(self._endpoint)
+        return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken(self._endpoint)
 
     async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         """Send the envelope, and send it again without DSN parameters if these may be why it was refused."""
@@ -179,7 +179,7 @@ class MailTransaction(InStep):
         """Close the session, since the server waits for content that not all recipients would get: the mail is sent
         again on a new session, without DSN parameters."""
         if self._is_inside_mail and delivery.accepted:
-            dsn.do_without_of(self._endpoint, self._blamed)
+            dsn.do_without(self._endpoint, self._blamed)
             self.drop()
             words = "; ".join(str(delivery.refused[each]) for each in self._blamed if each in delivery.refused)
             raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))

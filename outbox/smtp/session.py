@@ -69,7 +69,14 @@ class SmtpSession(MailTransaction):
     async def _secure(self) -> None:
         endpoint = self._endpoint
         await self._enter(Phase.CONNECT)
-        self._wire = await self._guarded(self._connection())
+        connecting = Wire.connect(
+            endpoint.host,
+            endpoint.port,
+            self._patience.connect,
+            public_only=endpoint.public_only,
+            waiting=self._watch.waiting,
+        )
+        self._wire = await self._guarded(connecting)
         self._wire.waiting = self._watch.waiting
         if endpoint.security == "tls":
             await self._wrap()
@@ -78,16 +85,6 @@ class SmtpSession(MailTransaction):
         await self._ehlo()
         if endpoint.security != "tls":
             await self._starttls()
-
-    async def _connection(self) -> Wire:
-        endpoint = self._endpoint
-        return await Wire.connect(
-            endpoint.host,
-            endpoint.port,
-            self._patience.connect,
-            public_only=endpoint.public_only,
-            waiting=self._watch.waiting,
-        )
 
     async def _wrap(self) -> None:
         await self._enter(Phase.TLS)

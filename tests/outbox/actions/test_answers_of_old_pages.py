@@ -22,7 +22,8 @@ from outbox.actions.filters import OutboxFilters
 from outbox.actions.transitions import ShownState
 from outbox.delivery import claims, deliver, endings
 from outbox.models import Operation, OutboxMessage
-from outbox.retry.policy import Settlement, Verdict
+from outbox.retry.faults import Verdict
+from outbox.retry.policy import Settlement
 from tests.rows import NOWHERE, attempt, outbox_row
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop

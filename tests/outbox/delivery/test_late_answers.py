@@ -18,7 +18,8 @@ from outbox.delivery import claims, endings, recovery
 from outbox.delivery.claims import Claim
 from outbox.delivery.endings import AttemptOutcome
 from outbox.models import DeliveryAttempt, OutboxMessage
-from outbox.retry.policy import Settlement, Verdict
+from outbox.retry.faults import Verdict
+from outbox.retry.policy import Settlement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Late = Callable[[Claim, datetime], bool]

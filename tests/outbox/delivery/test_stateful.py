@@ -35,7 +35,8 @@ from outbox.delivery.endings import AttemptOutcome
 from outbox.errors import OutboxError
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.retry import policy as retry_policy
-from outbox.retry.policy import RetryLimits, Verdict
+from outbox.retry.faults import Verdict
+from outbox.retry.policy import RetryLimits
 from outbox.smtp.replies import Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)

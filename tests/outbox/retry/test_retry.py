@@ -8,7 +8,9 @@ import pytest
 
 from outbox.retry import policy as retry_policy
 from outbox.retry import throttling
-from outbox.retry.policy import Fault, Kind, Phase, RetryLimits, Tried, Verdict
+from outbox.retry.classification import classify
+from outbox.retry.faults import Fault, Kind, Phase, Verdict
+from outbox.retry.policy import RetryLimits, Tried
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LIMITS = RetryLimits(5, timedelta(days=5))
@@ -48,7 +50,7 @@ def test_the_wait_doubles_and_stops_at_the_tenth(retries: int, seconds: int) -> 
     ],
 )
 def test_a_failure_is_classified(phase: Phase, kind: Kind, code: int | None, words: str, verdict: Verdict) -> None:
-    assert retry_policy.classify(Fault(phase, kind, words, code)) is verdict
+    assert classify(Fault(phase, kind, words, code)) is verdict
 
 
 @pytest.mark.parametrize(

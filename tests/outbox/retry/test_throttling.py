@@ -14,7 +14,8 @@ from outbox.delivery import deliver as delivery_deliver
 from outbox.delivery import outcomes
 from outbox.models import OutboxMessage
 from outbox.retry import policy as retry_policy
-from outbox.retry.policy import Fault, Kind, Phase, Verdict
+from outbox.retry.classification import classify
+from outbox.retry.faults import Fault, Kind, Phase, Verdict
 from outbox.smtp.mail import Delivery
 from outbox.smtp.replies import Reply
 from tests.servers.smtp import SinkMail, SmtpServer
@@ -82,7 +83,7 @@ def fault(phase: Phase, words: str) -> Fault:
 
 @pytest.mark.parametrize(("phase", "words", "seconds"), TOO_FAST, ids=[words for _, words, _ in TOO_FAST])
 def test_what_says_that_we_send_too_fast_makes_the_queue_wait(phase: Phase, words: str, seconds: float) -> None:
-    assert retry_policy.classify(fault(phase, words)) is Verdict.THROTTLED
+    assert classify(fault(phase, words)) is Verdict.THROTTLED
     assert retry_policy.unavailable_seconds(Verdict.THROTTLED, 1, words, 5, int(words[:3])) == seconds
 
 
@@ -90,7 +91,7 @@ def test_what_says_that_we_send_too_fast_makes_the_queue_wait(phase: Phase, word
 def test_what_is_about_a_recipient_a_mail_or_for_good_holds_up_nothing_else(
     phase: Phase, words: str, verdict: Verdict
 ) -> None:
-    assert retry_policy.classify(fault(phase, words)) is verdict
+    assert classify(fault(phase, words)) is verdict
 
 
 LIMIT, LONGER = Reply(451, "4.7.1 Rate limit exceeded"), Reply(451, "4.7.1 Rate limit, try again in 10 minutes")

@@ -32,7 +32,7 @@ BY_NAME = ["one by one", "PIPELINING"]
 
 @pytest.fixture(autouse=True)
 def nothing_learned_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(dsn, "_refuse_it", set())
+    monkeypatch.setattr(dsn, "_without", set())
     yield
 
 
