@@ -28,7 +28,7 @@ from api.v1.messages import attachments, exports, mail, message_actions, message
 from api.v1.outbox import bulk, drafts, outbox, policy, saved_replies, sending, suppression
 from api.v1.protocol import large_bodies
 from api.v1.protocol.answers import SendState
-from api.v1.protocol.described import Described, WithoutResponses, by_route
+from api.v1.protocol.described import Described, EachAnswerOnce, WithoutResponses, by_route
 from api.v1.protocol.errors import Changed, Conflict, NotDone
 from api.v1.protocol.finishing import finished, nothing_here
 from api.v1.protocol.problems import PROBLEM, STATUS_OF, challenged, problem, try_again
@@ -73,7 +73,7 @@ class Api(NinjaAPI):
         """The OpenAPI schema; failures have the content type of RFC 9457."""
         prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
         if prefix not in self._schemas:
-            self._schemas[prefix] = self._made(super().get_openapi_schema(path_prefix=prefix))
+            self._schemas[prefix] = self._made(EachAnswerOnce(self, prefix))
         return self._schemas[prefix]
 
     def described(self, request: HttpRequest) -> Described:

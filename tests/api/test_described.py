@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from ninja.openapi.schema import OpenAPISchema
 from pydantic import BaseModel
 
 from alerts.models import AlertRule, Webhook
 from api.models import Token
+from api.v1.protocol.described import EachAnswerOnce
+from api.v1.site import api
 from mailbox.models import Account, LegalHold, Message, RetentionRule
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.api.calling import V1, Program, is_problem, ops
@@ -199,3 +202,25 @@ def test_every_list_takes_1_to_500_rows_and_goes_on_by_a_cursor(
             assert {program.get(f"{path}{number}").status_code for number in (1, 500)} == {200}
             for wrong in ("0", "501", "-1", "x"):
                 assert is_problem(program.get(f"{path}{wrong}"), 422, "Validation")
+
+
+def test_each_kind_of_answer_is_described_once_however_many_operations_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    described: list[Any] = []
+    describe = OpenAPISchema._create_schema_from_model
+
+    def counted(self: OpenAPISchema, model: Any, *args: Any, **kwargs: Any) -> Any:
+        if model.__name__ == "NinjaResponseSchema":
+            described.append(model.model_fields["response"].annotation)
+        return describe(self, model, *args, **kwargs)
+
+    monkeypatch.setattr(OpenAPISchema, "_create_schema_from_model", counted)
+    paths = EachAnswerOnce(api, V1)["paths"]
+    places = sum(len(each["responses"]) for methods in paths.values() for each in methods.values())
+    assert len(described) == len(set(described)) < 100 < 1_000 < places
+
+
+@pytest.mark.long
+def test_the_schema_is_as_ninja_writes_it() -> None:
+    assert EachAnswerOnce(api, V1) == OpenAPISchema(api, V1)
