@@ -77,4 +77,4 @@ def test_the_examples_of_the_api_answer(live_server: LiveServer, ops: Account, m
     assert f"Bearer {secret}" not in here, "the token stands in one place"
     answers = run("sh", "set -e\n" + here.replace("curl ", "curl --fail-with-body --silent "))
     assert answers.count('"ok": true') == 3 and OPS in answers
-    assert OutboxMessage.objects.get().idempotency_key == "order-4411"
+    assert OutboxMessage.objects.get().idempotency_key == "api:order-4411"
