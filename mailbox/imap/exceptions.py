@@ -39,7 +39,15 @@ def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool =
         raise refused(server_words(error, endpoint), signing_in=signing_in) from None
     except (OSError, ssl.SSLError, UnicodeError) as error:
         raise unreachable(error, endpoint, connecting=connecting) from None
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         words = server_words(error, endpoint)
         raise ProviderError(f"The server's answer makes no sense: {words}", reply=words) from None
 

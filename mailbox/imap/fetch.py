@@ -217,10 +217,13 @@ def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
     found: dict[int, FetchRow] = {}
     for line in _lines(answer):
         line, labels = _without_labels(line)
+        flags = _FLAGS.search(line)
+        if flags:  # a flag may be named "UID", and the next one "9"
+            line = line[: flags.start()] + b" " + line[flags.end() :]
         if not (uid := _UID.search(line)) or int(uid[1]) > MAX_UID:
             continue
         row = found.setdefault(int(uid[1]), FetchRow())
-        if flags := _FLAGS.search(line):
+        if flags:
             row.flags = tuple(_flag(flag) for flag in flags[1].split())
         if date := _DATE.search(line):
             row.internal_date = internal_date.parse(date[1] or date[2] or b"")

@@ -147,7 +147,7 @@ def _name_in(written: bytes, literal: bytes | None) -> bytes | None:
         return literal
     if quoted := _QUOTED_NAME.match(written):
         return re.sub(rb'\\(["\\])', rb"\1", quoted[1])
-    bare = _EXTENDED_DATA.sub(b"", written).strip()
+    bare = _EXTENDED_DATA.sub(b"", written).strip(b" ")  # no tabs: Exchange has names that end in one
     return None if not bare or bare.upper() == b"NIL" else bare
 
 

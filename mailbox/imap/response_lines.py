@@ -17,6 +17,7 @@ _CODE = re.compile(rb"\[[ \t]*+([A-Za-z-]++)(?![^ \t\]\r\n])[ \t]*+")
 _ONE_WORD = re.compile(rb"(\d++)[ \t]*+(?:\]|(?=\r\n\Z))|[ \t]*+(?:\]|(?=\r\n\Z))")  # a code's argument, a number or ""
 _ALERT = re.compile(rb"(?:\*|\S+)[ \t]+(?:OK|NO|BAD|BYE|PREAUTH)[ \t]+\[ALERT\][ \t]*([^\r\n]*)", re.I)
 _FETCH = re.compile(rb"\* \d+ FETCH\b")
+_OF_FOLDERS = re.compile(rb"\* (?:LIST|LSUB|STATUS)\b")
 STATES = (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
 MOST_SHOWN = 500  # characters of an alert
 
@@ -35,8 +36,13 @@ def as_meant(line: bytes) -> bytes:
     return line
 
 
+def names_folder(line: bytes) -> bool:
+    """Whether a line, as `as_meant` returns it, has a folder's name, which may be a literal."""
+    return bool(_OF_FOLDERS.match(line))
+
+
 def with_plain_literal(line: bytes) -> bytes:
-    """A line of a FETCH response, with the literal at its end written as {n}, the only form that imaplib knows."""
+    """The line with the literal at its end written as {n}, the only form that imaplib knows."""
     return _LITERAL.sub(rb"{\1}", line) if line.endswith((b"}\r\n", b" \r\n", b"\t\r\n")) else line
 
 

@@ -6,10 +6,13 @@ imapclient ignores ESEARCH, so that a folder would seem empty. Raises the errors
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from mailbox.imap.fetch import MAX_UID
 
+# Yahoo silently truncates SEARCH results to 1,000: when exactly so many come, both halves of the range are searched.
+TRUNCATED_SEARCH = 1000
 MAX_RANGE = 5_000_000  # UIDs to which the ranges of one answer may expand
 _MODSEQ = re.compile(rb"\(MODSEQ[^()]*+\)?", re.I)
 _ALL = re.compile(rb"\bALL[ \t]++([\d:,]++)", re.I)
@@ -27,6 +30,21 @@ def uids(client: Any, *criteria: str, low: int = 1, high: int = MAX_UID) -> list
     status, lines = beneath.uid("SEARCH", *criteria)
     client._checkok("search", status, lines)
     return found_in(_words(lines), _words(beneath.response("ESEARCH")[1]), low, high)
+
+
+def uncut(search: Callable[[int, int], list[int]], low: int, high: int) -> list[int]:
+    """The UIDs that `search` finds from low to high, sorted; complete also where the server truncates its answers."""
+    found: list[int] = []
+    ranges = [(low, high)]
+    while ranges:
+        low, high = ranges.pop()
+        uids = search(low, high) if low <= high else []
+        if len(uids) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
+            middle = (low + min(high, max(uids[-1], low + 1))) // 2
+            ranges += [(middle + 1, high), (low, middle)]  # the lower half is searched first
+        else:
+            found += uids
+    return found
 
 
 def found_in(search: list[bytes], esearch: list[bytes], lowest: int = 1, highest: int = MAX_UID) -> list[int]:

@@ -39,8 +39,6 @@ from mailbox.imap.select import KnownFolder
 from mailbox.imap.transport import ImapClient
 from mailbox.tls import tls_context
 
-# Yahoo silently truncates SEARCH results to 1,000: when exactly so many come, both halves of the range are searched.
-TRUNCATED_SEARCH = 1000
 META_CHUNK = 500  # UIDs in one command, so that its line stays below 8,000 octets (RFC 7162, 4)
 BODY_CHUNK_BYTES = 8 * 1024 * 1024
 HEADER_LIMIT = 1024 * 1024
@@ -160,16 +158,13 @@ class ImapSession:
 
     def search_uids(self, low: int, high: int) -> list[int]:
         """The UIDs from low to high that the open folder has, sorted; complete also where SEARCH is truncated."""
-        if low > high:
-            return []
-        uids: list[int] = []
+        return imap_search.uncut(self._search, low, high)
+
+    def _search(self, low: int, high: int) -> list[int]:
         with refused_where(self._is_empty), self._errors():
             # Some servers answer a range above the last UID with the last message, as for "n:*" (RFC 3501, 6.4.8).
-            uids = imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
-        if len(uids) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
-            middle = (low + min(high, max(uids[-1], low + 1))) // 2
-            return self.search_uids(low, middle) + self.search_uids(middle + 1, high)
-        return uids
+            return imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
+        return []
 
     def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
         """Flags, INTERNALDATE and size of these messages, in the order of `uids`, without messages that are gone."""

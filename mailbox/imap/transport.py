@@ -166,7 +166,8 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
             line = self.file.readline()
         line = response_lines.as_meant(line)
         self._is_fetch = response_lines.is_fetch(line)
-        line = response_lines.with_plain_literal(line) if self._is_fetch else line
+        if self._is_fetch or response_lines.names_folder(line):
+            line = response_lines.with_plain_literal(line)
         if (alert := response_lines.alert_in(line)) and alert not in self.alerts and len(self.alerts) < MOST_ALERTS:
             self.alerts.append(alert)
         return line

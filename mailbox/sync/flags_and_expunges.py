@@ -42,13 +42,27 @@ def is_due_meanwhile(state: SyncState, now: datetime) -> bool:
     return is_due(state.followed_at, FOLLOW_EVERY, now)
 
 
-def apply_changes(run: FolderRun, changes: Changes, former_uidnext: int | None) -> int:
-    """Apply the changes that QRESYNC reported; return how many messages below `former_uidnext` vanished."""
+def apply_changes(run: FolderRun, changes: Changes, former: SyncState, status: FolderStatus) -> int:
+    """Apply the changes that QRESYNC reported; return how many messages below the former UIDNEXT vanished.
+
+    Some servers (iCloud, Cyrus) report messages as vanished that are there. Where more are reported than can be
+    missing by the counts, SEARCH is asked for them.
+    """
     _store(run, changes.flags)
     gone = _held_within(run, changes.vanished)
+    if gone and len(gone) > _most_expunged(former, status):
+        gone.difference_update(run.session.imap.search_uids(min(gone), max(gone)))
     for chunk in _chunks(gone):
         _drop(run, chunk)
-    return sum(former_uidnext is not None and uid < former_uidnext for uid in gone)
+    return sum(former.uidnext is not None and uid < former.uidnext for uid in gone)
+
+
+def _most_expunged(former: SyncState, status: FolderStatus) -> int:
+    """The most messages that can have been expunged since the last run, by EXISTS and UIDNEXT; 0 if unknown."""
+    if None in (former.exists, former.uidnext, status.uidnext):
+        return 0
+    came = max((status.uidnext or 0) - (former.uidnext or 0), 0)
+    return (former.exists or 0) + came - status.exists
 
 
 def _held_within(run: FolderRun, ranges: Sequence[tuple[int, int]]) -> set[int]:

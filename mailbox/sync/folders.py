@@ -51,7 +51,11 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
     empty LIST deletes nothing.
     """
     found = [each for each in imap.list_folders() if 0 < len(each.name) <= MAX_NAME]
-    listed = {canonical(each.name): each for each in with_common_uses(found)}
+    if found and not any(canonical(each.name) == "INBOX" for each in found) and _has_inbox(imap):
+        found.append(ListedFolder("INBOX", found[0].delimiter, "", selectable=True))
+    # Of two lines for one name the one that says "selectable" is believed.
+    by_worth = sorted(with_common_uses(found), key=lambda each: each.selectable)
+    listed = {canonical(each.name): each for each in by_worth}
     labels = _labels(imap, listed.values())
     known = {folder.name: folder for folder in Folder.objects.filter(account=account).select_related("sync_state")}
     missing = [
@@ -183,6 +187,15 @@ def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
         Folder.objects.filter(pk=folder.pk).update(name=name)
     known.pop(former)
     known[name] = folder
+
+
+def _has_inbox(imap: ImapSession) -> bool:
+    """Whether the account has an INBOX, which some servers leave out of LIST."""
+    try:
+        imap.identity_of("INBOX")
+    except ProviderError:
+        return False
+    return True
 
 
 def _is_gone(imap: ImapSession, name: str) -> bool:

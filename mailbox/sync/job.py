@@ -48,7 +48,7 @@ def run_job(
     more_asked = requested.fetch_asked(run)
     vanished = 0
     if status.changes is not None and not planned.restarted:
-        vanished = flags_and_expunges.apply_changes(run, status.changes, state.uidnext)
+        vanished = flags_and_expunges.apply_changes(run, status.changes, state, status)
     note, more = _walk_all(run, state, planned, status, budget)
     if run.has_put_off and not more_asked:
         more_asked = requested.fetch_asked(run)

@@ -38,18 +38,6 @@ ANSWERS = st.lists(LINES | st.tuples(LINES, LINES) | st.none(), max_size=6)
 ENDPOINT = Endpoint("imap.example.com", 993, "ann", "secret", "password")
 
 
-class Client:
-    """What listing asks of imapclient's."""
-
-    folder_encode = True
-
-    def __init__(self) -> None:
-        from imapclient import IMAPClient
-
-        self.written_names: dict[str, bytes] = {}
-        self._proc_folder_list = IMAPClient._proc_folder_list.__get__(self)
-
-
 @settings(max_examples=300, deadline=None)
 @given(ANSWERS)
 def test_any_fetch_answer_is_read_or_is_an_expected_failure(answer: Sequence[object]) -> None:
@@ -70,10 +58,9 @@ def test_any_fetch_answer_is_read_or_is_an_expected_failure(answer: Sequence[obj
 @settings(max_examples=300, deadline=None)
 @given(ANSWERS)
 def test_any_list_answer_is_read_or_is_an_expected_failure(answer: list[object]) -> None:
-    client = Client()
     try:
         with failures(ENDPOINT):
-            rows = [row for items in listing._rows(answer) if (row := listing._row(client, items))]
+            rows = [row for items in listing._rows(answer) if (row := listing._row(items))]
             for flags, delimiter, name in rows:
                 folder = fetch.listed(flags, delimiter, name)
                 assert "\0" not in folder.name

@@ -216,12 +216,12 @@ def test_a_search_never_answers_what_lies_outside(endpoint: Endpoint, dovecot: D
 class TruncatingClient:
     """Answers SEARCH with the first 1,000 only, as Yahoo does."""
 
-    def __init__(self) -> None:
-        self._imap = self
+    def __init__(self, number: int) -> None:
+        self._imap, self._uids = self, range(1, number + 1)
 
     def uid(self, command: str, *arguments: str) -> tuple[str, list[bytes]]:
         low, _, high = arguments[-1].partition(":")
-        found = [uid for uid in range(1, 5001) if int(low) <= uid <= int(high)][:1000]
+        found = self._uids[int(low) - 1 : int(high)][:1000]
         return "OK", [" ".join(map(str, found)).encode()]
 
     def response(self, code: str) -> tuple[str, list[None]]:
@@ -232,8 +232,9 @@ class TruncatingClient:
 
 
 def test_a_search_that_the_server_cuts_short_is_made_whole(endpoint: Endpoint) -> None:
-    session = ImapSession(TruncatingClient(), endpoint, "")
-    assert session.search_uids(1, 2**32 - 1) == list(range(1, 5001))
+    for number in (5000, 600_000):
+        session = ImapSession(TruncatingClient(number), endpoint, "")
+        assert session.search_uids(1, 2**32 - 1) == list(range(1, number + 1))
 
 
 def test_an_appended_copy_is_found_by_its_message_id(endpoint: Endpoint, dovecot: Dovecot) -> None:

@@ -228,11 +228,13 @@ def test_what_qresync_tells_is_followed_in_each_run(make_account: Callable[..., 
 def test_a_vanished_range_may_span_all_there_can_be(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server may say "1:4294967295": it is compared with what we hold, and never written out. What it hides
-    wrongly is found again at once, by counting."""
+    """A server may say "1:4294967295": it is compared with what we hold, and never written out. Where no message can
+    be missing by the counts, none is hidden, as iCloud and Cyrus report messages that are there."""
     account = make_account()
     fill(dovecot, account, 3)
     folder_sync.sync(account.pk)
+    dropped: list[object] = []
+    monkeypatch.setattr(flags_and_expunges, "_drop", lambda run, uids: dropped.extend(uids))
     examine = imap_select.examine
 
     def vanishing(client: Any, folder: str, parameter: str, enabling: str | None) -> dict[bytes, Any]:
@@ -240,9 +242,11 @@ def test_a_vanished_range_may_span_all_there_can_be(
         return answer | ({b"VANISHED": [b"(EARLIER) 1:4294967295"]} if "QRESYNC" in parameter else {})
 
     monkeypatch.setattr(imap_select, "examine", vanishing)
-    outcome = folder_sync.sync(account.pk)
-    assert "3 messages on the server were missing here" in outcome.note
-    assert stored(account) == on_server(dovecot, account)
+    for came in (0, 1, 2):  # new mail may hide that old mail was expunged, so SEARCH is asked
+        fill(dovecot, account, came, first=10 * came)
+        outcome = folder_sync.sync(account.pk)
+        assert (outcome.ok, outcome.fetched, outcome.note, dropped) == (True, came, "", [])
+        assert stored(account) == on_server(dovecot, account)
 
 
 def test_a_server_that_offers_qresync_and_refuses_it_is_followed_without(

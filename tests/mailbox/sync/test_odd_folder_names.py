@@ -84,12 +84,33 @@ WRITTEN = {
     b'() "//" "x"': "x",
     b'() "" "flat"': "flat",
     b'() "/" {5}\r\nA"B\\C': 'A"B\\C',
+    b'() "/" {4+}\r\nPlus': "Plus",
+    b'() "/" INBOX/Da\tOggetto\t': "INBOX/Da\tOggetto\t",
 }
 
 
 def test_names_in_any_form_are_folders(account: Account, server: ScriptedImap) -> None:
     server.listed += WRITTEN
     assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", *WRITTEN.values()}
+
+
+def test_a_folder_whose_name_ends_in_a_tab_is_opened(account: Account, server: ScriptedImap) -> None:
+    """Exchange has them, made by pasting a row of a table."""
+    server.listed.append(b'() "/" Da\tOggetto\t')
+    server.boxes = {"Da\tOggetto\t": Box({5: Mail(mail(5))})}
+    folder_sync.discover_folders(account.pk)
+    sync(account, "Da\tOggetto\t")
+    assert {(folder, uid) for folder, uid, _ in stored(account)} == {("Da\tOggetto\t", 5)}
+
+
+@pytest.mark.parametrize("listed", [['() "/" Lists'], ['() "/" INBOX', '(\\Noselect) "/" Inbox', '() "/" Lists']])
+def test_inbox_is_there_though_list_leaves_it_out_or_says_otherwise_in_another_line(
+    account: Account, server: ScriptedImap, listed: list[bytes | str]
+) -> None:
+    server.listed = listed
+    found = {folder.name: folder for folder in folder_sync.discover_folders(account.pk)}
+    assert set(found) == {"INBOX", "Lists"}
+    assert (found["INBOX"].selectable, found["INBOX"].sync_enabled) == (True, True)
 
 
 @pytest.mark.parametrize("words", ["BAD Syntax error", "NO not supported"])

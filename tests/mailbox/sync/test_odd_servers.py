@@ -244,6 +244,17 @@ def test_flags_of_others_between_and_an_expunge_during_fetch(account: Account, s
     assert all_stored(account, server)
 
 
+def test_an_answer_nested_without_end_is_the_messages_failure(account: Account, server: ScriptedImap) -> None:
+    def body(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say("* 1 FETCH (UID 1 X-NEST " + "(" * 20_000 + ")" * 20_001, f"{tag} OK done")
+        return True
+
+    server.faults["BODY"] = body
+    outcome = folder_sync.sync(account.pk)
+    assert (outcome.ok, outcome.quarantined) == (True, 3)
+    assert "makes no sense" in Quarantine.objects.earliest("uid").error
+
+
 def test_exists_that_shrinks_and_a_missing_uidnext(account: Account, server: ScriptedImap) -> None:
     server.uidnext = None
     sync(account)
