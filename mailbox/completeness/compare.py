@@ -1,8 +1,8 @@
 """Compares the UIDs and sizes that a server states with the stored ones. Pure.
 
-Only a deviation that syncs do not explain counts as a difference. Counted apart are mail that the next sync will fetch
-or hide (it arrived or was expunged since the last), and mail that is left out on purpose (quarantined, or removed by a
-retention rule).
+Only a deviation that syncs do not explain counts as a difference. Counted apart are what the next sync will bring in
+line (mail that arrived or was expunged since the last, changed flags, a renumbered folder), and mail that is left out
+on purpose (quarantined, or removed by a retention rule).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class StoredRange:
     fetched_high: int = 0
 
 
-# The kinds of findings. The last two are only not synced yet; the others are differences.
+# The kinds of findings. The last three are only not synced yet; the others are differences.
 MISSING, HIDDEN, SIZE = "missing", "hidden", "size"
 DAMAGED, LOST, OTHER_BYTES = "damaged", "lost", "other_bytes"
-WAITING, EXPUNGED = "waiting", "expunged"
+WAITING, EXPUNGED, FLAGS = "waiting", "expunged", "flags"
 DIFFERENCES = frozenset({MISSING, HIDDEN, SIZE, DAMAGED, LOST, OTHER_BYTES})
-# The remedies: the next sync fetches the message, or hides it; it was stored again; the copy that was fetched first is
-# kept; it must be restored from a backup.
-FETCH, HIDE, STORED, KEPT, RESTORE = "fetch", "hide", "stored", "kept", "restore"
+# The remedies: the next sync fetches the message, hides it, or takes its flags; it was stored again; the copy that was
+# fetched first is kept; it must be restored from a backup.
+FETCH, HIDE, FOLLOW, STORED, KEPT, RESTORE = "fetch", "hide", "follow", "stored", "kept", "restore"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,11 @@ class FolderLine:
 
     Of the `on_server` messages, `stored` are stored completely, `header_only` only with their header (too large),
     `let_go` were removed by a retention rule, `quarantined` could not be stored or parsed, and `waiting` are not
-    fetched yet; the rest differ. `expunged`: stored and shown, but no longer on the server.
+    fetched yet; the rest differ. `expunged`: stored and shown, but no longer on the server. `other_flags`: with other
+    flags than on the server.
+
+    `renumbered_from`: the UIDVALIDITY of the stored messages when the server's is another one. `gone_at`: ISO 8601,
+    when the folder was found to be removed from the server; of its messages `kept` are still stored.
 
     While the comparison runs, `next_uid` is the UID it goes on from (0 at its end). `unlisted`: messages that the
     server's SEARCH left out so far but its FETCH returned.
@@ -80,6 +84,10 @@ class FolderLine:
     header_only: int = 0
     waiting: int = 0
     expunged: int = 0
+    other_flags: int = 0
+    renumbered_from: int | None = None
+    gone_at: str = ""
+    kept: int = 0
     sampled: int = 0
     differ: int = 0
     error: str = ""

@@ -81,8 +81,12 @@ def _compared(uid: int, raw: bytes, digest: str) -> list[Finding]:
     is_same, is_sound = raw_store.digest_of(raw) == digest, _is_sound(digest)
     if is_sound is None or (is_same and is_sound):
         return []
+    if not is_same and is_sound:
+        stored = raw_store.open_raw(digest)
+        was_cut = len(stored) < len(raw) and raw.startswith(stored)  # when it was fetched first
+        return [Finding(uid, OTHER_BYTES, FETCH if was_cut else KEPT)]
     if not is_same:
-        return [Finding(uid, OTHER_BYTES, KEPT) if is_sound else Finding(uid, LOST, FETCH)]
+        return [Finding(uid, LOST, FETCH)]
     with contextlib.suppress(StorageError):
         raw_store.save_batch([raw], digests=[digest], prove=True)
     return [Finding(uid, DAMAGED, STORED if raw_store.is_sound(digest) else RESTORE)]

@@ -19,7 +19,8 @@ from django.utils import timezone
 from mailbox.completeness import compare, sample, schedule, signature
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid
 from mailbox.errors import MailError, ProviderError
-from mailbox.imap.session import ImapSession
+from mailbox.imap.session import ImapSession, MessageMeta
+from mailbox.messages import places
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.account_session import AccountSession, Clock, signed_in
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
@@ -65,7 +66,7 @@ def _begin(row: Completeness, now: datetime) -> None:
 
 
 def _finish(row: Completeness, account: Account, now: datetime) -> None:
-    lines = sorted(row.progress.values(), key=lambda line: str(line["folder"]))
+    lines = sorted([*row.progress.values(), *_removed(account)], key=lambda line: str(line["folder"]))
     for line in lines:
         del line["next_uid"], line["unlisted"]
     report = {
@@ -81,6 +82,15 @@ def _finish(row: Completeness, account: Account, now: datetime) -> None:
     row.started_at, row.progress, row.error = None, {}, ""
     row.finished_at, row.next_at = now, schedule.next_night(now)
     row.save()
+
+
+def _removed(account: Account) -> list[dict[str, Any]]:
+    """A line for each chosen folder that the server no longer has, while its messages are kept here."""
+    lines = []
+    for folder in Folder.objects.filter(account=account, sync_enabled=True, gone_at__isnull=False):
+        if folder.gone_at and (kept := MessagePlace.objects.filter(folder=folder, gone_at=folder.gone_at).count()):
+            lines.append(asdict(FolderLine(folder.name, gone_at=folder.gone_at.isoformat(), kept=kept)))
+    return lines
 
 
 @dataclass
@@ -131,16 +141,20 @@ class _Walk:
             line.begin_anew()
         line.uidvalidity = status.uidvalidity
         state = SyncState.objects.filter(folder=folder).first()
+        if state is not None and state.uidvalidity not in (None, status.uidvalidity):
+            line.renumbered_from = state.uidvalidity
         listed = imap.search_uids(1, MAX_UID)
         uids = listed[bisect_left(listed, line.next_uid) :]
         for start in range(0, max(len(uids), 1), PART):
             part = uids[start : start + PART]
             high = MAX_UID if start + PART >= len(uids) else part[-1]
             held = held_of(folder, state, status.uidvalidity, line.next_uid, high)
-            sizes = sizes_of(imap, part)
+            metas = {meta.uid: meta for meta in imap.fetch_meta_around(part)}
+            sizes = sizes_of(imap, part, metas)
             if len(listed) != status.exists:
                 sizes |= _unlisted(imap, line, sizes, held)
-            self._ask_sync(folder, status.uidvalidity, compare.compare(line, sizes, held))
+            found = [*compare.compare(line, sizes, held), *_other_flags(folder, line, metas, held)]
+            self._ask_sync(folder, status.uidvalidity, found)
             line.next_uid = high + 1
             if high == MAX_UID:
                 line.error = _what_is_not_listed(status.exists - len(listed) - line.unlisted)
@@ -158,8 +172,9 @@ class _Walk:
 
     def _ask_sync(self, folder: Folder, uidvalidity: int, found: Sequence[compare.Finding]) -> None:
         """Have the next sync compare all UIDs, so that it fetches missing messages, and fetch changed ones again."""
-        again = [each.uid for each in found if each.what in (compare.SIZE, compare.LOST)]
-        is_missing = any(each.what in (compare.MISSING, compare.HIDDEN) for each in found)
+        of_places = (compare.SIZE, compare.LOST, compare.OTHER_BYTES)
+        again = [each.uid for each in found if each.what in of_places and each.remedy == compare.FETCH]
+        is_missing = any(each.what in (compare.MISSING, compare.HIDDEN, compare.FLAGS) for each in found)
         if not again and not is_missing:
             return
         now = self.session.clock()
@@ -171,16 +186,28 @@ class _Walk:
             lying.update(fetch_requested_at=now)
 
 
-def sizes_of(imap: ImapSession, uids: Sequence[int]) -> dict[int, int]:
-    """UID -> RFC822.SIZE; 0 where the server states none.
+def sizes_of(imap: ImapSession, uids: Sequence[int], metas: Mapping[int, MessageMeta]) -> dict[int, int]:
+    """UID -> RFC822.SIZE; 0 where the server states none. `metas`: what FETCH answered for these UIDs.
 
     A UID that FETCH leaves out counts as present when a second SEARCH finds it again. Otherwise a message that the
     server's FETCH leaves out could be missing here without being reported.
     """
-    sizes = {meta.uid: meta.size for meta in imap.fetch_meta_around(uids)}
+    sizes = {uid: meta.size for uid, meta in metas.items()}
     if left_out := set(uids) - sizes.keys():
         sizes |= dict.fromkeys(left_out.intersection(imap.search_uids(min(left_out), max(left_out))), 0)
     return sizes
+
+
+def _other_flags(
+    folder: Folder, line: FolderLine, metas: Mapping[int, MessageMeta], held: StoredRange
+) -> list[compare.Finding]:
+    """Stored messages whose flags or labels are others on the server. Counts and names them in the line."""
+    flags = {uid: meta.flags_and_labels for uid, meta in metas.items() if meta.size and uid in held.places}
+    differing = [place.uid for place in places.differing(folder, line.uidvalidity or 0, flags) if not place.gone_at]
+    found = [compare.Finding(uid, compare.FLAGS, compare.FOLLOW) for uid in sorted(differing)]
+    line.other_flags += len(found)
+    line.note(found)
+    return found
 
 
 def _unlisted(imap: ImapSession, line: FolderLine, sizes: Mapping[int, int], held: StoredRange) -> dict[int, int]:

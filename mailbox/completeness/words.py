@@ -25,10 +25,12 @@ WHAT = {
     compare.OTHER_BYTES: _("The server gives other bytes than when it was fetched."),
     compare.WAITING: _("It is not fetched yet."),
     compare.EXPUNGED: _("It is no longer on the server."),
+    compare.FLAGS: _("Its flags are others on the server."),
 }
 REMEDIES = {
     compare.FETCH: _("The next sync fetches it."),
     compare.HIDE: _("The next sync hides it."),
+    compare.FOLLOW: _("The next sync takes them."),
     compare.STORED: _("It was fetched from the server and stored again."),
     compare.KEPT: _("What was fetched first is kept."),
     compare.RESTORE: _("It could not be stored again: look at the disk, or restore it from a backup."),
@@ -98,11 +100,24 @@ def _besides(line: Mapping[str, Any]) -> list[str]:
     words = (
         (line["waiting"], gettext("%(number)s not fetched yet")),
         (line["expunged"], gettext("%(number)s no longer on the server")),
+        (line.get("other_flags", 0), gettext("%(number)s with other flags on the server")),
         (line["quarantined"], gettext("%(number)s put aside")),
         (line["let_go"], gettext("%(number)s removed by a rule")),
         (line.get("header_only", 0), gettext("%(number)s too large, of which only the header is here")),
     )
-    return [said % {"number": grouped(number)} for number, said in words if number]
+    said = [said % {"number": grouped(number)} for number, said in words if number]
+    if former := line.get("renumbered_from"):
+        numbers = {"former": former, "current": line["uidvalidity"]}
+        told = gettext("renumbered by the server (UIDVALIDITY was %(former)s, is %(current)s): the next sync compares")
+        said.insert(0, told % numbers)
+    if line.get("gone_at"):
+        told = ngettext(
+            "removed from the server; %(number)s message of it is kept here, hidden",
+            "removed from the server; %(number)s messages of it are kept here, hidden",
+            line["kept"],
+        )
+        said.insert(0, told % {"number": grouped(line["kept"])})
+    return said
 
 
 def _finding(finding: Mapping[str, Any]) -> FindingWords:

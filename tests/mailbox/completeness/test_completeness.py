@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,18 @@ from mailbox import tasks
 from mailbox.completeness import schedule, signature, walk
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid, compare
 from mailbox.errors import MailError
-from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, RawMessage, WorkerHeartbeat
+from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
+from mailbox.models import (
+    Account,
+    Completeness,
+    Folder,
+    LetGo,
+    MessagePlace,
+    Quarantine,
+    RawMessage,
+    SyncState,
+    WorkerHeartbeat,
+)
 from mailbox.storage import raw_store
 from mailbox.storage.durable_files import raw_storage
 from mailbox.sync import folder_sync
@@ -97,6 +109,66 @@ def test_damage_on_purpose_is_named_exactly_and_mended(account: Account, dovecot
     assert stored(account) == on_server(dovecot, account)
     line = compared(account)
     assert (line["on_server"], line["stored"], line["differ"], line["findings"]) == (8, 8, 0, [])
+
+
+def test_changed_flags_a_removed_folder_and_another_uidvalidity_are_named(
+    account: Account, dovecot: Dovecot, make_user: Callable[..., User], client: Client
+) -> None:
+    for name in ("Lists", "Old"):
+        dovecot.create_folder(account.email, name)
+        dovecot.append(account.email, name, mail(50))
+    fill(dovecot, account, 3)
+    folder_sync.discover_folders(account.pk)
+    Folder.objects.update(sync_enabled=True)
+    for name in ("INBOX", "Lists", "Old"):
+        assert folder_sync.sync(account.pk, name).ok
+    dovecot.store(account.email, "INBOX", "2", "\\Flagged")
+    with dovecot.login(account.email) as imap:
+        for name in ("Lists", "Old"):
+            imap.delete(name)
+    dovecot.create_folder(account.email, "Lists")
+    dovecot.append(account.email, "Lists", mail(50))
+    former = SyncState.objects.get(folder__name="Lists").uidvalidity
+    folder_sync.discover_folders(account.pk)
+
+    line = compared(account)
+
+    assert named(line) == {(2, "flags", "follow")}
+    assert (line["stored"], line["other_flags"], line["differ"]) == (3, 1, 0)
+    lists, old = line_of(account, "Lists"), line_of(account, "Old")
+    assert lists["renumbered_from"] == former != lists["uidvalidity"] and lists["waiting"] == 1
+    assert (old["kept"], bool(old["gone_at"]), old["differ"]) == (1, True, 0)
+    client.force_login(make_user("viewer"))
+    page = client.get(reverse("mailbox:account_completeness", args=[account.pk])).content.decode()
+    for words in (
+        "1 with other flags on the server",
+        "Its flags are others on the server.",
+        f"UIDVALIDITY was {former}, is {lists['uidvalidity']}",
+        "removed from the server; 1 message of it is kept here, hidden",
+    ):
+        assert words in page
+    for name in ("INBOX", "Lists"):
+        assert folder_sync.sync(account.pk, name).ok
+    assert (compared(account)["other_flags"], line_of(account, "Lists")["renumbered_from"]) == (0, None)
+
+
+def test_a_copy_that_was_cut_short_when_it_was_fetched_is_fetched_again(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(dovecot, account, 1)
+    fetch_messages = ImapSession.fetch_messages
+
+    def cut(self: ImapSession, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
+        for each in fetch_messages(self, metas):
+            yield replace(each, raw=each.raw[:-10])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImapSession, "fetch_messages", cut)
+        folder_sync.sync(account.pk)
+    assert named(compared(account)) == {(1, "other_bytes", "fetch")}
+    folder_sync.sync(account.pk)
+    assert stored(account) == on_server(dovecot, account)
+    assert compared(account)["differ"] == 0
 
 
 def test_what_is_left_out_on_purpose_has_its_own_numbers(account: Account, dovecot: Dovecot) -> None:
