@@ -17,6 +17,7 @@ from mailbox.parsing.parse_job import ParseJob
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_COUNT = 200
 META_COUNT = 500  # messages whose flags, date and size one command asks for
+UNSTATED_BYTES = 256 * 1024  # assumed of a message whose size the server does not state
 MOST_PROBED = 5  # other messages that are tried when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
 NOTHING_GIVEN = "The server lists messages but gives none of them now."
@@ -228,7 +229,7 @@ class Prefetcher:
     def _wire_size(self, uid: int) -> int:
         """The bytes that fetching this message takes; 0 for one above the limit, of which only the header comes."""
         meta, limit = self.metas.get(uid), self.source.limit
-        return 0 if meta is None or (limit is not None and meta.size > limit) else meta.size
+        return 0 if meta is None or (limit is not None and meta.size > limit) else meta.size or UNSTATED_BYTES
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ def _uids(run: FolderRun, rows: QuerySet[Any]) -> set[int]:
 
 def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     """Fetch and store one message; False when the time was over first, and the request stays."""
-    if run.attempts.begin(uid) > MOST_ATTEMPTS_ASKED:
+    number = run.attempts.begin(uid)
+    if number > MOST_ATTEMPTS_ASKED:
         run.commit(ReadBatch(failures={uid: breaks_connection(run.state_pk)}), run.stretch, begun=uid)
         _settle(run, uid, is_there=True)
         return True
@@ -66,7 +67,9 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     meta = metas.get(uid)
     run.session.renew()
     with parsing_pool.running():
-        if meta is None or meta.size <= PIECES_FROM_BYTES or meta.size > limit:
+        # Where it broke the connection, it may be larger than the server states.
+        is_large = meta is not None and (meta.size > PIECES_FROM_BYTES or number > 1)
+        if meta is None or not is_large or meta.size > limit:
             fetched = run.source(limit).bring([uid], metas)
         else:
             try:

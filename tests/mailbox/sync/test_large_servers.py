@@ -7,10 +7,12 @@ import sys
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from mailbox.imap import transport
 from mailbox.models import Account, Quarantine
 from mailbox.storage import partial_files
-from mailbox.sync import folder_sync
+from mailbox.sync import folder_sync, large_messages
 from tests.mailbox.sync.large_mails import MB, _own_folder, account, big, server, small_pieces, whole
 from tests.rows import letter
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
@@ -96,3 +98,36 @@ def test_the_memory_of_a_worker_stays_level(account: Account, server: ScriptedIm
     peak_mb = int(done.stdout.split()[0]) / 1024
     assert whole(account, raw), done.stdout + done.stderr
     assert peak_mb < 250, done.stdout
+
+
+@pytest.mark.django_db
+def test_a_message_larger_than_stated_is_put_aside_and_comes_when_asked_for(
+    account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its literal is larger than any answer may be; in pieces each answer has its size."""
+    monkeypatch.setattr(transport, "SLACK_BYTES", MB)
+    monkeypatch.setattr(large_messages, "FIRST_PIECE", MB)
+    raw = big(4 * MB)
+    server.mails = {1: Mail(letter()), 2: Mail(raw, stated_size=0)}
+    for _ in range(10):
+        folder_sync.sync(account.pk)
+        if Quarantine.objects.exists():
+            break
+    Quarantine.objects.update(fetch_requested_at=timezone.now())
+    assert folder_sync.sync(account.pk).error_code == "network"
+    assert folder_sync.sync(account.pk).ok
+    assert whole(account, raw)
+
+
+@pytest.mark.django_db
+def test_of_messages_without_a_stated_size_few_are_asked_for_at_once(account: Account, server: ScriptedImap) -> None:
+    server.mails = {uid: Mail(letter(), stated_size=0) for uid in range(1, 41)}
+    asked: list[int] = []
+
+    def count(_talk: Talk, _tag: str, arguments: str) -> bool:
+        asked.append(len(server.chosen(arguments.split(" ")[0])))
+        return False
+
+    server.faults["BODY"] = count
+    assert folder_sync.sync(account.pk).fetched == 40
+    assert sum(asked) == 40 and max(asked) == 16  # 4 MB of messages that may have 256 kB
