@@ -13,43 +13,8 @@ from email.parser import BytesHeaderParser
 from mailbox.errors import MailError
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import ImapSession, ListedFolder
+from mailbox.imap.special_use import COMMON_NAMES
 
-# For servers that state no special use (RFC 6154): the last part of folder names that mail programs create.
-COMMON_NAMES = (
-    *(
-        "sent",
-        "sent items",
-        "sent messages",
-        "sent mail",
-        "sent-mail",
-        "gesendet",
-        "gesendete elemente",
-        "gesendete objekte",
-    ),
-    *("envoyés", "éléments envoyés", "messages envoyés", "enviados", "elementos enviados", "itens enviados", "inviata"),
-    *(
-        "posta inviata",
-        "inviati",
-        "verzonden",
-        "verzonden items",
-        "wysłane",
-        "elementy wysłane",
-        "отправленные",
-        "надіслані",
-    ),
-    *(
-        "gönderilmiş öğeler",
-        "skickat",
-        "sendt",
-        "已发送",
-        "已发送邮件",
-        "寄件備份",
-        "送信済み",
-        "送信済みアイテム",
-        "送信済みメール",
-    ),
-    *("보낸편지함", "보낸 편지함", "보낸메일함"),
-)
 LOOKED_AT = 20  # mails with the Message-ID that are checked; no mail program makes more
 
 
@@ -62,7 +27,7 @@ class AttemptHeaders:
 
 
 def sent_folder(listed: Sequence[ListedFolder]) -> str | None:
-    """The folder for sent mail: the one marked \\Sent, else the first with a name of COMMON_NAMES; None without one."""
+    """The folder for sent mail: the one marked \\Sent, else the first with a common name for it; None without one."""
     usable = [each for each in listed if each.selectable]
     if marked := [each.name for each in usable if each.special_use == "\\Sent"]:
         return marked[0]
@@ -73,7 +38,7 @@ def sent_folder(listed: Sequence[ListedFolder]) -> str | None:
 def _rank(each: ListedFolder) -> int | None:
     last = each.name.rpartition(each.delimiter)[2] if each.delimiter else each.name
     name = last.strip().lower()
-    return COMMON_NAMES.index(name) if name in COMMON_NAMES else None
+    return COMMON_NAMES["\\Sent"].index(name) if name in COMMON_NAMES["\\Sent"] else None
 
 
 def folders_to_look_in(listed: Sequence[ListedFolder]) -> list[str]:

@@ -10,10 +10,12 @@ from mailbox.imap.fetch import ListedFolder
 # Special use -> names that clients and servers give such a folder: the last part, in lower case.
 COMMON_NAMES = {
     "\\Sent": (
-        "sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete elemente", "gesendete objekte",
+        "sent", "sent items", "sent messages", "sent mail", "sent-mail",
+        "gesendet", "gesendete elemente", "gesendete objekte",
         "envoyés", "éléments envoyés", "messages envoyés", "enviados", "elementos enviados", "itens enviados",
-        "inviati", "posta inviata", "verzonden", "verzonden items", "skickat", "отправленные", "wysłane",
-        "送信済み", "送信済みアイテム", "已发送", "已发送邮件", "寄件備份", "보낸편지함", "보낸 편지함", "المرسلة",
+        "inviati", "inviata", "posta inviata", "verzonden", "verzonden items", "skickat", "sendt", "gönderilmiş öğeler",
+        "отправленные", "надіслані", "wysłane", "elementy wysłane", "送信済み", "送信済みアイテム", "送信済みメール",
+        "已发送", "已发送邮件", "寄件備份", "보낸편지함", "보낸 편지함", "보낸메일함", "المرسلة",
     ),
     "\\Drafts": (
         "drafts", "draft", "entwürfe", "brouillons", "borradores", "rascunhos", "bozze", "concepten", "utkast",

@@ -19,10 +19,10 @@ from mailbox.scheduler.jobs import SyncJob, jobs_of
 from mailbox.scheduler.report import RunReport
 from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync, state_rows
-from mailbox.sync.account_session import AccountSession, Backoff, Clock, connect
-from mailbox.sync.folder_sync import SyncOutcome
+from mailbox.sync.account_session import AccountSession, Clock, connect
 from mailbox.sync.folders import canonical, discover, listing_is_due
 from mailbox.sync.no_change import UnchangedFolder
+from mailbox.sync.outcome import SyncOutcome, failed, record_failure
 
 logger = logging.getLogger(__name__)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
@@ -36,8 +36,6 @@ class SyncRunnerConfig:
     """Limits of a run; times in seconds. `time_budget_seconds`: 0 gives each job one round, None has no limit."""
 
     max_concurrency: int = 4
-    base_backoff_seconds: float = 10
-    max_backoff_seconds: float = 300
     time_budget_seconds: float | None = 50
     wait_seconds: float = 0  # how long to wait for a sync of the same account that is running elsewhere
 
@@ -46,16 +44,9 @@ class SyncRunnerConfig:
         """The site's limits (PRX_EMAIL_SYNC_…), for a run of this length that waits so long for busy accounts."""
         return cls(
             max_concurrency=settings.SYNC_MAX_CONCURRENCY,
-            base_backoff_seconds=settings.SYNC_BASE_BACKOFF_SECONDS,
-            max_backoff_seconds=settings.SYNC_MAX_BACKOFF_SECONDS,
             time_budget_seconds=time_budget_seconds,
             wait_seconds=wait_seconds,
         )
-
-    @property
-    def backoff(self) -> Backoff:
-        """The wait after failures, by which a folder and an account's IMAP server are left alone."""
-        return Backoff(self.base_backoff_seconds, self.max_backoff_seconds)
 
 
 @dataclass(eq=False)
@@ -111,9 +102,7 @@ class AccountTurn:
         while self.jobs:
             job = self.jobs[0]
             go_on = self._going_on(session.account, deadline, turn_ends)
-            outcome = folder_sync.sync_folder(
-                session, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
-            )
+            outcome = folder_sync.sync_folder(session, job.folder, None, job.max_messages, go_on=go_on)
             self.jobs.popleft()
             self._record(session.account, canonical(job.folder), outcome)
             if outcome.error_code in LEAVE_ACCOUNT:
@@ -191,7 +180,7 @@ class AccountTurn:
     def _fail_all(self, account: Account, error: MailError) -> None:
         """Record the failure to connect for each folder that was to be synced."""
         for job in self.jobs:
-            outcome = folder_sync.failed(account, job.folder, error, self.clock(), self.config.backoff, 0.0)
+            outcome = failed(account, job.folder, error, self.clock(), 0.0)
             self.report.add(account, job.folder, outcome)
         self.jobs.clear()
 
@@ -207,7 +196,7 @@ class AccountTurn:
         try:
             account = Account.objects.filter(pk=self.account_id).first()
             if account is not None and folder is not None:
-                folder_sync.record_failure(account, folder, outcome, self.clock(), self.config.backoff)
+                record_failure(account, folder, outcome, self.clock())
                 self.report.add(account, folder, outcome)
         except DATABASE_TROUBLE as trouble:  # the database is still away: the account stays due
             event(logger, "crash_not_recorded", logging.WARNING, account=self.account_id, error=type(trouble).__name__)

@@ -19,8 +19,9 @@ from django.utils import timezone
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
-from mailbox.sync.folder_sync import MORE_WAITING, SyncOutcome
 from mailbox.sync.folders import canonical
+from mailbox.sync.job import MORE_WAITING
+from mailbox.sync.outcome import SyncOutcome
 
 logger = logging.getLogger(__name__)
 SILENT_AFTER = timedelta(seconds=60)  # a run not seen for this long has lost its process

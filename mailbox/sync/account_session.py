@@ -33,29 +33,19 @@ QUOTA_PAUSE_SECONDS = 3600.0
 BUSY = "Another worker is syncing this account at this moment; try again when it is done."
 
 
-@dataclass(frozen=True)
-class Backoff:
-    """Exponential backoff: base * 2^failures seconds, at most `maximum`."""
+def backoff_seconds(failures: int, stated: float | None = None) -> float:
+    """The wait after a failure that `failures` others preceded; at least `stated`, which the server asked for.
 
-    base: float
-    maximum: float
+    PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS, doubled by each failure up to PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS. At most
+    LONGEST_WAIT, whatever the server asks for.
+    """
+    grown: float = settings.SYNC_BASE_BACKOFF_SECONDS * 2 ** min(failures, 30)
+    return min(max(min(grown, settings.SYNC_MAX_BACKOFF_SECONDS), stated or 0), LONGEST_WAIT.total_seconds())
 
-    @classmethod
-    def from_settings(cls) -> Backoff:
-        """The backoff of PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS and PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS."""
-        return cls(settings.SYNC_BASE_BACKOFF_SECONDS, settings.SYNC_MAX_BACKOFF_SECONDS)
 
-    def seconds(self, failures: int, stated: float | None = None) -> float:
-        """The wait after a failure that `failures` others preceded; at least `stated`, which the server asked for.
-
-        At most LONGEST_WAIT, whatever the server asks for.
-        """
-        grown: float = self.base * 2 ** min(failures, 30)
-        return min(max(min(grown, self.maximum), stated or 0), LONGEST_WAIT.total_seconds())
-
-    def wait(self, failures: int, stated: float | None = None) -> float:
-        """seconds() with jitter, so that accounts that failed together do not all come back at the same instant."""
-        return jittered(self.seconds(failures), at_least=min(stated or 0, LONGEST_WAIT.total_seconds()))
+def backoff_wait(failures: int, stated: float | None = None) -> float:
+    """backoff_seconds() with jitter, so that accounts that failed together do not all come back at one instant."""
+    return jittered(backoff_seconds(failures, stated), at_least=min(stated or 0, LONGEST_WAIT.total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -137,7 +127,7 @@ def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
         time.sleep(WAIT_STEP_SECONDS)
 
 
-def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> ImapSession:
+def connect(account: Account, clock: Clock) -> ImapSession:
     """Connect and sign in. Raises MailError, after saving on the transport why, and when the next try may be made."""
     transport = account.imap
     try:
@@ -162,18 +152,18 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
         if isinstance(error, SignInRefused):
             transport.mark_needs_sign_in(str(error), clock())
         elif isinstance(error, NetworkError | Throttled | OverQuota):
-            pause_account(account, error, clock(), backoff or Backoff.from_settings(), transport.failure_count)
+            pause_account(account, error, clock(), transport.failure_count)
         raise
     finally:  # also after a refused sign-in: the server has shown its certificate
         seen_certificates.note(transport.host, transport.port)
 
 
-def pause_account(account: Account, error: MailError, now: datetime, backoff: Backoff, failures: int = 0) -> None:
+def pause_account(account: Account, error: MailError, now: datetime, failures: int = 0) -> None:
     """Put the account's IMAP transport in backoff: by its failures, and at least as long as the server asked for.
 
     After OverQuota at least an hour, since providers count by the day.
     """
-    wait = backoff.wait(failures, error.wait_seconds)
+    wait = backoff_wait(failures, error.wait_seconds)
     if isinstance(error, OverQuota):
         wait = max(wait, QUOTA_PAUSE_SECONDS)
     account.imap.mark_unavailable(str(error), now + timedelta(seconds=wait), now)

@@ -15,17 +15,16 @@ from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.sync import no_change, uidvalidity
-from mailbox.sync.account_session import AccountSession, Backoff, Clock, pause_account, signed_in
+from mailbox.sync.account_session import AccountSession, Clock, pause_account, signed_in
 from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.folders import canonical, discover, folder_for
-from mailbox.sync.job import MORE_WAITING, run_job
+from mailbox.sync.job import run_job
 from mailbox.sync.no_change import UnchangedFolder
-from mailbox.sync.outcome import SyncOutcome, count_run, failed, record_failure
+from mailbox.sync.outcome import SyncOutcome, count_run, failed
 from mailbox.sync.prefetch import MessageBudget
 from mailbox.sync.state_rows import LoadedState, states_of
 
 LISTING_WAIT_SECONDS = 60  # how long a listing waits for a sync of the account that is running
-__all__ = ["MORE_WAITING", "SyncOutcome", "discover_folders", "failed", "record_failure", "sync", "sync_folder"]
 
 
 def sync(
@@ -52,7 +51,7 @@ def sync(
         with signed_in(account, clock, wait_seconds=wait_seconds) as session:
             return sync_folder(session, folder, cursor, max_messages)
     except MailError as error:
-        return failed(account, folder, error, clock(), Backoff.from_settings(), time.monotonic() - started)
+        return failed(account, folder, error, clock(), time.monotonic() - started)
 
 
 def discover_folders(account_id: int, *, now: datetime | None = None) -> list[Folder]:
@@ -83,7 +82,6 @@ def sync_folder(
     cursor: int | None = None,
     max_messages: int = 100,
     *,
-    backoff: Backoff | None = None,
     go_on: Callable[[], bool] = lambda: False,
 ) -> SyncOutcome:
     """Sync one folder on an open connection. A MailError is saved on the folder and returned in the outcome.
@@ -93,7 +91,7 @@ def sync_folder(
     """
     started = time.monotonic()
     counts = RunCounts()
-    outcome = _synced(session, name, cursor, MessageBudget(max_messages, go_on), counts, started, backoff)
+    outcome = _synced(session, name, cursor, MessageBudget(max_messages, go_on), counts, started)
     if alerts := session.imap.alerts:
         session.account.imap.note_alert(" ".join(alerts), session.clock())
     return outcome
@@ -106,7 +104,6 @@ def _synced(
     budget: MessageBudget,
     counts: RunCounts,
     started: float,
-    backoff: Backoff | None,
 ) -> SyncOutcome:
     try:
         if session.account.sends_site_mail:  # its Sent folder and its bounces contain links that sign people in
@@ -117,10 +114,9 @@ def _synced(
             return SyncOutcome(ok=True, seconds=time.monotonic() - started, unchanged=left)
         note, more = run_job(session, opened.state, opened.status, cursor, budget, counts)
     except MailError as error:
-        wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # concerns the whole account, not this folder alone
-            pause_account(session.account, error, session.clock(), wait)
-        return failed(session.account, name, error, session.clock(), wait, time.monotonic() - started, counts)
+            pause_account(session.account, error, session.clock())
+        return failed(session.account, name, error, session.clock(), time.monotonic() - started, counts)
     outcome = SyncOutcome(
         ok=True,
         fetched=counts.fetched,

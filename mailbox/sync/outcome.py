@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, Folder, SyncState
-from mailbox.sync.account_session import Backoff
+from mailbox.sync.account_session import backoff_wait
 from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.folders import canonical, folder_for
 from mailbox.sync.no_change import UnchangedFolder
@@ -56,7 +56,6 @@ def failed(
     name: str,
     error: MailError,
     now: datetime,
-    backoff: Backoff,
     seconds: float,
     counts: RunCounts | None = None,
 ) -> SyncOutcome:
@@ -78,9 +77,7 @@ def failed(
     )
     if isinstance(error, Busy):
         return outcome
-    record_failure(
-        account, name, outcome, now, None if isinstance(error, SignInRefused) else backoff, error.wait_seconds
-    )
+    record_failure(account, name, outcome, now, error.wait_seconds, waits=not isinstance(error, SignInRefused))
     return outcome
 
 
@@ -89,22 +86,23 @@ def record_failure(
     name: str,
     outcome: SyncOutcome,
     now: datetime,
-    backoff: Backoff | None,
     stated: float | None = None,
+    *,
+    waits: bool = True,
 ) -> None:
     """Save a failure on the folder's state: the error, one more failure, and when the next try is allowed.
 
-    backoff: None for a failure without a wait. stated: seconds that the server asked to wait.
+    stated: seconds that the server asked to wait. waits: False for a failure without a wait.
     """
     folder = Folder.objects.filter(account=account, name=canonical(name)).first()
     if folder is None and canonical(name) == "INBOX":  # INBOX always exists, and its state must hold the backoff
         folder = folder_for(account, name)
     if folder is not None:
         state, _ = SyncState.objects.get_or_create(account=account, folder=folder)
-        wait = backoff.wait(state.failure_count, stated) if backoff else 0
+        wait = timedelta(seconds=backoff_wait(state.failure_count, stated))
         SyncState.objects.filter(pk=state.pk).update(
             failure_count=state.failure_count + 1,
-            next_allowed_at=now + timedelta(seconds=wait) if backoff else None,
+            next_allowed_at=now + wait if waits else None,
             last_error_code=outcome.error_code,
             last_error=outcome.error,
             last_attempt_at=now,

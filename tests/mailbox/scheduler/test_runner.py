@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -10,6 +11,7 @@ from django.utils import timezone
 from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
 from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, due_jobs, jobs_of, run_sync
 from mailbox.sync import folder_sync
+from mailbox.sync.account_session import backoff_seconds
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 
@@ -74,13 +76,13 @@ def test_without_time_each_job_has_its_one_round(make_account: MakeAccount, dove
 
 
 @pytest.mark.django_db
-def test_backoff_doubles_to_its_maximum_and_a_success_resets_it(make_account: MakeAccount) -> None:
+def test_backoff_doubles_to_its_maximum_and_a_success_resets_it(make_account: MakeAccount, settings: Any) -> None:
     account = make_account(imap_port=1)
-    config = SyncRunnerConfig(time_budget_seconds=0, base_backoff_seconds=10, max_backoff_seconds=30)
+    settings.SYNC_BASE_BACKOFF_SECONDS, settings.SYNC_MAX_BACKOFF_SECONDS = 10, 30
     now = timezone.now()
     waits = []
     for _ in range(4):
-        run_sync([SyncJob(account.pk)], config, now=now)
+        run_sync([SyncJob(account.pk)], ONCE, now=now)
         state = SyncState.objects.get(account=account)
         assert state.next_allowed_at is not None
         waits.append((state.next_allowed_at - now).total_seconds())
@@ -165,6 +167,5 @@ def test_an_account_is_never_synced_by_two_at_once(make_account: MakeAccount, do
 
 
 def test_the_backoff_never_undercuts_what_the_server_states() -> None:
-    backoff = SyncRunnerConfig().backoff
-    assert [backoff.seconds(failures) for failures in (0, 1, 4, 5, 5000)] == [10, 20, 160, 300, 300]
-    assert backoff.seconds(0, stated=900.5) == 900.5
+    assert [backoff_seconds(failures) for failures in (0, 1, 4, 5, 5000)] == [10, 20, 160, 300, 300]
+    assert backoff_seconds(0, stated=900.5) == 900.5

@@ -21,6 +21,7 @@ from mailbox.sync import folder_sync
 from mailbox.sync import uidvalidity as sync_uidvalidity
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.folders import discover
+from mailbox.sync.outcome import SyncOutcome
 from tests.mailbox.sync.synced import mail
 from tests.rows import NOWHERE
 
@@ -185,7 +186,7 @@ def flags_and_labels_of(held: LoadedState) -> FlagsAndLabels:
     return FlagsAndLabels(("\\Seen",) if held.seen else ())
 
 
-def run(account: Account, server: FakeServer, max_messages: int) -> list[folder_sync.SyncOutcome]:
+def run(account: Account, server: FakeServer, max_messages: int) -> list[SyncOutcome]:
     """One round over the account: what a worker does when its folders are due."""
     Lease.objects.filter(account=account).delete()  # a crashed worker's has lapsed
     token = Lease.acquire(account.pk, Lease.Purpose.SYNC, "test", seconds=60, now=timezone.now())
