@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from mailbox.completeness import compare, sample, schedule, signature
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid
-from mailbox.errors import MailError, ProviderError
+from mailbox.errors import MailError, Throttled
+from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import ImapSession, MessageMeta
 from mailbox.messages import places
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, SyncState
@@ -107,6 +108,7 @@ class _Walk:
         chosen = list(Folder.objects.chosen().filter(account=self.session.account).order_by("name"))
         for gone in self.row.progress.keys() - {str(folder.pk) for folder in chosen}:
             del self.row.progress[gone]
+        refused: list[tuple[Folder, FolderLine, MailError]] = []
         for folder in chosen:
             line = self._line(folder)
             try:
@@ -114,9 +116,17 @@ class _Walk:
                     self._store_line(folder, line)
                     if self._time_is_over() and (not line.is_done or folder != chosen[-1]):
                         return False
-            except ProviderError as error:  # it concerns this folder only
-                line.error, line.next_uid, line.at = str(error)[:500], 0, self.session.clock().isoformat()
-                self._store_line(folder, line)
+            except MailError as error:
+                if not is_refusal(error):
+                    raise
+                refused.append((folder, line, error))
+        # The server's trouble with one folder concerns this folder only; with all of them, it is asked again later.
+        waits = [trouble for _, _, trouble in refused if isinstance(trouble, Throttled)]
+        if waits and len(refused) == len(chosen):
+            raise waits[0]
+        for folder, line, trouble in refused:
+            line.error, line.next_uid, line.at = str(trouble)[:500], 0, self.session.clock().isoformat()
+            self._store_line(folder, line)
         return True
 
     def _time_is_over(self) -> bool:

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from mailbox.completeness import sample, signature, walk
+from mailbox.errors import Throttled
 from mailbox.models import Account, Completeness, Folder, MessagePlace, RawMessage, StoreMiss, SyncState
 from mailbox.storage.durable_files import raw_storage
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
@@ -93,6 +94,29 @@ def test_a_folder_that_cannot_be_opened_is_counted_and_those_not_chosen_too(acco
     report = Completeness.objects.get().document["report"]
     assert line_of(account, "Gone")["error"]
     assert (report["differ"], report["not_compared"], report["not_chosen"]) == (0, 1, 1)
+
+
+def test_a_folder_that_the_server_has_trouble_with_keeps_no_other_from_being_compared(
+    account: Account, server: ScriptedImap
+) -> None:
+    """As Dovecot has with a damaged index; it says so in the words of a server that asks to wait."""
+    sync(account)
+    folder_of(account, "Broken")
+    broken = {"Broken"}
+
+    def trouble(talk: Talk, tag: str, arguments: str) -> bool:
+        is_broken = any(name in arguments for name in broken)
+        if is_broken:
+            talk.say(f"{tag} NO [SERVERBUG] Internal error occurred")
+        return is_broken
+
+    server.faults["EXAMINE"] = trouble
+    assert compared(account)["stored"] == 3
+    assert "Internal error" in line_of(account, "Broken")["error"]
+    broken.add("INBOX")
+    with pytest.raises(Throttled):
+        walk.go_on(account.pk)
+    assert line_of(account)["stored"] == 3  # the last report stands
 
 
 def test_a_message_that_the_server_refuses_keeps_no_other_from_being_compared(
