@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.imap.fetch import OTHER_LENGTH
 from mailbox.logs import event
 from mailbox.messages import conversations, other_recipients
@@ -38,6 +39,8 @@ OTHERS_TRY_FOR = timedelta(minutes=10)
 BATCH = 50  # messages per transaction, which then takes well below 250 ms
 BATCH_BYTES = 16_000_000
 
+_Changed = tuple[Message, ParseResult]
+
 
 @dataclass
 class _Batch:
@@ -45,7 +48,7 @@ class _Batch:
 
     last_pk: int
     same: list[int] = field(default_factory=list)  # pks of messages without a difference
-    changed: list[tuple[Message, ParseResult]] = field(default_factory=list)
+    changed: list[_Changed] = field(default_factory=list)
     fields: dict[int, list[str]] = field(default_factory=dict)  # pk of a changed message -> columns that differ
     relinked: list[Message] = field(default_factory=list)  # may belong to another conversation now
     thread_indexes: dict[int, str] = field(default_factory=dict)
@@ -194,17 +197,37 @@ def _fill(row: Message, parsed: mime_message.ParsedMessage) -> list[str]:
 def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
     """Write rows, index and the round's position in one transaction.
 
-    Returns False, and writes nothing, if the round's position has changed, since another worker has advanced it.
+    Returns False, and writes nothing, if the round's position has changed, since another worker has advanced it. If the
+    database refuses the batch, it is written message by message, so that one that is refused does not stop the round.
     """
+    try:
+        return _write_batch(round_, batch, now)
+    except DATABASE_TROUBLE:
+        raise
+    except Exception:
+        logger.exception("reparse_batch_refused", extra={"fields": {"round": round_.pk}})
+        return _write_batch(round_, batch, now, one_by_one=True)
+
+
+def _write_batch(round_: Reparse, batch: _Batch, now: datetime, *, one_by_one: bool = False) -> bool:
     with transaction.atomic():
-        changed = [(row, read) for row, read in batch.changed if _update(row, read.digest, now)]
-        for row, read in changed:
-            _replace_attachments(row, read.parsed.attachments)
-        index_messages([row for row, _ in changed], {id(row): read.index_text for row, read in changed})
-        written = {row.pk for row, _ in changed}.union(batch.same)
-        for pk in written & batch.recipients.keys():
-            other_recipients.note(pk, batch.recipients[pk])
-        moved_on = conversations.relink([row for row in batch.relinked if row.pk in written], batch.thread_indexes)
+        changed: list[_Changed] = []
+        moved_on = failed = 0
+        parts: list[tuple[list[_Changed], list[int]]] = [(batch.changed, batch.same)]
+        if one_by_one:
+            parts = [*(([each], []) for each in batch.changed), ([], batch.same)]
+        for some, same in parts:
+            try:
+                with transaction.atomic():
+                    written, relinked = _write_rows(some, same, batch, now)
+            except Exception as error:
+                if not one_by_one or isinstance(error, DATABASE_TROUBLE):
+                    raise
+                logger.exception("reparse_refused", extra={"fields": {"messages": [row.pk for row, _ in some]}})
+                failed += len(some)
+            else:
+                changed += written
+                moved_on += relinked
         Message.objects.filter(pk__in=batch.same).update(parser_version=mime_message.PARSER_VERSION)
         is_over = batch.done == 0
         moved = Reparse.objects.unfinished().filter(pk=round_.pk, after_pk=round_.after_pk)
@@ -216,16 +239,29 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
             changed=F("changed") + len(changed),
             changed_fields=dict(_counted(round_, batch, changed, moved_on)),
             lost=F("lost") + batch.lost,
-            failed=F("failed") + batch.failed,
+            failed=F("failed") + batch.failed + failed,
         ):
             transaction.set_rollback(True)
             return False
     return True
 
 
-def _counted(
-    round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, ParseResult]], relinked: int
-) -> Counter[str]:
+def _write_rows(
+    some: Sequence[_Changed], same: Sequence[int], batch: _Batch, now: datetime
+) -> tuple[list[_Changed], int]:
+    """Write changed messages, and link them and the `same` again. Returns the messages whose bytes are still the same,
+    and how many mails are in another conversation."""
+    changed = [(row, read) for row, read in some if _update(row, read.digest, now)]
+    for row, read in changed:
+        _replace_attachments(row, read.parsed.attachments)
+    index_messages([row for row, _ in changed], {id(row): read.index_text for row, read in changed})
+    written = {row.pk for row, _ in changed}.union(same)
+    for pk in written & batch.recipients.keys():
+        other_recipients.note(pk, batch.recipients[pk])
+    return changed, conversations.relink([row for row in batch.relinked if row.pk in written], batch.thread_indexes)
+
+
+def _counted(round_: Reparse, batch: _Batch, changed: Sequence[_Changed], relinked: int) -> Counter[str]:
     """Column -> number of messages that differ in it, in all batches of the round; "conversation" for relinked ones."""
     counts = Counter(round_.changed_fields)
     for row, _ in changed:

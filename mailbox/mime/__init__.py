@@ -3,7 +3,7 @@
 Start with `message.parse(raw)`, which raises nothing. No other package imports mail-parser (used in `dates`). In the
 order of a parse:
 
-- tree: `tree`, `tree_reader`, `part` (MIME parts by their boundaries), `damaged` (guesses missing boundaries);
+- tree: `tree`, `tree_reader`, `boundary_lines`, `part` (MIME parts), `damaged` (guesses missing boundaries);
 - header: `header_block` (lines), `header_fields`, `parameters` (RFC 2231), `message_ids`, `dates`, `filenames`;
 - addresses: the package `addresses` (RFC 5322, RFC 5321, IDNA 2008);
 - text: `transfer_encoding`, `base64_content`, `part_text`; the package `charsets` (labels, encoded words, detection);

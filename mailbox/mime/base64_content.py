@@ -120,7 +120,7 @@ def _is_mostly_junk(given: bytes) -> bool:
 def decode_damaged(code: bytes) -> bytes:
     """Decode ignoring invalid characters. Each run up to a padding is decoded alone, as some encoders pad each line or
     block."""
-    if (b"-" in code or b"_" in code) and b"+" not in code and b"/" not in code:
+    if (b"-" in code or b"_" in code) and b"+" not in code and b"/" not in code and _is_of_urls(code):
         code = code.translate(_OF_URLS)
     found = bytearray()
     for count, block in enumerate(_BLOCK.finditer(code)):
@@ -128,6 +128,16 @@ def decode_damaged(code: bytes) -> bytes:
             break
         found += _of_letters(block[0])
     return bytes(found)
+
+
+def _is_of_urls(code: bytes) -> bool:
+    """Whether "-" and "_" are letters of the alphabet for URLs, and not signs between the letters of padded base64."""
+    padded = code.rstrip()
+    if not padded.endswith(b"="):
+        return True
+    signs = code.count(b"-") + code.count(b"_")
+    letters = len(padded.translate(None, delete=_JUNK.replace(b"=", b"")))
+    return letters % 4 != 0 or (letters + signs) % 4 == 0
 
 
 def _of_letters(octets: bytes) -> bytes:

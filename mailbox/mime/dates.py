@@ -18,25 +18,38 @@ _FULL_MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
     *("november", "december", "sept"),
 )
-# Months in German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Turkish, Russian and
-# Ukrainian. No name stands for two different months: so without Polish, Czech and Croatian, which share some.
+# Months in languages of Europe, Hebrew and Arabic. A name that stands for different months in two of them is left out,
+# such as "lip" (July in Polish, June in Croatian) and "listopada" (November and October).
 _OTHER_NAMES = (
-    "januar jänner janv janvier ene enero gen gennaio janeiro januari oca ocak янв января январь січ січня",
-    "februar fév févr février febrero febbraio fev fevereiro februari şub şubat фев февр февраля февраль лют лютого",
-    "mär märz mrz mars marzo mrt maart março мар мрт марта март бер березня",  # noqa: RUF001
-    "avr avril abr abril aprile nis nisan апр апреля апрель квіт квітня",
-    "mai mayo mag maggio maio mei maj mayıs мая май трав травня",  # noqa: RUF001
-    "juni juin junio giu giugno junho haz haziran июн июня июнь черв червня",
-    "juli juil juillet julio lug luglio julho tem temmuz июл июля июль лип липня",
-    "août ago agosto aug augustus augusti ağu ağustos авг августа август серп серпня",
-    "septembre septiembre set settembre setembro eyl eylül сен сент сентября сентябрь вер вересня",
-    "okt oktober octobre octubre ott ottobre out outubro eki ekim окт октября октябрь жовт жовтня",
-    "novembre noviembre novembro kas kasım ноя нояб ноября ноябрь лист листопада",  # noqa: RUF001
-    "dez dezember des desember déc décembre dic diciembre dicembre dezembro ara aralık дек декабря декабрь груд грудня",  # noqa: RUF001
+    "januar jänner janv janvier ene enero gen gennaio janeiro januari oca ocak янв января январь січ січня "
+    "ian sty styczeń stycznia led leden ledna sij siječnja tammi tammikuuta jaan saus ιαν ιανουαρίου яну "  # noqa: RUF001
+    "ינו ינואר يناير",
+    "februar fév févr février febrero febbraio fev fevereiro februari şub şubat фев февр февраля февраль лют лютого "
+    "febr lut luty lutego úno únor února velj veljače helmi helmikuuta veebr vas φεβ φεβρουαρίου פבר פברואר فبراير",
+    "mär märz mrz mars marzo mrt maart março мар мрт марта март бер березня "  # noqa: RUF001
+    "márc marca bře březen března ožu ožujka maalis maaliskuuta märts kov μαρ μαρτίου מרץ مارس",
+    "avr avril abr abril aprile nis nisan апр апреля апрель квіт квітня "
+    "ápr kwi kwiecień kwietnia dub duben dubna tra travnja huhti huhtikuuta bal απρ απριλίου אפר אפריל أبريل إبريل",
+    "mai mayo mag maggio maio mei maj mayıs мая май трав травня "  # noqa: RUF001
+    "máj maja kvě květen května svi svibnja touko toukokuuta geg μαι μαΐ μάι μαΐου מאי مايو",
+    "juni juin junio giu giugno junho haz haziran июн июня июнь черв червня "
+    "jún iun cze czerwiec czerwca kesä kesäkuuta juuni jūn birž ιουν ιούν ιουνίου юни יונ יוני يونيو",  # noqa: RUF001
+    "juli juil juillet julio lug luglio julho tem temmuz июл июля июль лип липня "
+    "júl iul lipiec lipca heinä heinäkuuta juuli jūl liep ιουλ ιούλ ιουλίου юли יול יולי يوليو",
+    "août ago agosto aug augustus augusti ağu ağustos авг августа август серп серпня "
+    "avg sie sierpień sierpnia kol kolovoza elo elokuuta rugp αυγ αύγ αυγούστου אוג אוגוסט أغسطس",  # noqa: RUF001
+    "septembre septiembre set settembre setembro eyl eylül сен сент сентября сентябрь вер вересня "
+    "szept wrz wrzesień września zář září ruj rujna syys syyskuuta rugs σεπ σεπτεμβρίου сеп ספט ספטמבר سبتمبر",
+    "okt oktober octobre octubre ott ottobre out outubro eki ekim окт октября октябрь жовт жовтня "
+    "paź październik października říj říjen října loka lokakuuta spal οκτ οκτωβρίου אוק אוקטובר أكتوبر",
+    "novembre noviembre novembro kas kasım ноя нояб ноября ноябрь лист листопада "  # noqa: RUF001
+    "noi marras marraskuuta lapkr νοε νοέ νοεμβρίου ное נוב נובמבר نوفمبر",
+    "dez dezember des desember déc décembre dic diciembre dicembre dezembro ara aralık дек декабря декабрь груд грудня "  # noqa: RUF001
+    "gru grudzień grudnia pro prosinec prosince joulu joulukuuta dets gruod δεκ δεκεμβρίου דצמ דצמבר ديسمبر",
 )
 _OTHER_MONTHS = {name: month for month, names in enumerate(_OTHER_NAMES, 1) for name in names.split()}
 # Zones with one meaning, in minutes (CST is always America's). Ambiguous ones such as BST, IST, AST and SST are left
-# out, so a date with one of them is not read.
+# out, so a date with one of them is not read. So are the military letters, which RFC 822 had with the wrong sign.
 _ZONES = {
     **{"ut": 0, "utc": 0, "gmt": 0, "z": 0, "wet": 0},
     **{"est": -300, "edt": -240, "cst": -360, "cdt": -300, "mst": -420, "mdt": -360, "pst": -480, "pdt": -420},
@@ -48,7 +61,7 @@ _USUAL = re.compile(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d:\d\d [+-]
 _COMMENT = re.compile(r"\([^()]*+\)?")
 _TIME = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?(?: ?([ap])\.?m\.?)?(?![\d:])", re.I)
 _DAY_FIRST = re.compile(
-    r"(\d{1,2})(?:st|nd|rd|th)?\.?[ -]+([^\W\d_]{3,10})\.?,?[ -]+(\d{4}|\d{2}|1\d\d)(?![\d:])", re.I
+    r"(\d{1,2})(?:st|nd|rd|th)?\.?[ -]+([^\W\d_]{3,12})\.?,?[ -]+(\d{4}|\d{2}|1\d\d)(?![\d:])", re.I
 )
 _MONTH_FIRST = re.compile(r"([a-z]{3,9})\.? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})(?![\d:])", re.I)
 _ASCTIME = re.compile(r"([a-z]{3,9}) +(\d{1,2}) +(?=\d{1,2}:)", re.I)
@@ -60,8 +73,9 @@ _ISO = re.compile(r"(\d{4})([-/.])(\d{2})\2(\d{2})(?:t| )", re.I)
 _BASIC_ISO = re.compile(r"\A(\d{4})(\d{2})(\d{2})t(\d{2})(\d{2})(\d{2})", re.I)
 _AROUND = re.compile(r"\A\s*+date\s*+:|[\"\0\u200b-\u200f\ufeff]", re.I)
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
+_SPACED_COLON = re.compile(r"(?<=\d) ?: ?(?=\d)")  # RFC 5322 section 4.3, obs-hour
 _YEAR = re.compile(r"(?<![\d+:.-])(\d{4})(?![\d:])")
-_WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{1,12}\.?, *)", re.I)
+_WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{1,12}\.?[,\u060c] *)", re.I)
 _ZONE_COMMENT = re.compile(r"\(((?:GMT|UTC?)?[+-]\d{1,2}:?(?:\d\d)?|[A-Za-z]{1,5})\)\s*\Z", re.I)
 _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z ]{1,40}\)?)?", re.I)
 
@@ -70,6 +84,7 @@ def read(stated: str) -> datetime | None:
     """The date as an aware datetime; None if it is invalid or ambiguous. Without a zone it is read as UTC (section
     3.3, -0000)."""
     line = stated if _USUAL.fullmatch(stated) else " ".join(_COMMENT.sub(" ", _plain(stated)).split()).rstrip(" ;,.")
+    line = _SPACED_COLON.sub(":", line)
     line = line[weekday.end() :] if (weekday := _WEEKDAY.match(line)) else line
     day = _day(line)
     if day is None:

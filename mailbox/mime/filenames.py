@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from mimetypes import MimeTypes
 
 from mailbox.mime import charsets
@@ -43,7 +44,13 @@ _EXTENSIONS = {
     "image/webp": ".webp",
     "message/delivery-status": ".txt",
     "message/disposition-notification": ".txt",
+    "message/external-body": ".txt",
+    "message/feedback-report": ".txt",
     "message/global": ".eml",
+    "message/global-delivery-status": ".txt",
+    "message/global-disposition-notification": ".txt",
+    "message/global-headers": ".txt",
+    "message/partial": ".txt",
     "message/rfc822": ".eml",
     "text/calendar": ".ics",
     "text/csv": ".csv",
@@ -52,6 +59,7 @@ _EXTENSIONS = {
     "text/plain": ".txt",
     "text/rfc822-headers": ".txt",
     "text/vcard": ".vcf",
+    "text/x-vcalendar": ".vcs",
     "text/x-vcard": ".vcf",
     "text/xml": ".xml",
     "video/mp4": ".mp4",
@@ -68,8 +76,12 @@ _CUSTOMARY = {
     "text/calendar": "invite.ics",
 }
 _KNOWN_TYPES = MimeTypes(filenames=())  # without the machine's list, so that names are the same on every machine
-# Control and format characters. The latter can reverse the displayed name ("cod.exe" as "exe.doc") or are invisible.
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+# Fillers that are displayed as nothing. With the control and format characters, which safe_filename() removes too, they
+# hide or turn around what a name ends in ("cod.exe" as "exe.doc").
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_GAP = re.compile(r"\s{2,}")  # pushes the extension out of sight
+# Names of Windows' devices, also with an extension: there such a file cannot be saved, or is not a file.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\.|\Z)", re.I)
 
 
 def safe_filename(stated: str, content_type: str, position: int) -> str:
@@ -80,13 +92,22 @@ def safe_filename(stated: str, content_type: str, position: int) -> str:
     """
     if len(stated) > _MAX_STATED:
         stated = stated[:_MAX_STATED] + stated[-_TAIL:]
-    name = charsets.storable(_INVISIBLE.sub("", re.sub(r"[\r\n\t]+ *", " ", stated)))
+    name = charsets.storable(_visible(re.sub(r"[\r\n\t]+ *", " ", stated)))
     # Windows drops dots and spaces at the end, so the extension would be another.
     name = re.split(r"[/\\]", name)[-1].strip().rstrip(". ")
     name = re.sub(r'[:*?"<>|]', "_", name) if name.strip(". ") else ""
     if not name:
         return _CUSTOMARY.get(content_type) or f"attachment-{position + 1}{_extension(content_type)}"
-    return _shortened(name)
+    return _shortened(f"_{name}" if _DEVICE.match(name) else name)
+
+
+def _visible(name: str) -> str:
+    """The name without characters that are displayed as nothing, and without long gaps."""
+    if not (name.isascii() and name.isprintable()):
+        name = "".join(
+            each for each in name if unicodedata.category(each) not in ("Cc", "Cf", "Zl", "Zp") and each not in _BLANK
+        )
+    return _GAP.sub(" ", name)
 
 
 def _extension(content_type: str) -> str:

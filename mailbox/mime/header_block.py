@@ -49,7 +49,9 @@ def readable(raw: bytes) -> tuple[bytes, bool]:
         else:
             junk += 1
     below = b"".join(kept)
-    if junk > max(1, len(kept)) or not _tells_more(raw[:start], below):
+    # "X-Name : value" is a field of obsolete syntax (RFC 5322 section 4.5.8), whatever its name.
+    is_obsolete = start > 0 and not junk and b"-" in kept[0].partition(b":")[0]
+    if junk > max(1, len(kept)) or not (is_obsolete or _tells_more(raw[:start], below)):
         return raw, False
     return raw[:start] + below + raw[start + position :], True
 

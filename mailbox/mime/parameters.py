@@ -67,6 +67,7 @@ def _read(field: str) -> Mapping[str, str]:
         elif value or name not in plain:
             plain[name] = plain.get(name) or _plain_value(name, value)
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
+    joined = {name: _bare_name(value) if name in _FILE_NAMES else value for name, value in joined.items()}
     return plain | {name: value for name, value in (joined | whole).items() if value}
 
 
@@ -102,7 +103,8 @@ def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:
             name = _COMMENT_BEFORE.sub("", name, count=1)
         shape = _NAME.fullmatch(name.strip(" \t\r\n\"'").lower())
         if equals and shape:
-            yield shape[1], int(shape[2]) if shape[2] else None, bool(shape[3]), _unquoted(value.strip(), shape[1])
+            kind = "" if shape[2] else shape[1]  # blanks at the end of a section belong to the value
+            yield shape[1], int(shape[2]) if shape[2] else None, bool(shape[3]), _unquoted(value.strip(), kind)
 
 
 def _parts(field: str) -> Iterator[tuple[str, str]]:
@@ -176,12 +178,12 @@ def _decoded(pieces: list[tuple[str, bool]]) -> str:
 
 
 def _without_charset(pieces: list[tuple[str, bool]]) -> tuple[str, list[tuple[str, bool]]]:
-    """The charset, and the pieces without it. It is in the first piece; some programs repeat it in each."""
-    value, is_encoded = pieces[0]
-    stated = value.split("'", 2)
-    if is_encoded and len(stated) == 2 and codec_for(stated[0]):  # charset'value, without the language
+    """The charset, and the pieces without it. It is in the first encoded piece; some programs repeat it in each."""
+    first = next(number for number, (_, is_encoded) in enumerate(pieces) if is_encoded)
+    stated = pieces[first][0].split("'", 2)
+    if len(stated) == 2 and codec_for(stated[0]):  # charset'value, without the language
         stated.insert(1, "")
-    if not is_encoded or len(stated) != 3:
+    if len(stated) != 3 or (first and not codec_for(stated[0])):  # RFC 2231 has it in the very first piece
         return "", pieces
-    mark = value[: -len(stated[2]) or None]
+    mark = pieces[first][0][: -len(stated[2]) or None]
     return stated[0], [(each.removeprefix(mark) if coded else each, coded) for each, coded in pieces]

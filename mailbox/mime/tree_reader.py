@@ -8,17 +8,14 @@ parser reads them. Beyond that, it reads a multipart that is transfer-encoded as
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mailbox.mime import damaged, header_block
+from mailbox.mime.boundary_lines import MAX_PARTS, BoundaryLines, Budget
 from mailbox.mime.part import MAX_DEPTH, Part
 
-MAX_PARTS = 10_000  # leaves that are listed
-_MAX_TREE = 2 * MAX_PARTS  # leaves and multiparts
-# Lines that begin like a boundary. Each costs time; in real mails there are only a few more than parts.
-_MAX_LOOKS = 300_000
+__all__ = ["MAX_FIELDS", "MAX_HEADER", "MAX_PARTS", "Reader"]
+
 MAX_FIELDS = 20_000  # of one header
-_MAX_FIELDS_IN_ALL = 200_000
 MAX_HEADER = 200_000  # bytes of any field; the raw message has the rest
 
 # A field with its folded lines, and other lines that the standard library accepts in a header. The two do not overlap.
@@ -27,35 +24,25 @@ _FIELD = re.compile(
 )
 _ODD_LINE = re.compile(rb"(From (?![ \t]*:)|[ \t]|:)[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _LINE_END = re.compile(rb"\r\n|\r|\n|\Z")
-# A blank before the closing dashes belongs to a boundary that ends in one, which RFC 2046 section 5.1.1 forbids.
-_BEHIND_BOUNDARY = re.compile(rb"( (?=--))?+(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
+_MESSAGES = ("message/rfc822", "message/global")
+_HEADER_LOOKED_AT = 20_000  # bytes
+Around = tuple[tuple[str, int], ...]  # boundary and end of each multipart around a part
 _RICH = ("text/html", "multipart/related")
 _LINE_ENDS = (10, 13)
-_SURE_MARK = 10  # length from which a boundary hardly occurs in text by chance
-
-
-@dataclass
-class _Budget:
-    """The work that may still be spent on one message."""
-
-    fields_left: int = _MAX_FIELDS_IN_ALL
-    parts_left: int = _MAX_TREE
-    looks_left: int = _MAX_LOOKS
-    decodings_left: int = 3  # of multiparts that are encoded as a whole
 
 
 class Reader:
     """Reads the parts in `raw`: a message, or the decoded content of a multipart that is encoded as a whole."""
 
-    def __init__(self, raw: bytes, budget: _Budget | None = None) -> None:
+    def __init__(self, raw: bytes, budget: Budget | None = None) -> None:
         self.raw = raw
-        self.budget = budget or _Budget()
+        self.budget = budget or Budget()
         self.encoding = ""  # transfer encoding stated by the multiparts around the current part
 
-    def part(self, start: int, end: int, depth: int, default_type: str, around: tuple[str, int] = ("", 0)) -> Part:
+    def part(self, start: int, end: int, depth: int, default_type: str, around: Around = ()) -> Part:
         """Read the part in raw[start:end], with all parts in it.
 
-        around: boundary and end of the multipart that contains this part; ("", 0) outside of one.
+        around: boundary and end of each multipart that contains this part, the innermost last.
         """
         part = Part(self.raw, depth, default_type)
         self.budget.parts_left -= 1
@@ -65,10 +52,9 @@ class Reader:
         elif not part.fields:
             self._read_cut_fields(part)
         if part.says_multipart and part.children is None and depth < MAX_DEPTH:
-            if around[0] and part.parameter("content-type", "boundary").rstrip() == around[0]:
-                part.end = around[1]  # the following boundary lines belong to this part, up to the first closing one
-                part.defects.append("BoundaryOfParentDefect")
-            self._divide(part)
+            self._divide(part, around)
+        elif around and part.content_type in _MESSAGES:
+            self._extend_message(part, around)
         if depth and not part.says_multipart:
             # The line end before a boundary belongs to the boundary (RFC 2046 section 5.1.1).
             part.end = self._without_line_end(part.start, part.end)
@@ -128,23 +114,73 @@ class Reader:
             part.forget_fields()
             part.defects.append("SplitHeaderDefect")
 
-    def _divide(self, part: Part) -> None:
+    def _extend_message(self, part: Part, around: Around) -> None:
+        """Give an attached message that uses the boundary of a multipart around it all of its own parts."""
+        mark = damaged.octets_of(around[-1][0])
+        if self.raw.find(mark, part.start, min(part.end, part.start + _HEADER_LOOKED_AT)) < 0:
+            return
+        if self.budget.searches_left > 0:
+            self.budget.searches_left -= 1
+            inner = self.part(part.start, part.end, part.depth, "text/plain", around)
+            if inner.end > part.end:
+                part.end = inner.end
+                part.defects.append("BoundaryOfParentDefect")
+
+    def _extend(self, part: Part, boundary: str, around: Around) -> None:
+        """Extend a multipart with the boundary of one around it: the following boundary lines belong to this part, up
+        to the first closing one.
+
+        So do lines of a boundary that is the other one and "--", which look like the closing ones of the other.
+        """
+        base = boundary.removesuffix("--")
+        for number, (other, end) in enumerate(reversed(around)):
+            if boundary == other or base == other:
+                ends = [end if boundary == other else self._next_line(other, part.end, end, opening=True)]
+                between = around[len(around) - number :]
+                part.end = min(ends + [self._next_line(closer, part.end, end) for closer, _ in between])
+                part.defects.append("BoundaryOfParentDefect")
+                return
+
+    def _extend_around(self, part: Part, end: int, around: Around) -> None:
+        """Extend a multipart of which a part has the boundary of one further out, and so ends behind this one's end: up
+        to the next line of that boundary."""
+        if end > part.end:
+            found = next(((other, outer) for other, outer in reversed(around) if outer >= end), None)
+            part.end = self._next_line(found[0], end, found[1]) if found else end
+            part.defects.append("BoundaryOfParentDefect")
+
+    def _next_line(self, boundary: str, start: int, end: int, *, opening: bool = False) -> int:
+        """The position of the next line of this boundary, with `opening` of the next that does not close it; `end`
+        without one."""
+        if self.budget.searches_left <= 0:
+            return end
+        self.budget.searches_left -= 1
+        within = Part(self.raw, 1, "")
+        within.start, within.end = start, end
+        lines = BoundaryLines(self.raw, self.budget, b"--" + damaged.octets_of(boundary), within)
+        while (line := lines.following()) is not None and opening and line[2]:
+            pass
+        return line[0] if line else end
+
+    def _divide(self, part: Part, around: Around) -> None:
         """Read a multipart's parts by its boundary; without any, _repair() it."""
         boundary = part.parameter("content-type", "boundary").rstrip()
+        if boundary:
+            self._extend(part, boundary, around)
         encoding = part.transfer_encoding or "8bit"
         if not boundary:
             part.defects.append("NoBoundaryInMultipartDefect")
         elif encoding not in ("7bit", "8bit", "binary"):
             part.defects.append("InvalidMultipartContentTransferEncodingDefect")
         is_encoded = encoding == "quoted-printable" and damaged.begins_encoded(self.raw, part.start, part.end, boundary)
-        if boundary and not is_encoded and self._split(part, boundary):
+        if boundary and not is_encoded and self._split(part, boundary, around):
             return
         if boundary:
             part.defects.append("StartBoundaryNotFoundDefect")
         if part.children is None and part.start < part.end:
-            self._repair(part, boundary, encoding)
+            self._repair(part, boundary, encoding, around)
 
-    def _repair(self, part: Part, boundary: str, encoding: str) -> None:
+    def _repair(self, part: Part, boundary: str, encoding: str, around: Around) -> None:
         """Read a multipart whose boundary was not found: it is encoded as a whole, uses another boundary, or has no
         parts."""
         inside = self
@@ -156,38 +192,39 @@ class Reader:
             if boundary and inside._split(part, boundary):
                 return
         found = damaged.boundary_in(inside.raw, part.start, part.end)
-        if found and inside._split(part, found):
+        if found and inside._split(part, found, around if inside is self else ()):
             part.defects.append("BoundaryGuessedDefect")
             return
         part.treat_as(damaged.type_of_text(inside.raw, part.start, part.end))
         part.defects.append("MultipartWithoutPartsDefect")
 
-    def _split(self, part: Part, boundary: str) -> bool:
+    def _split(self, part: Part, boundary: str, around: Around = ()) -> bool:
         """Read the parts between the lines of this boundary. Returns False when there are none."""
-        around, self.encoding = self.encoding, part.transfer_encoding or self.encoding
+        outer, self.encoding = self.encoding, part.transfer_encoding or self.encoding
         try:
-            return self._split_at(part, boundary)
+            return self._split_at(part, boundary, around)
         finally:
-            self.encoding = around
+            self.encoding = outer
 
-    def _split_at(self, part: Part, boundary: str) -> bool:
+    def _split_at(self, part: Part, boundary: str, around: Around) -> bool:
         default_type = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
-        lines = _BoundaryLines(self, b"--" + damaged.octets_of(boundary), part)
+        lines = BoundaryLines(self.raw, self.budget, b"--" + damaged.octets_of(boundary), part)
         begun, is_closed, children = -1, False, part.children
-        while (line := lines.following()) is not None:
-            at, behind, is_closed = line
-            if begun == -1 and damaged.begins_part(
-                self.raw, part.start, at
-            ):  # the boundary line above the first part is missing
-                part.defects.append("BoundaryGuessedDefect")
+        while True:
+            line = lines.following()
+            at, behind = line[:2] if line else (part.end, part.end)
+            is_closed = line[2] if line else is_closed
+            if line and begun == -1 and damaged.begins_part(self.raw, part.start, at):
+                part.defects.append("BoundaryGuessedDefect")  # the boundary line above the first part is missing
                 begun = part.start
-            if begun >= 0 and at > begun:
+            if begun >= 0 and (at > begun or not line):
                 children = children or []
-                children.append(self.part(begun, at, part.depth + 1, default_type, (boundary, part.end)))
+                children.append(self.part(begun, at, part.depth + 1, default_type, (*around, (boundary, part.end))))
                 if children[-1].end > at:  # the child has the same boundary and has read this line as its own
+                    self._extend_around(part, children[-1].end, around)
                     lines.position, begun, is_closed = children[-1].end, -2, False
                     continue
-            if self.budget.parts_left <= 0:
+            if line is None or self.budget.parts_left <= 0:
                 break
             if is_closed and (begun == -1 or not lines.go_on_behind(behind)):
                 break
@@ -201,8 +238,6 @@ class Reader:
         if self.budget.parts_left <= 0:
             part.defects.append("TooManyParts")
         elif not is_closed:
-            if begun >= 0:
-                part.children.append(self.part(begun, part.end, part.depth + 1, default_type))
             part.defects.append("CloseBoundaryNotFoundDefect")
         elif "BoundaryOfParentDefect" in part.defects:
             part.end = lines.position
@@ -213,64 +248,6 @@ class Reader:
             is_pair = end - 1 > start and self.raw[end - 2 : end] == b"\r\n"
             return end - 2 if is_pair else end - 1
         return end
-
-
-class _BoundaryLines:
-    """Finds the boundary lines of one multipart, in order."""
-
-    def __init__(self, reader: Reader, mark: bytes, part: Part) -> None:
-        self._reader, self._mark, self._part = reader, mark, part
-        self.position = part.start
-
-    def following(self) -> tuple[int, int, bool] | None:
-        """Begin and end of the next line, and whether it closes the multipart; None when there is no further one."""
-        reader, part = self._reader, self._part
-        while reader.budget.looks_left > 0 and (at := reader.raw.find(self._mark, self.position, part.end)) >= 0:
-            self.position = at + len(self._mark)
-            found = _BEHIND_BOUNDARY.match(reader.raw, self.position, part.end)
-            is_on_line = at == part.start or reader.raw[at - 1] in _LINE_ENDS
-            if found and not is_on_line and self._is_meant(at, found):
-                part.defects.append("BoundaryGuessedDefect")
-                is_on_line = True
-            if found and is_on_line:
-                if found[1]:
-                    part.defects.append("BoundaryGuessedDefect")
-                self.position = found.end()
-                return at, self.position, found[2] is not None
-            reader.budget.looks_left -= 1
-        if reader.budget.looks_left <= 0:
-            part.defects.append("TooManyParts")
-        return None
-
-    def _is_meant(self, at: int, found: re.Match[bytes]) -> bool:
-        """Whether a boundary that follows text in the same line is a boundary: some scripts forget the line end.
-
-        It is not if the line itself begins with "--": then it is the line of a longer boundary with the same end.
-        """
-        raw, part = self._reader.raw, self._part
-        line = max(raw.rfind(b"\n", max(part.start, at - 1000), at) + 1, part.start)
-        if raw[line : line + 2] == b"--":
-            return False
-        is_close = found[2] is not None and len(self._mark) >= _SURE_MARK
-        return is_close or (found[2] is None and damaged.begins_part(raw, found.end(), part.end))
-
-    def go_on_behind(self, behind: int) -> bool:
-        """Whether more parts follow a closing line, which then closed an inner multipart with the same boundary.
-
-        If so, `position` is moved to the next line above a part.
-        """
-        reader, part = self._reader, self._part
-        if "BoundaryOfParentDefect" in part.defects or reader.raw.find(self._mark, behind, part.end) < 0:
-            return False
-        line = self.following()
-        while line is not None and not damaged.begins_part(reader.raw, line[1], part.end):
-            line = self.following()
-        if line is None:
-            self.position = behind
-            return False
-        self.position = line[0]
-        part.defects.append("PartsBehindCloseDefect")
-        return True
 
 
 def _odd_defect(begin: bytes) -> str:

@@ -30,6 +30,7 @@ def reparse_slice(round_id: int) -> None:
 
 
 def reparse_stalled() -> None:
-    """Every minute: go on with rounds that have made no progress lately."""
+    """Every minute: queue rounds again that have made no progress lately. Each is a task of its own, so that one that
+    fails does not hold up the others."""
     for pk in Reparse.objects.unfinished().filter(moved_at__lt=timezone.now() - STALLED).values_list("pk", flat=True):
-        reparse_slice(pk)
+        queue_reparse(pk)

@@ -4,7 +4,8 @@
 - `encoded_words` (RFC 2047);
 - `labels`: from a charset's name, as senders write it, to its codec;
 - `self_declared`: charsets that are recognised by byte order marks, NULs or escapes;
-- `detection`: the most likely charset of other text; `japanese`: charsets that Python's codecs read incompletely.
+- `detection`: the most likely charset of other text;
+- `japanese`, `chinese`, `cns11643` (EUC-TW, ISO-2022-CN), `vietnamese`: what Python's codecs lack or read incompletely.
 """
 
 from mailbox.mime.charsets.decoding import (

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from mailbox.mime.charsets import chinese, detection, labels, self_declared
-from mailbox.mime.charsets.japanese import decode_euc_jp, decode_iso_2022_jp
+from mailbox.mime.charsets import chinese, cns11643, detection, japanese, labels, self_declared, vietnamese
 from mailbox.mime.charsets.labels import codec_for
 
 _ASCII_AND_MORE = {"utf-8", "cp1252"}  # supersets of ASCII that most mail uses
@@ -23,8 +22,18 @@ _WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
 # Text with another label that is valid UTF-8 is read as UTF-8. In these codecs two characters may look like one of
 # UTF-8 by chance, so the octets must outnumber the characters by at least _LEAST_UTF8. In other codecs one such
 # sequence is enough, as it would be two characters that no word has side by side.
-_BY_CHANCE = {"gb18030", "big5hkscs", "cp949", "cp932", labels.EUC_JP, "euc_tw", "johab", "cp874", "cp1256"}
+_BY_CHANCE = {"gb18030", "big5hkscs", "cp949", "cp932", labels.EUC_JP, labels.EUC_TW, "johab", "cp874", "cp1256"}
 _LEAST_UTF8 = 4
+# Each returns U+FFFD for what is invalid.
+OWN_DECODERS: Mapping[str, Callable[[bytes], str]] = {
+    labels.ISO_2022_JP: japanese.decode_iso_2022_jp,
+    labels.EUC_JP: japanese.decode_euc_jp,
+    labels.EUC_TW: cns11643.decode_euc_tw,
+    labels.ISO_2022_CN: cns11643.decode_iso_2022_cn,
+    labels.VISCII: vietnamese.decode_viscii,
+    labels.WINDOWS_1258: vietnamese.decode_windows_1258,
+}
+_ISO_2022 = (labels.ISO_2022_JP, labels.ISO_2022_CN)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # the utf-7 codec returns them
 _TRUE_LETTER = re.compile("[^\x00-\x7f\ufffd]")
@@ -33,7 +42,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLit
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 # These reverse the direction of all text behind them. No language needs them; they serve to forge names.
 _OVERRIDES = re.compile("[\u202d\u202e]")
-_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)[ \t]*+")
+_FOLD = re.compile(r"(?<![ \t\r\n])(?:[ \t]*+(?:\r\n|\r|\n))++[ \t]*+")
 _META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
 
 
@@ -68,8 +77,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
             return text, truthful
         truthful = not label
         # All its bytes are ASCII, so that UTF-8 below would accept them.
-        if codec_name == labels.ISO_2022_JP and self_declared.JIS_ESCAPE.search(octets):
-            return decode_iso_2022_jp(octets), False
+        if codec_name in _ISO_2022 and self_declared.escaped_codec(octets) == codec_name:
+            return OWN_DECODERS[codec_name](octets), False
     text = decoded(octets, "utf-8", "strict")
     if text is not None:
         return text, truthful
@@ -98,7 +107,7 @@ def _utf8_under(codec: str | None, octets: bytes) -> str | None:
     if text is not None:
         least = _LEAST_UTF8 if codec in _BY_CHANCE else 0
         return text if len(octets) - len(text) >= least else None
-    if codec in _BY_CHANCE or codec in _WIDE or codec == labels.ISO_2022_JP or not _TWO_ABOVE_ASCII.search(octets):
+    if codec in _BY_CHANCE or codec in _WIDE or codec in _ISO_2022 or not _TWO_ABOVE_ASCII.search(octets):
         return None
     lossy = octets.decode("utf-8", "replace")
     return lossy if lossy.count("\ufffd") * 4 <= len(_TRUE_LETTER.findall(lossy)) else None
@@ -106,9 +115,10 @@ def _utf8_under(codec: str | None, octets: bytes) -> str | None:
 
 def decoded(octets: bytes, codec: str, errors: str) -> str | None:
     """The text, or None if the octets are no text of this codec by the rule `errors` ("strict" or "replace")."""
-    if codec in labels.JAPANESE:
-        text = (decode_iso_2022_jp if codec == labels.ISO_2022_JP else decode_euc_jp)(octets)
+    if codec in OWN_DECODERS:
+        text = OWN_DECODERS[codec](octets)
         return None if errors == "strict" and "\ufffd" in text else text
+    codec = self_declared.utf16_codec(octets) if codec == "utf-16" else codec
     try:
         text = octets.decode(codec, chinese.handler(codec, errors))
     except (LookupError, UnicodeError, ValueError):

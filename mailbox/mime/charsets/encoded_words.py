@@ -61,7 +61,7 @@ def _words(value: str) -> Iterator[re.Match[str]]:
 
 
 def _words_text(encoded: list[tuple[str, str]], charset: str) -> str:
-    return decode_text(_words_octets(encoded, charset), charset)[0].removeprefix("\ufeff")
+    return decode_text(_words_octets(encoded, charset), charset)[0].replace("\ufeff", "")  # a mark in each word
 
 
 def _words_octets(encoded: list[tuple[str, str]], codec: str) -> bytes:

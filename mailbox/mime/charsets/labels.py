@@ -10,9 +10,13 @@ import codecs
 import re
 from functools import lru_cache
 
-ISO_2022_JP = "iso-2022-jp"  # this and EUC_JP are decoded by japanese.py
+# Decoded by modules of this package and not by Python's codecs: see decoding.OWN_DECODERS.
+ISO_2022_JP = "iso-2022-jp"
 EUC_JP = "euc-jp"
-JAPANESE = (ISO_2022_JP, EUC_JP)
+EUC_TW = "euc-tw"
+ISO_2022_CN = "iso-2022-cn"
+VISCII = "viscii"
+WINDOWS_1258 = "windows-1258"
 
 # Codec -> its labels without punctuation and a leading "x", "cs" or "windows", as codec_for() looks them up.
 _LABELS = {
@@ -38,7 +42,7 @@ _LABELS = {
     "38598",
     "cp1254": "1254 iso88599 88599 iso885991989 isoir148 l5 latin5 isolatin5 28599 turkish",
     "iso8859-10": "iso885910 885910 isoir157 l6 latin6 isolatin6 iso8859101992",
-    "cp874": "874 iso885911 885911 tis620 tis6202533 dos874 thai",
+    "cp874": "874 iso885911 885911 tis620 tis6202533 dos874 thai macthai 10021",
     "iso8859-13": "iso885913 885913 l7 latin7 28603",
     "iso8859-14": "iso885914 885914 l8 latin8 isoceltic",
     "iso8859-15": "iso885915 885915 l9 latin9 28605 isolatin9",
@@ -60,7 +64,10 @@ _LABELS = {
     "hz": "hz hzgb2312 52936",
     "big5hkscs": "big5 big5hkscs big5tw cnbig5 bigfive 950 ms950 big5eten eucbig5 big5hkscs2001 big5hkscs1999 "
     "big5solaris ms950hkscs ms950hkscsxp 950hkscs",
-    "euc_tw": "euctw",
+    EUC_TW: "euctw cns11643 cns116431992",
+    ISO_2022_CN: "iso2022cn iso2022cnext 50227",
+    VISCII: "viscii viscii111",
+    WINDOWS_1258: "1258 vietnamese",
     "cp949": "949 ms949 euckr ksc56011987 ksc5601 ksc56011989 isoir149 korean uhc ks c5601 51949 ksx1001 ks_c56011987 "
     "ksc56011992 5601 970",
     "johab": "johab 1361 ms1361",

@@ -1,4 +1,4 @@
-"""Reads invitations: title, times, place and people of an iCalendar part (RFC 5545). Pure.
+"""Reads invitations: title, times, place and people of an iCalendar part (RFC 5545) or vCalendar 1.0. Pure.
 
 Raises nothing for any bytes. Times are not converted but keep the time zone that the invitation states, so that no time
 zone database is needed and Windows' zone names do no harm. mailbox.views.reading.invitation_words writes the sentences.
@@ -6,6 +6,7 @@ zone database is needed and Windows' zone names do no harm. mailbox.views.readin
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from mailbox.mime import charsets
 
-TYPES = ("text/calendar", "application/ics")
+TYPES = ("text/calendar", "application/ics", "text/x-vcalendar")
 MAX_EVENTS = 20
 MAX_BYTES = 1_000_000
 _MAX_TEXT = 500  # characters of a title, a place, a name
@@ -21,8 +22,8 @@ _MAX_ATTENDEES = 1000
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FOLD = re.compile(r"(?:\r\n|\r|\n)[ \t]")
-_LINE = re.compile(
-    r"([A-Za-z0-9-]{1,60})((?:;[A-Za-z0-9-]{1,60}=(?:\"[^\"]*+\"|[^\";:,]*+)(?:,(?:\"[^\"]*+\"|[^\";:,]*+))*+)*+):"
+_LINE = re.compile(  # vCalendar has parameters without a value
+    r"([A-Za-z0-9-]{1,60})((?:;[A-Za-z0-9-]{1,60}(?:=(?:\"[^\"]*+\"|[^\";:,]*+)(?:,(?:\"[^\"]*+\"|[^\";:,]*+))*+)?+)*+):"
 )
 _PARAMETER = re.compile(r";([A-Za-z0-9-]+)=(\"[^\"]*+\"|[^\";:]*+)")
 _ESCAPE = re.compile(r"\\([nN,;\\])")
@@ -103,12 +104,25 @@ def read(octets: bytes) -> list[CalendarEvent]:
 
 
 def _properties(text: str) -> Iterator[tuple[str, _Property]]:
-    for line in _LINE_END.split(_FOLD.sub("", text)):
+    lines = iter(_LINE_END.split(_FOLD.sub("", text)))
+    for line in lines:
         head = _LINE.match(line)
         if head:
             given = _PARAMETER.findall(head[2])
             parameters = {name.upper(): value.strip('"') for name, value in given}
-            yield head[1].upper(), _Property(line[head.end() :], parameters)
+            value = line[head.end() :]
+            if "QUOTED-PRINTABLE" in head[2].upper():
+                value = _unquoted(value, lines, parameters.get("CHARSET", ""))
+            yield head[1].upper(), _Property(value, parameters)
+
+
+def _unquoted(value: str, lines: Iterator[str], charset: str) -> str:
+    """A quoted-printable value of vCalendar, which goes on in the next of `lines` when it ends in "="."""
+    pieces = [value]
+    while pieces[-1].endswith("=") and (more := next(lines, None)) is not None:
+        pieces.append(more)
+    octets = binascii.a2b_qp("\n".join(pieces).encode(errors="replace"))
+    return charsets.storable(charsets.decode_text(octets, charset)[0])
 
 
 def _event(event: dict[str, list[_Property]], method: str) -> CalendarEvent:
