@@ -47,3 +47,13 @@ def write(source: MailSource, form: str, path: Path, now: datetime, *, query: st
         os.fsync(file.fileno())
     draft.replace(path)
     return Written(mails, missing, size + len(end), lines)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file so that it is complete or not there. Raises OSError."""
+    draft = path.with_name(f"{path.name}.part")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -10,6 +10,10 @@ import html
 import re
 from collections import Counter
 
+MAX_HTML = 2_000_000  # characters; the rest is cut off
+MAX_TAGS = 25_000  # likewise; so many tags take a second
+# Likewise "&" signs: the parser's time grows with the square of the number of those that begin no character reference.
+MAX_REFERENCES = 50_000
 MAX_DEPTH = 150
 # Up to this many tags the quadratic cost is small; longer markup is rewritten.
 _HARMLESS_TAGS = 1000
@@ -18,6 +22,15 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']++|\"[^\"]*+\"|'
 _VOID = frozenset({"br", "hr", "img", "wbr", "area", "col"})
 # The parser closes these itself when the next one opens, so old mails do not close them.
 _SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "tbody", "thead", "tfoot", "colgroup", "caption"})
+
+
+def cut(markup: str) -> str:
+    """The markup cut at MAX_HTML, MAX_TAGS and MAX_REFERENCES, so that sanitizing it takes a second at most."""
+    shown = markup[:MAX_HTML]
+    for sign, most in (("<", MAX_TAGS), ("&", MAX_REFERENCES)):
+        if shown.count(sign) > most:
+            shown = sign.join(shown.split(sign, most)[:-1])
+    return shown
 
 
 def bounded(markup: str, known: frozenset[str], unshown: frozenset[str]) -> str:

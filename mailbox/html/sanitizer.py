@@ -20,7 +20,7 @@ from django.utils.translation import gettext
 from mailbox.html.addresses import SCHEME, STRIPPED, base_address, joined, safe_link
 from mailbox.html.contrast import readable, readable_page
 from mailbox.html.css import safe_style
-from mailbox.html.limits import bounded, escaped
+from mailbox.html.limits import MAX_HTML, bounded, cut, escaped
 
 FRAME_CSP = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
@@ -29,8 +29,6 @@ FRAME_CSP = (
 # For the hidden frame whose height static/js/frame.js measures. Measuring needs our origin, so this frame may open no
 # links; like the other it runs no scripts.
 MEASURED_CSP = FRAME_CSP.replace("sandbox allow-popups allow-popups-to-escape-sandbox;", "sandbox allow-same-origin;")
-MAX_HTML = 2_000_000  # characters; the rest is cut off, with a note
-MAX_TAGS = 25_000  # likewise; so many tags take a second
 MAX_IMAGE_BYTES = 5_000_000
 MAX_IMAGES_BYTES = 10_000_000  # of all images of a mail together
 
@@ -114,7 +112,8 @@ def safe_html(
     `inline`: mime.message.shown_images(). `remote`: URL -> (content type, bytes) of remote images fetched before. The
     raster images of both are embedded as data: URLs in place of their cid: or remote URLs.
     """
-    html, note = _cut(html)
+    shown = cut(html)
+    html, note = shown, _cut_note() if len(shown) < len(html) else ""
     background = readable_page(_body_background(html))
     attributes = _AttributeFilter(inline, remote or {}, base_address(html))
     body = nh3.clean(
@@ -147,14 +146,6 @@ def safe_html(
 def _cut_note() -> str:
     said = gettext("This message is very long: the rest of it is not shown here. Its source has all of it.")
     return f'<p class="note">{escaped(said)}</p>'
-
-
-def _cut(html: str) -> tuple[str, str]:
-    """The markup cut at MAX_HTML and MAX_TAGS, so that sanitizing takes a second at most, and a note if it was cut."""
-    shown = html[:MAX_HTML]
-    if shown.count("<") > MAX_TAGS:
-        shown = "<".join(shown.split("<", MAX_TAGS)[:-1])
-    return shown, _cut_note() if len(shown) < len(html) else ""
 
 
 def text_to_html(text: str) -> str:

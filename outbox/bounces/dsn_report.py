@@ -34,6 +34,9 @@ MAX_PARTS = 50
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 _STATUS_TYPES = (*STATUS_TYPES, "text/delivery-status", "application/delivery-status")  # some gateways use these
 FEEDBACK_TYPE = "message/feedback-report"
+# Of mail with one of these, the text says nothing of a failed delivery: complaints are read before; what is left are
+# receipts (RFC 8098), praise (not-spam) and reports on signatures.
+_RECEIPT_TYPES = ("message/disposition-notification", "message/global-disposition-notification", FEEDBACK_TYPE)
 HEADER_TYPES = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 MAIL_TYPES = ("message/rfc822", "message/global")
 # Feedback types that are complaints (RFC 5965 7.3, RFC 6430). Not not-spam (the mail is wanted) and auth-failure (a
@@ -67,7 +70,8 @@ def read(raw: bytes) -> ParsedReport | None:
     root = tree.read_tree(raw[:MAX_BYTES])
     parts = list(islice(tree.leaves(root), MAX_PARTS))
     stamps = _stamps(parts)
-    return _rfc3464(parts, stamps) or _feedback(parts, stamps) or free_text.read(root, parts, stamps)
+    report = _rfc3464(parts, stamps) or _feedback(parts, stamps)
+    return report or (None if _first(parts, _RECEIPT_TYPES) else free_text.read(root, parts, stamps))
 
 
 def _first(parts: Sequence[Part], types: Sequence[str]) -> Part | None:

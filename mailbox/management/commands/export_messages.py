@@ -37,7 +37,7 @@ class Command(ListingCommand):
         try:
             written = to_file.write(source, form, path, timezone.now(), query=selection.query)
             if form == Export.Form.MBOX:
-                path.with_name(f"{path.name}.csv").write_bytes(manifest.as_csv(written.lines))
+                to_file.write_whole(path.with_name(f"{path.name}.csv"), manifest.as_csv(written.lines))
         except (OSError, features.FeatureOff) as error:
             self.refuse(f"{path} could not be written: {error}", as_json=as_json)
         self.say_written(path, written, as_json=as_json)

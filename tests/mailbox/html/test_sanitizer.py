@@ -193,6 +193,10 @@ SLOW = {
     "open comment": "<!--" * 1_250_000,
     "open quotes": '<a "' * 1_250_000,
     "entities": "&amp;" * 1_000_000,
+    "bare ampersands": "&" * 5_000_000,
+    "open references": "&#x" * 1_700_000,
+    "unknown references": "&notin" * 900_000,
+    "references in an attribute": f"<p title='{'&a' * 2_000_000}'>x" * 2,
     "crossed": "<b><div></b>" * 400_000,
     "text": "word " * 1_000_000,
 }

@@ -240,3 +240,27 @@ def test_an_address_in_utf_8_addr_xtext_is_read_whatever_its_letters() -> None:
     report = dsn_report.read(POSTFIX.replace(b"Final-Recipient: rfc822; slow@example.net", stated))
     assert report is not None
     assert report.recipients[-1].address.startswith("\u10d0\u1041\U0010fffd@")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "message/disposition-notification\r\n\r\nFinal-Recipient: rfc822; bob@example.org\r\n"
+        "Disposition: manual-action/MDN-sent-manually; deleted\r\n",
+        "message/global-disposition-notification\r\n\r\nDisposition: automatic-action/MDN-sent-automatically\r\n",
+        "message/feedback-report\r\n\r\nFeedback-Type: not-spam\r\nUser-Agent: x/1\r\nVersion: 1\r\n",
+        "message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nOriginal-Rcpt-To: <bob@example.org>\r\n",
+    ],
+)
+def test_a_receipt_or_another_kind_of_report_is_no_failure_whatever_its_text_says(stated: str) -> None:
+    text = "Your mail could not be delivered to <bob@example.org>: 550 5.1.1 no such user"
+    parts = (
+        f"Content-Type: text/plain\r\n\r\n{text}\r\n",
+        f"Content-Type: {stated}",
+        "Content-Type: message/rfc822\r\n\r\nMessage-ID: <outbox-7-0@example.com>\r\nX-PRX-Attempt: 5d1e\r\n\r\n",
+    )
+    head = "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.example.net\r\nContent-Type: multipart/report; boundary=B\r\n\r\n"
+    raw = f"{head}{''.join(f'--B{chr(13)}{chr(10)}{part}' for part in parts)}--B--\r\n".encode()
+    assert dsn_report.read(raw) is None
+    without = raw.replace(stated.encode(), b"text/plain\r\n\r\n\r\n")
+    assert dsn_report.read(without) is not None
