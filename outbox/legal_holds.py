@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q
 
-from mailbox.messages.legal_holds import LegalHolds
+from mailbox.messages.legal_holds import LegalHolds, contain
 from mailbox.models import Message
 from outbox.models import Draft, OutboxMessage, OutboxRecipient
 
@@ -38,6 +38,5 @@ def holds_account(account_id: int, legal_holds: LegalHolds) -> bool:
 def _written_to(legal_holds: LegalHolds) -> Q:
     held = Q(pk__in=[])
     for address in legal_holds.addresses:
-        for column in ("to", "cc", "bcc"):
-            held |= Q(**{f"{column}__icontains": address})
+        held |= contain(("to", "cc", "bcc"), address)
     return held

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Func, Q, TextField, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import IContains
 
 from mailbox.mime.addresses import spellings
 from mailbox.models import LegalHold
 
 COLUMNS = ("sender_address", "sender", "recipients", "cc", "bcc", "reply_to", "other_recipients")
+NULLABLE = ("other_recipients",)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,15 @@ class LegalHolds:
         """
         held = self.of_accounts() | Q(pk__in=self.messages)
         for address in self.addresses:
-            for column in COLUMNS:
-                held |= Q(**{f"{column}__icontains": address})
+            held |= contain(COLUMNS, address)
         return held
+
+
+def contain(columns: Sequence[str], address: str) -> Q:
+    """The condition that a column contains the address: a single one, as SQLite allows only so many in a query."""
+    texts = [Coalesce(F(column), Value("")) if column in NULLABLE else F(column) for column in columns]
+    lines = [each for text in texts for each in (text, Value("\n"))]
+    # Not Concat, which nests pairs: with so many SQLite's parser stack overflows.
+    return Q(
+        IContains(Func(*lines, template="(%(expressions)s)", arg_joiner=" || ", output_field=TextField()), address)
+    )
