@@ -22,8 +22,9 @@ from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import AT_ONCE, Lost
 
-# RFC 5321 4.3.2 has 250 alone. A 220 or 221 is about a session: nobody has taken the mail by that.
-TAKEN = range(250, 260)
+# RFC 5321 4.3.2 has 250 alone, and a code that is not known counts by its first digit (4.2). These are known: they are
+# about help, a session, a sign-in or an address (4.2.3; RFC 4954, 6), and nobody has taken the mail by them.
+NO_RECEIPT = {211, 214, 220, 221, 235, 252}
 LAST_OF_BODY_SECONDS = 1.0  # wait until the last of the body is acknowledged, before the end is written
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between two looks at the kernel's unacknowledged octets
 
@@ -65,7 +66,7 @@ class DataPhase(SmtpCommands):
     async def _final(self, command: str, reply: Reply) -> Reply:
         self._is_inside_mail = False
         self._note(command, reply)
-        if reply.code in TAKEN:
+        if reply.code // 100 == 2 and reply.code not in NO_RECEIPT:
             await self._check_nothing_behind(reply)
             return reply
         if await self._is_contradicted():

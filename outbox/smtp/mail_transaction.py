@@ -188,9 +188,7 @@ class MailTransaction(InStep):
     async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         said, self._said = self._said, None
         await self._enter(Phase.MAIL)  # failures from here on concern this mail and not the one before
-        if (
-            said and said[0] is not mail
-        ):  # another mail's envelope was sent, whose answers would be taken for this one's
+        if said and said[0] is not mail:  # the answers to another mail's envelope would be taken for this one's
             failure = self._failure(Kind.NETWORK, "Another mail was begun on this connection.")
             failure.surplus = await self.leave()
             raise failure

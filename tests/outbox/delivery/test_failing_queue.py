@@ -113,6 +113,20 @@ def test_what_a_server_says_about_its_session_is_no_receipt_for_a_mail(
     assert row.error == f"The server's answer is none to what it was asked: {said}"
 
 
+@pytest.mark.parametrize("said", ["200 Ok", "240 2.0.0 Queued", "251 2.0.0 Forwarded"])
+def test_a_positive_code_that_is_not_known_counts_by_its_first_digit(
+    account_on: Accounts, smtp_server: Start, said: str
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    server.on(".", Reply(said))
+    account = account_on(server)
+    queue(account, 1)
+
+    deliver.deliver_account(account.pk)
+
+    assert states(account) == [("sent", "")]
+
+
 @pytest.mark.parametrize("said", ["250-2.0.0 Taken\n451 4.3.0 Not now", "451-4.3.0 Not now\n250 2.0.0 Taken"])
 def test_a_reply_whose_lines_say_yes_and_no_is_none(account_on: Accounts, smtp_server: Start, said: str) -> None:
     server = smtp_server("tls", pipelining=True)
