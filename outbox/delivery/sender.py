@@ -9,6 +9,7 @@ session have "dot" and no outcome.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -16,7 +17,7 @@ from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery import claims, endings, outcomes
-from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
+from outbox.delivery.attempt_watch import STALL_SECONDS, AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.endings import AttemptOutcome
 from outbox.delivery.endpoint import open_session
@@ -49,18 +50,19 @@ class Sender(Ledger):
         self._go_on: Callable[[], bool] = lambda: False
         self._watch: AttemptWatch | None = None
         self._questions = 0  # uncertain mails since the last that was accepted
-        self._is_closing = False
+        self._closes_at = float("inf")  # time.monotonic() when QUIT was begun
         self.is_parked = False
         self.attempted = 0
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the server, or the account's rate limit, keeps us waiting."""
-        return self._is_closing or self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
+        """Whether the server (also one that never answers QUIT), or the account's rate limit, keeps us waiting."""
+        is_silent = self._watch is not None and self._watch.is_stalled
+        return is_silent or self.pace.is_waiting or time.monotonic() - self._closes_at >= STALL_SECONDS
 
     async def close(self) -> None:
         """QUIT. A reply that was not asked for may be the answer to the last mail: see Ledger.doubt."""
-        self._is_closing = True  # some servers never answer QUIT: others get its place meanwhile
+        self._closes_at = time.monotonic()
         if self._session is not None:
             session, self._session = self._session, None
             if surplus := (await session.quit()):
