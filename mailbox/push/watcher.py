@@ -90,13 +90,13 @@ class AccountWatcher:
         loop: EventLoop,
         server: str,
         timing: Timing,
-        known: FolderNumbers | None = None,
-        former: AccountWatcher | None = None,
+        known: FolderNumbers,
+        former: AccountWatcher | None,
     ) -> None:
         self.account_id = account_id
         self.state = State.CONNECTING
         self._endpoint, self._tell, self._loop, self._server = endpoint, tell, loop, server
-        self._timing, self._known = timing, known or FolderNumbers()
+        self._timing, self._known = timing, known
         self.others: Mapping[str, FolderNumbers] = {}
         self._told_of: dict[str, FolderNumbers] = {}
         self._former = former

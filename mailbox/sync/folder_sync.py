@@ -45,7 +45,7 @@ def sync(
     A MailError is returned in the outcome; Account.DoesNotExist and bugs are raised.
     """
     account = Account.objects.with_transports().get(pk=account_id)
-    clock = _clock(now)
+    clock: Clock = timezone.now if now is None else lambda: now
     started = time.monotonic()
     try:
         with signed_in(account, clock, wait_seconds=wait_seconds) as session:
@@ -54,26 +54,21 @@ def sync(
         return failed(account, folder, error, clock(), time.monotonic() - started)
 
 
-def discover_folders(account_id: int, *, now: datetime | None = None) -> list[Folder]:
+def discover_folders(account_id: int) -> list[Folder]:
     """List the folders on the server and update their rows. Raises MailError, Account.DoesNotExist.
 
     It takes the sync lease, so that an account never has more than three connections (sync, push, Sent). Raises Busy
     when a sync holds the lease for LISTING_WAIT_SECONDS; then the next sync lists the folders.
     """
     account = Account.objects.with_transports().get(pk=account_id)
-    clock = _clock(now)
     try:
-        with signed_in(account, clock, wait_seconds=LISTING_WAIT_SECONDS) as session:
-            found = discover(account, session.imap, clock())
+        with signed_in(account, timezone.now, wait_seconds=LISTING_WAIT_SECONDS) as session:
+            found = discover(account, session.imap, timezone.now())
     except Busy:
         Account.objects.filter(pk=account_id).update(folders_listed_at=None)
         raise
     account.imap.mark_signed_in()
     return found
-
-
-def _clock(now: datetime | None) -> Clock:
-    return timezone.now if now is None else lambda: now
 
 
 def sync_folder(
