@@ -14,7 +14,7 @@ from django.db import connection
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
-from mailbox.models import Account, Folder, SyncState
+from mailbox.models import Account, Folder
 from mailbox.scheduler.jobs import SyncJob, jobs_of
 from mailbox.scheduler.report import RunReport
 from mailbox.storage import disk_budget
@@ -140,19 +140,19 @@ class AccountTurn:
         GO_ON_SECONDS is past: only opening the folder again finds mail that has arrived meanwhile.
         """
         ends = (*ends, time.monotonic() + GO_ON_SECONDS)
-        return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._has_news(account)
+        return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._folder_with_news(account)
 
-    def _has_news(self, account: Account) -> bool:
-        return SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False).exists()
+    def _folder_with_news(self, account: Account) -> str | None:
+        """The folder in which the mail of INBOX is, if push reported news of it: on Gmail, All Mail."""
+        told = Folder.objects.chosen().holding_inbox().filter(account=account, sync_state__news_at__isnull=False)
+        return told.order_by("special_use").values_list("name", flat=True).first()
 
     def _take_news(self, account: Account, max_messages: int) -> None:
-        """Put INBOX first when push reported news of it during this turn: the sync that push queued finds the account
-        busy and relies on us."""
-        if self._has_news(account):
-            inbox = next(
-                (job for job in self.jobs if job.folder == "INBOX"), SyncJob(account.pk, "INBOX", max_messages)
-            )
-            self.jobs = deque([inbox, *(job for job in self.jobs if job is not inbox)])
+        """Put a folder first when push reported news of it during this turn: the sync that push queued finds the
+        account busy and relies on us."""
+        if name := self._folder_with_news(account):
+            told = next((job for job in self.jobs if job.folder == name), SyncJob(account.pk, name, max_messages))
+            self.jobs = deque([told, *(job for job in self.jobs if job is not told)])
 
     def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
         """Give up the account's other jobs: the connection or the lease is lost. They stay due."""

@@ -152,3 +152,27 @@ def test_news_of_push_during_a_long_turn_go_first(
     assert looked[:3] == ["INBOX", "Lists", "INBOX"]
     assert looked.count("INBOX") == 2
     assert SyncState.objects.get(account=account, folder__name="INBOX").news_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_on_gmail_news_of_inbox_during_a_long_turn_is_fetched_from_all_mail_first(
+    servers: Any, account_on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_turn, "NEWS_AFTER_SECONDS", 0)
+    monkeypatch.setattr(account_turn, "listing_is_due", lambda *_: False)  # this server has no such folders
+    account, folders = account_on(servers(3)), dict[str, Folder]()
+    for name, use in (("[Gmail]/All Mail", "\\All"), ("[Gmail]/Spam", "\\Junk")):
+        folders[use] = Folder.objects.create(account=account, name=name, special_use=use, sync_enabled=True)
+        SyncState.objects.create(account=account, folder=folders[use])
+    Folder.objects.filter(account=account, name="INBOX").update(is_label=True, sync_enabled=False)
+    looked: list[str] = []
+    news = SyncState.objects.filter(folder=folders["\\All"])
+
+    def watched(session: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        looked.append(name)
+        news.update(news_at=timezone.now() if len(looked) == 2 else None)
+        return SyncOutcome(ok=True, more_waiting=len(looked) < 6 and name == "[Gmail]/Spam")
+
+    monkeypatch.setattr(folder_sync, "sync_folder", watched)
+    run_sync([SyncJob(account.pk, each.name) for each in folders.values()], SyncRunnerConfig(time_budget_seconds=10))
+    assert looked[:4] == ["[Gmail]/All Mail", "[Gmail]/Spam", "[Gmail]/All Mail", "[Gmail]/Spam"]
