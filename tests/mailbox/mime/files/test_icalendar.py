@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -73,3 +73,38 @@ def test_one_built_to_cost_time_is_read_at_once(lines: list[str]) -> None:
     started = time.process_time()
     assert len(icalendar.read(octets)) <= icalendar.MAX_EVENTS
     assert time.process_time() - started < 2
+
+
+VCALENDAR = "\r\n".join(
+    (
+        "BEGIN:VCALENDAR",
+        "VERSION:1.0",
+        "BEGIN:VEVENT",
+        "SUMMARY;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Gr=C3=BC=C3=9Fe aus=",
+        "=20K=C3=B6ln",
+        "LOCATION;QUOTED-PRINTABLE;CHARSET=ISO-8859-1:Caf=E9",
+        "DTSTART:20250304T100000Z",
+        "DTEND:20250304T110000Z",
+        "END:VEVENT",
+        "END:VCALENDAR",
+    )
+)
+
+
+def test_vcalendar_is_read_with_its_quoted_printable_texts() -> None:
+    (event,) = icalendar.read(VCALENDAR.encode())
+    assert (event.title, event.place) == ("Grüße aus Köln", "Café")
+    assert (event.start, event.end) == (datetime(2025, 3, 4, 10, tzinfo=UTC), datetime(2025, 3, 4, 11, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    "last", ["SUMMARY;QUOTED-PRINTABLE:a=", "X;A;B;C:=ZZ=", "SUMMARY;ENCODING=QUOTED-PRINTABLE:=00"]
+)
+def test_a_quoted_printable_value_that_is_cut_or_odd_raises_nothing(last: str) -> None:
+    assert len(icalendar.read(f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VEVENT\r\n{last}".encode())) == 1
+
+
+def test_half_a_million_folds_of_one_quoted_printable_value_take_linear_time() -> None:
+    value = "SUMMARY;QUOTED-PRINTABLE:" + "a=\r\n" * 200_000
+    (event,) = icalendar.read(f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{value}b\r\nEND:VEVENT\r\n".encode())
+    assert event.title.startswith("aaaa") and len(event.title) == 500
