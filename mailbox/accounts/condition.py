@@ -18,6 +18,5 @@ class AccountNotice:
     remedy: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    kind: str = (
-        ""  # for code such as alerts: "sync_fails", "behind", "folder_stopped", "over_quota", "sending_fails", ...
-    )
+    # For code such as alerts: "sync_fails", "behind", "folder_stopped", "deletion_stopped", "over_quota"...
+    kind: str = ""

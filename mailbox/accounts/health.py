@@ -252,7 +252,7 @@ def _deletion_stopped(account: Account) -> list[AccountNotice]:
             gettext("deletion stopped"),
             gettext(
                 "Its deletion had begun when a legal hold was set or mail was written, and was stopped: a part of its "
-                "mail is removed here, and nothing is fetched or sent."
+                "mail may be removed here, and nothing is fetched or sent."
             ),
             advice=gettext("Keep the account, and its mail is fetched again; or delete it when nothing holds it up."),
             kind="deletion_stopped",

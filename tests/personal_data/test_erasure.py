@@ -6,7 +6,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -28,14 +27,12 @@ from mailbox.models import (
     PersonSearch,
     RawMessage,
 )
-from mailbox.pace import Pace
 from mailbox.storage import raw_store, sweeping
 from mailbox.storage.durable_files import DurableFileSystemStorage, raw_storage
 from outbox.models import Draft, OutboxMessage, OutboxRecipient
-from prx_email_site.personal_data import requests, walking
+from prx_email_site.personal_data import requests
 from prx_email_site.personal_data.address import placeholder
 from prx_email_site.personal_data.exporting import PersonSource
-from prx_email_site.personal_data.tables import TABLES
 from tests.personal_data.everywhere import (
     EVE,
     NOW,
@@ -226,63 +223,6 @@ def test_no_transaction_is_open_while_the_raw_store_is_asked(account: Account, m
         row.refresh_from_db()
         assert row.subject == "(erased)"
     assert asked and set(asked) == {outside}
-
-
-def test_killed_in_the_middle_of_any_batch_it_goes_on_and_counts_each_row_once(
-    account: Account, user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    fill(account, user)
-    for number in range(5):
-        store(account, letter(f"Mail {number}", From=EVE))
-    monkeypatch.setattr(walking, "BATCH", 2)
-    note, calls = walking._note, iter(range(10_000))
-
-    def killed(*args: Any) -> None:
-        note(*args)
-        if next(calls) % 3 == 0:
-            raise Killed
-
-    search = searched()
-    requests.confirm(search, None, mentions=False, now=NOW)
-    monkeypatch.setattr(walking, "_note", killed)
-    died = 0
-    while True:
-        try:
-            search = worked(PersonSearch.objects.get(pk=search.pk))
-            break
-        except Killed:
-            died += 1
-    assert died > len(TABLES) // 4
-    assert search.found["mailbox.Message"] == {"removed": 6, "mentioned": 1}
-    assert not Message.objects.filter(sender_address=EVE).exists()
-
-
-def test_it_rests_after_each_transaction_as_long_as_that_took(account: Account) -> None:
-    for number in range(5):
-        store(account, letter(f"Mail {number}", From=EVE))
-    search = searched()
-    requests.confirm(search, None, mentions=False, now=NOW)
-    search.refresh_from_db()
-    before, ticks, rests = search.steps, count(), list[float]()
-    pace = Pace(lambda: next(ticks) * 0.25, rests.append, most=2)  # the clock goes on at each look
-    walking.run(search, seconds=1e9, pace=pace)
-    search.refresh_from_db()
-    assert search.state == "erased" and search.found["mailbox.Message"] == {"removed": 5}
-    assert rests == [0.25] * (search.steps - before) and len(rests) >= len(TABLES) + 2
-
-
-def test_of_two_workers_one_is_too_late(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    store(account, letter("Mail", From=EVE))
-    search = searched()
-    requests.confirm(search, None, mentions=False, now=NOW)
-    search.refresh_from_db()
-    slow = PersonSearch.objects.get(pk=search.pk)
-    assert worked(search).found["mailbox.Message"] == {"removed": 1}
-    assert walking._step(slow, NOW, Pace()) is False
-    assert PersonSearch.objects.get(pk=search.pk).found["mailbox.Message"] == {"removed": 1}
 
 
 def test_an_erasure_ends_all_exports_and_a_draft_that_mentions_loses_the_address(account: Account, user: User) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from django.utils import timezone
 
-from mailbox.models import Account, Message, MessagePlace, Quarantine, SyncState
+from mailbox.models import Account, Message, MessagePlace, Quarantine
 from mailbox.sync import folder_sync
 from tests.mailbox.sync.odd_server import account, all_stored, server, sync
 from tests.mailbox.sync.synced import mail
@@ -278,50 +278,3 @@ def test_a_goodbye_in_the_middle_is_a_network_error_and_the_next_run_comes_throu
     assert "Shutting down" in outcome.error
     sync(account)
     assert all_stored(account, server)
-
-
-# --- CONDSTORE ----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("words", ["BAD Unknown parameter", "NO CONDSTORE is not supported"])
-def test_condstore_that_is_offered_and_refused_is_left_out_and_remembered(
-    account: Account, server: ScriptedImap, words: str
-) -> None:
-    asked: list[str] = []
-
-    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
-        asked.append(arguments)
-        if "CONDSTORE" not in arguments:
-            return False
-        talk.say(f"{tag} {words}")
-        return True
-
-    server.capabilities, server.faults["EXAMINE"] = "IMAP4rev1 CONDSTORE", refuse
-    sync(account)
-    assert all_stored(account, server)
-    asked.clear()
-    server.mails[4] = Mail(mail(4))
-    sync(account)
-    assert all_stored(account, server)
-    assert not any("CONDSTORE" in each for each in asked)
-
-
-@pytest.mark.parametrize("modseq", [2**63, 2**64 - 1, 2**70, "NIL", "-1", "1.5", ""])
-def test_a_mod_sequence_that_cannot_be_is_none(account: Account, server: ScriptedImap, modseq: object) -> None:
-    def examine(talk: Talk, tag: str, _arguments: str) -> bool:
-        numbers = ("* 3 EXISTS", "* OK [UIDVALIDITY  1]", f"* OK [HIGHESTMODSEQ {modseq}]")
-        talk.say(*numbers, f"{tag} OK [READ-ONLY] done")
-        return True
-
-    server.capabilities, server.faults["EXAMINE"] = "IMAP4rev1 CONDSTORE", examine
-    sync(account)
-    sync(account)
-    assert all_stored(account, server)
-    assert SyncState.objects.get().highestmodseq is None
-
-
-def test_other_numbers_that_cannot_be_end_no_run(account: Account, server: ScriptedImap) -> None:
-    server.uidnext = 2**70
-    server.mails[3].stated_size = 2**70
-    sync(account)
-    assert all_stored(account, server)
-    server.uidvalidity = 2**70
-    assert folder_sync.sync(account.pk).error_code == "provider"
