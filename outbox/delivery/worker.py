@@ -127,7 +127,7 @@ class DeliveryRunner:
         return sum(each.is_active for each in self._rounds.copy().values())
 
     def _startable(self, *, resting: bool = False, ahead: float = 0.0) -> list[int]:
-        """The pks of accounts with due rows that no worker serves, those served longest ago first.
+        """The pks of accounts with due rows that no worker serves, those served longest ago first; then the older.
 
         resting: include those for which nothing could be attempted a moment ago. ahead: include those with rows that
         become due within so many seconds.
@@ -140,7 +140,7 @@ class DeliveryRunner:
             due -= set(taken.values_list("account_id", flat=True))
         if not resting:
             due = {pk for pk in due if self._rest_until.get(pk, 0.0) <= now}
-        return sorted(due, key=lambda pk: self._served_at.get(pk, 0.0))
+        return sorted(due, key=lambda pk: (self._served_at.get(pk, 0.0), pk))
 
     def _start(self, until: float, total: DeliveryCounts) -> int:
         with self._changed:

@@ -106,6 +106,15 @@ def test_more_stalling_accounts_than_sessions_hold_up_nobody(
     wait_until(lambda: threading.active_count() == 1, 5)
 
 
+def test_of_accounts_that_nobody_served_yet_the_older_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets of numbers have an order of their own: 8 comes before 7."""
+    monkeypatch.setattr(delivery_worker.deliver, "accounts_with_due_rows", lambda _: [7, 8, 16])
+    runner = DeliveryRunner()
+    assert runner._startable() == [7, 8, 16]
+    runner._served_at = {7: 2.0, 16: 1.0}
+    assert runner._startable() == [8, 16, 7]
+
+
 def test_a_server_that_never_answers_quit_keeps_nobody_from_its_place(
     account_on: Accounts, smtp_server: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch, holds: list[Hold]
 ) -> None:
