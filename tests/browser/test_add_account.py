@@ -46,10 +46,10 @@ def page(browser: Browser, live_site: str, make_user: Callable[..., User], scrip
 def wait_for(page: Page, words: str, scripted: bool) -> None:
     """With scripts the page asks by itself; without, a person presses Reload."""
     if scripted:
-        expect(page.get_by_text(words).first).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("main").get_by_text(words).first).to_be_visible(timeout=PATIENCE)
         return
     for _ in range(60):
-        if page.get_by_text(words).count():
+        if page.locator("main").get_by_text(words).count():
             return
         page.wait_for_timeout(500)
         reload = page.get_by_role("link", name="Reload")
@@ -85,7 +85,7 @@ def test_from_an_address_to_the_first_mail(
     page.get_by_role("link", name="Add account").first.click()
     page.get_by_label("E-mail address").fill(email)
     page.get_by_role("button", name="Find the servers").click()
-    expect(page.get_by_text("Waiting for a worker.")).to_be_visible()
+    expect(page.locator("main").get_by_text("Waiting for a worker.")).to_be_visible()
     look_up_here(domain)
     wait_for(page, f"Found for {email}", scripted)
     expect(page.locator("[name=imap_port]")).to_have_value(str(dovecot.imap_port))
@@ -96,7 +96,7 @@ def test_from_an_address_to_the_first_mail(
     assert not Account.objects.exists(), "nothing is saved before the person says so"
 
     page.locator("[name=imap_password]").fill(dovecot.password)
-    page.get_by_text("Private server or bridge").click()
+    page.locator("main").get_by_text("Private server or bridge").click()
     page.locator("[name=ca_certificate]").fill(dovecot.ca_pem)
     page.get_by_role("button", name="Save and test").click()
 
@@ -110,10 +110,10 @@ def test_from_an_address_to_the_first_mail(
             page.reload()
     page.get_by_label("Projects").check(timeout=PATIENCE)
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("2 folders are synced now.")).to_be_visible()
+    expect(page.locator("main").get_by_text("2 folders are synced now.")).to_be_visible()
     wait_for(page, "Mail is fetched as it comes.", scripted)
     page.get_by_role("link", name="Messages", exact=True).last.click()
-    expect(page.get_by_text("Welcome here")).to_be_visible()
+    expect(page.locator("main").get_by_text("Welcome here")).to_be_visible()
 
 
 def look_up_here(domain: Domain) -> None:
@@ -128,7 +128,7 @@ def test_a_providers_address_fills_the_form_without_asking_anybody(page: Page, l
     page.get_by_role("button", name="Find the servers").click()
     expect(page.locator("[name=imap_host]")).to_have_value("imap.gmail.com")
     expect(page.locator("[name=email]")).to_have_value("ann@gmail.com")
-    expect(page.get_by_text("whose domain gmail.com is").first).to_be_visible()
+    expect(page.locator("main").get_by_text("whose domain gmail.com is").first).to_be_visible()
 
 
 @pytest.mark.in_part(2)

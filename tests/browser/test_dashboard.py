@@ -20,9 +20,11 @@ def test_the_dashboard_says_by_itself_that_a_server_refused_the_sign_in(
     problems: list[str] = []
     signed_in_page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     signed_in_page.goto(live_site)
-    expect(signed_in_page.get_by_text("IMAP needs sign-in")).to_have_count(0)
+    expect(signed_in_page.locator("main").get_by_text("IMAP needs sign-in")).to_have_count(0)
     account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
-    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in", exact=True)).to_be_visible(timeout=12_000)
+    expect(signed_in_page.locator("main").get_by_text("ops@example.com: IMAP needs sign-in", exact=True)).to_be_visible(
+        timeout=12_000
+    )
     assert problems == []
 
 
@@ -31,7 +33,7 @@ def test_nothing_moves_under_the_pointer(signed_in_page: Page, live_site: str, a
     signed_in_page.goto(live_site)
     signed_in_page.get_by_role("button", name="Pause", exact=True).hover()
     account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
-    news = signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in", exact=True)
+    news = signed_in_page.locator("main").get_by_text("ops@example.com: IMAP needs sign-in", exact=True)
     signed_in_page.wait_for_timeout(6_500)  # more than one round of polling
     expect(news).to_have_count(0)
     signed_in_page.mouse.move(1, 1)
@@ -53,7 +55,9 @@ def test_a_tab_that_nobody_looks_at_asks_nothing_and_catches_up(
     assert asked == []
     account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
     signed_in_page.evaluate(hide, False)
-    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in", exact=True)).to_be_visible(timeout=12_000)
+    expect(signed_in_page.locator("main").get_by_text("ops@example.com: IMAP needs sign-in", exact=True)).to_be_visible(
+        timeout=12_000
+    )
 
 
 def test_an_account_is_added_from_a_preset_and_corrected_without_javascript(
@@ -72,7 +76,7 @@ def test_an_account_is_added_from_a_preset_and_corrected_without_javascript(
     imap.get_by_label("Host").fill("imap.example.com")
     page.get_by_role("group", name="Account").get_by_label("User name").fill("ann")
     page.get_by_role("button", name="Save and test").click()
-    expect(page.get_by_text("Give exactly one of password and OAuth token.")).to_be_visible()
+    expect(page.locator("main").get_by_text("Give exactly one of password and OAuth token.")).to_be_visible()
     page.get_by_role("group", name="Account").get_by_label("Password").fill("sesame")
     page.get_by_role("button", name="Save and test").click()
     expect(page.get_by_role("heading", name="Connection test")).to_be_visible()

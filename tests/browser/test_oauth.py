@@ -65,22 +65,24 @@ def test_an_account_is_added_by_a_consent_and_fetches_and_sends(
     page = signed_in_page
     add_by_button(page, live_site, mail_user)
     consent(page, mail_user)
-    expect(page.get_by_text(f"{mail_user} is signed in.")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("A worker is asking the server for its folders")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("main").get_by_text(f"{mail_user} is signed in.")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("A worker is asking the server for its folders")).to_have_count(
+        0, timeout=PATIENCE
+    )
     expect(page.get_by_label("INBOX")).to_be_checked()
     assert not Message.objects.exists() and not Folder.objects.chosen().exists()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text(f"OAuth grant by Example, signed in as {mail_user}").first).to_be_visible()
+    expect(page.locator("main").get_by_text(f"OAuth grant by Example, signed in as {mail_user}").first).to_be_visible()
     account = Account.objects.with_transports().get()
     assert account.imap.grant is not None and account.imap.grant_id == account.smtp.grant_id
     assert (account.imap.password, account.smtp.encrypted_oauth_token) == (None, None)
     page.goto(f"{live_site}/messages/")
     for _ in range(30):
-        if page.get_by_text("Signed in by a button").count():
+        if page.locator("main").get_by_text("Signed in by a button").count():
             break
         page.wait_for_timeout(1000)
         page.reload()
-    expect(page.get_by_text("Signed in by a button").first).to_be_visible()
+    expect(page.locator("main").get_by_text("Signed in by a button").first).to_be_visible()
     page.goto(f"{live_site}/outbox/compose/")
     page.locator("[name=to]").fill("Bob <bob@customer.example>")
     page.locator("[name=subject]").fill("Sent by a token")
@@ -111,7 +113,9 @@ def test_another_mailbox_than_the_accounts_is_refused_and_nothing_changes(
     page.goto(f"{live_site}/accounts/{account.pk}/sign-in/imap/")
     page.get_by_role("button", name="Sign in with Example").click()
     consent(page, "somebody.else@example.test")
-    expect(page.get_by_text("You signed in as somebody.else@example.test")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("You signed in as somebody.else@example.test")).to_be_visible(
+        timeout=PATIENCE
+    )
     assert Account.objects.with_transports().get().imap.password == MAILBOX_PASSWORD
     assert OAuthGrant.objects.count() == 0
 
@@ -126,5 +130,5 @@ def test_a_refused_consent_says_so_and_changes_nothing(
     page.goto(f"{live_site}/accounts/{account.pk}/sign-in/imap/")
     page.get_by_role("button", name="Sign in with Example").click()
     page.get_by_role("link", name="Cancel").click()
-    expect(page.get_by_text("The provider was not given the consent")).to_be_visible()
+    expect(page.locator("main").get_by_text("The provider was not given the consent")).to_be_visible()
     assert Account.objects.get().imap.password == MAILBOX_PASSWORD

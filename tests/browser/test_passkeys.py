@@ -46,7 +46,7 @@ def test_a_passkey_is_added_and_signs_in(signed_in_page: Page, live_site: str) -
     key.save()
     page.goto(f"{live_site}/second-factor/again/passkey/?next=/profile/")
     page.get_by_role("button", name="Use a passkey").click()
-    expect(page.get_by_text("The passkey was not taken.")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("The passkey was not taken.")).to_be_visible(timeout=PATIENCE)
     key.data["sign_count"] -= 100  # it is the one key again
     key.save()
     page.get_by_role("button", name="Use a passkey").click()
@@ -70,7 +70,7 @@ def test_what_the_device_refuses_is_said_and_the_button_waits_for_its_script(
     devtools.send("WebAuthn.enable")
     devtools.send("WebAuthn.addVirtualAuthenticator", {"options": {**DEVICE, "isUserVerified": False}})
     page.locator("[name=name]").fill("Laptop")
-    expect(page.get_by_text("did not use the passkey")).to_be_hidden()
+    expect(page.locator("main").get_by_text("did not use the passkey")).to_be_hidden()
     button.click()
-    expect(page.get_by_text("did not use the passkey")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("did not use the passkey")).to_be_visible(timeout=PATIENCE)
     assert not Authenticator.objects.exists()

@@ -85,16 +85,16 @@ def test_images_come_from_our_copy_and_the_browser_asks_nobody(
     page, problems = signed_in_page, list[str]()
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     page.goto(f"{live_site}/messages/{message.pk}/")
-    expect(page.get_by_text("2 remote images are blocked")).to_be_visible()
+    expect(page.locator("main").get_by_text("2 remote images are blocked")).to_be_visible()
     page.get_by_role("button", name="Load once").click()
-    expect(page.get_by_text("The images are being fetched")).to_be_visible()
+    expect(page.locator("main").get_by_text("The images are being fetched")).to_be_visible()
     server.says("/pixel.gif", b"", 404)
     remote_images.fetch_images(message.pk, network=inside(server))
-    expect(page.get_by_text("1 of 2 remote images is shown, from our own copy.")).to_be_visible()
+    expect(page.locator("main").get_by_text("1 of 2 remote images is shown, from our own copy.")).to_be_visible()
     shown = page.frame_locator("iframe.mail-frame").locator("img").first
     expect(shown).to_have_js_property("naturalWidth", 40)
     page.get_by_role("link", name="Hide them").click()
-    expect(page.get_by_text("2 remote images are blocked")).to_be_visible()
+    expect(page.locator("main").get_by_text("2 remote images are blocked")).to_be_visible()
     assert foreign_requests == []
     assert problems == []
 
@@ -109,12 +109,12 @@ def test_always_for_a_sender_asks_once_and_is_taken_back(
     page.goto(f"{live_site}/messages/{message.pk}/")
     page.get_by_role("button", name="Always for this sender").click()
     remote_images.fetch_images(message.pk, network=inside(server))
-    expect(page.get_by_text("1 of 1 remote image is shown")).to_be_visible()
+    expect(page.locator("main").get_by_text("1 of 1 remote image is shown")).to_be_visible()
     page.get_by_role("link", name="Senders whose images you see").click()
     page.get_by_role("button", name="Block again").click()
-    expect(page.get_by_text("Nobody yet")).to_be_visible()
+    expect(page.locator("main").get_by_text("Nobody yet")).to_be_visible()
     page.goto(f"{live_site}/messages/{message.pk}/")
-    expect(page.get_by_text("1 remote image is blocked")).to_be_visible()
+    expect(page.locator("main").get_by_text("1 remote image is blocked")).to_be_visible()
 
 
 @pytest.mark.long
@@ -150,11 +150,11 @@ def test_everything_is_reached_without_javascript(
     page.get_by_role("button", name="Load once").click()
     remote_images.fetch_images(message.pk, network=inside(server))
     page.get_by_role("link", name="Look again").click()
-    expect(page.get_by_text("1 of 1 remote image is shown")).to_be_visible()
+    expect(page.locator("main").get_by_text("1 of 1 remote image is shown")).to_be_visible()
     page.get_by_role("link", name="Reply all").click()
     expect(page.get_by_label("Cc", exact=True)).to_have_value("bob@example.com, carl@x.example")
     page.goto(f"{live_site}/messages/{row.message_id}/attachments/{row.position}/preview/")
-    expect(page.get_by_text("The preview is being made")).to_be_visible()
+    expect(page.locator("main").get_by_text("The preview is being made")).to_be_visible()
     previews.make(row.digest)
     page.get_by_role("link", name="Look again").click()
     expect(page.get_by_role("img", name="First page of photo.png")).to_be_visible()

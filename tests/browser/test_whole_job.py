@@ -56,20 +56,20 @@ def add_account_from_a_preset_and_correct_it(page: Page, dovecot: Dovecot, email
     page.locator("[name=smtp_host]").fill(dovecot.host)
     page.locator("[name=smtp_port]").fill(str(dovecot.submission_port))
     page.locator("[name=smtp_security]").select_option("starttls")
-    page.get_by_text("Private server or bridge").click()
+    page.locator("main").get_by_text("Private server or bridge").click()
     page.locator("[name=ca_certificate]").fill(dovecot.ca_pem)
     page.get_by_role("button", name="Save and test").click()
 
 
 def mend_the_password_until_the_test_passes(page: Page) -> None:
-    expect(page.get_by_text("AUTHENTICATIONFAILED")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("AUTHENTICATIONFAILED")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("link", name="Sign in again").first.click()
     page.locator("[name=password]").fill(MAILBOX_PASSWORD)
     page.get_by_role("button").filter(has_text="Sign in").click()
     page.get_by_role("link", name="Accounts").first.click()
     page.get_by_role("link", name="@example.test").first.click()
     page.get_by_role("button", name="Test connection").click()
-    expect(page.get_by_text("signed in", exact=True)).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("signed in", exact=True)).to_have_count(2, timeout=PATIENCE)
 
 
 def choose_a_folder(page: Page) -> None:
@@ -86,13 +86,13 @@ def choose_a_folder(page: Page) -> None:
 def sync_and_read(page: Page, site: str) -> None:
     page.goto(f"{site}/accounts/{Account.objects.get().pk}/")
     page.get_by_role("button", name="Sync now").click()
-    expect(page.get_by_text("up to date", exact=True)).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("up to date", exact=True)).to_have_count(2, timeout=PATIENCE)
     page.get_by_role("link", name="Messages").first.click()
-    expect(page.get_by_text("Minutes of the mill")).to_be_visible()
-    page.get_by_text("Where is the June invoice?").click()
+    expect(page.locator("main").get_by_text("Minutes of the mill")).to_be_visible()
+    page.locator("main").get_by_text("Where is the June invoice?").click()
     frame = page.frame_locator("iframe.mail-frame")
     expect(frame.get_by_text("June invoice")).to_be_visible()
-    expect(page.get_by_text("1 remote image is blocked")).to_be_visible()
+    expect(page.locator("main").get_by_text("1 remote image is blocked")).to_be_visible()
     assert "hacked" not in page.title()
 
 
@@ -135,7 +135,7 @@ def test_an_operator_does_the_whole_job(
     # Refused for good: failed, in the server's words, and after mending one click on Retry.
     sink.refuse("RCPT", "550 5.1.1 No such user here")
     answer(page, "Here it is.\n\n.\n\nA line with a dot alone must arrive as it is: ünïcödé.")
-    expect(page.get_by_text("The server refused it for good")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("main").get_by_text("The server refused it for good")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("code").filter(has_text="No such user here").first).to_contain_text("550 5.1.1")
     sink.accept()
     page.get_by_role("button", name="Retry").click()
