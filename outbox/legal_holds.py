@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q
 
+from mailbox.db.ignoring_case import contains, equals
 from mailbox.messages.legal_holds import LegalHolds, contain
 from mailbox.models import Message
 from outbox.models import Draft, OutboxMessage, OutboxRecipient
@@ -13,8 +14,8 @@ def of_outbox(legal_holds: LegalHolds) -> Q:
     """The condition for rows that are held: by account, sender or recipient, or as an answer to a held message."""
     held = legal_holds.of_accounts() | Q(parent__in=legal_holds.messages)
     for address in legal_holds.addresses:
-        held |= Q(mail_from__icontains=address)
-        held |= Q(Exists(OutboxRecipient.objects.filter(outbox=OuterRef("pk"), address__iexact=address)))
+        held |= contains("mail_from", address)
+        held |= Q(Exists(OutboxRecipient.objects.filter(equals("address", address), outbox=OuterRef("pk"))))
     return held | _written_to(legal_holds)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from django.db import connection
 from django.db.models import F, Func, Q, TextField, Value
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import IContains
 
+from mailbox.db.ignoring_case import expression_contains
 from mailbox.mime.addresses import spellings
 from mailbox.models import LegalHold
 
@@ -74,6 +74,5 @@ def contain(columns: Sequence[str], address: str) -> Q:
     texts = [Coalesce(F(column), Value("")) if column in NULLABLE else F(column) for column in columns]
     lines = [each for text in texts for each in (text, Value("\n"))]
     # Not Concat, which nests pairs: with so many SQLite's parser stack overflows.
-    return Q(
-        IContains(Func(*lines, template="(%(expressions)s)", arg_joiner=" || ", output_field=TextField()), address)
-    )
+    joined = Func(*lines, template="(%(expressions)s)", arg_joiner=" || ", output_field=TextField())
+    return Q(expression_contains(joined, address))

@@ -36,8 +36,15 @@ def pattern(address: str) -> re.Pattern[str]:
 def ways(address: str) -> list[str]:
     """How an address may be written: its domain in Unicode or in ASCII, and each of them also URL-encoded as in a
     link's query, or as xtext as in what was said to servers (RFC 3461)."""
-    ways = [(each, quote(each, safe=""), quote(each), xtext(each).lower()) for each in spellings(address)]
+    cases = [case for each in spellings(address) for case in _cases(each)]
+    ways = [(each, quote(each, safe=""), quote(each), xtext(each).lower()) for each in cases]
     return list(dict.fromkeys(chain.from_iterable(ways)))
+
+
+def _cases(address: str) -> tuple[str, ...]:
+    """Letters beyond ASCII in small, capital and initial capitals: their encoded forms (`%C3%BC`, `%C3%9C`) are
+    different texts, whose case nobody can ignore."""
+    return (address,) if address.isascii() else (address, address.upper(), address.capitalize())
 
 
 def normal(given: str) -> str:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext_noop
 
 from mailbox.completeness import signature
+from mailbox.db.ignoring_case import equals
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.mime.addresses import spellings
 from mailbox.models import Account, AccountAlias, AuditEntry, Export, PersonSearch
@@ -50,7 +51,7 @@ def why_not(address: str) -> str:
     if address in LegalHolds.standing().addresses:
         return HELD
     own = any(
-        model.objects.filter(email__iexact=each).exists()
+        model.objects.filter(equals("email", each)).exists()
         for model in (Account, AccountAlias)
         for each in spellings(address)
     )

@@ -16,10 +16,11 @@ from typing import Any
 
 from django.apps import apps
 from django.db import transaction
-from django.db.models import JSONField, Model, Q, QuerySet, TextField
+from django.db.models import JSONField, Model, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from mailbox.db.ignoring_case import contains
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
 from mailbox.pace import Pace
@@ -68,7 +69,7 @@ def _containing(rows: QuerySet[Any], table: PersonalTable, address: str) -> Quer
         if isinstance(rows.model._meta.get_field(name), JSONField):
             column = f"_{name}_text"
             rows = rows.alias(**{column: Cast(name, TextField())})
-        conditions += [Q(**{f"{column}__icontains": way}) for way in written]
+        conditions += [contains(column, way) for way in written]
     return rows.filter(reduce(or_, conditions))
 
 

@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from alerts.models import AlertIncident
+from mailbox.db.ignoring_case import contains
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, LetGo, Message, MessagePlace, RetentionRule, SyncRun
 from mailbox.models.file_kinds import LARGE_MAIL
@@ -137,7 +138,7 @@ def _reports(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Row
     rows = DeliveryReport.objects.filter(reported_at__lt=rule.cutoff(now)).exclude(pk__in=unseen)
     held = legal_holds.of_accounts("outbox__account")
     for address in legal_holds.addresses:
-        held |= Q(address__icontains=address)
+        held |= contains("address", address)
     return _picked_of_account(rows, rule, "outbox__account").exclude(held)
 
 

@@ -201,6 +201,18 @@ def test_an_international_domain_is_one_address_in_both_of_its_forms(account: Ac
     assert where_it_stands(asked) == where_it_stands(other) == set()
 
 
+@pytest.mark.parametrize("written", ["ünal.öz@example.net", "Ünal.Öz@Example.net", "ÜNAL.ÖZ@EXAMPLE.NET"])
+def test_letters_beyond_ascii_are_erased_in_any_case(account: Account, written: str) -> None:
+    """SQLite's LIKE knows the case of ASCII letters only."""
+    store(account, letter("Asked", From="ann@example.com", To="x@example.com"), recipients=f"Öz <{written}>")
+    row = sent(account, to=written)
+    erased("ünal.öz@example.net")
+    assert not Message.objects.exists()
+    assert not row.recipients.filter(address__iregex="öz").exists()
+    PersonSearch.objects.all().delete()
+    assert where_it_stands("ünal.öz@example.net") == set()
+
+
 def test_no_transaction_is_open_while_the_raw_store_is_asked(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """On S3 an answer may take a minute, and no legal hold could be put in that time."""
     row, asked = sent(account), []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from django.apps import apps
 from django.db.models import CharField, Field, JSONField, TextField
@@ -72,6 +74,13 @@ def test_an_international_domain_is_found_in_both_of_its_forms(written: str) -> 
         placeholder("eve@bücher.example")
     }
     assert not stands_in(address, "eve@bucher.example")
+
+
+@pytest.mark.parametrize("written", ["ünal@x.example", "Ünal@x.example", "ÜNAL@X.EXAMPLE"])
+def test_letters_beyond_ascii_are_found_in_either_case_and_encoded(written: str) -> None:
+    address = normal("Ünal@x.example")
+    for text in (written, f"mailto:{quote(written)}", f"?to={quote(written, safe='')}"):
+        assert stands_in(address, text), text
 
 
 def test_what_was_said_to_a_server_holds_the_address_in_its_own_encoding() -> None:
