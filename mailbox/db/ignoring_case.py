@@ -6,7 +6,11 @@ SQLite's LIKE knows the case of ASCII letters only (https://sqlite.org/lang_expr
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
 from django.db.models import Expression, Q
 from django.db.models.lookups import IContains, IRegex, Lookup
@@ -15,6 +19,22 @@ from django.db.models.lookups import IContains, IRegex, Lookup
 def contains(column: str, text: str) -> Q:
     """The condition that a column contains the text."""
     return Q(**({f"{column}__icontains": text} if text.isascii() else {f"{column}__iregex": re.escape(text)}))
+
+
+def contains_as_usual(column: str, text: str) -> Q:
+    """The same for a list that may have a million rows: letters beyond ASCII as given, small, capital, or each word's
+    first one capital. There REGEXP takes 7 s (four columns) where LIKE takes 0.5."""
+    return reduce(or_, (Q(**{f"{column}__icontains": each}) for each in _cases(text)))
+
+
+def json_contains(column: str, text: str) -> Q:
+    """The same for a JSON column, whose text on SQLite has letters beyond ASCII as escapes (`\\u00fc`)."""
+    forms = dict.fromkeys(form for each in _cases(text) for form in (each, json.dumps(each)[1:-1]))
+    return reduce(or_, (Q(**{f"{column}__icontains": each}) for each in forms))
+
+
+def _cases(text: str) -> Iterable[str]:
+    return (text,) if text.isascii() else dict.fromkeys((text, text.lower(), text.upper(), text.title()))
 
 
 def expression_contains(expression: Expression, text: str) -> Lookup[str]:

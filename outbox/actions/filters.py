@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.db.ignoring_case import contains, contains_as_usual
 from mailbox.models import Account
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient
@@ -174,7 +175,7 @@ class OutboxFilters:
         if self.reason:
             rows = rows.filter(status="failed", hold=self.reason)  # only failed rows have a hold; uses outbox_tab
         if self.said:
-            rows = rows.filter(status="failed", error__icontains=self.said)  # few rows are failed; uses outbox_tab
+            rows = rows.filter(contains("error", self.said), status="failed")  # few rows are failed; uses outbox_tab
         if self.error:
             rows = rows.filter(error_code__gt="", error_code=self.error)  # the first matches the index's condition
         if self.code:
@@ -210,7 +211,7 @@ class OutboxFilters:
     def _with_text(self, rows: OutboxQuerySet) -> OutboxQuerySet:
         if not self.text:
             return rows
-        words = [Q(**{f"{name}__icontains": self.text}) for name in ("subject", "to", "cc", "bcc")]
+        words = [contains_as_usual(name, self.text) for name in ("subject", "to", "cc", "bcc")]
         return rows.filter(words[0] | words[1] | words[2] | words[3])
 
     def of_state(self, rows: OutboxQuerySet) -> OutboxQuerySet:

@@ -9,10 +9,11 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from mailbox.db.ignoring_case import contains
 from mailbox.models import AccountGrant
 from mailbox.permissions import ROLES, Role
 from people.models import Session
@@ -59,7 +60,7 @@ def matching(asked: str) -> QuerySet[Any]:
     """The list's users by user name; `asked`: a part of the user name, the address or the last name, "" for all."""
     rows = people().order_by("username")
     if asked:
-        rows = rows.filter(Q(username__icontains=asked) | Q(email__icontains=asked) | Q(last_name__icontains=asked))
+        rows = rows.filter(contains("username", asked) | contains("email", asked) | contains("last_name", asked))
     return rows
 
 

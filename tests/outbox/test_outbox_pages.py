@@ -64,6 +64,9 @@ def test_filters_stand_in_the_address_and_hold_for_the_tabs_too(
     assert subjects(q="invoice", account=account.pk) == {"Invoice 4411"}
     assert subjects(q="carol@") == {"Newsletter"}
     assert "Nothing matches" in get(viewer, "outbox:list", q="no such words")
+    outbox_row(account, "Übersicht für Ämter")
+    for written in ("übersicht", "ÜBERSICHT FÜR", "Für ämter", "FÜR ÄMTER"):
+        assert subjects(q=written) == {"Übersicht für Ämter"}, written
 
 
 def test_a_reason_finds_the_rows_held_for_it(viewer: Client, account: Account) -> None:

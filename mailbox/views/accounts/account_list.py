@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.needing import in_trouble
+from mailbox.db.ignoring_case import contains
 from mailbox.models import Account
 from mailbox.views.requests import Refused
 
@@ -85,7 +86,7 @@ class AccountFilter:
             words = ("email", "display_name", "imap__host", "smtp__host")
             matches = Q()
             for name in words:
-                matches |= Q(**{f"{name}__icontains": self.text})
+                matches |= contains(name, self.text)
             found = found.filter(matches)
         if after:
             least, _dash, email = after.partition("~")

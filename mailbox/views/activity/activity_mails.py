@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import BigIntegerField, Case, Exists, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
 from django.db.models.functions import Cast, StrIndex, Substr
 
+from mailbox.db.ignoring_case import contains, json_contains
 from mailbox.models import AuditEntry, Message
 from mailbox.signals import outbox_rows_asked
 
@@ -52,11 +53,11 @@ def _is_unreadable(off: set[int]) -> Q:
 
 def _has(text: str, seen: set[int] | None, off: set[int]) -> Q:
     """The condition of entries that have the text themselves. They have the alias `key`."""
-    of_mail = Q(detail__icontains=text)
+    of_mail = json_contains("detail", text)
     for is_kind, mails in _mails(seen):
-        of_mail |= is_kind & Q(Exists(mails.filter(subject__icontains=text)))
+        of_mail |= is_kind & Q(Exists(mails.filter(contains("subject", text))))
     of_mail = of_mail & ~_is_unreadable(off) if off else of_mail
-    return of_mail | Q(target__icontains=text) | Q(account__email__icontains=text)
+    return of_mail | contains("target", text) | contains("account__email", text)
 
 
 def _mails(seen: set[int] | None) -> Iterator[tuple[Q, QuerySet[Any]]]:
