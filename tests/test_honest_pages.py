@@ -233,7 +233,7 @@ def test_a_mail_that_came_back_for_everybody_is_no_green_sent(
     other = row.recipients.create(kind="cc", address="bob@example.com", status="accepted")
     row.recipients.update(status="accepted")
     attempt(row, outcome="accepted")
-    report = {"action": "failed", "reported_at": timezone.now()}
+    report = {"action": "failed", "reported_at": timezone.now(), "is_proven": True}
     first = row.recipients.exclude(pk=other.pk).get()
     DeliveryReport.objects.create(outbox=row, recipient=first, address=first.address, **report)
     for page in (reverse("outbox:detail", args=[row.pk]), reverse("outbox:list")):

@@ -175,7 +175,7 @@ def _stamps(parts: Sequence[Part]) -> Stamps:
     returned = _first(parts, (*HEADER_TYPES, *MAIL_TYPES))
     if returned is None:
         files = (part for part in parts if part.content_type in _ANY_TYPES and stated_filename(part))
-        octets = (part.octets()[0][:_MAX_LOOKED_AT] for part in files)
+        octets = (charsets.cut(part.octets()[0], _MAX_LOOKED_AT) for part in files)
         found = (free_text.stamps_in(charsets.decode_text(each)[0].replace("\r\n", "\n")) for each in octets)
         in_text = (free_text.stamps_in(each) for each in free_text.texts(parts))
         return next((each for each in (*found, *in_text) if each != Stamps()), Stamps())

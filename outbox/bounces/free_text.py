@@ -105,7 +105,8 @@ def texts(parts: Sequence[Part]) -> Iterator[str]:
     """The text parts, decoded. HTML parts only if there is no plain text, as they say the same."""
     plain = [part for part in parts if part.content_type == "text/plain"]
     for part in plain or [part for part in parts if part.content_type == "text/html"]:
-        text, _ = charsets.decode_text(part.octets()[0][: 2 * MAX_TEXT], part.parameter("content-type", "charset"))
+        octets = charsets.cut(part.octets()[0], 2 * MAX_TEXT)
+        text, _ = charsets.decode_text(octets, part.parameter("content-type", "charset"))
         yield (text if plain else html_text.html_lines(text, MAX_TEXT)).replace("\0", " ")  # PostgreSQL takes no NUL
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -36,7 +37,11 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 2000  # messages a step of the sweep
 # A primary key is assigned before its row is committed, so the cursor stays behind younger rows, or it would miss some.
 SETTLED_AFTER = timedelta(minutes=5)
-MOST_OF_A_MAIL = 200  # reports kept of one mail: a flood of forged ones is no more than that
+# Reports kept of one mail that say the same of one recipient and are equally proven. A flood of forged ones fills its
+# own place only: by a limit of the whole mail, a stranger could keep the true one out.
+MOST_ALIKE = 5
+MOST_ABOUT_OTHERS = 100  # likewise, about addresses that are none of its recipients, as the members of a list
+MOST_SHOWN = 200  # reports of one mail on its page and for programs, the proven ones first
 _OURS = re.compile(r"<outbox-(\d{1,18})-\d+@[^<>\s]+>")
 
 
@@ -132,23 +137,19 @@ def _attempt_of(report: ParsedReport, account_id: int) -> tuple[DeliveryAttempt,
 def _store(report: ParsedReport, attempt: DeliveryAttempt, message: Message, *, is_proven: bool) -> int:
     row = attempt.outbox
     known = {recipient.address.lower(): recipient for recipient in row.recipients.all()}
-    room = MOST_OF_A_MAIL - row.reports.count()
+    alike: Counter[tuple[int | None, str]] = Counter(
+        row.reports.filter(is_proven=is_proven).values_list("recipient", "action")
+    )
     before = row.reports.filter(message=message).count()
-    rows = [
-        DeliveryReport(
-            outbox=row,
-            recipient=recipient,
-            message=message,
-            address=address,
-            action=each.action,
-            status_code=each.status_code,
-            words=each.words,
-            reporter=report.reporter,
-            is_proven=is_proven,
-            reported_at=message.received_at,
-        )
-        for each, recipient, address in _recipients(report, known)[: max(room, 0)]
-    ]
+    rows = []
+    for each, recipient, address in _recipients(report, known):
+        kind = (recipient.pk if recipient else None, each.action)
+        alike[kind] += 1
+        if alike[kind] <= (MOST_ALIKE if recipient else MOST_ABOUT_OTHERS):
+            made = DeliveryReport(outbox=row, recipient=recipient, message=message, address=address, action=each.action)
+            made.status_code, made.words, made.reporter = each.status_code, each.words, report.reporter
+            made.is_proven, made.reported_at = is_proven, message.received_at
+            rows.append(made)
     with transaction.atomic():
         DeliveryReport.objects.bulk_create(rows, ignore_conflicts=True)  # the task or the sweep may have stored them
         new = row.reports.filter(message=message).count() - before

@@ -140,16 +140,17 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
             proven=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"), is_proven=True)),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
-            all_bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk")))
-            & ~Exists(_without_a_bounce()),
+            all_bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"), is_proven=True))
+            & ~Exists(_without_a_proven_bounce()),
         )
     )
 
 
-def _without_a_bounce() -> QuerySet[OutboxRecipient]:
-    """Subquery: the recipients of the outer row without a bounce."""
+def _without_a_proven_bounce() -> QuerySet[OutboxRecipient]:
+    """Subquery: the recipients of the outer row without a bounce that has the mark of its attempt."""
     of_this = OutboxRecipient.objects.filter(outbox=OuterRef("pk"))
-    return of_this.filter(~Exists(DeliveryReport.objects.bounces().filter(recipient=OuterRef("pk"))))
+    bounces = DeliveryReport.objects.bounces().filter(recipient=OuterRef("pk"), is_proven=True)
+    return of_this.filter(~Exists(bounces))
 
 
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:

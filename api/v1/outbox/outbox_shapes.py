@@ -15,7 +15,7 @@ from mailbox.views.requests import Refused
 from outbox.actions import results
 from outbox.actions.estimate import BulkEstimate
 from outbox.actions.filters import NoSuchFilter, OutboxFilters
-from outbox.bounces.matching import MOST_OF_A_MAIL
+from outbox.bounces.matching import MOST_SHOWN
 from outbox.compose.addresses import MAX_RECIPIENTS
 from outbox.models import DeliveryAttempt, DeliveryReport, Operation, OutboxAttachment, OutboxMessage, OutboxRecipient
 
@@ -99,7 +99,7 @@ class OutboxWhole(OutboxHead):
         recipients: list[OutboxRecipient] = list(row.recipients.order_by("pk"))
         attempts: list[DeliveryAttempt] = list(row.attempts.order_by("number"))
         files: list[OutboxAttachment] = list(row.attachment_rows.order_by("position"))
-        reports: list[DeliveryReport] = list(row.reports.order_by("-pk")[:MOST_OF_A_MAIL])
+        reports: list[DeliveryReport] = list(row.reports.order_by("-is_proven", "-pk")[:MOST_SHOWN])
         return cls(
             **columns(cls, row),
             next_attempt_at_unix=int(row.next_attempt_at.timestamp()),

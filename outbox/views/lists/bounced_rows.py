@@ -28,15 +28,18 @@ BOUNCE_MARKS = ("bounced", "unseen")
 
 
 def with_bounces(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """Annotate each row with its newest bounce or complaint."""
+    """Annotate each row with its newest proven bounce or complaint, else the newest, and with the pk of the newest.
+
+    So a forged report that comes later does not take the place of the true one.
+    """
     reports = DeliveryReport.objects.filter(outbox=OuterRef("pk"), action__in=DeliveryReport.TO_BE_SEEN)
-    newest = reports.order_by("-pk")
+    told = reports.order_by("-is_proven", "-pk")
     return rows.annotate(
-        report_action=Subquery(newest.values("action")[:1]),
-        report_code=Subquery(newest.values("status_code")[:1]),
-        report_words=Subquery(newest.values("words")[:1]),
-        report_proven=Subquery(newest.values("is_proven")[:1]),
-        report_pk=Subquery(newest.values("pk")[:1]),
+        report_action=Subquery(told.values("action")[:1]),
+        report_code=Subquery(told.values("status_code")[:1]),
+        report_words=Subquery(told.values("words")[:1]),
+        report_proven=Subquery(told.values("is_proven")[:1]),
+        report_pk=Subquery(reports.order_by("-pk").values("pk")[:1]),
     )
 
 

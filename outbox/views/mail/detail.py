@@ -26,7 +26,7 @@ from mailbox.views.activity.activity_words import told
 from mailbox.views.pagination import FirstRows
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
-from outbox.bounces.matching import MOST_OF_A_MAIL
+from outbox.bounces.matching import MOST_SHOWN
 from outbox.bounces.status_words import status_words
 from outbox.models import (
     DeliveryAttempt,
@@ -107,7 +107,7 @@ _TONES = {"failed": "broken", "complaint": "broken", "delayed": "needs", "delive
 
 
 def _reports(row: OutboxMessage) -> list[ShownReport]:
-    found = row.reports.select_related("message").order_by("-reported_at", "-pk")[:MOST_OF_A_MAIL]
+    found = row.reports.select_related("message").order_by("-is_proven", "-reported_at", "-pk")[:MOST_SHOWN]
     return [ShownReport(each, _TONES.get(each.action, "waiting"), status_words(each.status_code)) for each in found]
 
 

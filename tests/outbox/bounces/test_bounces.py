@@ -118,16 +118,6 @@ def test_a_qmail_bounce_is_tied_too(account: Account, sent: DeliveryAttempt) -> 
     assert DeliveryReport.objects.get().recipient
 
 
-def test_a_flood_of_reports_about_one_mail_is_cut(account: Account, sent: DeliveryAttempt) -> None:
-    bounces_matching.MOST_OF_A_MAIL, before = 3, bounces_matching.MOST_OF_A_MAIL
-    try:
-        for n in range(4):
-            arrived(account, b"Message-ID: <%d@mx.example.net>\r\n" % n + about(sent))
-    finally:
-        bounces_matching.MOST_OF_A_MAIL = before
-    assert DeliveryReport.objects.count() == 3
-
-
 def test_only_what_may_be_a_report_is_queued(account: Account, sent: DeliveryAttempt) -> None:
     plain, report = store(account, letter()), store(account, about(sent))
     messages_stored.send(sender=Message, account_id=account.pk, pks=[plain.pk])
