@@ -21,7 +21,7 @@ def text_of(part: Part, defects: list[str]) -> str:
     is_html = part.content_type == "text/html"
     label = part.parameter("content-type", "charset") or (charsets.html_charset(octets) if is_html else "")
     is_cut = len(octets) > MAX_CHARACTERS * 4
-    text, is_true = charsets.decode_text(octets[: MAX_CHARACTERS * 4], label)
+    text, is_true = charsets.decode_text(charsets.cut(octets, MAX_CHARACTERS * 4), label)
     if not is_true:
         defects.append("CharsetDefect")
     text = text.removeprefix("\ufeff")
@@ -40,7 +40,7 @@ def text_of(part: Part, defects: list[str]) -> str:
 def _footer(part: Part, *, is_html: bool) -> str:
     """The plain-text footer that a mailing list or scanner appended behind base64, as HTML if the part is HTML."""
     octets = transfer_encoding.footer_behind(part.transfer_encoding, part.encoded)
-    footer = charsets.decode_text(octets[:MAX_CHARACTERS])[0].replace("\r\n", "\n")
+    footer = charsets.decode_text(charsets.cut(octets, MAX_CHARACTERS))[0].replace("\r\n", "\n")
     if not footer:
         return ""
     return f'<div style="white-space: pre-wrap">{html.escape(footer)}</div>' if is_html else f"\n{footer}\n"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from mailbox.mime.normal_form import nfc
 from mailbox.search.query import SearchQuery, parse
 from mailbox.search.tokenizer import Phrase, WordSpan, word_spans
 
@@ -16,7 +15,7 @@ _BEFORE = 50  # characters of the excerpt before the first word found
 
 def highlight(text: str, query: SearchQuery | str, field: str = "") -> SafeString:
     """The text, escaped, with the query's words in <mark>. field: which field the text is ("from", "subject", ...)."""
-    normal = unicodedata.normalize("NFC", text)
+    normal = nfc(text)
     pieces: list[str] = []
     end = 0
     for start, stop in _stretches(normal, query, field):
@@ -28,7 +27,7 @@ def highlight(text: str, query: SearchQuery | str, field: str = "") -> SafeStrin
 
 def excerpt(text: str, query: SearchQuery | str, otherwise: str = "") -> SafeString:
     """About EXCERPT characters of a body around the first word found, highlighted; `otherwise` if none is found."""
-    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    normal = " ".join(nfc(text).split())
     found = _stretches(normal, query, "")
     if not found:
         return highlight(otherwise, query)

@@ -12,10 +12,13 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mailbox.mime.normal_form import nfc
+
 # Raise it when a change here, in index_terms or in mime.readable_text.searched gives other words for the same message.
 # `manage.py reindex` then indexes all messages again.
 VERSION = 2
 MAX_WORD = 64  # characters; longer words (base64, tracking links) are cut, in queries, too
+_PIECE, _LONGEST_RUN = 50_000, 2_000  # characters; without a separator among so many, the text is cut anywhere
 
 # Letters that Unicode does not decompose, although people type the plain letter to find them.
 _PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "\u0640": ""})
@@ -75,13 +78,33 @@ def _words_of(chunk: str) -> Iterator[str]:
 
 def words(text: str, limit: int = 1_000_000) -> list[str]:
     """The first `limit` words of a text, in order. They contain only letters, digits and marks: no quotes or spaces."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+    found: list[str] = []
+    for piece in _pieces(text if text.isascii() else nfc(text)):
+        found += _words_of_piece(piece)
+        if len(found) >= limit:
+            return found[:limit]
+    return found
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces of about _PIECE characters, each but the last ending with a separator of words.
+
+    A character may fold to 18 others, so the folded form of a long text would fill the memory, and mostly the first
+    piece has all words that are wanted.
+    """
+    start = 0
+    while len(text) - start > _PIECE:
+        most = start + _PIECE
+        end = next((at for at in range(most, most - _LONGEST_RUN, -1) if _FOLDING[ord(text[at - 1])] == " "), most)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _words_of_piece(text: str) -> list[str]:
     folded = text.translate(_FOLDING)
     if folded.isascii():  # most mail; a fast path by str.split() alone
         found = folded.split()
-        if len(found) > limit:
-            del found[limit:]
         if found and max(map(len, found)) > MAX_WORD:
             found = [chunk[:MAX_WORD] for chunk in found]
         return found
@@ -91,8 +114,6 @@ def words(text: str, limit: int = 1_000_000) -> list[str]:
             found.append(chunk[:MAX_WORD])
         else:
             found.extend(_words_of(chunk))
-        if len(found) >= limit:
-            return found[:limit]
     return found
 
 

@@ -9,6 +9,7 @@
 """
 
 from mailbox.mime.charsets.decoding import (
+    cut,
     decode_text,
     detecting_seldom,
     header_text,
@@ -21,6 +22,7 @@ from mailbox.mime.charsets.decoding import (
 from mailbox.mime.charsets.encoded_words import decode_words
 
 __all__ = [
+    "cut",
     "decode_text",
     "decode_words",
     "detecting_seldom",

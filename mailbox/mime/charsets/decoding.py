@@ -12,6 +12,7 @@ from mailbox.mime.charsets.labels import codec_for
 
 _ASCII_AND_MORE = {"utf-8", "cp1252"}  # supersets of ASCII that most mail uses
 _LOOKED_AT = 4_000  # bytes
+_LONGEST_LAST_LINE = 1_000  # bytes; looked through where a text is cut
 _HTML_HEAD = 16_000  # bytes, style sheets among them
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 _TWO_ABOVE_ASCII = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
@@ -172,6 +173,20 @@ def html_charset(octets: bytes) -> str:
     found = _META_CHARSET.search(octets[:_HTML_HEAD])
     stated = found[1].decode("ascii") if found else ""
     return "utf-8" if codec_for(stated) in _WIDE else stated
+
+
+def cut(octets: bytes, most: int) -> bytes:
+    """The first octets of a text, at most `most`, without half a character at their end, which would be no text of the
+    stated charset: up to the last line end, or else in UTF-8 the last whole character."""
+    if len(octets) <= most:
+        return octets
+    if b"\0" in octets[:_LOOKED_AT]:  # UTF-16 or UTF-32
+        return octets[: most & ~3]
+    begin = max(most - _LONGEST_LAST_LINE, 0)
+    if (line_end := octets.rfind(b"\n", begin, most)) >= 0:
+        return octets[: line_end + 1]
+    last = next((at for at in range(most, max(most - 4, 0), -1) if octets[at] & 0xC0 != 0x80), most)
+    return octets[:last]
 
 
 def header_text(value: str, label: str = "") -> str:

@@ -8,9 +8,9 @@ that a search and a comparison find the word.
 from __future__ import annotations
 
 import codecs
-import unicodedata
 
 from mailbox.mime.charsets.japanese import MAX_PIECES
+from mailbox.mime.normal_form import nfc
 
 _CONTROLS = {0x02: "Ẳ", 0x05: "Ẵ", 0x06: "Ẫ", 0x14: "Ỷ", 0x19: "Ỹ", 0x1E: "Ỵ"}
 _ABOVE_ASCII = (
@@ -27,4 +27,4 @@ def decode_viscii(octets: bytes) -> str:
 
 def decode_windows_1258(octets: bytes) -> str:
     """Decode windows-1258 with precomposed letters, and U+FFFD for invalid bytes."""
-    return unicodedata.normalize("NFC", octets[: 2 * MAX_PIECES].decode("cp1258", "replace"))
+    return nfc(octets[: 2 * MAX_PIECES].decode("cp1258", "replace"))

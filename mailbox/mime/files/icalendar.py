@@ -81,7 +81,7 @@ class _Property:
 
 def read(octets: bytes) -> list[CalendarEvent]:
     """Read the events of a calendar part, at most MAX_EVENTS, in their order."""
-    text = charsets.storable(charsets.decode_text(octets[:MAX_BYTES])[0])
+    text = charsets.storable(charsets.decode_text(charsets.cut(octets, MAX_BYTES))[0])
     method = ""
     path: list[str] = []
     event: dict[str, list[_Property]] = {}

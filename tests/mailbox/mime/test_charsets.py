@@ -161,3 +161,24 @@ def test_a_file_name_in_eight_bit_text_is_read_in_the_charset_of_the_body() -> N
 
 def test_raw_utf8_in_a_header_is_no_defect() -> None:
     assert mime_message.parse(HEAD.replace(b"Subject: s", "Subject: Grüße".encode()) + b"\r\nx").defects == ()
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "shift_jis", "gb18030", "euc_kr", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", range(5))
+def test_a_text_that_is_cut_is_cut_between_its_characters(codec: str, before: int) -> None:
+    octets = ("x" * before + "한日本\n" * 2000).encode(codec, "ignore")
+    whole = charsets.cut(octets, 10_001)
+    assert 9_000 < len(whole) <= 10_001 and octets.startswith(whole)
+    text, is_true = charsets.decode_text(whole, codec)
+    assert is_true and "\ufffd" not in text
+
+
+def test_utf8_without_line_ends_is_cut_at_a_whole_character() -> None:
+    for most in range(3001, 3008):
+        text, is_true = charsets.decode_text(charsets.cut(("日é𒀀" * 1000).encode(), most), "utf-8")
+        assert is_true and text[-1] in "日é𒀀"
+
+
+def test_a_text_longer_than_what_is_shown_has_no_defect_but_that_it_is_cut() -> None:
+    raw = HEAD + b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + "日本語".encode() * 1_000_000
+    assert mime_message.parse(raw).defects == ("BodyCut",)

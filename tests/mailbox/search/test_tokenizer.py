@@ -46,6 +46,15 @@ def test_a_phrase_of_an_unspaced_script_finds_the_middle_of_a_run():
     assert phrase("手机x").words == ("手机", "机", "x"), "the run ends where the mail's run ends"
 
 
+@pytest.mark.parametrize("sentence", ["Ångström über 東京都へ。", "مُحَمَّد x\n", "东京都，", "one-two "])
+def test_a_long_text_has_the_words_of_its_sentences(sentence: str):
+    assert words(sentence * 30_000) == words(sentence) * 30_000
+
+
+def test_only_as_many_words_are_made_as_are_wanted():
+    assert words("東京。" * 100_000, 5) == ["東京", "京"] * 2 + ["東京"]
+
+
 def test_overlong_words_are_cut_alike_everywhere():
     assert words("a" * 500) == ["a" * MAX_WORD] == list(phrase("a" * 500).words)
 
