@@ -148,9 +148,8 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
 
 def _without_a_proven_bounce() -> QuerySet[OutboxRecipient]:
     """Subquery: the recipients of the outer row without a bounce that has the mark of its attempt."""
-    of_this = OutboxRecipient.objects.filter(outbox=OuterRef("pk"))
     bounces = DeliveryReport.objects.bounces().filter(recipient=OuterRef("pk"), is_proven=True)
-    return of_this.filter(~Exists(bounces))
+    return OutboxRecipient.objects.filter(~Exists(bounces), outbox=OuterRef("pk"))
 
 
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:
