@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+# PostgreSQL takes no NUL in text, UTF-8 no lone surrogate; other control characters say nothing to a person.
+_UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
 
 class MailError(Exception):
     """An expected failure. str(error) is a sentence for a person that contains the server's own words.
 
+    Both are storable in any database: a character that none takes becomes U+FFFD.
     reply: the server's words alone, "" for none. wait_seconds: how long the server asked to wait, None if it did not.
     alerts: texts with the response code ALERT (RFC 3501, 7.1), which the user must see, when no session was made.
     """
@@ -14,8 +20,8 @@ class MailError(Exception):
     alerts: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, reply: str = "", wait_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.reply = reply
+        super().__init__(storable(message))
+        self.reply = storable(reply)
         self.wait_seconds = wait_seconds
 
 
@@ -60,6 +66,11 @@ class Busy(MailError):
     """Another worker holds this account's lease, and is doing the same work."""
 
     code = "busy"
+
+
+def storable(words: str) -> str:
+    """Words of a server with U+FFFD in place of NUL, other control characters and lone surrogates."""
+    return _UNSTORABLE.sub("\ufffd", words)
 
 
 def without_secrets(text: str, secrets: list[str]) -> str:

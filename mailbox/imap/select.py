@@ -104,7 +104,7 @@ def status_of(answer: dict[bytes, Any], known: KnownFolder | None) -> FolderStat
     return FolderStatus(
         uidvalidity=uidvalidity,
         uidnext=_bounded(answer.get(b"UIDNEXT"), MAX_UID + 1),
-        exists=_bounded(answer.get(b"EXISTS"), MAX_UID) or 0,
+        exists=min(answer.get(b"EXISTS") or 0, MAX_UID),  # a number that cannot be is no "nothing here"
         highestmodseq=modseq,
         mailbox_id=text(found[1]) if found else "",
         changes=changes,

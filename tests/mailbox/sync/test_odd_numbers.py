@@ -59,3 +59,16 @@ def test_other_numbers_that_cannot_be_end_no_run(account: Account, server: Scrip
     assert all_stored(account, server)
     server.uidvalidity = 2**70
     assert folder_sync.sync(account.pk).error_code == "provider"
+
+
+@pytest.mark.parametrize("number", [2**31, 2**32, 2**63, 2**70])
+def test_more_messages_than_there_can_be_are_no_empty_folder(
+    account: Account, server: ScriptedImap, number: int
+) -> None:
+    def examine(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say(f"* {number} EXISTS", "* OK [UIDVALIDITY 1]", "* OK [UIDNEXT 4]", f"{tag} OK [READ-ONLY] done")
+        return True
+
+    server.faults["EXAMINE"] = examine
+    sync(account)
+    assert all_stored(account, server)
