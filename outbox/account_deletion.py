@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +17,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from mailbox.db.deadlocks import committed
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, AuditEntry, Lease, Message
 from mailbox.pace import LOOKED_UP, Pace
@@ -157,10 +159,8 @@ def _remove(account: Account, leases: _Leases, pace: Pace, seconds: float) -> Ou
                     return Outcome(left=True)
                 if not leases.are_kept(clock):
                     return Outcome(left=True, busy=True)
-                with transaction.atomic():
-                    if holds_account(account.pk, LegalHolds.until_commit()):
-                        return Outcome(_held(account))
-                    rows.filter(pk__in=part).delete()
+                if not committed(partial(_removed, account, rows.filter(pk__in=part))):
+                    return Outcome(_held(account))
     with transaction.atomic():
         if holds_account(account.pk, LegalHolds.until_commit()):
             return Outcome(_held(account))
@@ -168,6 +168,14 @@ def _remove(account: Account, leases: _Leases, pace: Pace, seconds: float) -> Ou
             return Outcome(refusal)
         account.delete()
     return Outcome()
+
+
+def _removed(account: Account, rows: QuerySet[Any]) -> bool:
+    """Remove these rows; False, and nothing is removed, if a legal hold keeps them. Call it in a transaction."""
+    if holds_account(account.pk, LegalHolds.until_commit()):
+        return False
+    rows.delete()
+    return True
 
 
 def _mail_of(account: Account) -> tuple[QuerySet[Any], QuerySet[Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from mailbox.db.deadlocks import committed
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message, MessagePlace
 from mailbox.pace import LOOKED_UP, Pace
@@ -48,14 +48,18 @@ def _former_places(cutoff: datetime, holds: LegalHolds) -> QuerySet[MessagePlace
 
 def _remove_messages(cutoff: datetime, pks: Sequence[int]) -> int:
     """The rows are locked and checked under the lock, as a sync may find the mail in another folder at this moment."""
-    with transaction.atomic():
+
+    def remove() -> int:
         gone = _gone(cutoff, LegalHolds.until_commit()).select_for_update(of=("self",)).filter(pk__in=pks)
         found = list(gone.order_by("pk").values_list("pk", flat=True))
         unindex(found)
         Message.objects.filter(pk__in=found).delete()
-    return len(found)
+        return len(found)
+
+    return committed(remove)
 
 
 def _remove_places(cutoff: datetime, pks: Sequence[int]) -> int:
-    with transaction.atomic():
-        return _former_places(cutoff, LegalHolds.until_commit()).filter(pk__in=pks).order_by().delete()[0]
+    return committed(
+        lambda: _former_places(cutoff, LegalHolds.until_commit()).filter(pk__in=pks).order_by().delete()[0]
+    )

@@ -3,7 +3,6 @@
 `Message.parser_version` tells which messages to parse. A batch is parsed outside of any transaction and written in one.
 A row that a sync has changed meanwhile has other raw bytes, or is gone, and is skipped. So a round may be killed at any
 instruction and continued, or run twice at once, without writing to a wrong row or missing one.
-
 A message's identity is not changed: its Message-ID, its variant and its places. If its raw bytes are missing, its row
 is not changed, and it is counted as lost.
 """
@@ -22,6 +21,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from mailbox.db.deadlocks import repeated
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.imap.fetch import OTHER_LENGTH
 from mailbox.logs import event
@@ -201,7 +201,7 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
     database refuses the batch, it is written message by message, so that one that is refused does not stop the round.
     """
     try:
-        return _write_batch(round_, batch, now)
+        return repeated(lambda: _write_batch(round_, batch, now))
     except DATABASE_TROUBLE:
         raise
     except Exception:

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from django.db import OperationalError, connection, models
 
 from mailbox.clocks import SLACK
+from mailbox.db.deadlocks import MOST_DEADLOCKS, is_deadlock
 from mailbox.models.accounts import Account
 
 LONGEST_SECONDS = 3600.0  # of any lease; one that ends later was taken by a host whose clock was ahead
-DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
-MOST_DEADLOCKS = 5  # in a row, after which no lease is acquired; the next round tries again
 
 
 class Lease(models.Model):
@@ -71,7 +70,7 @@ class Lease(models.Model):
             try:
                 return cls._acquire_all(account_ids, purpose, holder, seconds=seconds, now=now, token=token)
             except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", "") != DEADLOCK or connection.in_atomic_block:
+                if not is_deadlock(error) or connection.in_atomic_block:
                     raise
         return set()
 

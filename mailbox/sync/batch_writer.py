@@ -10,6 +10,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
+from mailbox.db.deadlocks import repeated
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import MailError, StorageError
 from mailbox.logs import event
@@ -96,7 +97,7 @@ class BatchWriter:
         """
         try:
             try:
-                stored = self._write(batch, stretch, begun, one_by_one=False)
+                stored = repeated(lambda: self._write(batch, stretch, begun, one_by_one=False))
             except (MailError, *DATABASE_TROUBLE):
                 raise
             except Exception:

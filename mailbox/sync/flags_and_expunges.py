@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
-from django.db import transaction
 from django.db.models import Q
 
 from mailbox.clocks import is_due
+from mailbox.db.deadlocks import committed
 from mailbox.errors import ProviderError
 from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
@@ -99,9 +100,12 @@ def _store(run: FolderRun, flags: Mapping[int, FlagsAndLabels]) -> None:
     for start in range(0, len(uids), CHUNK):
         chunk = {uid: flags[uid] for uid in uids[start : start + CHUNK]}
         if changes := places.differing(run.folder, run.uidvalidity, chunk):
-            with transaction.atomic():
-                run.session.renew()
-                run.counts.updated += places.store_flags(changes, chunk, run.session.clock())
+            run.counts.updated += committed(partial(_write_flags, run, changes, chunk))
+
+
+def _write_flags(run: FolderRun, changes: Sequence[MessagePlace], flags: Mapping[int, FlagsAndLabels]) -> int:
+    run.session.renew()
+    return places.store_flags(changes, flags, run.session.clock())
 
 
 def follow_expunges(
@@ -197,12 +201,16 @@ def _bring_in_line(run: FolderRun, found: set[int]) -> tuple[bool, str]:
 
 def _drop(run: FolderRun, uids: Sequence[int]) -> None:
     where = Q(folder=run.folder, uidvalidity=run.uidvalidity, uid__in=uids)
-    with transaction.atomic():
+
+    def drop() -> int:
         run.session.renew()
         now = run.session.clock()
-        run.counts.updated += places.drop(where, now)
+        dropped = places.drop(where, now)
         Quarantine.objects.open().filter(where).update(resolved_at=now, fetch_requested_at=None)
         LetGo.objects.filter(where).delete()
+        return dropped
+
+    run.counts.updated += committed(drop)
 
 
 def _chunks(uids: set[int]) -> list[list[int]]:

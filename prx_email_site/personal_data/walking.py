@@ -15,11 +15,11 @@ from operator import or_
 from typing import Any
 
 from django.apps import apps
-from django.db import transaction
 from django.db.models import JSONField, Model, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from mailbox.db.deadlocks import committed
 from mailbox.db.ignoring_case import contains
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
@@ -108,7 +108,8 @@ def _done(search: PersonSearch, table: PersonalTable, keys: list[Any], place: di
     is_erasing = search.state == State.ERASING
     if is_erasing and keys and table.way == Way.SENT:
         removal.store_tombstone()
-    with transaction.atomic():
+
+    def step() -> bool:
         here = PersonSearch.objects.filter(pk=search.pk, steps=search.steps, state=search.state)
         if here.update(steps=search.steps + 1, moved_at=now, **place) != 1:
             return False
@@ -117,7 +118,9 @@ def _done(search: PersonSearch, table: PersonalTable, keys: list[Any], place: di
             refuse(search, HELD, now)
             return True
         _note(search, table, _decided(search, table, keys, legal_holds, now))
-    return True
+        return True
+
+    return committed(step)
 
 
 def _decided(
@@ -156,7 +159,7 @@ def _erase(table: PersonalTable, chosen: dict[ErasureOutcome, list[Any]], addres
 def _note(search: PersonSearch, table: PersonalTable, chosen: dict[ErasureOutcome, list[Any]]) -> None:
     if not chosen:
         return
-    counts, named = search.found.get(table.label, {}), search.named.get(table.label, {})
+    counts, named = dict(search.found.get(table.label, {})), dict(search.named.get(table.label, {}))
     for outcome, rows in chosen.items():
         counts[outcome] = counts.get(outcome, 0) + len(rows)
         if outcome in STAYS:

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F
 
 from mailbox import deletions
+from mailbox.db.deadlocks import committed
 from mailbox.logs import event
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, RetentionRule
@@ -95,25 +95,28 @@ class _Removed:
     def batch(self, pks: Sequence[int]) -> None:
         """Remove those of these rows that the rule still means. Legal holds are read again and the rows are locked when
         they are selected, as a sync or a sender may be changing one of them."""
+        self.number += committed(lambda: self._remove(pks))
+
+    def _remove(self, pks: Sequence[int]) -> int:
         rule, kind = self.rule, KINDS[self.rule.what]
-        with transaction.atomic():
-            terms = {name: getattr(rule, name) for name in RetentionRule.TERMS}
-            if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk, **terms).exists():
-                self.is_done = True  # the rule was ended or changed; the next day's run uses the new terms
-                return
-            rows = kind.rows(rule, LegalHolds.until_commit(), self.now).select_for_update(of=("self",))
-            found = list(rows.filter(pk__in=pks).order_by("pk").values_list("pk", flat=True))
-            kind.remove(rows, found)
-            if found:
-                self._note(len(found))
+        terms = {name: getattr(rule, name) for name in RetentionRule.TERMS}
+        if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk, **terms).exists():
+            self.is_done = True  # the rule was ended or changed; the next day's run uses the new terms
+            return 0
+        rows = kind.rows(rule, LegalHolds.until_commit(), self.now).select_for_update(of=("self",))
+        found = list(rows.filter(pk__in=pks).order_by("pk").values_list("pk", flat=True))
+        kind.remove(rows, found)
+        if found:
+            self._note(len(found))
+        return len(found)
 
     def _note(self, number: int) -> None:
         """Record the removal in the batch's transaction, so that all that a killed worker removed is recorded."""
-        rule, self.number = self.rule, self.number + number
+        rule = self.rule
         if rule.pk:
             counted = {"removed": F("removed") + number, "last_removed_at": self.now}
             RetentionRule.objects.filter(pk=rule.pk).update(**counted)
         target = f"retention:{rule.pk or 'setting'}"
         self.entry = self.entry or AuditEntry(verb="retention_removed", target=target, account=rule.account)
-        self.entry.detail = f"{rule}: {self.number} removed"
+        self.entry.detail = f"{rule}: {self.number + number} removed"
         self.entry.save()

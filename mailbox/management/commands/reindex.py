@@ -34,7 +34,7 @@ def reindex_batches() -> Iterator[int]:
     while pks := waiting_pks(last):
         with transaction.atomic():
             # Locks the rows against a sync that changes them (PostgreSQL; SQLite has one writer anyway).
-            index_messages(list(Message.objects.filter(pk__in=pks).select_for_update()))
+            index_messages(list(Message.objects.filter(pk__in=pks).order_by("pk").select_for_update()))
         last = pks[-1]
         yield len(pks)
 
