@@ -21,8 +21,7 @@ from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync, state_rows
 from mailbox.sync.account_session import AccountSession, Clock, connect
 from mailbox.sync.folders import canonical, discover, listing_is_due
-from mailbox.sync.no_change import UnchangedFolder
-from mailbox.sync.outcome import SyncOutcome, failed, record_failure
+from mailbox.sync.outcome import Crashed, SyncOutcome, UnchangedFolder, failed
 
 logger = logging.getLogger(__name__)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
@@ -53,17 +52,16 @@ class SyncRunnerConfig:
 class AccountTurn:
     """One account that this run holds under the lease `token`.
 
-    `jobs`: still to do. `unchanged`: folder name -> account and outcome, of folders in which nothing was new; they are
-    written by `results`, in the transaction that releases the lease.
+    `jobs`: still to do. `unchanged`: folder name -> outcome, of folders in which nothing was new; they are written by
+    `results`, in the transaction that releases the lease.
     """
 
     account_id: int
     token: str
-    config: SyncRunnerConfig
     clock: Clock
     report: RunReport
     jobs: deque[SyncJob] = field(default_factory=deque)
-    unchanged: dict[str, tuple[Account, SyncOutcome]] = field(default_factory=dict)
+    unchanged: dict[str, SyncOutcome] = field(default_factory=dict)
 
     def take(self, deadline: float | None, *, is_alone: bool = False) -> None:
         """Sync until no job is left or the turn's time is over. Raises nothing: failures are in the report.
@@ -71,16 +69,16 @@ class AccountTurn:
         `deadline`: the run's end, as time.monotonic(). What is left in `jobs` afterwards is to be put back in the
         queue. `is_alone`: no other account waits, so the turn is limited by the deadline only.
         """
-        account = None
         try:
             account = state_rows.account_by_pk(self.account_id)
             if account is None or not self.jobs or disk_budget.is_spent():
                 # Deleted, or synced by another worker since it was queued; or the disk is full, and it stays due.
                 return self.jobs.clear()
             self._serve(account, deadline, is_alone=is_alone)
-        except MailError as error:
-            if account is not None:
-                self._fail_all(account, error)
+        except MailError as error:  # the failure to connect is that of each folder that was to be synced
+            for job in self.jobs:
+                self.report.add(self.account_id, job.folder, failed(self.account_id, job.folder, error, self.clock()))
+            self.jobs.clear()
         except Exception as error:
             self.fail_unexpectedly(error, self.jobs[0].folder if self.jobs else None)
         if past(deadline):
@@ -91,7 +89,7 @@ class AccountTurn:
         names = list(dict.fromkeys(canonical(job.folder) for job in self.jobs))
         states = state_rows.states_of(account, names)
         with connect(account, self.clock) as imap:
-            session = AccountSession(account, imap, self.token, self.clock, states, leaves_unchanged=True)
+            session = AccountSession(account, imap, self.token, self.clock, states)
             self._list_folders(session)
             self._sync_in_turn(session, deadline, is_alone=is_alone)
 
@@ -101,103 +99,90 @@ class AccountTurn:
         rounds = len(self.jobs)
         while self.jobs:
             job = self.jobs[0]
-            go_on = self._going_on(session.account, deadline, turn_ends)
+            go_on = self._going_on(deadline, turn_ends)
             outcome = folder_sync.sync_folder(session, job.folder, None, job.max_messages, go_on=go_on)
             self.jobs.popleft()
-            self._record(session.account, canonical(job.folder), outcome)
-            if outcome.error_code in LEAVE_ACCOUNT:
-                return self._leave_rest(session.account, outcome)
+            self._record(canonical(job.folder), outcome)
+            if outcome.error_code in LEAVE_ACCOUNT:  # the connection or the lease is lost; the other folders stay due
+                event(logger, "account_left", account=self.account_id, error_code=outcome.error_code)
+                return self.jobs.clear()
             rounds -= 1
             if outcome.ok and outcome.more_waiting and not past(deadline):
                 self.jobs.append(job)
             if time.monotonic() - began > NEWS_AFTER_SECONDS:
-                self._take_news(session.account, job.max_messages)
+                self._take_news(job.max_messages)
             # Each job gets one round even after the deadline, so that folders at the end of the list do not starve.
             if rounds <= 0 and (past(deadline) or past(turn_ends)):
                 return None
         return None
 
-    def _record(self, account: Account, name: str, outcome: SyncOutcome) -> None:
+    def _record(self, name: str, outcome: SyncOutcome) -> None:
         self.unchanged.pop(name, None)  # the outcome of an earlier round is out of date
         if outcome.unchanged is not None:
-            self.unchanged[name] = account, outcome
+            self.unchanged[name] = outcome
         else:
-            self.report.add(account, name, outcome)
+            self.report.add(self.account_id, name, outcome)
 
     def looks(self) -> list[UnchangedFolder]:
         """The folders in which nothing was new, for `no_change.write` to commit."""
-        return [outcome.unchanged for _, outcome in self.unchanged.values() if outcome.unchanged]
+        return [outcome.unchanged for outcome in self.unchanged.values() if outcome.unchanged]
 
     def report_unchanged(self) -> None:
         """Add the unchanged folders to the report; call it after they were committed."""
-        for name, (account, outcome) in self.unchanged.items():
-            self.report.add(account, name, outcome)
+        for name, outcome in self.unchanged.items():
+            self.report.add(self.account_id, name, outcome)
 
-    def _going_on(self, account: Account, *ends: float | None) -> Callable[[], bool]:
+    def _going_on(self, *ends: float | None) -> Callable[[], bool]:
         """Return a function that says whether a job may fetch more than its `max_messages` on the folder as opened.
 
         It may while no other folder waits, push reported no news of INBOX, and none of `ends` (time.monotonic()) or
         GO_ON_SECONDS is past: only opening the folder again finds mail that has arrived meanwhile.
         """
         ends = (*ends, time.monotonic() + GO_ON_SECONDS)
-        return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._folder_with_news(account)
+        return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._folder_with_news()
 
-    def _folder_with_news(self, account: Account) -> str | None:
+    def _folder_with_news(self) -> str | None:
         """The folder in which the mail of INBOX is, if push reported news of it: on Gmail, All Mail."""
-        told = Folder.objects.chosen().holding_inbox().filter(account=account, sync_state__news_at__isnull=False)
+        told = Folder.objects.chosen().holding_inbox().filter(account_id=self.account_id)
+        told = told.filter(sync_state__news_at__isnull=False)
         return told.order_by("special_use").values_list("name", flat=True).first()
 
-    def _take_news(self, account: Account, max_messages: int) -> None:
+    def _take_news(self, max_messages: int) -> None:
         """Put a folder first when push reported news of it during this turn: the sync that push queued finds the
         account busy and relies on us."""
-        if name := self._folder_with_news(account):
-            told = next((job for job in self.jobs if job.folder == name), SyncJob(account.pk, name, max_messages))
+        if name := self._folder_with_news():
+            told = next((job for job in self.jobs if job.folder == name), SyncJob(self.account_id, name, max_messages))
             self.jobs = deque([told, *(job for job in self.jobs if job is not told)])
-
-    def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
-        """Give up the account's other jobs: the connection or the lease is lost. They stay due."""
-        event(logger, "account_left", account=account.pk, error_code=outcome.error_code)
-        self.jobs.clear()
 
     def _list_folders(self, session: AccountSession) -> None:
         if not listing_is_due(session.account, self.clock()):
             return
         try:
             discover(session.account, session.imap, self.clock())
-            self._without_labels(session.account)
+            self._without_labels()
         except MailError as error:
             event(
                 logger, "listing_failed", logging.WARNING,
-                account=session.account.pk, error_code=error.code, reply=provider_words(str(error)),
+                account=self.account_id, error_code=error.code, reply=provider_words(str(error)),
             )  # fmt: skip
 
-    def _without_labels(self, account: Account) -> None:
+    def _without_labels(self) -> None:
         """Replace the jobs when the listing has just shown that one is for a Gmail label: All Mail holds its mail."""
-        labels = set(Folder.objects.filter(account=account, is_label=True).values_list("name", flat=True))
-        if any(canonical(job.folder) in labels for job in self.jobs):
-            self.jobs = deque(jobs_of(account.pk, self.jobs[0].max_messages))
-
-    def _fail_all(self, account: Account, error: MailError) -> None:
-        """Record the failure to connect for each folder that was to be synced."""
-        for job in self.jobs:
-            outcome = failed(account, job.folder, error, self.clock(), 0.0)
-            self.report.add(account, job.folder, outcome)
-        self.jobs.clear()
+        labels = Folder.objects.filter(account_id=self.account_id, is_label=True).values_list("name", flat=True)
+        if {canonical(job.folder) for job in self.jobs}.intersection(labels):
+            self.jobs = deque(jobs_of(self.account_id, self.jobs[0].max_messages))
 
     def fail_unexpectedly(self, error: Exception, folder: str | None) -> None:
         """Record a bug or a database failure: log it, mark the folder as failed, and end this account's turn only."""
         fields = {"account": self.account_id, "run_id": str(self.report.run.run_id)}
         logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
         self.jobs.clear()
-        words = f"An error of this software: {type(error).__name__}"
-        outcome = SyncOutcome(ok=False, error_code="internal", error=words)
+        crash = Crashed(f"An error of this software: {type(error).__name__}")
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
         try:
-            account = Account.objects.filter(pk=self.account_id).first()
-            if account is not None and folder is not None:
-                record_failure(account, folder, outcome, self.clock())
-                self.report.add(account, folder, outcome)
+            if folder is not None and Account.objects.filter(pk=self.account_id).exists():
+                self.report.add(self.account_id, folder, failed(self.account_id, folder, crash, self.clock()))
         except DATABASE_TROUBLE as trouble:  # the database is still away: the account stays due
             event(logger, "crash_not_recorded", logging.WARNING, account=self.account_id, error=type(trouble).__name__)
 

@@ -7,7 +7,6 @@ and sync_state has the time of the sync. In a run that a person asked for, uncha
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from django.utils import timezone
 
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
-from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
+from mailbox.models import Folder, SyncRun, SyncRunFolder
 from mailbox.sync.folders import canonical
 from mailbox.sync.job import MORE_WAITING
 from mailbox.sync.outcome import SyncOutcome
@@ -31,12 +30,10 @@ Key = tuple[int, str]  # account pk, folder name
 
 @dataclass
 class RunReport:
-    """One process's part of a run's report. Each account has one thread, so the lock guards only the dictionaries."""
+    """One process's part of a run's report. An account's lines are written by one thread at a time."""
 
     run: SyncRun
-    lines: dict[Key, SyncRunFolder] = field(default_factory=dict)
-    unchanged: dict[Key, SyncRunFolder] = field(default_factory=dict)  # not saved; none of them is in `lines`
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lines: dict[Key, SyncRunFolder] = field(default_factory=dict)  # those of folders that are unchanged so far: no pk
 
     @classmethod
     def begin(cls, trigger: str, requested_by: int | None, now: datetime, shares: int = 1) -> RunReport:
@@ -52,33 +49,30 @@ class RunReport:
         SyncRun.objects.filter(pk=self.run.pk, finished_at=None).update(seen_at=timezone.now())
         return True
 
-    def add(self, account: Account, name: str, outcome: SyncOutcome) -> None:
+    def add(self, account_id: int, name: str, outcome: SyncOutcome) -> None:
         """Save the folder's line, or add this outcome to it. A folder that is unchanged so far is only counted."""
         if outcome.error_code == "busy":  # another worker syncs the account and reports it
             return
-        key = (account.pk, canonical(name))
-        with self.lock:
-            line = self.lines.get(key) or self.unchanged.get(key)
-            if line is None and not outcome.is_unchanged:  # another worker of this run may have saved a line already
-                line = SyncRunFolder.objects.filter(run=self.run, account=account, folder_name=key[1]).first()
-            if line is None:
-                line = SyncRunFolder(run=self.run, account=account, folder_name=key[1], ok=True)
-            _add_round(line, outcome)
-            if outcome.is_unchanged and key not in self.lines:
-                self.unchanged[key] = line
-                return
-            self.unchanged.pop(key, None)
-            self.lines[key] = line
-        if line.pk is None:
-            line.folder = Folder.objects.filter(account=account, name=key[1]).first()
-        line.save()
+        key = (account_id, canonical(name))
+        where = {"run": self.run, "account_id": account_id, "folder_name": key[1]}
+        line = self.lines.get(key)
+        if line is None and not outcome.is_unchanged:  # another worker of this run may have saved a line already
+            line = SyncRunFolder.objects.filter(**where).first()
+        if line is None:
+            line = SyncRunFolder(**where, ok=True)
+        self.lines[key] = line
+        _add_round(line, outcome)
+        if line.pk is None and not outcome.is_unchanged:
+            line.folder = Folder.objects.filter(account_id=account_id, name=key[1]).first()
+        if line.pk or not outcome.is_unchanged:
+            line.save()
 
     def finish(self, now: datetime) -> SyncRun:
         """End this worker's share of the run; the last share ends the run, with its counts.
 
         A run in which nothing was tried is deleted, unless a person asked for it.
         """
-        run, unchanged = self.run, list(self.unchanged.values())
+        run, unchanged = self.run, [line for line in self.lines.values() if line.pk is None]
 
         def write() -> bool:
             with transaction.atomic():
@@ -96,7 +90,7 @@ class RunReport:
         keep_alive.do_until_done(write)
         failed = sum(not line.ok for line in self.lines.values())
         event(
-            logger, "sync_run", run_id=str(run.run_id), attempted=len(self.lines) + len(unchanged), failed=failed,
+            logger, "sync_run", run_id=str(run.run_id), attempted=len(self.lines), failed=failed,
             unchanged=len(unchanged), fetched=sum(line.fetched for line in self.lines.values()),
         )  # fmt: skip
         return run

@@ -164,7 +164,7 @@ class _Run:
         ours = Lease.acquire_all(
             chosen, Lease.Purpose.SYNC, holder(), seconds=LEASE_SECONDS, now=self._clock(), token=token
         )
-        turns = {pk: AccountTurn(pk, token, self._config, self._clock, self._report) for pk in chosen if pk in ours}
+        turns = {pk: AccountTurn(pk, token, self._clock, self._report) for pk in chosen if pk in ours}
         for job in self._queue.take(turns):
             turns[job.account_id].jobs.append(job)
         self._claimed.extend(turns.values())

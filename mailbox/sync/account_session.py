@@ -54,8 +54,6 @@ class AccountSession:
 
     token: of the lease.
     states: folder name -> state, read when the account was claimed, for the first look at each folder.
-    leaves_unchanged: sync_folder() does not save unchanged folders but returns them in its outcome, for the caller to
-        save many at once.
     """
 
     account: Account
@@ -63,7 +61,6 @@ class AccountSession:
     token: str
     clock: Clock
     states: dict[str, LoadedState] = field(default_factory=dict)
-    leaves_unchanged: bool = False
 
     def renew(self) -> None:
         """Renew the lease; raise Busy when another worker has taken it. Each transaction that writes begins so."""

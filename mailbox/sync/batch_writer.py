@@ -23,21 +23,12 @@ from mailbox.signals import messages_stored
 from mailbox.storage import disk_budget, raw_store
 from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
+from mailbox.sync.outcome import SyncOutcome
 from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import FetchedBatch
 from mailbox.sync.prefetch_thread import RENEW_SECONDS
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class RunCounts:
-    """How many messages a run has committed so far, and their bytes; reported even when the run fails."""
-
-    fetched: int = 0
-    updated: int = 0
-    quarantined: int = 0
-    bytes: int = 0
 
 
 @dataclass
@@ -63,7 +54,7 @@ class BatchWriter:
     state_pk: int
     uidvalidity: int
     stretch: plan.UidRange | None
-    counts: RunCounts
+    outcome: SyncOutcome
     attempts: Attempts
     has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
 
@@ -106,10 +97,10 @@ class BatchWriter:
         except DATABASE_TROUBLE as error:
             raise StorageError(f"The database did not take the messages: {error}") from error
         self.stretch = stretch
-        self.counts.fetched += len(batch.incoming) - sum(each.uid in batch.failures for each in batch.incoming)
-        self.counts.updated += stored
-        self.counts.quarantined += len(batch.failures)
-        self.counts.bytes += sum(len(each.fetched.raw) for each in batch.incoming)
+        self.outcome.fetched += len(batch.incoming) - sum(each.uid in batch.failures for each in batch.incoming)
+        self.outcome.updated += stored
+        self.outcome.quarantined += len(batch.failures)
+        self.outcome.bytes += sum(len(each.fetched.raw) for each in batch.incoming)
         event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(batch.incoming)))
 
     def _write(self, batch: ReadBatch, stretch: plan.UidRange | None, begun: int | None, *, one_by_one: bool) -> int:

@@ -100,7 +100,7 @@ def _store(run: FolderRun, flags: Mapping[int, FlagsAndLabels]) -> None:
     for start in range(0, len(uids), CHUNK):
         chunk = {uid: flags[uid] for uid in uids[start : start + CHUNK]}
         if changes := places.differing(run.folder, run.uidvalidity, chunk):
-            run.counts.updated += committed(partial(_write_flags, run, changes, chunk))
+            run.outcome.updated += committed(partial(_write_flags, run, changes, chunk))
 
 
 def _write_flags(run: FolderRun, changes: Sequence[MessagePlace], flags: Mapping[int, FlagsAndLabels]) -> int:
@@ -210,7 +210,7 @@ def _drop(run: FolderRun, uids: Sequence[int]) -> None:
         LetGo.objects.filter(where).delete()
         return dropped
 
-    run.counts.updated += committed(drop)
+    run.outcome.updated += committed(drop)
 
 
 def _chunks(uids: set[int]) -> list[list[int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -16,11 +15,9 @@ from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.sync import no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Clock, pause_account, signed_in
-from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import run_job
-from mailbox.sync.no_change import UnchangedFolder
-from mailbox.sync.outcome import SyncOutcome, count_run, failed
+from mailbox.sync.outcome import SyncOutcome, UnchangedFolder, count_run, failed
 from mailbox.sync.prefetch import MessageBudget
 from mailbox.sync.state_rows import LoadedState, states_of
 
@@ -49,9 +46,14 @@ def sync(
     started = time.monotonic()
     try:
         with signed_in(account, clock, wait_seconds=wait_seconds) as session:
-            return sync_folder(session, folder, cursor, max_messages)
+            outcome = sync_folder(session, folder, cursor, max_messages)
+            if outcome.unchanged:
+                with transaction.atomic():
+                    session.renew()
+                    no_change.write({account_id: [outcome.unchanged]})
+            return outcome
     except MailError as error:
-        return failed(account, folder, error, clock(), time.monotonic() - started)
+        return failed(account_id, folder, error, clock(), SyncOutcome(ok=False, seconds=time.monotonic() - started))
 
 
 def discover_folders(account_id: int) -> list[Folder]:
@@ -84,97 +86,54 @@ def sync_folder(
     `cursor`: fetch only above this UID, oldest first.
     `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
     """
-    started = time.monotonic()
-    counts = RunCounts()
-    outcome = _synced(session, name, cursor, MessageBudget(max_messages, go_on), counts, started)
-    if alerts := session.imap.alerts:
-        session.account.imap.note_alert(" ".join(alerts), session.clock())
-    return outcome
-
-
-def _synced(
-    session: AccountSession,
-    name: str,
-    cursor: int | None,
-    budget: MessageBudget,
-    counts: RunCounts,
-    started: float,
-) -> SyncOutcome:
+    started, account = time.monotonic(), session.account
+    outcome = SyncOutcome(ok=True)
     try:
-        if session.account.sends_site_mail:  # its Sent folder and its bounces contain links that sign people in
+        if account.sends_site_mail:  # its Sent folder and its bounces contain links that sign people in
             raise ProviderError(SITE_MAIL_IS_NOT_FETCHED)
-        opened = _opened(session, name)
-        if cursor is None and (unchanged := _unchanged(session, opened)):
-            left = unchanged if session.leaves_unchanged else None
-            return SyncOutcome(ok=True, seconds=time.monotonic() - started, unchanged=left)
-        note, more = run_job(session, opened.state, opened.status, cursor, budget, counts)
+        loaded, status = _opened(session, name)
+        now = session.clock()
+        if cursor is None and no_change.nothing_new(account, loaded, status, now):
+            outcome.unchanged = UnchangedFolder(loaded.state.pk, status, now)
+        else:
+            run_job(session, loaded.state, status, cursor, MessageBudget(max_messages, go_on), outcome)
+            count_run(account.pk, outcome, session.clock())
     except MailError as error:
         if isinstance(error, Throttled | OverQuota):  # concerns the whole account, not this folder alone
-            pause_account(session.account, error, session.clock())
-        return failed(session.account, name, error, session.clock(), time.monotonic() - started, counts)
-    outcome = SyncOutcome(
-        ok=True,
-        fetched=counts.fetched,
-        updated=counts.updated,
-        quarantined=counts.quarantined,
-        bytes=counts.bytes,
-        seconds=time.monotonic() - started,
-        more_waiting=more,
-        note=note,
-    )
-    count_run(session.account, outcome, session.clock())
+            pause_account(account, error, session.clock())
+        failed(account.pk, name, error, session.clock(), outcome)
+    outcome.seconds = time.monotonic() - started
+    if alerts := session.imap.alerts:
+        account.imap.note_alert(" ".join(alerts), session.clock())
     return outcome
 
 
-def _unchanged(session: AccountSession, opened: OpenedFolder) -> UnchangedFolder | None:
-    """The folder's state to save when nothing is new, else None. Saved here unless `session.leaves_unchanged`."""
-    loaded, status, now = opened.loaded, opened.status, session.clock()
-    if loaded is None or not no_change.nothing_new(session.account, loaded, status, now):
-        return None
-    unchanged = UnchangedFolder(opened.state.pk, status, now)
-    if not session.leaves_unchanged:
-        with transaction.atomic():
-            session.renew()
-            no_change.write({session.account.pk: [unchanged]})
-    return unchanged
-
-
-@dataclass(frozen=True)
-class OpenedFolder:
-    """A folder that was just opened. `loaded`: None for a folder that had no state before."""
-
-    folder: Folder
-    state: SyncState
-    status: FolderStatus
-    loaded: LoadedState | None
-
-
-def _opened(session: AccountSession, name: str) -> OpenedFolder:
+def _opened(session: AccountSession, name: str) -> tuple[LoadedState, FolderStatus]:
     """EXAMINE the folder, with QRESYNC where it is known; make its rows if it is new. Raises MailError."""
     loaded = session.states.pop(canonical(name), None)
     if loaded is None or not loaded.is_fresh():
         loaded = states_of(session.account, [canonical(name)]).get(canonical(name))
-    state = loaded.state if loaded else None
-    if state is not None and state.stopped_at is not None:
+    if loaded is not None and loaded.state.stopped_at is not None:
         raise uidvalidity.FolderStopped(uidvalidity.STOPPED)
     try:
-        status = session.imap.examine(name, _known(state))
+        status = session.imap.examine(name, _known(loaded.state) if loaded else None)
     except ProviderError:
-        if state is not None:  # it may be deleted or renamed: have the next turn list the folders
+        if loaded is not None:  # it may be deleted or renamed: have the next turn list the folders
             Account.objects.filter(pk=session.account.pk).update(folders_listed_at=None)
         raise
-    if state is None:
-        folder = folder_for(session.account, name)
+    if loaded is None:
+        folder = folder_for(session.account.pk, name)
         state, _ = SyncState.objects.get_or_create(account=session.account, folder=folder)
-        state.folder = folder
+        loaded = LoadedState(state, has_asked=False)
+    state = loaded.state
     if status.mailbox_id and status.mailbox_id != state.folder.mailbox_id:
         Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
     if state.news_at:
         SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
-    return OpenedFolder(state.folder, state, status, loaded)
+    return loaded, status
 
 
-def _known(state: SyncState | None) -> KnownFolder | None:
-    if state is None or not state.uidvalidity or not state.highestmodseq or not state.backfill_cursor:
+def _known(state: SyncState) -> KnownFolder | None:
+    if not state.uidvalidity or not state.highestmodseq or not state.backfill_cursor:
         return None
     return KnownFolder(state.uidvalidity, state.highestmodseq, state.backfill_cursor, max(state.cursor, 1))

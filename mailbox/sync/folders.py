@@ -37,10 +37,12 @@ def listing_is_due(account: Account, now: datetime) -> bool:
     return is_due(account.folders_listed_at, LISTING_EVERY, now)
 
 
-def folder_for(account: Account, name: str) -> Folder:
+def folder_for(account_id: int, name: str) -> Folder:
     """The row of a folder that the server has just opened. A new row is chosen for sync only when it is INBOX."""
     name = canonical(name)
-    folder, _ = Folder.objects.get_or_create(account=account, name=name, defaults={"sync_enabled": name == "INBOX"})
+    folder, _ = Folder.objects.get_or_create(
+        account_id=account_id, name=name, defaults={"sync_enabled": name == "INBOX"}
+    )
     return folder
 
 

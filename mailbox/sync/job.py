@@ -9,8 +9,8 @@ from mailbox.imap.session import FolderStatus
 from mailbox.models import Folder, SyncState
 from mailbox.sync import flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.account_session import AccountSession
-from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.batches import FolderRun
+from mailbox.sync.outcome import SyncOutcome
 from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
@@ -23,14 +23,14 @@ def run_job(
     status: FolderStatus,
     cursor: int | None,
     budget: MessageBudget,
-    counts: RunCounts,
-) -> tuple[str, bool]:
-    """Sync the open folder. Returns a note for the report, and whether more is waiting. Raises MailError.
+    outcome: SyncOutcome,
+) -> None:
+    """Sync the open folder. Raises MailError.
 
     state: the folder's row, with the folder; it is changed in memory as well.
     status: the server's answer to EXAMINE.
     cursor: fetch only what lies above this UID; None goes on from the state.
-    counts: changed as batches commit, so that the caller has them after a failure too.
+    outcome: what was done is added to it.
     """
     folder: Folder = state.folder
     planned = _planned(state, status, cursor)
@@ -42,7 +42,7 @@ def run_job(
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
     attempts = Attempts(state.pk, dict(state.begun))
-    run = FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, counts, attempts)
+    run = FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, outcome, attempts)
     if not planned.restarted and reassigned_uids.compare_after_a_fall(run, state, status):
         planned = _begun_anew(run, state, status, cursor)
     more_asked = requested.fetch_asked(run)
@@ -61,8 +61,8 @@ def run_job(
             uidvalidity.finish(run, state, changed_now=planned.restarted)
         told, more = _compare_and_follow(run, state, status, vanished)
         notes += [told] if told else []
-    more = more or more_asked
-    return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
+    outcome.more_waiting = more or more_asked
+    outcome.note = " ".join([*notes, *([MORE_WAITING] if outcome.more_waiting else [])])
 
 
 def _planned(state: SyncState, status: FolderStatus, cursor: int | None) -> plan.SyncPlan:

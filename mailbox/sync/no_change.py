@@ -6,7 +6,6 @@ This is what most syncs are, so it decides what an idle installation costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
@@ -15,16 +14,8 @@ from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, SyncState, Transport
 from mailbox.sync import plan
 from mailbox.sync.flags_and_expunges import comparison_is_due
+from mailbox.sync.outcome import UnchangedFolder
 from mailbox.sync.state_rows import LoadedState
-
-
-@dataclass(frozen=True)
-class UnchangedFolder:
-    """A folder in which nothing was new: its state's pk, the server's status, and when it was read."""
-
-    state_pk: int
-    status: FolderStatus
-    at: datetime
 
 
 def nothing_new(account: Account, loaded: LoadedState, status: FolderStatus, now: datetime) -> bool:

@@ -7,23 +7,37 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailbox.errors import Busy, MailError, SignInRefused
+from mailbox.imap.session import FolderStatus
 from mailbox.logs import event, provider_words
-from mailbox.models import Account, Counter, Folder, SyncState
+from mailbox.models import Counter, Folder, SyncState
 from mailbox.sync.account_session import backoff_wait
-from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.folders import canonical, folder_for
-from mailbox.sync.no_change import UnchangedFolder
 
 logger = logging.getLogger(__name__)
 
 
+class Crashed(MailError):
+    """The sync of a folder was ended by a bug of this software, or by the database."""
+
+    code = "internal"
+
+
 @dataclass(frozen=True)
+class UnchangedFolder:
+    """A folder in which nothing was new: its state's pk, the server's status, and when it was read."""
+
+    state_pk: int
+    status: FolderStatus
+    at: datetime
+
+
+@dataclass
 class SyncOutcome:
-    """What one sync did to one folder.
+    """What one sync did to one folder. It is counted while batches commit, so that it is true of a failed sync too.
 
     fetched, updated, quarantined: messages. bytes: of raw messages. seconds: wall-clock time.
-    error_code: the `code` of a MailError, "internal" for a bug, "" for none. error: the sentence for a person.
-    unchanged: set when nothing was new and the caller has to save that (see AccountSession.leaves_unchanged).
+    error_code: the `code` of a MailError, "" for none. error: the sentence for a person.
+    unchanged: set when nothing was new; the caller saves that, for many folders at once (no_change.write).
     """
 
     ok: bool
@@ -44,71 +58,41 @@ class SyncOutcome:
         return self.ok and not (self.fetched or self.updated or self.quarantined or self.more_waiting or self.note)
 
 
-def count_run(account: Account, outcome: SyncOutcome, now: datetime) -> None:
+def count_run(account_id: int, outcome: SyncOutcome, now: datetime) -> None:
     """Add a folder's sync to the hourly counters of its account."""
     ended = Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES
     amounts = {Counter.Name.SYNC_ATTEMPTS: 1, ended: 1, Counter.Name.MESSAGES_RECEIVED: outcome.fetched}
-    Counter.add_all(account.pk, amounts, now)
+    Counter.add_all(account_id, amounts, now)
 
 
 def failed(
-    account: Account,
-    name: str,
-    error: MailError,
-    now: datetime,
-    seconds: float,
-    counts: RunCounts | None = None,
+    account_id: int, name: str, error: MailError, now: datetime, outcome: SyncOutcome | None = None
 ) -> SyncOutcome:
-    """Save an expected failure on the folder and return the outcome. Busy is not saved: another worker syncs it.
+    """Save a failure in the outcome and on the folder's state: the error, one more failure, when the next try may be.
 
-    A refused sign-in starts no backoff of the folder: it is noted on the transport, and new credentials must make the
-    folder due at once.
+    Busy is not saved on the folder: another worker syncs it. A refused sign-in starts no backoff of the folder: it is
+    noted on the transport, and new credentials must make the folder due at once.
     """
-    counts = counts or RunCounts()
-    outcome = SyncOutcome(
-        ok=False,
-        fetched=counts.fetched,
-        updated=counts.updated,
-        quarantined=counts.quarantined,
-        bytes=counts.bytes,
-        seconds=seconds,
-        error_code=error.code,
-        error=str(error),
-    )
+    outcome = outcome or SyncOutcome(ok=False)
+    outcome.ok, outcome.error_code, outcome.error = False, error.code, str(error)
     if isinstance(error, Busy):
         return outcome
-    record_failure(account, name, outcome, now, error.wait_seconds, waits=not isinstance(error, SignInRefused))
-    return outcome
-
-
-def record_failure(
-    account: Account,
-    name: str,
-    outcome: SyncOutcome,
-    now: datetime,
-    stated: float | None = None,
-    *,
-    waits: bool = True,
-) -> None:
-    """Save a failure on the folder's state: the error, one more failure, and when the next try is allowed.
-
-    stated: seconds that the server asked to wait. waits: False for a failure without a wait.
-    """
-    folder = Folder.objects.filter(account=account, name=canonical(name)).first()
+    folder = Folder.objects.filter(account_id=account_id, name=canonical(name)).first()
     if folder is None and canonical(name) == "INBOX":  # INBOX always exists, and its state must hold the backoff
-        folder = folder_for(account, name)
+        folder = folder_for(account_id, name)
     if folder is not None:
-        state, _ = SyncState.objects.get_or_create(account=account, folder=folder)
-        wait = timedelta(seconds=backoff_wait(state.failure_count, stated))
+        state, _ = SyncState.objects.get_or_create(account_id=account_id, folder=folder)
+        wait = timedelta(seconds=backoff_wait(state.failure_count, error.wait_seconds))
         SyncState.objects.filter(pk=state.pk).update(
             failure_count=state.failure_count + 1,
-            next_allowed_at=now + wait if waits else None,
+            next_allowed_at=None if isinstance(error, SignInRefused) else now + wait,
             last_error_code=outcome.error_code,
             last_error=outcome.error,
             last_attempt_at=now,
         )
-    count_run(account, outcome, now)
+    count_run(account_id, outcome, now)
     event(
         logger, "sync_failed", logging.WARNING,
-        account=account.pk, folder=name, error_code=outcome.error_code, error=provider_words(outcome.error),
+        account=account_id, folder=name, error_code=outcome.error_code, error=provider_words(outcome.error),
     )  # fmt: skip
+    return outcome

@@ -66,9 +66,9 @@ def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
     at_first: list[int] = []
     add = report.RunReport.add
 
-    def watched(self: Any, account: Account, name: str, outcome: Any) -> None:
-        add(self, account, name, outcome)
-        if account.pk == small[-1].pk:
+    def watched(self: Any, account_id: int, name: str, outcome: Any) -> None:
+        add(self, account_id, name, outcome)
+        if account_id == small[-1].pk:
             at_first.append(count(large))
 
     monkeypatch.setattr(report.RunReport, "add", watched)
