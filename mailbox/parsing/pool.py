@@ -17,7 +17,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from mailbox.errors import StorageError
@@ -40,10 +40,6 @@ class Pending:
 
     def __init__(self, parts: Sequence[Future[list[Result]]]) -> None:
         self._parts = parts
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for at most so many seconds; return whether all jobs are finished or failed."""
-        return not wait(self._parts, seconds).not_done
 
     def result(self) -> list[Result]:
         """Wait for all results. Raises StorageError when no parser can be started."""

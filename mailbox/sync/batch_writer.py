@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -12,7 +13,7 @@ from django.db import transaction
 
 from mailbox.db.deadlocks import repeated
 from mailbox.db.errors import DATABASE_TROUBLE
-from mailbox.errors import MailError, StorageError
+from mailbox.errors import MailError
 from mailbox.logs import event
 from mailbox.messages import store
 from mailbox.messages.set_aside import MailHead, quarantine
@@ -25,24 +26,9 @@ from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.outcome import SyncOutcome
 from mailbox.sync.poison import Attempts
-from mailbox.sync.prefetch import FetchedBatch
-from mailbox.sync.prefetch_thread import RENEW_SECONDS
+from mailbox.sync.prefetch import Batch
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class ReadBatch:
-    """A batch that was parsed and is not committed yet.
-
-    incoming: messages to store. failures: UID -> why a message goes to quarantine. sizes: UID -> bytes, as stated.
-    heads: of failures whose bytes were fetched.
-    """
-
-    incoming: list[Incoming] = field(default_factory=list)
-    failures: dict[int, str] = field(default_factory=dict)
-    sizes: dict[int, int] = field(default_factory=dict)
-    heads: dict[int, MailHead] = field(default_factory=dict)
 
 
 @dataclass
@@ -58,16 +44,37 @@ class BatchWriter:
     attempts: Attempts
     has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
 
-    def read_batch(self, fetched: FetchedBatch, *, prove: bool = False) -> ReadBatch:
+    def commit(self, batch: Batch, walk: plan.Walk | None = None, *, prove: bool = False) -> None:
+        """Read the batch, then commit rows and cursor in one transaction. If the database refuses it, write it message
+        by message.
+
+        walk: whose next UIDs these are; None leaves the cursors where they are. prove: see read_batch().
+        Raises StorageError, Busy when the lease is lost, and the errors of a database that fails.
+        """
+        self.read_batch(batch, prove=prove)
+        stretch = plan.advanced(self.stretch, walk, batch.uids) if walk else self.stretch
+        try:
+            stored = repeated(
+                lambda: self._write(batch, stretch, store.decide(self.folder, self.uidvalidity, batch.incoming))
+            )
+        except (MailError, *DATABASE_TROUBLE):
+            raise
+        except Exception:
+            logger.exception("batch_refused", extra={"fields": self._fields()})
+            stored = self._write(batch, stretch, None)
+        self.outcome.fetched += len(batch.incoming) - sum(each.uid in batch.failures for each in batch.incoming)
+        self.outcome.updated += sum(each.updated for each in stored)
+        self.outcome.quarantined += len(batch.failures)
+        self.outcome.bytes += sum(len(each.fetched.raw) for each in batch.incoming)
+        event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(batch.incoming)))
+
+    def read_batch(self, batch: Batch, *, prove: bool) -> None:
         """Wait for the parsers, then write the raw bytes to the store.
 
         `prove`: also read back bytes that the store has already, and write them anew if they are damaged.
         Raises StorageError.
         """
-        batch = ReadBatch(failures=fetched.failures, sizes=fetched.sizes)
-        while not fetched.read.wait(RENEW_SECONDS):
-            self.session.renew()
-        for each, result in zip(fetched.messages, fetched.read.result(), strict=True):
+        for each, result in zip(batch.messages, batch.read.result(), strict=True):
             if isinstance(result, ParseResult):
                 batch.incoming.append(Incoming(each, result))
             else:
@@ -78,36 +85,32 @@ class BatchWriter:
         digests, now = [each.digest for each in batch.incoming], self.session.clock()
         disk_budget.demand(sum(map(len, raws)))
         raw_store.save_batch(raws, digests=digests, now=now, prove=prove)
-        return batch
 
-    def commit(self, batch: ReadBatch, stretch: plan.UidRange | None, *, begun: int | None = None) -> None:
-        """Commit rows and cursor in one transaction. If the database refuses the batch, write it message by message.
+    def finish(self, walk: plan.Walk) -> None:
+        """Save that no UID of the walk is left."""
+        stretch = plan.finished(self.stretch, walk)
+        if stretch != self.stretch:
+            with self.moving_to(stretch):
+                pass
 
-        stretch: the UIDs that are stored then. begun: first UID of the batch, whose note of an attempt is removed.
-        Raises StorageError when the database fails, Busy when the lease is lost.
-        """
-        try:
-            try:
-                stored = repeated(lambda: self._write(batch, stretch, begun, one_by_one=False))
-            except (MailError, *DATABASE_TROUBLE):
-                raise
-            except Exception:
-                logger.exception("batch_refused", extra={"fields": self._fields()})
-                stored = self._write(batch, stretch, begun, one_by_one=True)
-        except DATABASE_TROUBLE as error:
-            raise StorageError(f"The database did not take the messages: {error}") from error
-        self.stretch = stretch
-        self.outcome.fetched += len(batch.incoming) - sum(each.uid in batch.failures for each in batch.incoming)
-        self.outcome.updated += stored
-        self.outcome.quarantined += len(batch.failures)
-        self.outcome.bytes += sum(len(each.fetched.raw) for each in batch.incoming)
-        event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(batch.incoming)))
-
-    def _write(self, batch: ReadBatch, stretch: plan.UidRange | None, begun: int | None, *, one_by_one: bool) -> int:
-        now = self.session.clock()
-        decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, batch.incoming)
+    @contextmanager
+    def moving_to(self, stretch: plan.UidRange | None) -> Iterator[None]:
+        """A transaction under the lease that also saves the cursors of this stretch. Raises Busy."""
         with transaction.atomic():
             self.session.renew()
+            yield
+            if stretch is not None and stretch != self.stretch:
+                SyncState.objects.filter(pk=self.state_pk).update(
+                    uidvalidity=self.uidvalidity, cursor=stretch.high, backfill_cursor=stretch.low
+                )
+        self.stretch = stretch
+
+    def _write(
+        self, batch: Batch, stretch: plan.UidRange | None, decision: store.StoreDecision | None
+    ) -> list[store.Stored]:
+        """Write the batch as decided, or without a decision message by message."""
+        now = self.session.clock()
+        with self.moving_to(stretch):
             if decision is None:
                 stored = self._write_singly(batch, now)
             else:
@@ -117,13 +120,11 @@ class BatchWriter:
             for uid, reason in batch.failures.items():
                 size, head = batch.sizes.get(uid), batch.heads.get(uid)
                 quarantine(self.folder, self.uidvalidity, uid, size, reason, now, head)
-            self.move_cursor(stretch)
-            if begun is not None:
-                self.attempts.end(begun)
+            self.attempts.end(batch.uids[0])
             self._announce([pk for each in stored for pk in each.pks])
-        return sum(each.updated for each in stored)
+        return stored
 
-    def _ask_for_large(self, batch: ReadBatch, now: datetime) -> None:
+    def _ask_for_large(self, batch: Batch, now: datetime) -> None:
         """Have incomplete messages fetched whole, in pieces, after all others.
 
         Not those above MAX_MESSAGE_BYTES: these are fetched only when a person asks.
@@ -137,7 +138,7 @@ class BatchWriter:
             place = MessagePlace.objects.filter(folder=self.folder, uidvalidity=self.uidvalidity, uid__in=put_off)
             place.filter(is_complete=False).update(fetch_requested_at=now)
 
-    def _write_singly(self, batch: ReadBatch, now: datetime) -> list[store.Stored]:
+    def _write_singly(self, batch: Batch, now: datetime) -> list[store.Stored]:
         stored = []
         for each in batch.incoming:
             try:
@@ -152,18 +153,11 @@ class BatchWriter:
                 batch.heads[each.uid] = MailHead.of(each.fetched.raw)
         return stored
 
-    def move_cursor(self, stretch: plan.UidRange | None) -> None:
-        """Save the cursors; call it in the transaction that stores the messages."""
-        if stretch is not None and stretch != self.stretch:
-            SyncState.objects.filter(pk=self.state_pk).update(
-                uidvalidity=self.uidvalidity, cursor=stretch.high, backfill_cursor=stretch.low
-            )
-
-    def _announce(self, pks: Iterable[int]) -> None:
-        account_id, stored = self.folder.account_id, list(pks)
-        if stored:
+    def _announce(self, pks: list[int]) -> None:
+        account_id = self.folder.account_id
+        if pks:
             transaction.on_commit(
-                lambda: messages_stored.send_robust(sender=Message, account_id=account_id, pks=stored) and None
+                lambda: messages_stored.send_robust(sender=Message, account_id=account_id, pks=pks) and None
             )
 
     def _fields(self, **more: object) -> dict[str, object]:

@@ -133,7 +133,7 @@ def follow_expunges(
         found = _with_those_it_left_out(run, found)
     above = [uid for uid in found if uid > stretch.high]
     if above:  # messages above the UIDNEXT that the server stated
-        run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED], last=False)
+        run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED])
     in_line, note = _bring_in_line(run, {uid for uid in found if uid <= stretch.high})
     return in_line and len(above) <= MOST_MENDED, note
 
@@ -194,7 +194,7 @@ def _bring_in_line(run: FolderRun, found: set[int]) -> tuple[bool, str]:
     missing = sorted(found - known)
     if missing:
         some = missing[:MOST_MENDED]
-        run.fetch(Walk("up", some[0], some[-1]), some, last=False)  # within the stretch, so the cursors stay
+        run.fetch(Walk("up", some[0], some[-1]), some)  # within the stretch, so the cursors stay
     note = f"{len(missing)} messages on the server were missing here; they are fetched." if missing else ""
     return len(missing) <= MOST_MENDED, note
 

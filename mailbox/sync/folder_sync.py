@@ -9,7 +9,8 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.errors import Busy, MailError, OverQuota, ProviderError, StorageError, Throttled
 from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
@@ -81,7 +82,8 @@ def sync_folder(
     *,
     go_on: Callable[[], bool] = lambda: False,
 ) -> SyncOutcome:
-    """Sync one folder on an open connection. A MailError is saved on the folder and returned in the outcome.
+    """Sync one folder on an open connection. A MailError, or a failure of the database, is saved on the folder and
+    returned in the outcome.
 
     `cursor`: fetch only above this UID, oldest first.
     `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
@@ -98,7 +100,8 @@ def sync_folder(
         else:
             run_job(session, loaded.state, status, cursor, MessageBudget(max_messages, go_on), outcome)
             count_run(account.pk, outcome, session.clock())
-    except MailError as error:
+    except (MailError, *DATABASE_TROUBLE) as trouble:
+        error = trouble if isinstance(trouble, MailError) else StorageError(f"The database failed: {trouble}")
         if isinstance(error, Throttled | OverQuota):  # concerns the whole account, not this folder alone
             pause_account(account, error, session.clock())
         failed(account.pk, name, error, session.clock(), outcome)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 
 from mailbox.imap.session import FolderStatus
 from mailbox.models import Folder, SyncState
@@ -128,19 +127,14 @@ def _walk_all(
 
 def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None) -> bool:
     """Fetch on one walk, as the budget allows; return whether none is left on it."""
-    limit = budget.left
-    if relinker is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
-        there = metas_in_range(run.session.imap, walk.low, walk.high)  # few UIDs: FETCH of the range without SEARCH
-        run.fetch(walk, list(there), last=True, known=there)
-        budget.left -= len(there)
-        return True
-    found = plan.uids_of(walk, run.session.imap.search_uids)
-    if relinker is None:
-        return run.fetch_on(walk, found, budget)
-    uids = list(islice(found, limit + 1))
-    relinker.fetch(walk, uids[:limit], last=len(uids) <= limit)
-    budget.left -= min(len(uids), limit)
-    return len(uids) <= limit
+    imap = run.session.imap
+    if relinker is None and walk.direction == "up" and walk.high - walk.low < min(budget.left, plan.FIRST_WINDOW):
+        there = metas_in_range(imap, walk.low, walk.high)  # few UIDs: FETCH of the range without SEARCH
+        return run.fetch(walk, there, budget, known=there)
+    is_done = (relinker or run).fetch(walk, plan.uids_of(walk, imap.search_uids), budget)
+    if is_done:
+        run.finish(walk)
+    return is_done
 
 
 def _follow_meanwhile(run: FolderRun, status: FolderStatus, state: SyncState) -> bool:

@@ -106,18 +106,25 @@ def uids_of(walk: Walk, search: Callable[[int, int], list[int]]) -> Iterator[int
         width *= 4 if len(found) < FIRST_WINDOW // 2 else 1
 
 
-def advanced(stretch: UidRange | None, walk: Walk, uids: list[int], *, last: bool) -> UidRange | None:
-    """The stretch after these UIDs of the walk, in its order, were stored. `last`: no more UIDs are on the walk.
+def advanced(stretch: UidRange | None, walk: Walk, uids: list[int]) -> UidRange | None:
+    """The stretch after these UIDs of the walk, in its order, were stored: it reaches to the last of them, no further.
 
-    A walk up moves the cursor to the highest UID stored, no further. A walk down that is finished moves the backfill
-    cursor to the bottom, since no message exists below.
+    A walk up also covers the UIDs between the stretch and the first of them, since none exists there.
     """
-    if walk.direction == "up":
-        if not uids:
-            return stretch
-        low, high = walk.low, max(uids)
-        return UidRange(low, high) if stretch is None else stretch.joined(low, high)
-    if not uids and (stretch is None or not last):
+    if not uids:
         return stretch
-    low = walk.low if last else min(uids)
-    return UidRange(low, max(uids)) if stretch is None else stretch.joined(low, stretch.low - 1)
+    is_up = walk.direction == "up"
+    low = walk.low if is_up else min(uids)
+    if stretch is None:
+        return UidRange(low, max(uids))
+    return stretch.joined(low, max(uids) if is_up else stretch.low - 1)
+
+
+def finished(stretch: UidRange | None, walk: Walk) -> UidRange | None:
+    """The stretch after all UIDs of the walk were stored: no message exists between it and the end of a walk down.
+
+    After a walk up it ends at the highest UID stored, as a message may still come above it.
+    """
+    if stretch is None or walk.direction == "up":
+        return stretch
+    return stretch.joined(walk.low, stretch.low - 1)

@@ -49,8 +49,9 @@ class Attempts:
 
     def end(self, uid: int) -> None:
         """Remove the note; call it in the transaction that stores the batch."""
-        if self.counts.pop(str(uid), None) is not None:
-            self._save()
+        # Saved even if it is not there: a transaction that removed it before may have been rolled back.
+        self.counts.pop(str(uid), None)
+        self._save()
 
     def _save(self) -> None:
         SyncState.objects.filter(pk=self.state_pk).update(begun=self.counts)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import accumulate, islice, takewhile
 
 from mailbox.errors import MailError, ProviderError, Throttled
-from mailbox.imap.fetch import by_bytes
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
+from mailbox.messages.set_aside import MailHead
+from mailbox.messages.store import Incoming
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
 
@@ -21,22 +24,42 @@ UNSTATED_BYTES = 256 * 1024  # assumed of a message whose size the server does n
 MOST_PROBED = 5  # other messages that are tried when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
 NOTHING_GIVEN = "The server lists messages but gives none of them now."
+fetching = set[ThreadPoolExecutor]()  # the threads of this process that fetch, one for each folder
+
+
+@contextmanager
+def fetch_thread(imap: ImapSession) -> Iterator[ThreadPoolExecutor]:
+    """One thread that talks to the server, a step at a time, while the run's own thread writes to the database."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+    fetching.add(thread)
+    try:
+        with thread:  # waits at its end: nobody else may use the connection before the step has ended
+            try:
+                yield thread
+            except BaseException as error:
+                if not isinstance(error, Exception):
+                    imap.close(politely=False)  # the task's time-out: end a wait for the server at once
+                raise
+    finally:
+        fetching.discard(thread)
 
 
 @dataclass
-class FetchedBatch:
-    """A batch as it came from the server.
+class Batch:
+    """A batch of messages: as it came from the server and, once it was read, as it is committed.
 
-    uids: of the whole batch, in the walk's order. failures: UID -> why it was not fetched. sizes: UID -> bytes, as
-    stated. read: the parsers' results for `messages`, in the same order, possibly still pending.
+    uids: of the whole batch, in the walk's order. failures: UID -> why a message goes to quarantine. sizes: UID ->
+    bytes, as stated. read: the parsers' results for `messages`, in the same order, possibly still pending.
+    incoming: messages to store. heads: of failures whose bytes were fetched.
     """
 
     uids: list[int]
     messages: list[FetchedMessage] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
-    is_last: bool = False  # no UID of the walk comes after it
     read: parsing_pool.Pending = field(default_factory=lambda: parsing_pool.Pending([]))
+    incoming: list[Incoming] = field(default_factory=list)
+    heads: dict[int, MailHead] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,23 +80,23 @@ class MessageSource:
     """Fetches messages of the open folder and hands them to the parsers.
 
     vendor: of the database, which decides how the parsers write index terms.
-    limit: bytes; of a larger message only the header is fetched. None: no limit.
+    limit: bytes; of a larger message only the header is fetched.
     stored_uid: of a message that was fetched before, to test whether the server gives any; None if there is none.
     """
 
     imap: ImapSession
     account_id: int
     vendor: str
-    limit: int | None
+    limit: int
     stored_uid: int | None = None
 
-    def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> FetchedBatch:
+    def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> Batch:
         """Fetch these UIDs. A refused message goes into `failures`; a MailError is raised for the whole connection.
 
         metas: UID -> flags, date and size, None for a UID that the server did not answer.
         """
         there = [meta for uid in uids if (meta := metas.get(uid)) is not None]
-        fetched = FetchedBatch(list(uids), sizes={meta.uid: meta.size for meta in there})
+        fetched = Batch(list(uids), sizes={meta.uid: meta.size for meta in there})
         fetched.messages = list(self._bodies(there, fetched.failures))
         self._look_for_missing(fetched)
         fetched.read = parsing_pool.read(
@@ -82,14 +105,14 @@ class MessageSource:
         return fetched
 
     def _bodies(self, metas: Sequence[MessageMeta], failures: dict[int, str]) -> Iterator[FetchedMessage]:
-        small = [meta for meta in metas if self.limit is None or meta.size <= self.limit]
+        small = [meta for meta in metas if meta.size <= self.limit]
         try:
             yield from list(self.imap.fetch_messages(small))
         except MailError as error:  # some servers refuse the whole command because of one bad message
             if not is_refusal(error):
                 raise
             yield from self._one_by_one(small, lambda meta: list(self.imap.fetch_messages([meta])), failures)
-        large = [meta for meta in metas if self.limit is not None and meta.size > self.limit]
+        large = [meta for meta in metas if meta.size > self.limit]
         yield from self._one_by_one(large, lambda meta: [self.imap.fetch_header(meta)], failures)
 
     def _one_by_one(
@@ -135,7 +158,7 @@ class MessageSource:
                     raise
         return not smallest
 
-    def _look_for_missing(self, fetched: FetchedBatch) -> None:
+    def _look_for_missing(self, fetched: Batch) -> None:
         """Note as failures the UIDs that FETCH did not answer and SEARCH still finds; the others were expunged."""
         got = {each.meta.uid for each in fetched.messages}
         missing = [uid for uid in fetched.uids if uid not in got and uid not in fetched.failures]
@@ -179,47 +202,39 @@ class Prefetcher:
     budget: MessageBudget
     metas: dict[int, MessageMeta | None] = field(default_factory=dict)
     waiting: deque[int] = field(default_factory=deque)
-    error: MailError | None = None  # met while reading `uids` further; the batches before it are good
 
-    @property
     def first(self) -> int | None:
-        """The UID that the next batch begins with; None when the walk or the budget has ended."""
-        return self.waiting[0] if self.waiting and self.budget.left > 0 else None
+        """The UID that the next batch begins with; None when the walk or the budget has ended.
 
-    def look(self) -> None:
-        """Read the next UIDs into `waiting`: one more than the budget allows, to know whether any is left after it."""
+        Reads one UID more than the budget allows, to know whether any is left after it. Raises MailError.
+        """
         wanted = min(self.budget.left, META_COUNT) + 1
         self.waiting.extend(islice(self.uids, max(wanted - len(self.waiting), 0)))
+        return self.waiting[0] if self.waiting and self.budget.left > 0 else None
 
-    def bring(self, *, count: int = BATCH_COUNT, asked: int = META_COUNT) -> FetchedBatch:
-        """Fetch the next batch, of at most `count` messages and BATCH_BYTES.
+    def bring(self, *, count: int = BATCH_COUNT, asked: int = META_COUNT) -> Batch:
+        """Fetch the next batch, of at most `count` messages and BATCH_BYTES; a larger message is alone in its batch.
 
         asked: how many messages one command asks flags, date and size of.
         Raises MailError; then the same batch is still the next.
         """
-        self.look()  # again, as the budget may have been renewed since
         allowed = list(islice(self.waiting, self.budget.left))
         if allowed[0] not in self.metas:
             some = allowed[:asked]
             self.metas.update(dict.fromkeys(some))
             self.metas.update({meta.uid: meta for meta in self.source.imap.fetch_meta_around(some)})
-        known = [_Planned(uid, self._wire_size(uid)) for uid in takewhile(self.metas.__contains__, allowed)]
-        chosen = [each.uid for each in next(by_bytes(known, BATCH_BYTES, count))]
+        known = list(takewhile(self.metas.__contains__, allowed[:count]))
+        bytes_up_to = accumulate(map(self._wire_size, known))
+        chosen = [uid for uid, total in zip(known, bytes_up_to, strict=True) if total <= BATCH_BYTES] or known[:1]
         fetched = self.source.bring(chosen, self.metas)
         self._take(len(chosen))
-        try:
-            self.look()
-        except MailError as error:
-            self.error = error
-        fetched.is_last = not self.waiting and self.error is None
         return fetched
 
-    def skip(self, reason: str) -> FetchedBatch:
+    def skip(self, reason: str) -> Batch:
         """Do not fetch the next message: return it as a failure with this reason."""
         uid = self.waiting[0]
         self._take(1)
-        self.look()
-        return FetchedBatch([uid], failures={uid: reason}, is_last=not self.waiting)
+        return Batch([uid], failures={uid: reason})
 
     def _take(self, count: int) -> None:
         for _ in range(count):
@@ -228,11 +243,5 @@ class Prefetcher:
 
     def _wire_size(self, uid: int) -> int:
         """The bytes that fetching this message takes; 0 for one above the limit, of which only the header comes."""
-        meta, limit = self.metas.get(uid), self.source.limit
-        return 0 if meta is None or (limit is not None and meta.size > limit) else meta.size or UNSTATED_BYTES
-
-
-@dataclass(frozen=True)
-class _Planned:
-    uid: int
-    size: int
+        meta = self.metas.get(uid)
+        return 0 if meta is None or meta.size > self.source.limit else meta.size or UNSTATED_BYTES

@@ -119,4 +119,4 @@ def fetch_changed(run: FolderRun, uids: Sequence[int]) -> None:
     """Fetch these messages again, whose date or size changed under the same header. The cursors do not move."""
     some = sorted(uids)[:MOST_REFETCHED]
     if some:
-        run.fetch(Walk("up", some[0], some[-1]), some, last=False)
+        run.fetch(Walk("up", some[0], some[-1]), some)

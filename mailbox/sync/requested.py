@@ -19,11 +19,10 @@ from mailbox.models import MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage.partial_files import PartialFile
-from mailbox.sync.batch_writer import ReadBatch
 from mailbox.sync.batches import FolderRun, breaks_connection
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, MessageGone, Unfinished
 from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
-from mailbox.sync.prefetch import FetchedBatch
+from mailbox.sync.prefetch import Batch
 
 
 def fetch_asked(run: FolderRun) -> bool:
@@ -60,7 +59,7 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     """Fetch and store one message; False when the time was over first, and the request stays."""
     number = run.attempts.begin(uid)
     if number > MOST_ATTEMPTS_ASKED:
-        run.commit(ReadBatch(failures={uid: breaks_connection(run.state_pk)}), run.stretch, begun=uid)
+        run.commit(Batch([uid], failures={uid: breaks_connection(run.state_pk)}))
         _settle(run, uid, is_there=True)
         return True
     metas = {meta.uid: meta for meta in run.session.imap.fetch_meta([uid])}
@@ -77,17 +76,17 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
             except Unfinished:
                 run.attempts.end(uid)
                 return False
-        run.commit(run.read_batch(fetched, prove=True), run.stretch, begun=uid)
+        run.commit(fetched, prove=True)
     if meta is not None:
         _file(run, meta).remove()
     _settle(run, uid, is_there=bool(fetched.messages or fetched.failures))
     return True
 
 
-def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> FetchedBatch:
+def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Batch:
     """Fetch a large message in pieces. Each piece resets the count of attempts: a message that makes progress is not
     the one that breaks connections (see poison)."""
-    fetched = FetchedBatch([meta.uid], sizes={meta.uid: meta.size})
+    fetched = Batch([meta.uid], sizes={meta.uid: meta.size})
     file = _file(run, meta)
     try:
         message = LargeMessage(run.session, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))

@@ -10,8 +10,8 @@ server's messages; then the folder is walked as usual.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 
@@ -27,6 +27,7 @@ from mailbox.models.messages import MessagePlaceQuerySet
 from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.batches import FolderRun
+from mailbox.sync.prefetch import MessageBudget
 
 MOST_IN_A_ROW = 5
 SURVEYED_AT_ONCE = 20_000  # messages whose date and size one run asks for, about 2 MB
@@ -148,29 +149,25 @@ def expected(run: FolderRun) -> int:
 class Relinker:
     """Walks a folder after a change of UIDVALIDITY: keeps messages that are surely the same, and fetches the rest.
 
-    kept: how many were kept. again: UID -> our place and the server's flags, of the messages to keep in this chunk.
+    kept: how many were kept.
     """
 
     run: FolderRun
     kept: int = 0
-    again: dict[int, tuple[MessagePlace, FlagsAndLabels]] = field(default_factory=dict)
 
-    def fetch(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
+    def fetch(self, walk: plan.Walk, uids: Iterator[int], budget: MessageBudget) -> bool:
         """As FolderRun.fetch. A kept message moves the cursor in the transaction that gives it its new UID."""
-        for start in range(0, max(len(uids), 1), CHUNK):
-            chunk = uids[start : start + CHUNK]
-            is_last = last and start + CHUNK >= len(uids)
-            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta_around(chunk)} if chunk else {}
-            self.again = self._surely_the_same(list(metas.values()))
-            runs = [(same, list(group)) for same, group in groupby(chunk, key=self.again.__contains__)]
-            for position, (same, group) in enumerate(runs):
-                ends = is_last and position == len(runs) - 1
-                if same:
-                    self._relink(walk, group, last=ends)
+        while chunk := list(islice(uids, min(CHUNK, budget.left))):
+            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta_around(chunk)}
+            again = self._surely_the_same(list(metas.values()))
+            for is_kept, group in groupby(chunk, key=again.__contains__):
+                some = list(group)
+                if is_kept:
+                    self._relink(walk, some, again)
                 else:
-                    self.run.fetch(walk, group, last=ends, known={uid: metas.get(uid) for uid in group})
-            if not chunk:
-                self.run.fetch(walk, [], last=is_last)
+                    self.run.fetch(walk, some, known={uid: metas.get(uid) for uid in some})
+            budget.left -= len(chunk)
+        return next(uids, None) is None
 
     def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
         run = self.run
@@ -225,23 +222,19 @@ class Relinker:
             if uid not in taken and (place.uidvalidity != self.run.uidvalidity or place.uid == uid)
         }
 
-    def _relink(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
+    def _relink(self, walk: plan.Walk, uids: list[int], again: dict[int, tuple[MessagePlace, FlagsAndLabels]]) -> None:
         run = self.run
         found = []
         for uid in uids:
-            place, flags = self.again[uid]
+            place, flags = again[uid]
             # gone_at may be set: this message may have been fetched just now at another UID, which ended this place.
             place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
             for name, value in places.columns_of(flags).items():
                 setattr(place, name, value)
             found.append(place)
-        stretch = plan.advanced(run.stretch, walk, list(uids), last=last)
-        with transaction.atomic():
-            run.session.renew()
+        with run.moving_to(plan.advanced(run.stretch, walk, uids)):
             MessagePlace.objects.bulk_update(found, MOVED, batch_size=100)
             places.aggregate({place.message_id for place in found}, run.session.clock())
-            run.move_cursor(stretch)
-        run.stretch = stretch
         self.kept += len(found)
 
 

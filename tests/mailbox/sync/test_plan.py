@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbox.imap.fetch import FolderStatus
-from mailbox.sync.plan import MAX_UID, UidRange, Walk, advanced, plan, uids_of
+from mailbox.sync.plan import MAX_UID, UidRange, Walk, advanced, finished, plan, uids_of
 
 
 def status(uidvalidity: int = 1, uidnext: int | None = 11, exists: int = 10) -> FolderStatus:
@@ -84,7 +84,9 @@ def test_runs_of_any_size_store_every_uid_once_and_leave_no_gap(
             assert not stored.intersection(chosen)
             stored.update(chosen)
             left -= len(chosen)
-            stretch = advanced(stretch, walk, chosen, last=len(chosen) == len(found))
+            stretch = advanced(stretch, walk, chosen)
+            if len(chosen) == len(found):
+                stretch = finished(stretch, walk)
             if stretch:
                 assert {uid for uid in uids if stretch.low <= uid <= stretch.high} == stored
     assert stored == uids

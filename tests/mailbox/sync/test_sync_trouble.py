@@ -9,14 +9,13 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from mailbox.messages import store
-from mailbox.models import Account, Folder, Lease, Message, Quarantine, RawMessage
+from mailbox.models import Account, Folder, Lease, Message, Quarantine, RawMessage, SyncState
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserPipe, Result
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
-from mailbox.sync.batch_writer import ReadBatch
 from mailbox.sync.batches import FolderRun
-from mailbox.sync.prefetch import FetchedBatch
+from mailbox.sync.prefetch import Batch
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
@@ -133,6 +132,22 @@ def test_a_locked_database_is_a_failure_and_quarantines_nothing(
     assert not Quarantine.objects.exists()
 
 
+def test_a_batch_whose_commit_fails_is_not_blamed_for_it(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note of its attempt was removed in the transaction that is rolled back, and is removed after it."""
+    fill(dovecot, account, 2)
+
+    def full(run: FolderRun, pks: list[int]) -> None:
+        raise OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderRun, "_announce", full)
+        assert folder_sync.sync(account.pk).error_code == "storage"
+    assert SyncState.objects.get().begun == {}
+    assert folder_sync.sync(account.pk).fetched == 2
+
+
 def test_a_lease_held_by_another_is_respected(account: Account) -> None:
     token = Lease.acquire(account.pk, Lease.Purpose.SYNC, "another", seconds=60, now=timezone.now())
     assert folder_sync.sync(account.pk).error_code == "busy"
@@ -148,9 +163,9 @@ def test_a_lease_lost_in_the_middle_commits_nothing(
     fill(dovecot, account, 2)
     read = FolderRun.read_batch
 
-    def slow(run: FolderRun, fetched: FetchedBatch) -> ReadBatch:
+    def slow(run: FolderRun, batch: Batch, *, prove: bool) -> None:
         Lease.objects.update(token="another's")
-        return read(run, fetched)
+        read(run, batch, prove=prove)
 
     monkeypatch.setattr(FolderRun, "read_batch", slow)
     assert folder_sync.sync(account.pk).error_code == "busy"
