@@ -16,6 +16,7 @@ from typing import Any, Self
 from imapclient.exceptions import IMAPClientError
 from imapclient.imapclient import SocketTimeout
 
+from mailbox.chunks import chunks
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap import fetch as imap_fetch
@@ -169,7 +170,7 @@ class ImapSession:
     def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
         """Flags, INTERNALDATE and size of these messages, in the order of `uids`, without messages that are gone."""
         metas: list[MessageMeta] = []
-        for chunk in _chunks(uids):
+        for chunk in chunks(uids, META_CHUNK):
             answer = self._rows(chunk, META_ITEMS)
             metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
         return metas
@@ -178,7 +179,7 @@ class ImapSession:
         """Like fetch_meta(), but a message whose data the server refuses is returned with its UID alone: fetching it
         later shows whether the server refuses the message itself."""
         metas: list[MessageMeta] = []
-        for chunk in _chunks(uids):
+        for chunk in chunks(uids, META_CHUNK):
             answer, refused = rows_around(lambda some: self._rows(some, META_ITEMS), chunk)
             answer |= {uid: imap_fetch.FetchRow() for uid in refused}
             metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
@@ -192,7 +193,7 @@ class ImapSession:
     def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
         """Flags and labels by UID, without messages that are gone or whose flags the server omits or refuses."""
         flags = {}
-        for chunk in _chunks(uids):
+        for chunk in chunks(uids, META_CHUNK):
             wanted = set(chunk)
             answer, _ = rows_around(lambda some: self._rows(some, "UID FLAGS"), chunk)
             read = {uid: flags_and_labels_of(row) for uid, row in answer.items() if uid in wanted}
@@ -202,7 +203,7 @@ class ImapSession:
     def fetch_known_uids(self, uids: Sequence[int]) -> set[int]:
         """Those of these UIDs that the folder has, including messages for which the server refuses FETCH."""
         found: set[int] = set()
-        for chunk in _chunks(uids):
+        for chunk in chunks(uids, META_CHUNK):
             answer, refused = rows_around(lambda some: self._rows(some, "UID FLAGS"), chunk)
             found.update((answer.keys() | refused) & set(chunk))
         return found
@@ -229,8 +230,7 @@ class ImapSession:
         def headers(some: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, bytes]]:
             return imap_fetch.pair_headers(self._fetch(imap_fetch.uid_set(some), items))
 
-        for start in range(0, len(uids), HEADER_CHUNK):
-            chunk = uids[start : start + HEADER_CHUNK]
+        for chunk in chunks(uids, HEADER_CHUNK):
             answer, _ = rows_around(headers, chunk)
             for uid in set(chunk).intersection(answer):
                 flags, header = answer[uid]
@@ -306,8 +306,3 @@ class ImapSession:
 def _close(client: Any) -> None:
     with contextlib.suppress(OSError, imaplib.IMAP4.error, IMAPClientError):
         client.shutdown()
-
-
-def _chunks(uids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(uids), META_CHUNK):
-        yield uids[start : start + META_CHUNK]

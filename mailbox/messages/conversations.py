@@ -27,6 +27,7 @@ from django.db import transaction
 from django.db.models import BigIntegerField, Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from mailbox.chunks import chunks
 from mailbox.db import bulk_insert
 from mailbox.mime import message_ids
 from mailbox.models import ConversationLink, Message
@@ -152,7 +153,7 @@ def _conversation(chain: _Chain, known: dict[int, int], threads: dict[int, int])
 def _known(account_id: int, keys: set[int]) -> dict[int, int]:
     """Message-ID key -> conversation, for stored mails. Of several with one Message-ID the first counts."""
     found: dict[int, int] = {}
-    for part in _parts(bulk_insert.known(ConversationLink, "id_key", keys, account_id=account_id)):
+    for part in chunks(sorted(bulk_insert.known(ConversationLink, "id_key", keys, account_id=account_id)), _CHUNK):
         rows = ConversationLink.objects.filter(account=account_id, id_key__in=part).order_by("-message_id")
         found.update(rows.values_list("id_key", "conversation"))
     return found
@@ -161,7 +162,7 @@ def _known(account_id: int, keys: set[int]) -> dict[int, int]:
 def _known_threads(account_id: int, keys: set[int]) -> dict[int, int]:
     """Thread key -> conversation, for stored mails. Of several with one key the first counts."""
     found: dict[int, int] = {}
-    for part in _parts(keys):
+    for part in chunks(sorted(keys), _CHUNK):
         rows = ConversationLink.objects.filter(account=account_id, thread_key__in=part).order_by("-message_id")
         found.update({key: its for key, its in rows.values_list("thread_key", "conversation") if key is not None})
     return found
@@ -172,16 +173,11 @@ def _waiting(account_id: int, keys: set[int]) -> set[int]:
     return bulk_insert.known(ConversationLink, "conversation", keys, account_id=account_id)
 
 
-def _parts(keys: set[int]) -> list[list[int]]:
-    ordered = sorted(keys)
-    return [ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK)]
-
-
 def _move(account_id: int, former: int, conversation: int) -> None:
     rows = ConversationLink.objects.filter(account=account_id, conversation=former)
     moved = list(rows.order_by("-received_at").values_list("pk", flat=True)[:MAX_MOVED])
-    for start in range(0, len(moved), _CHUNK):
-        ConversationLink.objects.filter(pk__in=moved[start : start + _CHUNK]).update(conversation=conversation)
+    for some in chunks(moved, _CHUNK):
+        ConversationLink.objects.filter(pk__in=some).update(conversation=conversation)
 
 
 _PLACE = ("pk", "conversation", "thread_key")

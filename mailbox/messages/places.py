@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import Q
 
+from mailbox.chunks import chunks
 from mailbox.imap.fetch import FlagsAndLabels
 from mailbox.models import Attachment, Folder, Message, MessagePlace
 from mailbox.search.index import index_messages
@@ -123,7 +124,6 @@ def drop(places: Q, now: datetime) -> int:
     if not pks:
         return 0
     gone = rows.update(gone_at=now)
-    ordered = sorted(pks)
-    for start in range(0, len(ordered), 500):
-        aggregate(ordered[start : start + 500], now)
+    for some in chunks(sorted(pks), 500):
+        aggregate(some, now)
     return gone

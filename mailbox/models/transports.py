@@ -181,6 +181,12 @@ class Transport(models.Model):
         """Save the newest text that the server marked as [ALERT], to be shown to the user (RFC 3501, 7.1)."""
         Transport.objects.filter(pk=self.pk).exclude(alert=words).update(alert=words, alerted_at=now)
 
+    @property
+    def is_in_order(self) -> bool:
+        """Whether it has neither a failure nor a wait, so that mark_signed_in() would change nothing."""
+        failing = self.needs_sign_in_since or self.failing_since or self.failure_count or self.last_reply
+        return not (failing or self.next_allowed_at)
+
     def mark_signed_in(self) -> None:
         """Record a successful sign-in with these credentials. For IMAP this ends `failing_since`, too.
 

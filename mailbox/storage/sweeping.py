@@ -18,6 +18,7 @@ from django.apps import apps
 from django.core.files.storage import Storage
 from django.db.models import Model, Sum
 
+from mailbox.chunks import chunks
 from mailbox.logs import event
 from mailbox.models import RawMessage
 from mailbox.storage import rewriting
@@ -42,7 +43,7 @@ def sweep(now: datetime) -> int:
     """
     cutoff, removed = now - GRACE, 0
     for part in _old_ones(cutoff):
-        for digests in _chunks(_unreferenced(part)):
+        for digests in chunks(_unreferenced(part), _CHUNK):
             # The DELETE repeats the condition, as a batch that stores one of them at this moment has renewed its row.
             removed += RawMessage.objects.filter(digest__in=digests, stored_at__lt=cutoff).delete()[0]
     _tidy_segments(cutoff)
@@ -78,17 +79,12 @@ def _unreferenced(digests: Sequence[str]) -> list[str]:
     for model, field in sorted(_references(), key=lambda each: not each[1].db_index):
         rows = model._base_manager.order_by().values_list(field.name, flat=True)
         if field.db_index:
-            for asked in _chunks(sorted(left)):
+            for asked in chunks(sorted(left), _CHUNK):
                 left.difference_update(rows.filter(**{f"{field.name}__in": asked}))
         elif left:
             between = {f"{field.name}__gte": digests[0], f"{field.name}__lte": digests[-1]}
             left.difference_update(rows.filter(**between).iterator())
     return sorted(left)
-
-
-def _chunks(digests: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(digests), _CHUNK):
-        yield digests[start : start + _CHUNK]
 
 
 def _references() -> list[tuple[type[Model], Any]]:

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
+from django.db import transaction
 
 from mailbox.accounts import seen_certificates
 from mailbox.clocks import LONGEST_WAIT
 from mailbox.credentials import DecryptionFailed
+from mailbox.db import deadlocks
 from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
 from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
@@ -28,6 +31,7 @@ from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 WAIT_STEP_SECONDS = 0.1
 QUOTA_PAUSE_SECONDS = 3600.0
 BUSY = "Another worker is syncing this account at this moment; try again when it is done."
@@ -62,8 +66,24 @@ class AccountSession:
     clock: Clock
     states: dict[str, LoadedState] = field(default_factory=dict)
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction that writes: it renews the lease first. Raises Busy when another worker has taken it."""
+        with transaction.atomic():
+            self.renew()
+            yield
+
+    def committed(self, write: Callable[[], T]) -> T:
+        """transaction() for one act, which is done again after a deadlock."""
+
+        def under_lease() -> T:
+            self.renew()
+            return write()
+
+        return deadlocks.committed(under_lease)
+
     def renew(self) -> None:
-        """Renew the lease; raise Busy when another worker has taken it. Each transaction that writes begins so."""
+        """Renew the lease; raise Busy when another worker has taken it."""
         if not Lease.renew(self.account.pk, Lease.Purpose.SYNC, self.token, seconds=LEASE_SECONDS, now=self.clock()):
             raise Busy("Another worker took over the sync of this account.")
 

@@ -10,15 +10,17 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from mailbox.db.deadlocks import repeated
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import MailError
+from mailbox.imap.session import FolderStatus
 from mailbox.logs import event
 from mailbox.messages import store
 from mailbox.messages.set_aside import MailHead, quarantine
 from mailbox.messages.store import Incoming
-from mailbox.models import Folder, Message, MessagePlace, SyncState
+from mailbox.models import Message, MessagePlace, SyncState
 from mailbox.parsing.parse_job import ParseResult
 from mailbox.signals import messages_stored
 from mailbox.storage import disk_budget, raw_store
@@ -33,16 +35,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class BatchWriter:
-    """Stores batches of one folder, under the lease of `session`. `stretch`: the UIDs that are committed so far."""
+    """Stores batches of one folder, under the lease of `session`.
+
+    state: the folder's row as it was before this run. status: the server's answer to EXAMINE. outcome: is counted up.
+    stretch: the UIDs that are committed so far.
+    """
 
     session: AccountSession
-    folder: Folder
-    state_pk: int
-    uidvalidity: int
-    stretch: plan.UidRange | None
+    state: SyncState
+    status: FolderStatus
     outcome: SyncOutcome
-    attempts: Attempts
+    stretch: plan.UidRange | None = None
     has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
+
+    def __post_init__(self) -> None:
+        self.folder, self.uidvalidity = self.state.folder, self.status.uidvalidity
+        self.here = Q(folder=self.folder, uidvalidity=self.uidvalidity)  # rows of what the server has under these UIDs
+        self.attempts = Attempts(self.state.pk, dict(self.state.begun))
 
     def commit(self, batch: Batch, walk: plan.Walk | None = None, *, prove: bool = False) -> None:
         """Read the batch, then commit rows and cursor in one transaction. If the database refuses it, write it message
@@ -96,11 +105,10 @@ class BatchWriter:
     @contextmanager
     def moving_to(self, stretch: plan.UidRange | None) -> Iterator[None]:
         """A transaction under the lease that also saves the cursors of this stretch. Raises Busy."""
-        with transaction.atomic():
-            self.session.renew()
+        with self.session.transaction():
             yield
             if stretch is not None and stretch != self.stretch:
-                SyncState.objects.filter(pk=self.state_pk).update(
+                SyncState.objects.filter(pk=self.state.pk).update(
                     uidvalidity=self.uidvalidity, cursor=stretch.high, backfill_cursor=stretch.low
                 )
         self.stretch = stretch
@@ -135,8 +143,8 @@ class BatchWriter:
         ]
         if put_off:
             self.has_put_off = True
-            place = MessagePlace.objects.filter(folder=self.folder, uidvalidity=self.uidvalidity, uid__in=put_off)
-            place.filter(is_complete=False).update(fetch_requested_at=now)
+            put_off_here = MessagePlace.objects.filter(self.here, uid__in=put_off, is_complete=False)
+            put_off_here.update(fetch_requested_at=now)
 
     def _write_singly(self, batch: Batch, now: datetime) -> list[store.Stored]:
         stored = []

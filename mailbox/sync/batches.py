@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import Busy, MailError, StorageError
@@ -95,15 +95,14 @@ class FolderRun(BatchWriter):
         many as may be fetched with a batch."""
         if limit is None:
             limit = min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
-        known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
+        known = MessagePlace.objects.present().filter(self.here)
         stored_uid = known.order_by("-uid").values_list("uid", flat=True).first()
         return MessageSource(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
 
     def _begin(self, first: int) -> int:
         """Renew the lease and note that this batch is being tried (see poison); returns the number of the attempt."""
         is_alone = self._alone_left > 0
-        with transaction.atomic():
-            self.session.renew()
+        with self.session.transaction():
             number = self.attempts.begin(first, is_alone=is_alone)
         if number >= ALONE_FROM:
             self._alone_left = self._alone_left - 1 if is_alone else BATCH_COUNT - 1
@@ -113,7 +112,7 @@ class FolderRun(BatchWriter):
         """How to fetch the next batch at this attempt."""
         if number > PROVEN_BAD:
             self._alone_left = 0  # the bad message is found
-            return partial(ahead.skip, breaks_connection(self.state_pk))
+            return partial(ahead.skip, breaks_connection(self.state.pk))
         if number > MOST_ATTEMPTS:
             self._fetch_another(first, list(ahead.waiting)[1:])
             self.attempts.suspect(first)
@@ -134,7 +133,7 @@ class FolderRun(BatchWriter):
 
     def _fetch_another(self, uid: int, rest: Sequence[int]) -> None:
         """Fetch some other message. Raises MailError if that fails as well: then the server is at fault, not `uid`."""
-        known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
+        known = MessagePlace.objects.present().filter(self.here)
         smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
         other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - by chance: one of them may be bad
         if other is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 from django.db.models import Q
 
+from mailbox.chunks import chunks
 from mailbox.clocks import is_due
-from mailbox.db.deadlocks import committed
 from mailbox.errors import ProviderError
 from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
@@ -43,7 +44,7 @@ def is_due_meanwhile(state: SyncState, now: datetime) -> bool:
     return is_due(state.followed_at, FOLLOW_EVERY, now)
 
 
-def apply_changes(run: FolderRun, changes: Changes, former: SyncState, status: FolderStatus) -> int:
+def apply_changes(run: FolderRun, changes: Changes) -> int:
     """Apply the changes that QRESYNC reported; return how many messages below the former UIDNEXT vanished.
 
     Some servers (iCloud, Cyrus) report messages as vanished that are there. Where more are reported than can be
@@ -51,66 +52,50 @@ def apply_changes(run: FolderRun, changes: Changes, former: SyncState, status: F
     """
     _store(run, changes.flags)
     gone = _held_within(run, changes.vanished)
-    if gone and len(gone) > _most_expunged(former, status):
+    if gone and len(gone) > _most_expunged(run.state, run.status):
         gone.difference_update(run.session.imap.search_uids(min(gone), max(gone)))
-    for chunk in _chunks(gone):
-        _drop(run, chunk)
-    return sum(former.uidnext is not None and uid < former.uidnext for uid in gone)
+    _drop(run, gone)
+    return sum(run.state.uidnext is not None and uid < run.state.uidnext for uid in gone)
 
 
 def _most_expunged(former: SyncState, status: FolderStatus) -> int:
     """The most messages that can have been expunged since the last run, by EXISTS and UIDNEXT; 0 if unknown."""
-    if None in (former.exists, former.uidnext, status.uidnext):
+    if former.exists is None or former.uidnext is None or status.uidnext is None:
         return 0
-    came = max((status.uidnext or 0) - (former.uidnext or 0), 0)
-    return (former.exists or 0) + came - status.exists
+    return former.exists + max(status.uidnext - former.uidnext, 0) - status.exists
 
 
 def _held_within(run: FolderRun, ranges: Sequence[tuple[int, int]]) -> set[int]:
     """The UIDs of these ranges that we hold. A server may state ranges up to the largest UID there can be."""
     held: set[int] = set()
-    for start in range(0, len(ranges), RANGES):
-        wanted = Q()
-        for low, high in ranges[start : start + RANGES]:
-            wanted |= Q(uid__gte=low, uid__lte=high)
-        held |= _known(run, wanted)
+    for some in chunks(ranges, RANGES):
+        held |= _known(run, Q.create([Q(uid__range=each) for each in some], connector=Q.OR))
     return held
 
 
-def follow_flags(run: FolderRun, status: FolderStatus, known_modseq: int | None, *, all_of_them: bool) -> None:
-    """Fetch flags and store what differs: with CONDSTORE those changed since `known_modseq` (RFC 7162), without it
-    those of the newest messages. `all_of_them`: of every message."""
-    if run.stretch is None or (known_modseq and known_modseq == status.highestmodseq and not all_of_them):
+def follow_flags(run: FolderRun, *, all_of_them: bool) -> None:
+    """Fetch flags and store what differs: with CONDSTORE those changed since the last run (RFC 7162), without it those
+    of the newest messages. `all_of_them`: of every message."""
+    known, now = run.state.highestmodseq, run.status.highestmodseq
+    if run.stretch is None or (known and known == now and not all_of_them):
         return None
-    if known_modseq and status.highestmodseq and not all_of_them:
-        try:
-            changed = run.session.imap.fetch_changed_flags(run.stretch.low, run.stretch.high, known_modseq)
-        except ProviderError:  # the server states mod-sequences but refuses CHANGEDSINCE
-            pass
-        else:
-            return _store(run, changed)
-    uids = places.recent_uids(run.folder, run.uidvalidity, None if all_of_them else FLAG_WINDOW)
-    for start in range(0, len(uids), CHUNK):
-        _store(run, run.session.imap.fetch_flags(uids[start : start + CHUNK]))
+    if known and now and not all_of_them:
+        with suppress(ProviderError):  # the server states mod-sequences but refuses CHANGEDSINCE
+            return _store(run, run.session.imap.fetch_changed_flags(run.stretch.low, run.stretch.high, known))
+    for uids in chunks(places.recent_uids(run.folder, run.uidvalidity, None if all_of_them else FLAG_WINDOW), CHUNK):
+        _store(run, run.session.imap.fetch_flags(uids))
     return None
 
 
 def _store(run: FolderRun, flags: Mapping[int, FlagsAndLabels]) -> None:
-    uids = sorted(flags)
-    for start in range(0, len(uids), CHUNK):
-        chunk = {uid: flags[uid] for uid in uids[start : start + CHUNK]}
-        if changes := places.differing(run.folder, run.uidvalidity, chunk):
-            run.outcome.updated += committed(partial(_write_flags, run, changes, chunk))
+    for uids in chunks(sorted(flags), CHUNK):
+        some = {uid: flags[uid] for uid in uids}
+        if changes := places.differing(run.folder, run.uidvalidity, some):
+            write = partial(places.store_flags, changes, some, run.session.clock())
+            run.outcome.updated += run.session.committed(write)
 
 
-def _write_flags(run: FolderRun, changes: Sequence[MessagePlace], flags: Mapping[int, FlagsAndLabels]) -> int:
-    run.session.renew()
-    return places.store_flags(changes, flags, run.session.clock())
-
-
-def follow_expunges(
-    run: FolderRun, status: FolderStatus, former: SyncState, *, compare: bool, vanished: int = 0
-) -> tuple[bool, str]:
+def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool:
     """Hide messages that the server no longer has and fetch those that are missing here.
 
     Call it when nothing is left to fetch, so that a message moved here from another folder is stored before its former
@@ -118,24 +103,24 @@ def follow_expunges(
     as before, plus those that arrived, less those `vanished` by QRESYNC. `compare`: compare all UIDs all the same; so
     it is when UIDNEXT fell, since the server will then reuse UIDs.
 
-    Returns whether all UIDs agree now, and a note for the report.
+    Returns whether all UIDs agree now.
     """
     stretch = run.stretch
     if stretch is None or stretch.low > 1:
-        return True, ""
-    by_count = not compare and not uidnext_fell(former, status)
-    if by_count and (_is_in_line(run, former, status, vanished) or len(_known(run)) == status.exists):
-        return True, ""
+        return True
+    by_count = not compare and not uidnext_fell(run.state, run.status)
+    if by_count and (_is_in_line(run, vanished) or len(_known(run)) == run.status.exists):
+        return True
     found, is_whole = _search(run)
     if not is_whole:
         if not compare:
-            return False, ""
+            return False
         found = _with_those_it_left_out(run, found)
     above = [uid for uid in found if uid > stretch.high]
     if above:  # messages above the UIDNEXT that the server stated
         run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED])
-    in_line, note = _bring_in_line(run, {uid for uid in found if uid <= stretch.high})
-    return in_line and len(above) <= MOST_MENDED, note
+    in_line = _bring_in_line(run, {uid for uid in found if uid <= stretch.high})
+    return in_line and len(above) <= MOST_MENDED
 
 
 def follow_expunges_meanwhile(run: FolderRun) -> None:
@@ -143,9 +128,7 @@ def follow_expunges_meanwhile(run: FolderRun) -> None:
     stretch = run.stretch
     found, is_whole = _search(run) if stretch is not None else ([], False)
     if stretch is not None and is_whole:
-        known = _known(run, Q(uid__gte=stretch.low, uid__lte=stretch.high))
-        for chunk in _chunks(known.difference(found)):
-            _drop(run, chunk)
+        _drop(run, _known(run, Q(uid__range=(stretch.low, stretch.high))).difference(found))
 
 
 def _search(run: FolderRun) -> tuple[list[int], bool]:
@@ -170,8 +153,9 @@ def _with_those_it_left_out(run: FolderRun, found: list[int]) -> list[int]:
     return sorted({*found, *run.session.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
 
 
-def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus, vanished: int) -> bool:
+def _is_in_line(run: FolderRun, vanished: int) -> bool:
     """Whether the counts agree: EXISTS of the last finished run, less `vanished`, plus all that we hold since then."""
+    former, status = run.state, run.status
     if former.compared_at is None or former.more_waiting or former.uidvalidity != status.uidvalidity:
         return False
     if former.exists is None or former.uidnext is None or status.uidnext is None:
@@ -180,39 +164,31 @@ def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus, vanishe
 
 
 def _known(run: FolderRun, which: Q | None = None) -> set[int]:
-    where = Q(folder=run.folder, uidvalidity=run.uidvalidity) & (which or Q())
+    where = run.here & (which or Q())
     lying = MessagePlace.objects.present().filter(where).values_list("uid", flat=True)
     quarantined = Quarantine.objects.open().filter(where).values_list("uid", flat=True)
     # LetGo: removed here by a retention rule; they are on the server and must not be fetched again.
     return set(lying).union(quarantined, LetGo.objects.filter(where).values_list("uid", flat=True))
 
 
-def _bring_in_line(run: FolderRun, found: set[int]) -> tuple[bool, str]:
+def _bring_in_line(run: FolderRun, found: set[int]) -> bool:
     known = _known(run)
-    for chunk in _chunks(known - found):
-        _drop(run, chunk)
-    missing = sorted(found - known)
-    if missing:
+    _drop(run, known - found)
+    if missing := sorted(found - known):
         some = missing[:MOST_MENDED]
         run.fetch(Walk("up", some[0], some[-1]), some)  # within the stretch, so the cursors stay
-    note = f"{len(missing)} messages on the server were missing here; they are fetched." if missing else ""
-    return len(missing) <= MOST_MENDED, note
+        run.outcome.tell(f"{len(missing)} messages on the server were missing here; they are fetched.")
+    return len(missing) <= MOST_MENDED
 
 
-def _drop(run: FolderRun, uids: Sequence[int]) -> None:
-    where = Q(folder=run.folder, uidvalidity=run.uidvalidity, uid__in=uids)
-
-    def drop() -> int:
-        run.session.renew()
-        now = run.session.clock()
-        dropped = places.drop(where, now)
-        Quarantine.objects.open().filter(where).update(resolved_at=now, fetch_requested_at=None)
-        LetGo.objects.filter(where).delete()
-        return dropped
-
-    run.outcome.updated += committed(drop)
+def _drop(run: FolderRun, uids: Collection[int]) -> None:
+    for some in chunks(sorted(uids), CHUNK):
+        run.outcome.updated += run.session.committed(partial(_drop_some, run, run.here & Q(uid__in=some)))
 
 
-def _chunks(uids: set[int]) -> list[list[int]]:
-    ordered = sorted(uids)
-    return [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
+def _drop_some(run: FolderRun, where: Q) -> int:
+    now = run.session.clock()
+    dropped = places.drop(where, now)
+    Quarantine.objects.open().filter(where).update(resolved_at=now, fetch_requested_at=None)
+    LetGo.objects.filter(where).delete()
+    return dropped

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from django.db import transaction
 from django.utils import timezone
 
 from mailbox.db.errors import DATABASE_TROUBLE
@@ -49,8 +48,7 @@ def sync(
         with signed_in(account, clock, wait_seconds=wait_seconds) as session:
             outcome = sync_folder(session, folder, cursor, max_messages)
             if outcome.unchanged:
-                with transaction.atomic():
-                    session.renew()
+                with session.transaction():
                     no_change.write({account_id: [outcome.unchanged]})
             return outcome
     except MailError as error:

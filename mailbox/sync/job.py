@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mailbox.imap.session import FolderStatus
-from mailbox.models import Folder, SyncState
+from mailbox.models import SyncState
 from mailbox.sync import flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.outcome import SyncOutcome
-from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
 MORE_WAITING = "More is waiting."
@@ -31,98 +28,73 @@ def run_job(
     cursor: fetch only what lies above this UID; None goes on from the state.
     outcome: what was done is added to it.
     """
-    folder: Folder = state.folder
-    planned = _planned(state, status, cursor)
-    if planned.restarted:
-        uidvalidity.begin(session, state, status)
+    run = FolderRun(session, state, status, outcome)
+    planned = plan.plan(state, status, cursor)
+    is_anew = planned.restarted or reassigned_uids.found_after_a_fall(run)
+    if is_anew:
+        uidvalidity.begin(run)
+        planned = plan.plan(state, status, cursor)
     elif state.uidvalidity is None:
         # The first sync. Whatever changes from now on has a higher mod-sequence: saved first, in case this run fails.
         state.highestmodseq = status.highestmodseq
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
-    attempts = Attempts(state.pk, dict(state.begun))
-    run = FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, outcome, attempts)
-    if not planned.restarted and reassigned_uids.compare_after_a_fall(run, state, status):
-        planned = _begun_anew(run, state, status, cursor)
+    run.stretch = planned.start
     more_asked = requested.fetch_asked(run)
     vanished = 0
-    if status.changes is not None and not planned.restarted:
-        vanished = flags_and_expunges.apply_changes(run, status.changes, state, status)
-    note, more = _walk_all(run, state, planned, status, budget)
+    if status.changes is not None and not is_anew:
+        vanished = flags_and_expunges.apply_changes(run, status.changes)
+    more = _walk_all(run, planned, budget, is_anew=is_anew)
     if run.has_put_off and not more_asked:
         more_asked = requested.fetch_asked(run)
-    notes = [note] if note else []
     if more or cursor is not None:
-        marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
-        _finalize(session, state, status, more=more, followed=False, marks_followed=marks_followed)
+        marks_followed = status.changes is not None or _follow_meanwhile(run)
+        _finalize(run, more=more, followed=False, marks_followed=marks_followed)
     else:
-        if state.former_places or (state.renumbered_count and not planned.restarted):
-            uidvalidity.finish(run, state, changed_now=planned.restarted)
-        told, more = _compare_and_follow(run, state, status, vanished)
-        notes += [told] if told else []
+        if state.former_places or (state.renumbered_count and not is_anew):
+            uidvalidity.finish(run, changed_now=is_anew)
+        more = _compare_and_follow(run, vanished)
     outcome.more_waiting = more or more_asked
-    outcome.note = " ".join([*notes, *([MORE_WAITING] if outcome.more_waiting else [])])
+    if outcome.more_waiting:
+        outcome.tell(MORE_WAITING)
 
 
-def _planned(state: SyncState, status: FolderStatus, cursor: int | None) -> plan.SyncPlan:
-    return plan.plan(
-        uidvalidity=state.uidvalidity,
-        cursor=state.cursor,
-        backfill_cursor=state.backfill_cursor,
-        status=status,
-        from_cursor=cursor,
-        exists=state.exists,
-    )
-
-
-def _begun_anew(run: FolderRun, state: SyncState, status: FolderStatus, cursor: int | None = None) -> plan.SyncPlan:
-    """Plan anew after the server gave known UIDs to other messages: as if UIDVALIDITY had changed."""
-    uidvalidity.begin(run.session, state, status)
-    run.stretch, run.attempts = None, Attempts(state.pk, {})
-    return replace(_planned(state, status, cursor), restarted=True)
-
-
-def _compare_and_follow(run: FolderRun, state: SyncState, status: FolderStatus, vanished: int) -> tuple[str, bool]:
+def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
     """Follow flags and expunges, and compare all UIDs when that is due; everything on the server was fetched.
 
-    Returns a note for the report, and whether more is waiting.
+    Returns whether more is waiting.
     """
-    compare = flags_and_expunges.comparison_is_due(state, status, run.session.clock())
+    compare = flags_and_expunges.comparison_is_due(run.state, run.status, run.session.clock())
     if compare:
-        found = reassigned_uids.compare(run)
-        if found.is_reassigned:
-            _begun_anew(run, state, status)
-            _finalize(run.session, state, status, more=True, followed=False)
-            return uidvalidity.REASSIGNED, True
-        reassigned_uids.fetch_changed(run, found.changed)
-    if status.changes is None or compare:
-        flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=compare)
-    in_line, mended = flags_and_expunges.follow_expunges(run, status, state, compare=compare, vanished=vanished)
-    _finalize(run.session, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
-    return mended, False
+        changed = reassigned_uids.compare(run)
+        if changed is None:
+            uidvalidity.begin(run)
+            _finalize(run, more=True, followed=False)
+            run.outcome.tell(uidvalidity.REASSIGNED)
+            return True
+        reassigned_uids.fetch_changed(run, changed)
+    if run.status.changes is None or compare:
+        flags_and_expunges.follow_flags(run, all_of_them=compare)
+    in_line = flags_and_expunges.follow_expunges(run, compare=compare, vanished=vanished)
+    _finalize(run, more=False, followed=True, compared=compare and in_line, in_line=in_line)
+    return False
 
 
-def _walk_all(
-    run: FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, budget: MessageBudget
-) -> tuple[str, bool]:
-    """Fetch on all walks of the plan, as the budget allows.
-
-    Returns a note about a changed UIDVALIDITY ("" for none), and whether more is waiting.
-    """
-    relinker, tells = None, planned.restarted
+def _walk_all(run: FolderRun, planned: plan.SyncPlan, budget: MessageBudget, *, is_anew: bool) -> bool:
+    """Fetch on all walks of the plan, as the budget allows; return whether more is waiting."""
+    state, relinker, tells = run.state, None, is_anew
     if state.surveyed_uid is not None:
         tells = state.surveyed_uid < plan.MAX_UID
-        if not uidvalidity.survey(run, state, status):
-            return "", True
+        if not uidvalidity.survey(run):
+            return True
         relinker = uidvalidity.Relinker(run)
     more = False
     for walk in planned.walks:
-        done = _walk(run, walk, budget, relinker)
-        more = more or not done
-    if not tells:
-        return "", more
-    kept = 0 if relinker is None else uidvalidity.expected(run) if more else relinker.kept
-    return uidvalidity.note(state, kept, status.exists, is_whole=not more), more
+        more = not _walk(run, walk, budget, relinker) or more
+    if tells:
+        kept = 0 if relinker is None else uidvalidity.expected(run) if more else relinker.kept
+        run.outcome.tell(uidvalidity.note(state, kept, run.status.exists, is_whole=not more))
+    return more
 
 
 def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None) -> bool:
@@ -137,22 +109,20 @@ def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidv
     return is_done
 
 
-def _follow_meanwhile(run: FolderRun, status: FolderStatus, state: SyncState) -> bool:
+def _follow_meanwhile(run: FolderRun) -> bool:
     """During a long backfill, follow flags and expunges of what is stored already, every FOLLOW_EVERY.
 
     Returns whether it did.
     """
-    if run.stretch is None or not flags_and_expunges.is_due_meanwhile(state, run.session.clock()):
+    if run.stretch is None or not flags_and_expunges.is_due_meanwhile(run.state, run.session.clock()):
         return False
-    flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=False)
+    flags_and_expunges.follow_flags(run, all_of_them=False)
     flags_and_expunges.follow_expunges_meanwhile(run)
     return True
 
 
 def _finalize(
-    session: AccountSession,
-    former: SyncState,
-    status: FolderStatus,
+    run: FolderRun,
     *,
     more: bool,
     followed: bool,
@@ -165,7 +135,8 @@ def _finalize(
     more: messages are left to fetch. followed: flags and expunges are as in `status`. marks_followed: the flags are.
     compared: all UIDs were compared, and agree. in_line: the UIDs agree; if not, the next run compares again.
     """
-    now, marks_followed = session.clock(), marks_followed or followed
+    former, status, now = run.state, run.status, run.session.clock()
+    marks_followed = marks_followed or followed
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
     done = followed and in_line
     # Not when another worker has saved a new UIDVALIDITY meanwhile: our numbers belong to the former one.
@@ -184,7 +155,5 @@ def _finalize(
         last_attempt_at=now,
         last_success_at=now,
     )
-    transport = session.account.imap
-    marks = ("needs_sign_in_since", "failure_count", "last_reply", "next_allowed_at", "failing_since")
-    if any(getattr(transport, mark) for mark in marks):
-        transport.mark_signed_in()
+    if not run.session.account.imap.is_in_order:
+        run.session.account.imap.mark_signed_in()

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import connection
 
 from mailbox.imap.session import FolderStatus
-from mailbox.models import Account, Counter, SyncState, Transport
+from mailbox.models import Account, Counter, SyncState
 from mailbox.sync import plan
 from mailbox.sync.flags_and_expunges import comparison_is_due
 from mailbox.sync.outcome import UnchangedFolder
@@ -25,26 +25,24 @@ def nothing_new(account: Account, loaded: LoadedState, status: FolderStatus, now
     neither a comparison nor the rest of a UIDVALIDITY change is due.
     """
     state = loaded.state
-    if loaded.has_asked or _is_unsettled(state) or not _is_in_order(account.imap):
-        return False
-    if state.compared_at is None or comparison_is_due(state, status, now):
-        return False
-    if status.mailbox_id and status.mailbox_id != state.folder.mailbox_id:
-        return False
     known = (state.uidvalidity, state.uidnext, state.exists)
-    if status.uidnext is None or known != (status.uidvalidity, status.uidnext, status.exists):
-        return False
-    return _has_no_changes(state, status) and _has_no_walks(state, status)
+    return (
+        not loaded.has_asked
+        and not _is_unsettled(state)
+        and account.imap.is_in_order
+        and state.compared_at is not None
+        and not comparison_is_due(state, status, now)
+        and status.mailbox_id in ("", state.folder.mailbox_id)
+        and status.uidnext is not None
+        and known == (status.uidvalidity, status.uidnext, status.exists)
+        and _has_no_changes(state, status)
+        and not plan.plan(state, status).walks
+    )
 
 
 def _is_unsettled(state: SyncState) -> bool:
     left = state.former_places or state.renumbered_count or state.surveyed_uid is not None
     return bool(left or state.stopped_at or state.news_at or state.more_waiting)
-
-
-def _is_in_order(transport: Transport) -> bool:
-    wrong = transport.needs_sign_in_since or transport.failure_count or transport.last_reply
-    return not (wrong or transport.next_allowed_at)
 
 
 def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
@@ -53,13 +51,6 @@ def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
     # With CONDSTORE alone HIGHESTMODSEQ shows changed flags. With neither, flags must be fetched, unless it is empty.
     same = state.highestmodseq is not None and state.highestmodseq == status.highestmodseq
     return same or status.exists == 0
-
-
-def _has_no_walks(state: SyncState, status: FolderStatus) -> bool:
-    planned = plan.plan(
-        uidvalidity=state.uidvalidity, cursor=state.cursor, backfill_cursor=state.backfill_cursor, status=status
-    )
-    return not planned.walks and not planned.restarted
 
 
 def write(unchanged: Mapping[int, Sequence[UnchangedFolder]]) -> None:

@@ -52,6 +52,10 @@ class SyncOutcome:
     note: str = ""
     unchanged: UnchangedFolder | None = None
 
+    def tell(self, sentence: str) -> None:
+        """Add a sentence to the note."""
+        self.note = f"{self.note} {sentence}".strip()
+
     @property
     def is_unchanged(self) -> bool:
         """Whether the report needs no line: no failure, no change, no note."""

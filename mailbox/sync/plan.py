@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from mailbox.imap.fetch import FolderStatus
 
@@ -41,6 +41,15 @@ class Walk:
     high: int
 
 
+class Known(Protocol):
+    """What a plan is made from: these columns of SyncState."""
+
+    uidvalidity: int | None
+    cursor: int
+    backfill_cursor: int | None
+    exists: int | None
+
+
 @dataclass(frozen=True)
 class SyncPlan:
     """What a run does. start: the stored stretch, None for a folder that has none. restarted: UIDVALIDITY changed."""
@@ -50,24 +59,16 @@ class SyncPlan:
     restarted: bool = False
 
 
-def plan(
-    *,
-    uidvalidity: int | None,
-    cursor: int,
-    backfill_cursor: int | None,
-    status: FolderStatus,
-    from_cursor: int | None = None,
-    exists: int | None = None,
-) -> SyncPlan:
+def plan(known: Known, status: FolderStatus, from_cursor: int | None = None) -> SyncPlan:
     """Plan a run from the stored state and the server's status.
 
-    from_cursor: fetch only what lies above this UID, oldest first. exists: how many messages the folder had at its last
-    run, if known: where more are there and UIDNEXT is as it was, UIDNEXT is stale, as that of a server's cache.
+    from_cursor: fetch only what lies above this UID, oldest first. Where more messages are there than at the last run
+    and UIDNEXT is as it was, UIDNEXT is stale, as that of a server's cache.
 
     Any difference of UIDVALIDITY, not only a larger value, makes the known UIDs meaningless (RFC 3501, 2.3.1.1).
     """
-    restarted = uidvalidity is not None and uidvalidity != status.uidvalidity
-    start = None if restarted or backfill_cursor is None else UidRange(backfill_cursor, cursor)
+    restarted = known.uidvalidity not in (None, status.uidvalidity)
+    start = None if restarted or known.backfill_cursor is None else UidRange(known.backfill_cursor, known.cursor)
     if status.exists == 0:
         return SyncPlan(start, (), restarted)
     if from_cursor is not None:
@@ -77,7 +78,7 @@ def plan(
     walks = []
     if status.uidnext != start.high + 1:
         walks.append(Walk("up", start.high + 1, top(status, start.high)))
-    elif exists is not None and status.exists > exists:
+    elif known.exists is not None and status.exists > known.exists:
         walks.append(Walk("up", start.high + 1, MAX_UID))
     if start.low > 1:
         walks.append(Walk("down", 1, start.low - 1))

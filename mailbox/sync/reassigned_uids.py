@@ -7,7 +7,6 @@ RFC822.SIZE are as before. When they differ, the header decides, since some serv
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -27,14 +26,6 @@ HEADERS = 100  # headers to compare in one chunk; a server that reassigned UIDs 
 PlaceOrLetGo = MessagePlace | LetGo
 
 
-@dataclass
-class Comparison:
-    """`is_reassigned`: a UID names another message now. `changed`: UIDs whose date or size alone is another."""
-
-    is_reassigned: bool = False
-    changed: list[int] = field(default_factory=list)
-
-
 def modseq_fell(state: SyncState, status: FolderStatus) -> bool:
     """Whether HIGHESTMODSEQ is lower than before, as on a restored server: otherwise it only grows (RFC 7162)."""
     return bool(state.highestmodseq and status.highestmodseq and status.highestmodseq < state.highestmodseq)
@@ -47,41 +38,33 @@ def uidnext_fell(state: SyncState, status: FolderStatus) -> bool:
     return status.uidnext < max(state.uidnext or 0, state.cursor + 1)
 
 
-def compare_after_a_fall(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
+def found_after_a_fall(run: FolderRun) -> bool:
     """Whether UIDs were reassigned. Compares only when HIGHESTMODSEQ or UIDNEXT fell; no fall, no comparison."""
-    if modseq_fell(state, status):
-        return compare(run).is_reassigned
-    if uidnext_fell(state, status):
-        return compare(run, below=status.uidnext or MAX_UID, newest=NEWEST).is_reassigned
+    if modseq_fell(run.state, run.status):
+        return compare(run) is None
+    if uidnext_fell(run.state, run.status):
+        return compare(run, below=run.status.uidnext or MAX_UID, newest=NEWEST) is None
     return False
 
 
-def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = None) -> Comparison:
+def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = None) -> list[int] | None:
     """Compare INTERNALDATE and RFC822.SIZE of the UIDs we hold with the server's, the newest first.
 
     UIDs whose message a retention rule removed are compared too: new mail under such a UID would never be fetched.
     below: only UIDs below this one. newest: only this many; None: all.
+
+    Returns the UIDs whose date or size alone is another; None when a UID names another message now.
     """
-    found = Comparison()
-    for places in chain(_held(run, below, newest), _let_go(run, below, newest)):
+    changed: list[int] = []
+    held = MessagePlace.objects.present().filter(run.here)
+    let_go = LetGo.objects.filter(run.here, received_at__isnull=False)
+    for places in chain(_newest_first(held, below, newest), _newest_first(let_go, below, newest)):
         metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(sorted(places))}
         differing = [uid for uid, place in places.items() if uid in metas and not _fits(place, metas[uid])]
         if _has_other_headers(run, places, differing):
-            found.is_reassigned = True
-            return found
-        found.changed += [uid for uid in differing if isinstance(places[uid], MessagePlace)]
-    found.changed += _quarantined_otherwise(run)
-    return found
-
-
-def _held(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
-    rows = MessagePlace.objects.present().filter(folder=run.folder, uidvalidity=run.uidvalidity)
-    return _newest_first(rows, below, newest)
-
-
-def _let_go(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
-    rows = LetGo.objects.filter(folder=run.folder, uidvalidity=run.uidvalidity, received_at__isnull=False)
-    return _newest_first(rows, below, newest)
+            return None
+        changed += [uid for uid in differing if isinstance(places[uid], MessagePlace)]
+    return changed + _quarantined_otherwise(run)
 
 
 def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
@@ -109,7 +92,7 @@ def _has_other_headers(run: FolderRun, places: dict[int, PlaceOrLetGo], differin
 
 def _quarantined_otherwise(run: FolderRun) -> list[int]:
     """UIDs in quarantine whose message has another size now: it may be another one, which can be fetched."""
-    rows = Quarantine.objects.open().filter(folder=run.folder, uidvalidity=run.uidvalidity, size__gt=0)
+    rows = Quarantine.objects.open().filter(run.here, size__gt=0)
     sizes = dict(rows.values_list("uid", "size"))
     metas = run.session.imap.fetch_meta_around(sorted(sizes))
     return [meta.uid for meta in metas if meta.size and meta.size != sizes[meta.uid]]

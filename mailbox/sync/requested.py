@@ -5,11 +5,9 @@ A person asks with a button; the walk asks for large messages of which it stored
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from mailbox.errors import MailError, Throttled
 from mailbox.imap.responses import is_refusal
@@ -30,7 +28,7 @@ def fetch_asked(run: FolderRun) -> bool:
 
     A request for a message that is gone from the server is closed.
     """
-    again = _uids(run, Quarantine.objects.wanted())
+    again = set(Quarantine.objects.wanted().filter(run.here).values_list("uid", flat=True))
     whole = _wanted_places(run)
     for uid in sorted(again):
         _fetch(run, uid, settings.FETCH_NOW_MAX_BYTES if uid in whole else settings.MAX_MESSAGE_BYTES)
@@ -51,15 +49,11 @@ def _wanted_places(run: FolderRun) -> set[int]:
     return {uid for uid, uidvalidity in here.values_list("uid", "uidvalidity") if uidvalidity == run.uidvalidity}
 
 
-def _uids(run: FolderRun, rows: QuerySet[Any]) -> set[int]:
-    return set(rows.filter(folder=run.folder, uidvalidity=run.uidvalidity).values_list("uid", flat=True))
-
-
 def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     """Fetch and store one message; False when the time was over first, and the request stays."""
     number = run.attempts.begin(uid)
     if number > MOST_ATTEMPTS_ASKED:
-        run.commit(Batch([uid], failures={uid: breaks_connection(run.state_pk)}))
+        run.commit(Batch([uid], failures={uid: breaks_connection(run.state.pk)}))
         _settle(run, uid, is_there=True)
         return True
     metas = {meta.uid: meta for meta in run.session.imap.fetch_meta([uid])}
@@ -109,7 +103,7 @@ def _file(run: FolderRun, meta: MessageMeta) -> PartialFile:
 
 def _settle(run: FolderRun, uid: int, *, is_there: bool) -> None:
     now = run.session.clock()
-    where = Q(folder=run.folder, uidvalidity=run.uidvalidity, uid=uid)
+    where = run.here & Q(uid=uid)
     MessagePlace.objects.filter(where).update(fetch_requested_at=None)
     if not is_there and not run.session.imap.search_uids(uid, uid):
         Quarantine.objects.wanted().filter(where).update(resolved_at=now, fetch_requested_at=None)

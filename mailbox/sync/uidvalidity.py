@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 
-from django.db import transaction
 from django.db.models import Count, Min, Q
 
+from mailbox.chunks import chunks
 from mailbox.errors import ProviderError
 from mailbox.imap.fetch import FlagsAndLabels
-from mailbox.imap.session import FolderStatus, MessageMeta
+from mailbox.imap.session import MessageMeta
 from mailbox.messages import places
 from mailbox.models import Folder, LetGo, MessagePlace, Quarantine, SurveyedUid, SyncState
 from mailbox.models.messages import MessagePlaceQuerySet
 from mailbox.sync import plan
-from mailbox.sync.account_session import AccountSession
 from mailbox.sync.batches import FolderRun
+from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import MessageBudget
 
 MOST_IN_A_ROW = 5
@@ -35,6 +35,7 @@ CHUNK = 500
 MOVED = ["uid", "uidvalidity", "gone_at", *places.FLAG_FIELDS]
 MOST_ALIKE = 20  # messages of one date and size to compare; if there are more, they are fetched
 Pair = tuple[object, int]  # INTERNALDATE, size
+Kept = tuple[MessagePlace, FlagsAndLabels]  # a place of ours, and its flags on the server
 
 
 class FolderStopped(ProviderError):
@@ -50,32 +51,31 @@ STOPPED = (
 REASSIGNED = "The server gave UIDs to other messages without changing UIDVALIDITY, as after a restore."
 
 
-def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> None:
+def begin(run: FolderRun) -> None:
     """Save the new UIDVALIDITY and reset the cursors; raise FolderStopped at the MOST_IN_A_ROW-th change in a row.
 
-    When `status` has the known UIDVALIDITY, its UIDs were reassigned.
+    When the server states the known UIDVALIDITY, its UIDs were reassigned.
     """
-    now, row = session.clock(), SyncState.objects.filter(pk=state.pk)
-    count = state.renumbered_count + 1
+    session, state, status, count = run.session, run.state, run.status, run.state.renumbered_count + 1
     has_places, is_reassigned = _ours(state.folder).exists(), state.uidvalidity == status.uidvalidity
     former = _unused_uidvalidity(state.folder) if is_reassigned else state.uidvalidity
     state.uidvalidity, state.cursor, state.backfill_cursor, state.begun = status.uidvalidity, 0, None, {}
     state.highestmodseq, state.exists, state.uidnext = status.highestmodseq, None, None
     state.former_uidvalidity, state.former_places, state.renumbered_count = former, True, count
     state.surveyed_uid = 0 if has_places else None
-    state.stopped_at = now if count >= MOST_IN_A_ROW else None
+    state.stopped_at = session.clock() if count >= MOST_IN_A_ROW else None
     names = (
         "uidvalidity", "cursor", "backfill_cursor", "begun", "highestmodseq", "exists", "uidnext", "former_uidvalidity",
         "former_places", "renumbered_count", "surveyed_uid", "stopped_at",
     )  # fmt: skip
-    with transaction.atomic():
-        session.renew()
+    with session.transaction():
         if is_reassigned:
             for rows in (MessagePlace.objects, Quarantine.objects):
-                rows.filter(folder=state.folder, uidvalidity=status.uidvalidity).update(uidvalidity=former)
+                rows.filter(run.here).update(uidvalidity=former)
         LetGo.objects.filter(folder=state.folder).delete()  # their UIDs belong to other messages now
-        row.update(**{name: getattr(state, name) for name in names})
-        _clear(state.folder)
+        SyncState.objects.filter(pk=state.pk).update(**{name: getattr(state, name) for name in names})
+        SurveyedUid.objects.filter(folder=state.folder).delete()
+    run.stretch, run.attempts = None, Attempts(state.pk, {})
     if state.stopped_at:
         raise FolderStopped(STOPPED)
 
@@ -89,43 +89,36 @@ def _unused_uidvalidity(folder: Folder) -> int:
     return min(*lowest, 0) - 1
 
 
-def _clear(folder: Folder) -> None:
-    SurveyedUid.objects.filter(folder=folder).delete()
-
-
 def _ours(folder: Folder) -> MessagePlaceQuerySet:
     return MessagePlace.objects.present().filter(folder=folder)
 
 
-def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
+def survey(run: FolderRun) -> bool:
     """Read dates and sizes of the new UIDs, SURVEYED_AT_ONCE a run; return whether all were read."""
-    begun = state.surveyed_uid or 0
+    begun = run.state.surveyed_uid or 0
     if begun >= plan.MAX_UID:
         return True
-    walk = plan.Walk("up", begun + 1, plan.top(status, begun))
+    walk = plan.Walk("up", begun + 1, plan.top(run.status, begun))
     uids = list(islice(plan.uids_of(walk, run.session.imap.search_uids), SURVEYED_AT_ONCE + 1))
-    done, uids = len(uids) <= SURVEYED_AT_ONCE, uids[:SURVEYED_AT_ONCE]
-    for start in range(0, len(uids), CHUNK):
-        chunk = uids[start : start + CHUNK]
-        metas = run.session.imap.fetch_meta_around(chunk)
+    for some in chunks(uids[:SURVEYED_AT_ONCE], CHUNK):
+        metas = run.session.imap.fetch_meta_around(some)
         alike = {_pair(place) for place in _alike(run, metas)}
-        dated = [(meta, date) for meta in metas if (date := meta.internal_date) and (date, meta.size) in alike]
-        rows = [_surveyed(run, meta, date) for meta, date in dated]
-        _note(run, chunk[-1], rows)
-    if done:
+        rows = [
+            SurveyedUid(folder=run.folder, uidvalidity=run.uidvalidity, uid=meta.uid, received_at=date, size=meta.size)
+            for meta in metas
+            if (date := meta.internal_date) and (date, meta.size) in alike
+        ]
+        _note(run, some[-1], rows)
+    is_whole = len(uids) <= SURVEYED_AT_ONCE
+    if is_whole:
         _note(run, plan.MAX_UID, [])
-    return done
+    return is_whole
 
 
 def _note(run: FolderRun, surveyed_uid: int, rows: Sequence[SurveyedUid]) -> None:
-    with transaction.atomic():
-        run.session.renew()
+    with run.session.transaction():
         SurveyedUid.objects.bulk_create(rows, ignore_conflicts=True)
-        SyncState.objects.filter(pk=run.state_pk).update(surveyed_uid=surveyed_uid)
-
-
-def _surveyed(run: FolderRun, meta: MessageMeta, date: datetime) -> SurveyedUid:
-    return SurveyedUid(folder=run.folder, uidvalidity=run.uidvalidity, uid=meta.uid, received_at=date, size=meta.size)
+        SyncState.objects.filter(pk=run.state.pk).update(surveyed_uid=surveyed_uid)
 
 
 def _pair(row: MessagePlace | SurveyedUid) -> Pair:
@@ -169,7 +162,7 @@ class Relinker:
             budget.left -= len(chunk)
         return next(uids, None) is None
 
-    def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
+    def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, Kept]:
         run = self.run
         ours: dict[Pair, list[MessagePlace]] = {}
         theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header; "" when it is not known yet
@@ -190,7 +183,7 @@ class Relinker:
         answer = run.session.imap.fetch_header_digests(unknown)
         for pair in wanted:
             theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
-        same: dict[int, tuple[MessagePlace, FlagsAndLabels]] = {}
+        same: dict[int, Kept] = {}
         for meta in metas:
             pair = (meta.internal_date, meta.size)
             digest = theirs[pair][meta.uid] if pair in wanted and meta.uid in answer else ""
@@ -207,14 +200,12 @@ class Relinker:
             and stretch.low <= place.uid <= stretch.high
         )
 
-    def _without_taken(
-        self, same: dict[int, tuple[MessagePlace, FlagsAndLabels]]
-    ) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
+    def _without_taken(self, same: dict[int, Kept]) -> dict[int, Kept]:
         """`same` without UIDs at which another row stands: a server may return to a UIDVALIDITY it had before.
 
         A row of that time may have this UID, or be the one that would be moved to another UID.
         """
-        rows = MessagePlace.objects.filter(folder=self.run.folder, uidvalidity=self.run.uidvalidity, uid__in=list(same))
+        rows = MessagePlace.objects.filter(self.run.here, uid__in=list(same))
         taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
         return {
             uid: (place, flags)
@@ -222,7 +213,7 @@ class Relinker:
             if uid not in taken and (place.uidvalidity != self.run.uidvalidity or place.uid == uid)
         }
 
-    def _relink(self, walk: plan.Walk, uids: list[int], again: dict[int, tuple[MessagePlace, FlagsAndLabels]]) -> None:
+    def _relink(self, walk: plan.Walk, uids: list[int], again: dict[int, Kept]) -> None:
         run = self.run
         found = []
         for uid in uids:
@@ -238,7 +229,7 @@ class Relinker:
         self.kept += len(found)
 
 
-def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
+def finish(run: FolderRun, *, changed_now: bool) -> None:
     """End the renumbering: the walk is complete, so places that were not found again are gone from the server.
 
     `changed_now`: UIDVALIDITY changed in this run; otherwise the count of changes in a row starts again at 0.
@@ -246,18 +237,16 @@ def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
     now = run.session.clock()
     former = places.other_uidvalidity(run.folder, run.uidvalidity)
     while pks := list(MessagePlace.objects.present().filter(former).values_list("pk", flat=True)[:CHUNK]):
-        with transaction.atomic():
-            run.session.renew()
+        with run.session.transaction():
             places.drop(Q(pk__in=pks), now)
-    with transaction.atomic():
-        run.session.renew()
+    with run.session.transaction():
         Quarantine.objects.open().filter(former).update(resolved_at=now, fetch_requested_at=None)
-        _clear(run.folder)
-        SyncState.objects.filter(pk=state.pk).update(
+        SurveyedUid.objects.filter(folder=run.folder).delete()
+        SyncState.objects.filter(pk=run.state.pk).update(
             former_places=False,
             former_uidvalidity=None,
             surveyed_uid=None,
-            renumbered_count=state.renumbered_count if changed_now else 0,
+            renumbered_count=run.state.renumbered_count if changed_now else 0,
         )
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbox.imap.fetch import FolderStatus
+from mailbox.models import SyncState
 from mailbox.sync.plan import MAX_UID, UidRange, Walk, advanced, finished, plan, uids_of
 
 
@@ -31,7 +32,7 @@ def status(uidvalidity: int = 1, uidnext: int | None = 11, exists: int = 10) -> 
 def test_a_run_goes_up_first_and_then_down(
     cursor: int, backfill: int | None, server: FolderStatus, from_cursor: int | None, walks: list[Walk]
 ) -> None:
-    planned = plan(uidvalidity=1, cursor=cursor, backfill_cursor=backfill, status=server, from_cursor=from_cursor)
+    planned = plan(SyncState(uidvalidity=1, cursor=cursor, backfill_cursor=backfill), server, from_cursor)
     assert list(planned.walks) == walks
     assert not planned.restarted
 
@@ -40,13 +41,13 @@ def test_a_run_goes_up_first_and_then_down(
 def test_where_more_messages_are_there_an_unchanged_uidnext_is_not_believed(
     before: int | None, walks: list[Walk]
 ) -> None:
-    planned = plan(uidvalidity=1, cursor=10, backfill_cursor=1, status=status(exists=3), exists=before)
+    planned = plan(SyncState(uidvalidity=1, cursor=10, backfill_cursor=1, exists=before), status(exists=3))
     assert list(planned.walks) == walks
 
 
 @pytest.mark.parametrize("now", [2, 0])
 def test_another_uidvalidity_starts_anew_whether_higher_or_lower(now: int) -> None:
-    planned = plan(uidvalidity=1, cursor=10, backfill_cursor=1, status=status(uidvalidity=now))
+    planned = plan(SyncState(uidvalidity=1, cursor=10, backfill_cursor=1), status(uidvalidity=now))
     assert (planned.restarted, planned.start, planned.walks) == (True, None, (Walk("down", 1, 10),))
 
 
@@ -78,7 +79,7 @@ def test_runs_of_any_size_store_every_uid_once_and_leave_no_gap(
         server = status(uidnext=max(uids, default=0) + 1, exists=len(uids))
         cursor, backfill = (stretch.high, stretch.low) if stretch else (0, None)
         left = limit
-        for walk in plan(uidvalidity=1, cursor=cursor, backfill_cursor=backfill, status=server).walks:
+        for walk in plan(SyncState(uidvalidity=1, cursor=cursor, backfill_cursor=backfill), server).walks:
             found = list(uids_of(walk, search))
             chosen = found[:left]
             assert not stored.intersection(chosen)
