@@ -13,8 +13,8 @@ from typing import Any
 from django.db.models import Q
 
 from mailbox.chunks import chunks
-from mailbox.imap.fetch import FlagsAndLabels
-from mailbox.models import Attachment, Folder, Message, MessagePlace
+from mailbox.imap.fetch import FlagsAndLabels, MessageMeta
+from mailbox.models import Attachment, Folder, LetGo, Message, MessagePlace
 from mailbox.search.index import index_messages
 
 SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
@@ -40,6 +40,12 @@ def columns_of(flags: FlagsAndLabels) -> dict[str, Any]:
     """The columns of MessagePlace for these flags, and for Gmail's labels if the server has them."""
     fields = flag_fields(flags.flags)
     return fields if flags.labels is None else fields | {"labels": list(flags.labels)}
+
+
+def agrees(place: MessagePlace | LetGo, meta: MessageMeta) -> bool:
+    """Whether size and INTERNALDATE agree; a value that the server does not state agrees with any."""
+    same_size = not meta.size or meta.size == place.size
+    return same_size and (meta.internal_date is None or meta.internal_date == place.received_at)
 
 
 def other_uidvalidity(folder: Folder, uidvalidity: int) -> Q:

@@ -5,8 +5,10 @@ A renamed folder keeps its row and its messages. The messages of a deleted folde
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -24,7 +26,6 @@ CHUNK = 500  # places in one transaction
 SAMPLED = 25  # oldest, and as many newest, UIDs that are compared before a folder counts as renamed
 # These hold each message of a Gmail account once; every other folder that Gmail lists is a label on those messages.
 GMAIL_FOLDERS = ("\\All", "\\Junk", "\\Trash")
-NAMED = ("delimiter", "special_use", "selectable", "is_subscribed", "is_name_encoded", "is_label", "gone_at")
 
 
 def canonical(name: str) -> str:
@@ -53,7 +54,9 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
     empty LIST deletes nothing.
     """
     found = [each for each in imap.list_folders() if 0 < len(each.name) <= MAX_NAME]
-    if found and not any(canonical(each.name) == "INBOX" for each in found) and _has_inbox(imap):
+    if (
+        found and not any(canonical(each.name) == "INBOX" for each in found) and _exists(imap, "INBOX")
+    ):  # some leave it out
         found.append(ListedFolder("INBOX", found[0].delimiter, "", selectable=True))
     # Of two lines for one name the one that says "selectable" is believed.
     by_worth = sorted(with_common_uses(found), key=lambda each: each.selectable)
@@ -71,11 +74,15 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
         is_first = not any(folder.gone_at is None for folder in known.values() if folder.name != "INBOX")
         # With INBOX not chosen, a person is asked to choose the folders.
         is_first = is_first and ("INBOX" not in known or known["INBOX"].sync_enabled)
-        new = [_row(account, each, name, labels, is_first) for name, each in listed.items() if name not in known]
-        Folder.objects.bulk_create(new, ignore_conflicts=True)
+        new = []
         for name, each in listed.items():
+            columns = _stated(each, name in labels)
             if name in known:
-                _bring_in_line(known[name], each, name in labels)
+                _bring_in_line(known[name], columns)
+            else:
+                is_chosen = is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX"
+                new.append(Folder(account=account, name=name, sync_enabled=is_chosen, **columns))
+        Folder.objects.bulk_create(new, ignore_conflicts=True)
         if labels and is_first:  # INBOX was chosen before the listing showed that All Mail holds its mail too
             Folder.objects.filter(account=account, name__in=labels).update(sync_enabled=False)
         Account.objects.filter(pk=account.pk).update(folders_listed_at=now)
@@ -93,30 +100,26 @@ def _labels(imap: ImapSession, folders: Collection[ListedFolder]) -> set[str]:
     return {canonical(each.name) for each in folders if each.special_use not in GMAIL_FOLDERS}
 
 
-def _row(account: Account, each: ListedFolder, name: str, labels: set[str], is_first: bool) -> Folder:
-    is_chosen = is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX"
-    return Folder(
-        account=account,
-        name=name,
-        delimiter=each.delimiter[:4],
-        special_use=each.special_use,
-        selectable=each.selectable,
-        is_subscribed=each.is_subscribed,
-        is_name_encoded=each.is_name_encoded,
-        is_label=name in labels,
-        sync_enabled=is_chosen,
-    )
+def _stated(each: ListedFolder, is_label: bool) -> dict[str, Any]:
+    """The columns of the folder that LIST states."""
+    return {
+        "delimiter": each.delimiter[:4],
+        "special_use": each.special_use,
+        "selectable": each.selectable,
+        "is_subscribed": each.is_subscribed,
+        "is_name_encoded": each.is_name_encoded,
+        "is_label": is_label,
+        "gone_at": None,
+    }
 
 
-def _bring_in_line(folder: Folder, each: ListedFolder, is_label: bool) -> None:
-    stated = (each.delimiter[:4], each.special_use, each.selectable, each.is_subscribed, each.is_name_encoded)
-    wanted = (*stated, is_label, None)
-    if wanted == tuple(getattr(folder, name) for name in NAMED):
-        return
+def _bring_in_line(folder: Folder, columns: dict[str, Any]) -> None:
+    changed = {name: value for name, value in columns.items() if getattr(folder, name) != value}
     came_back = folder.gone_at
-    for name, value in zip(NAMED, wanted, strict=True):
+    for name, value in changed.items():
         setattr(folder, name, value)
-    folder.save(update_fields=NAMED)
+    if changed:
+        folder.save(update_fields=changed)
     if came_back is not None:
         _show_again(folder, came_back)
 
@@ -127,56 +130,40 @@ def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str])
     Sure means: the same MAILBOXID (RFC 8474) or, without it, UIDVALIDITY; no other candidate; and the same messages at
     the sampled UIDs.
     """
-    missing = [folder for folder in missing if _state(folder) is not None]
-    if not missing or not fresh:
-        return []
-    pairs = []
-    for name in fresh:
+    states = [state for folder in missing if (state := getattr(folder, "sync_state", None)) and state.uidvalidity]
+    pairs: list[tuple[SyncState, str]] = []
+    for name in fresh if states else ():
         try:
             identity = imap.identity_of(name)
         except ProviderError:
             continue
-        same_id = [folder for folder in missing if identity.mailbox_id and folder.mailbox_id == identity.mailbox_id]
+        same_id = [state for state in states if identity.mailbox_id and state.folder.mailbox_id == identity.mailbox_id]
         fitting = [
-            folder
-            for folder in missing
-            if (state := _state(folder))
-            and not (identity.mailbox_id and folder.mailbox_id)
+            state
+            for state in states
+            if not (identity.mailbox_id and state.folder.mailbox_id)
             and state.uidvalidity == identity.uidvalidity
             and (identity.uidnext or 0) > state.cursor
         ]
-        pairs += [(folder, name) for folder in same_id or fitting]
+        pairs += [(state, name) for state in same_id or fitting]
     # Some servers give several folders one UIDVALIDITY: with more than one candidate nothing is sure.
-    sole = [
-        (folder, name)
-        for folder, name in pairs
-        if sum(other is folder for other, _ in pairs) == 1 and sum(other == name for _, other in pairs) == 1
+    candidates = Counter(each for pair in pairs for each in pair)
+    return [
+        (state.folder, name)
+        for state, name in pairs
+        if candidates[state] == candidates[name] == 1 and _has_the_same_mail(imap, state, name)
     ]
-    return [(folder, name) for folder, name in sole if _has_the_same_mail(imap, folder, name)]
 
 
-def _state(folder: Folder) -> SyncState | None:
-    state = getattr(folder, "sync_state", None)
-    return state if state is not None and state.uidvalidity else None
-
-
-def _has_the_same_mail(imap: ImapSession, folder: Folder, name: str) -> bool:
+def _has_the_same_mail(imap: ImapSession, state: SyncState, name: str) -> bool:
     """Whether sampled UIDs of the folder have the same INTERNALDATE and size under the new name."""
-    state = _state(folder)
-    if state is None or imap.examine(name).uidvalidity != state.uidvalidity:
+    if imap.examine(name).uidvalidity != state.uidvalidity:
         return False
-    rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=state.uidvalidity).order_by("uid")
-    ends = [*rows[:SAMPLED], *rows.reverse()[:SAMPLED]]
-    ours = {place.uid: (place.received_at, place.size) for place in ends}
-    metas = imap.fetch_meta_around(sorted(ours))
+    rows = MessagePlace.objects.present().filter(folder=state.folder, uidvalidity=state.uidvalidity).order_by("uid")
+    ours = {place.uid: place for place in (*rows[:SAMPLED], *rows.reverse()[:SAMPLED])}
     # Without a size: the server refused this UID.
-    theirs = {meta.uid: (meta.internal_date, meta.size) for meta in metas if meta.size}
-    return bool(theirs) and all(_is_the_same(ours[uid], seen) for uid, seen in theirs.items())
-
-
-def _is_the_same(ours: tuple[datetime, int], theirs: tuple[datetime | None, int]) -> bool:
-    """Whether (INTERNALDATE, size) agree; a date that the server does not state agrees with any."""
-    return ours[1] == theirs[1] and theirs[0] in (None, ours[0])
+    theirs = [meta for meta in imap.fetch_meta_around(sorted(ours)) if meta.size]
+    return bool(theirs) and all(places.agrees(ours[meta.uid], meta) for meta in theirs)
 
 
 def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
@@ -191,10 +178,10 @@ def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
     known[name] = folder
 
 
-def _has_inbox(imap: ImapSession) -> bool:
-    """Whether the account has an INBOX, which some servers leave out of LIST."""
+def _exists(imap: ImapSession, name: str) -> bool:
+    """Whether the server answers STATUS of this folder."""
     try:
-        imap.identity_of("INBOX")
+        imap.identity_of(name)
     except ProviderError:
         return False
     return True
@@ -206,12 +193,10 @@ def _is_gone(imap: ImapSession, name: str) -> bool:
     STATUS of INBOX, which always exists (RFC 3501, 5.1), must be answered: some servers refuse every STATUS at times.
     Raises MailError when it is not.
     """
-    try:
-        imap.identity_of(name)
-    except ProviderError:
-        imap.identity_of("INBOX")
-        return True
-    return False
+    if _exists(imap, name):
+        return False
+    imap.identity_of("INBOX")
+    return True
 
 
 def _hide(folder: Folder, now: datetime) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from mailbox.imap.session import FolderStatus, MessageMeta
+from mailbox.imap.session import FolderStatus
+from mailbox.messages import places
 from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
@@ -58,12 +59,12 @@ def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = No
     changed: list[int] = []
     held = MessagePlace.objects.present().filter(run.here)
     let_go = LetGo.objects.filter(run.here, received_at__isnull=False)
-    for places in chain(_newest_first(held, below, newest), _newest_first(let_go, below, newest)):
-        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(sorted(places))}
-        differing = [uid for uid, place in places.items() if uid in metas and not _fits(place, metas[uid])]
-        if _has_other_headers(run, places, differing):
+    for ours in chain(_newest_first(held, below, newest), _newest_first(let_go, below, newest)):
+        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(sorted(ours))}
+        differing = [uid for uid, place in ours.items() if uid in metas and not places.agrees(place, metas[uid])]
+        if _has_other_headers(run, ours, differing):
             return None
-        changed += [uid for uid in differing if isinstance(places[uid], MessagePlace)]
+        changed += [uid for uid in differing if isinstance(ours[uid], MessagePlace)]
     return changed + _quarantined_otherwise(run)
 
 
@@ -78,16 +79,10 @@ def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterat
         below, left = min(chunk), None if left is None else left - len(chunk)
 
 
-def _fits(place: PlaceOrLetGo, meta: MessageMeta) -> bool:
-    """Whether size and INTERNALDATE agree; a value that the server does not state agrees with any."""
-    same_size = not meta.size or meta.size == place.size
-    return same_size and (meta.internal_date is None or meta.internal_date == place.received_at)
-
-
-def _has_other_headers(run: FolderRun, places: dict[int, PlaceOrLetGo], differing: Sequence[int]) -> bool:
+def _has_other_headers(run: FolderRun, ours: dict[int, PlaceOrLetGo], differing: Sequence[int]) -> bool:
     asked = sorted(differing, reverse=True)[:HEADERS]
     answer = run.session.imap.fetch_header_digests(asked)
-    return any(digest != places[uid].header_digest for uid, (_, digest) in answer.items())
+    return any(digest != ours[uid].header_digest for uid, (_, digest) in answer.items())
 
 
 def _quarantined_otherwise(run: FolderRun) -> list[int]:
