@@ -99,6 +99,7 @@ class FetchedMessage:
     raw: bytes
     is_complete: bool  # False: only the header was fetched
     defects: tuple[str, ...] = ()  # found while it was fetched; stored in Message.parse_defects
+    path: str = ""  # of the file that `raw` is memory-mapped from, if any
 
 
 class Sized(Protocol):

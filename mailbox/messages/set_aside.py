@@ -45,7 +45,7 @@ def quarantine(
     head: MailHead | None = None,
 ) -> None:
     """Quarantine a mail with its error, or count a further failure of one. Call it in a transaction. size: bytes."""
-    place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
+    place, error = Q(folder=folder, uidvalidity=uidvalidity, uid=uid), error.replace("\0", "\ufffd")
     head = head or MailHead()
     if head != MailHead():  # an unknown head does not replace that of an earlier try
         Quarantine.objects.filter(place).update(subject=head.subject, sender=head.sender)

@@ -71,7 +71,7 @@ class BatchWriter:
         except Exception:
             logger.exception("batch_refused", extra={"fields": self._fields()})
             stored = self._write(batch, stretch, None)
-        self.outcome.fetched += len(batch.incoming) - sum(each.uid in batch.failures for each in batch.incoming)
+        self.outcome.fetched += len(batch.incoming)
         self.outcome.updated += sum(each.updated for each in stored)
         self.outcome.quarantined += len(batch.failures)
         self.outcome.bytes += sum(len(each.fetched.raw) for each in batch.incoming)
@@ -88,7 +88,7 @@ class BatchWriter:
                 batch.incoming.append(Incoming(each, result))
             else:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
-                batch.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
+                batch.failures[each.meta.uid] = f"It could not be parsed: {result}"
                 batch.heads[each.meta.uid] = MailHead.of(each.raw)
         raws = [each.fetched.raw for each in batch.incoming]
         digests, now = [each.digest for each in batch.incoming], self.session.clock()
@@ -148,7 +148,7 @@ class BatchWriter:
 
     def _write_singly(self, batch: Batch, now: datetime) -> list[store.Stored]:
         stored = []
-        for each in batch.incoming:
+        for each in list(batch.incoming):
             try:
                 with transaction.atomic():
                     decision = store.decide(self.folder, self.uidvalidity, [each])
@@ -157,8 +157,9 @@ class BatchWriter:
                 raise
             except Exception as error:
                 logger.exception("store_failed", extra={"fields": self._fields(uid=each.uid)})
-                batch.failures[each.uid] = f"It could not be stored: {_words(error)}"
+                batch.failures[each.uid] = f"It could not be stored: {type(error).__name__}: {error}"[:500]
                 batch.heads[each.uid] = MailHead.of(each.fetched.raw)
+                batch.incoming.remove(each)
         return stored
 
     def _announce(self, pks: list[int]) -> None:
@@ -170,7 +171,3 @@ class BatchWriter:
 
     def _fields(self, **more: object) -> dict[str, object]:
         return {"account": self.session.account.email, "folder": self.folder.name, **more}
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500].replace("\0", "\ufffd")

@@ -95,9 +95,9 @@ class FolderRun(BatchWriter):
         many as may be fetched with a batch."""
         if limit is None:
             limit = min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
-        known = MessagePlace.objects.present().filter(self.here)
-        stored_uid = known.order_by("-uid").values_list("uid", flat=True).first()
-        return MessageSource(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
+        small = MessagePlace.objects.present().filter(self.here, size__lt=PIECES_FROM_BYTES).order_by("-uid")
+        stored = next((MessageMeta(uid, (), None, size) for uid, size in small.values_list("uid", "size")[:1]), None)
+        return MessageSource(self.session.imap, self.folder.account_id, connection.vendor, limit, stored)
 
     def _begin(self, first: int) -> int:
         """Renew the lease and note that this batch is being tried (see poison); returns the number of the attempt."""

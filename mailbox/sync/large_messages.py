@@ -74,7 +74,8 @@ class LargeMessage:
                 f"The server states a size of {self.meta.size:,} bytes and gives {came:,}, and others when asked again."
             )
         defects = () if came == self.meta.size else (OTHER_LENGTH,)
-        return FetchedMessage(self.meta, cast(bytes, self.file.mapped()), is_complete=True, defects=defects)
+        raw = cast(bytes, self.file.mapped())
+        return FetchedMessage(self.meta, raw, is_complete=True, defects=defects, path=str(self.file.path))
 
     def _fetch_to_its_end(self, on_progress: Callable[[], object], end: float) -> None:
         """Fetch pieces up to the end of the message.

@@ -24,6 +24,7 @@ UNSTATED_BYTES = 256 * 1024  # assumed of a message whose size the server does n
 MOST_PROBED = 5  # other messages that are tried when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
 NOTHING_GIVEN = "The server lists messages but gives none of them now."
+FetchOne = Callable[[MessageMeta], list[FetchedMessage]]  # an empty list for a message that is gone
 fetching = set[ThreadPoolExecutor]()  # the threads of this process that fetch, one for each folder
 
 
@@ -81,26 +82,30 @@ class MessageSource:
 
     vendor: of the database, which decides how the parsers write index terms.
     limit: bytes; of a larger message only the header is fetched.
-    stored_uid: of a message that was fetched before, to test whether the server gives any; None if there is none.
+    stored: a message that was fetched before, to test whether the server gives any; None if there is none.
     """
 
     imap: ImapSession
     account_id: int
     vendor: str
     limit: int
-    stored_uid: int | None = None
+    stored: MessageMeta | None = None
 
-    def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> Batch:
+    def bring(
+        self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None], fetch: FetchOne | None = None
+    ) -> Batch:
         """Fetch these UIDs. A refused message goes into `failures`; a MailError is raised for the whole connection.
 
         metas: UID -> flags, date and size, None for a UID that the server did not answer.
+        fetch: fetches a message in another way, as in pieces.
         """
         there = [meta for uid in uids if (meta := metas.get(uid)) is not None]
         fetched = Batch(list(uids), sizes={meta.uid: meta.size for meta in there})
-        fetched.messages = list(self._bodies(there, fetched.failures))
+        bodies = self._one_by_one(there, fetch, fetched.failures) if fetch else self._bodies(there, fetched.failures)
+        fetched.messages = list(bodies)
         self._look_for_missing(fetched)
         fetched.read = parsing_pool.read(
-            [ParseJob(each.raw, each.meta.size, self.account_id, self.vendor) for each in fetched.messages]
+            [ParseJob(each.raw, each.meta.size, self.account_id, self.vendor, each.path) for each in fetched.messages]
         )
         return fetched
 
@@ -116,10 +121,7 @@ class MessageSource:
         yield from self._one_by_one(large, lambda meta: [self.imap.fetch_header(meta)], failures)
 
     def _one_by_one(
-        self,
-        metas: Sequence[MessageMeta],
-        fetch: Callable[[MessageMeta], list[FetchedMessage]],
-        failures: dict[int, str],
+        self, metas: Sequence[MessageMeta], fetch: FetchOne, failures: dict[int, str]
     ) -> Iterator[FetchedMessage]:
         """Fetch message by message; refused messages go into `failures`.
 
@@ -141,22 +143,23 @@ class MessageSource:
                 gives_others = gives_others or bool(fetched)
                 yield from fetched
 
-    def gives_another(self, uid: int, others: Sequence[MessageMeta] = ()) -> bool:
-        """Whether the server gives another message now, so that a refusal is about this one and not about the account.
+    def gives_another(self, uid: int = 0, others: Sequence[MessageMeta] = ()) -> bool:
+        """Whether the server gives another message now, so that a failure is about this one and not about the account.
 
-        Tries the smallest of `others`, then `stored_uid`. True as well when there is no other message to try.
+        Tries the smallest of `others`, then `stored` if the server still lists it. True as well when there is no other
+        message to try.
         """
-        smallest = sorted((meta for meta in others if meta.uid != uid), key=lambda meta: meta.size)[:MOST_PROBED]
-        if self.stored_uid not in (None, uid):
-            smallest += self.imap.fetch_meta([self.stored_uid] if self.stored_uid else [])
-        for meta in smallest:
+        tried = sorted((meta for meta in others if meta.uid != uid), key=lambda meta: meta.size)[:MOST_PROBED]
+        if self.stored and self.stored.uid != uid and self.imap.search_uids(self.stored.uid, self.stored.uid):
+            tried.append(self.stored)
+        for meta in tried:
             try:
                 if list(self.imap.fetch_messages([meta])):
                     return True
             except MailError as error:
                 if not is_refusal(error):
                     raise
-        return not smallest
+        return not tried
 
     def _look_for_missing(self, fetched: Batch) -> None:
         """Note as failures the UIDs that FETCH did not answer and SEARCH still finds; the others were expunged."""
@@ -164,19 +167,10 @@ class MessageSource:
         missing = [uid for uid in fetched.uids if uid not in got and uid not in fetched.failures]
         if missing:
             there = set(self.imap.search_uids(min(missing), max(missing))) & set(missing)
-            if there and not got and not self._gives_any():
+            # Some servers say OK and give nothing when they limit us: then this is not about one message.
+            if there and not got and not self.gives_another():
                 raise ProviderError(NOTHING_GIVEN)
             fetched.failures.update({uid: NOT_GIVEN for uid in missing if uid in there})
-
-    def _gives_any(self) -> bool:
-        """Whether the server gives a message that it gave before and still lists. Where it does not, as when it limits
-        us and says OK all the same, this is not about one message. True as well when there is none to try."""
-        if self.stored_uid is None or not self.imap.search_uids(self.stored_uid, self.stored_uid):
-            return True
-        try:
-            return bool(self.imap.fetch_header(MessageMeta(self.stored_uid, (), None, 0)).raw)
-        except ProviderError:
-            return False
 
 
 def metas_in_range(imap: ImapSession, low: int, high: int) -> dict[int, MessageMeta]:

@@ -5,17 +5,16 @@ A person asks with a button; the walk asks for large messages of which it stored
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
 
-from mailbox.errors import MailError, Throttled
-from mailbox.imap.responses import is_refusal
-from mailbox.imap.session import MessageMeta
+from mailbox.imap.session import FetchedMessage, MessageMeta
 from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batches import FolderRun, breaks_connection
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, MessageGone, Unfinished
@@ -61,40 +60,27 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     run.session.renew()
     with parsing_pool.running():
         # Where it broke the connection, it may be larger than the server states.
-        is_large = meta is not None and (meta.size > PIECES_FROM_BYTES or number > 1)
-        if meta is None or not is_large or meta.size > limit:
-            fetched = run.source(limit).bring([uid], metas)
-        else:
-            try:
-                fetched = _in_pieces(run, meta, limit)
-            except Unfinished:
-                run.attempts.end(uid)
-                return False
-        run.commit(fetched, prove=True)
+        is_large = meta is not None and meta.size <= limit and (meta.size > PIECES_FROM_BYTES or number > 1)
+        try:
+            batch = run.source(limit).bring([uid], metas, partial(_in_pieces, run, limit) if is_large else None)
+        except Unfinished:
+            run.attempts.end(uid)
+            return False
+        run.commit(batch, prove=True)
     if meta is not None:
         _file(run, meta).remove()
-    _settle(run, uid, is_there=bool(fetched.messages or fetched.failures))
+    _settle(run, uid, is_there=bool(batch.messages or batch.failures))
     return True
 
 
-def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Batch:
+def _in_pieces(run: FolderRun, limit: int, meta: MessageMeta) -> list[FetchedMessage]:
     """Fetch a large message in pieces. Each piece resets the count of attempts: a message that makes progress is not
     the one that breaks connections (see poison)."""
-    fetched = Batch([meta.uid], sizes={meta.uid: meta.size})
-    file = _file(run, meta)
+    message = LargeMessage(run.session, meta, _file(run, meta), limit)
     try:
-        message = LargeMessage(run.session, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))
+        return [message.fetch(lambda: run.attempts.forgive(meta.uid))]
     except MessageGone:
-        return fetched
-    except MailError as error:
-        if not is_refusal(error) or (isinstance(error, Throttled) and not run.source(limit).gives_another(meta.uid)):
-            raise
-        fetched.failures[meta.uid] = str(error)
-        return fetched
-    fetched.messages = [message]
-    order = ParseJob(message.raw, meta.size, run.folder.account_id, connection.vendor, str(file.path))
-    fetched.read = parsing_pool.read([order])
-    return fetched
+        return []
 
 
 def _file(run: FolderRun, meta: MessageMeta) -> PartialFile:
