@@ -64,7 +64,7 @@ def found(words: list[str]) -> list[int]:
 def sync_once(account_id: int) -> float:
     """Seconds of one round over the account's chosen folders."""
     begin = time.monotonic()
-    run = run_sync(jobs_of(account_id), SyncRunnerConfig.from_settings(time_budget_seconds=0))
+    run = run_sync(jobs_of(account_id), SyncRunnerConfig(time_budget_seconds=0))
     seconds = time.monotonic() - begin
     if run.failed or run.attempted != 1:
         raise RuntimeError(f"The sync failed: {list(run.folders.values_list('error', flat=True))}")
@@ -74,7 +74,7 @@ def sync_once(account_id: int) -> float:
 def sync_all(account_id: int) -> float:
     """Seconds until nothing is left of the account."""
     begin = time.monotonic()
-    run = run_sync(jobs_of(account_id), SyncRunnerConfig.from_settings(time_budget_seconds=None))
+    run = run_sync(jobs_of(account_id), SyncRunnerConfig(time_budget_seconds=None))
     if run.failed:
         raise RuntimeError(f"The sync failed: {list(run.folders.values_list('error', flat=True))}")
     return time.monotonic() - begin

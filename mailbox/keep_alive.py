@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from django.db import connection
 
-from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.logs import event
 
 logger = logging.getLogger(__name__)
@@ -65,8 +65,7 @@ class KeepAlive:
         try:
             act()
         except DATABASE_TROUBLE:
-            if not connection.in_atomic_block:
-                connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
+            close_if_broken()
             self.add(act)
             self._soon.set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError, connection
 
 # InternalError: PostgreSQL ended the transaction by a limit of its own (SQLSTATE class 25: a worker was idle in it for
 # longer than idle_in_transaction_session_timeout). The next attempt gets a new connection.
@@ -18,3 +18,12 @@ def is_trouble(error: BaseException) -> bool:
     """
     code = getattr(error.__cause__, "sqlite_errorcode", None)
     return isinstance(error, DATABASE_TROUBLE) and (code is None or code & 0xFF != sqlite3.SQLITE_ERROR)
+
+
+def close_if_broken() -> None:
+    """Close this thread's connection if it no longer works, so that the next query opens another.
+
+    Not within a transaction, which has to be rolled back first.
+    """
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()

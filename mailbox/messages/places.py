@@ -5,7 +5,8 @@ A message is seen if it is seen at every place, flagged or answered if it is at 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -15,11 +16,13 @@ from django.db.models import Q
 from mailbox.chunks import chunks
 from mailbox.imap.fetch import FlagsAndLabels, MessageMeta
 from mailbox.models import Attachment, Folder, LetGo, Message, MessagePlace
+from mailbox.models.messages import MessagePlaceQuerySet
 from mailbox.search.index import index_messages
 
 SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
 SYSTEM_FLAGS["\\Deleted"] = "deleted"
 IGNORED_FLAGS = ("\\recent",)  # belongs to the IMAP session, not to the message (RFC 3501, 2.3.2)
+CHUNK = 500  # rows in one statement or transaction
 FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords", "labels"]
 
 
@@ -130,6 +133,13 @@ def drop(places: Q, now: datetime) -> int:
     if not pks:
         return 0
     gone = rows.update(gone_at=now)
-    for some in chunks(sorted(pks), 500):
+    for some in chunks(sorted(pks), CHUNK):
         aggregate(some, now)
     return gone
+
+
+def drop_in_parts(rows: MessagePlaceQuerySet, now: datetime, begin: Callable[[], AbstractContextManager[None]]) -> None:
+    """drop() for many places that are present, some in each transaction. begin: begins one."""
+    while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+        with begin():
+            drop(Q(pk__in=pks), now)

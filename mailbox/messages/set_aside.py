@@ -42,11 +42,14 @@ def quarantine(
     size: int | None,
     error: str,
     now: datetime,
-    head: MailHead | None = None,
+    raw: bytes | None = None,
 ) -> None:
-    """Quarantine a mail with its error, or count a further failure of one. Call it in a transaction. size: bytes."""
+    """Quarantine a mail with its error, or count a further failure of one. Call it in a transaction. size: bytes.
+
+    raw: the mail's bytes, or those of its header, if they were fetched.
+    """
     place, error = Q(folder=folder, uidvalidity=uidvalidity, uid=uid), error.replace("\0", "\ufffd")
-    head = head or MailHead()
+    head = MailHead.of(raw) if raw else MailHead()
     if head != MailHead():  # an unknown head does not replace that of an earlier try
         Quarantine.objects.filter(place).update(subject=head.subject, sender=head.sender)
     again = Quarantine.objects.filter(place).update(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from django.utils import timezone
 
@@ -13,27 +12,11 @@ from mailbox.models import Account
 from mailbox.scheduler.jobs import SyncJob, due_jobs, next_accounts
 
 
-class AccountQueue(Protocol):
-    """A run calls it under its lock: by one thread at a time. Accounts are given by pk."""
-
-    def accounts(self) -> Sequence[int]:
-        """The accounts to claim next, the longest wait first; empty when the run has nothing more to do.
-
-        A run claims the first SLICE of them.
-        """
-
-    def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """Remove these accounts, whose leases we now hold, and return their jobs."""
-
-    def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
-        """Queue an account again whose turn ended with these jobs left."""
-
-    def note_busy(self, accounts: Collection[int]) -> None:
-        """Note that these could not be claimed: another worker holds their leases, or they were deleted."""
-
-
 class GivenAccounts:
-    """A given list of jobs. An account that another worker holds is tried again for `wait_seconds` from now."""
+    """A given list of jobs. An account that another worker holds is tried again for `wait_seconds` from now.
+
+    A run calls it under its lock: by one thread at a time. Accounts are given by pk.
+    """
 
     def __init__(self, jobs: Iterable[SyncJob], wait_seconds: float) -> None:
         self._gives_up_at = time.monotonic() + wait_seconds
@@ -42,27 +25,36 @@ class GivenAccounts:
             self._jobs.setdefault(job.account_id, []).append(job)
 
     def accounts(self) -> Sequence[int]:
+        """The accounts to claim next, the longest wait first; empty when the run has nothing more to do.
+
+        A run claims the first SLICE of them.
+        """
         return list(self._jobs)
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
+        """Remove these accounts, whose leases we now hold, and return their jobs."""
         return [job for account_id in claimed for job in self._jobs.pop(account_id)]
 
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
+        """Queue an account again whose turn ended with these jobs left."""
         self._jobs[account_id] = list(jobs)
 
     def note_busy(self, accounts: Collection[int]) -> None:
-        """Put those that still exist behind the others until `wait_seconds` are over; drop the rest."""
+        """Note that these could not be claimed: another worker holds their leases, or they were deleted.
+
+        Those that still exist are put behind the others until `wait_seconds` are over; the rest are dropped.
+        """
         there = set[int]()
         if time.monotonic() < self._gives_up_at:
             there.update(Account.objects.filter(pk__in=accounts).values_list("pk", flat=True))
         for account_id in accounts:
             jobs = self._jobs.pop(account_id)
             if account_id in there:
-                self._jobs[account_id] = jobs  # behind the others
+                self._jobs[account_id] = jobs
 
 
 class DueAccounts:
-    """The accounts that are due and that no worker has tried since `since`.
+    """The accounts that are due and that no worker has tried since `since`; used as GivenAccounts.
 
     The workers of a run share this queue: each reads it from the database before each slice, and takes the `share`-th
     of `shares` equal parts, of `most` accounts at most. So two seldom try to claim the same accounts, and a few
@@ -90,3 +82,6 @@ class DueAccounts:
 
     def note_busy(self, accounts: Collection[int]) -> None:
         """Nothing to do: the workers that hold the leases sync these accounts."""
+
+
+AccountQueue = GivenAccounts | DueAccounts

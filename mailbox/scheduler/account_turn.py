@@ -8,10 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from django.conf import settings
-from django.db import connection
-
-from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder
@@ -28,24 +25,6 @@ LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
 NEWS_AFTER_SECONDS = 0.8  # a turn longer than this looks for push news; below tasks.PUSH_WAIT_SECONDS
 GO_ON_SECONDS = 10.0  # how long one job may go on fetching before the folder is opened again
 TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection while others wait
-
-
-@dataclass(frozen=True)
-class SyncRunnerConfig:
-    """Limits of a run; times in seconds. `time_budget_seconds`: 0 gives each job one round, None has no limit."""
-
-    max_concurrency: int = 4
-    time_budget_seconds: float | None = 50
-    wait_seconds: float = 0  # how long to wait for a sync of the same account that is running elsewhere
-
-    @classmethod
-    def from_settings(cls, *, time_budget_seconds: float | None = None, wait_seconds: float = 0) -> SyncRunnerConfig:
-        """The site's limits (PRX_EMAIL_SYNC_…), for a run of this length that waits so long for busy accounts."""
-        return cls(
-            max_concurrency=settings.SYNC_MAX_CONCURRENCY,
-            time_budget_seconds=time_budget_seconds,
-            wait_seconds=wait_seconds,
-        )
 
 
 @dataclass(eq=False)
@@ -74,7 +53,11 @@ class AccountTurn:
             if account is None or not self.jobs or disk_budget.is_spent():
                 # Deleted, or synced by another worker since it was queued; or the disk is full, and it stays due.
                 return self.jobs.clear()
-            self._serve(account, deadline, is_alone=is_alone)
+            states = state_rows.states_of(account, [canonical(job.folder) for job in self.jobs])
+            with connect(account, self.clock) as imap:
+                session = AccountSession(account, imap, self.token, self.clock, states)
+                self._list_folders(session)
+                self._sync_in_turn(session, deadline, is_alone=is_alone)
         except MailError as error:  # the failure to connect is that of each folder that was to be synced
             for job in self.jobs:
                 self.report.add(self.account_id, job.folder, failed(self.account_id, job.folder, error, self.clock()))
@@ -84,14 +67,6 @@ class AccountTurn:
         if past(deadline):
             self.jobs.clear()
         return None
-
-    def _serve(self, account: Account, deadline: float | None, *, is_alone: bool) -> None:
-        names = list(dict.fromkeys(canonical(job.folder) for job in self.jobs))
-        states = state_rows.states_of(account, names)
-        with connect(account, self.clock) as imap:
-            session = AccountSession(account, imap, self.token, self.clock, states)
-            self._list_folders(session)
-            self._sync_in_turn(session, deadline, is_alone=is_alone)
 
     def _sync_in_turn(self, session: AccountSession, deadline: float | None, *, is_alone: bool) -> None:
         began = time.monotonic()
@@ -178,8 +153,7 @@ class AccountTurn:
         logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
         self.jobs.clear()
         crash = Crashed(f"An error of this software: {type(error).__name__}")
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
+        close_if_broken()
         try:
             if folder is not None and Account.objects.filter(pk=self.account_id).exists():
                 self.report.add(self.account_id, folder, failed(self.account_id, folder, crash, self.clock()))

@@ -13,9 +13,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.logs import event
 from mailbox.models import Lease
 from mailbox.scheduler.account_turn import AccountTurn
@@ -59,6 +59,7 @@ class Results:
             if turns:
                 _commit(turns)
         except DATABASE_TROUBLE:
+            close_if_broken()
             self._over.extendleft(reversed(turns))
         except Exception as error:
             if len(turns) > 1:  # commit each by itself: one account's failure is no other's
@@ -71,15 +72,10 @@ class Results:
 
 
 def _commit(turns: Sequence[AccountTurn]) -> None:
-    try:
-        with transaction.atomic():
-            ours = Lease.release_all([(turn.account_id, turn.token) for turn in turns], Lease.Purpose.SYNC)
-            kept = [turn for turn in turns if turn.account_id in ours]
-            no_change.write({turn.account_id: turn.looks() for turn in kept})
-    except Exception:
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
-        raise
+    with transaction.atomic():
+        ours = Lease.release_all([(turn.account_id, turn.token) for turn in turns], Lease.Purpose.SYNC)
+        kept = [turn for turn in turns if turn.account_id in ours]
+        no_change.write({turn.account_id: turn.looks() for turn in kept})
     for turn in turns:
         if turn in kept:
             turn.report_unchanged()

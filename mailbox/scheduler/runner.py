@@ -14,29 +14,39 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
-from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.keep_alive import LEASE_SECONDS, keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
 from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts
-from mailbox.scheduler.account_turn import AccountTurn, SyncRunnerConfig, past
+from mailbox.scheduler.account_turn import AccountTurn, past
 from mailbox.scheduler.jobs import SyncJob, due_jobs, jobs_of, outside_backoff
 from mailbox.scheduler.report import RunReport
 from mailbox.scheduler.results import Results
-from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, give_back, holder, renewing
+from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, renewing
 
 logger = logging.getLogger(__name__)
 __all__ = ["SyncJob", "SyncRunnerConfig", "due_jobs", "jobs_of", "run_share", "run_sync"]
 SLICE = 25  # accounts that one statement claims
 WRITE_SECONDS = 0.25
 CLAIMED_SECONDS = 5.0  # longest wait of a claimed account for its turn; then it is released, as a person may need it
+
+
+@dataclass(frozen=True)
+class SyncRunnerConfig:
+    """Limits of a run; times in seconds. `time_budget_seconds`: 0 gives each job one round, None has no limit."""
+
+    max_concurrency: int = field(default_factory=lambda: int(settings.SYNC_MAX_CONCURRENCY))
+    time_budget_seconds: float | None = 50
+    wait_seconds: float = 0  # how long to wait for a sync of the same account that is running elsewhere
 
 
 def run_sync(
@@ -53,32 +63,31 @@ def run_sync(
     after the other; a job with more waiting runs again within the time budget. An account's failure, expected or not,
     is in its lines of the report and stops no other account.
     """
-    config = config or SyncRunnerConfig.from_settings(time_budget_seconds=settings.SYNC_TICK_SECONDS)
+    config = config or SyncRunnerConfig(time_budget_seconds=settings.SYNC_TICK_SECONDS)
     clock: Clock = timezone.now if now is None else lambda: now
     if trigger in (SyncRun.Trigger.SCHEDULE, SyncRun.Trigger.PUSH):
         jobs = outside_backoff(jobs, clock())
     queue = GivenAccounts(jobs, config.wait_seconds)
-    run = _Run(RunReport.begin(trigger, requested_by, clock()), config, clock, queue)
+    run = _Run(RunReport.begin(trigger, requested_by, clock()), config.time_budget_seconds, clock, queue)
     if len(queue.accounts()) <= 1:
         return run.work_alone()
     return run.work([nullcontext()] * config.max_concurrency)
 
 
 def run_share(
-    run: SyncRun, queue: DueAccounts, config: SyncRunnerConfig, places: Sequence[AbstractContextManager[object]]
+    run: SyncRun, queue: DueAccounts, seconds: float, places: Sequence[AbstractContextManager[object]]
 ) -> SyncRun:
-    """Sync slices of the queue until it is empty or the time is over, as one of the workers that share `run`.
+    """Sync slices of the queue until it is empty or `seconds` are over, as one of the workers that share `run`.
 
     `places`: one context manager a connection, entered while its thread works: the host-wide limit of connections.
     """
-    return _Run(RunReport(run), config, timezone.now, queue).work(places)
+    return _Run(RunReport(run), seconds, timezone.now, queue).work(places)
 
 
 class _Run:
-    def __init__(self, report: RunReport, config: SyncRunnerConfig, clock: Clock, queue: AccountQueue) -> None:
-        self._report, self._config, self._clock, self._queue = report, config, clock, queue
-        budget = config.time_budget_seconds
-        self._deadline = None if budget is None else time.monotonic() + budget
+    def __init__(self, report: RunReport, seconds: float | None, clock: Clock, queue: AccountQueue) -> None:
+        self._report, self._seconds, self._clock, self._queue = report, seconds, clock, queue
+        self._deadline = None if seconds is None else time.monotonic() + seconds
         self._is_stopped = False
         self._results = Results()
         self._lock = threading.Lock()  # guards the queue and the attributes below
@@ -134,8 +143,7 @@ class _Run:
             if turn.jobs:
                 with self._lock:
                     self._queue.put_back(turn.account_id, turn.jobs)
-            if any(each.errors_occurred for each in connections.all(initialized_only=True)):
-                connections.close_all()
+            close_if_broken()
 
     def _next(self) -> AccountTurn | None:
         while not self._is_over():
@@ -154,7 +162,7 @@ class _Run:
 
     def _is_over(self) -> bool:
         """Whether no further turn may begin. Accounts left over stay due and come first in the next run."""
-        return self._is_stopped or (bool(self._config.time_budget_seconds) and past(self._deadline))
+        return self._is_stopped or (bool(self._seconds) and past(self._deadline))
 
     def _claim_slice(self) -> bool:
         """Take the leases of the next slice; False when the queue is empty."""
@@ -175,11 +183,11 @@ class _Run:
         return bool(chosen)
 
     def _let_go(self, after_seconds: float) -> None:
-        """Put claimed accounts back in the queue, and release their leases, when they have waited `after_seconds`."""
+        """Put claimed accounts that waited `after_seconds` back in the queue; the next write releases their leases."""
         with self._lock:
             if time.monotonic() - self._claimed_at < after_seconds:
                 return
             for turn in self._claimed:
                 self._queue.put_back(turn.account_id, turn.jobs)
-            give_back([(turn.account_id, turn.token) for turn in self._claimed])
+                self._results.add(turn)
             self._claimed.clear()

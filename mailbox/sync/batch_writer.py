@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +19,7 @@ from mailbox.errors import MailError
 from mailbox.imap.session import FolderStatus
 from mailbox.logs import event
 from mailbox.messages import store
-from mailbox.messages.set_aside import MailHead, quarantine
+from mailbox.messages.set_aside import quarantine
 from mailbox.messages.store import Incoming
 from mailbox.models import Message, MessagePlace, SyncState
 from mailbox.parsing.parse_job import ParseResult
@@ -46,6 +47,7 @@ class BatchWriter:
     status: FolderStatus
     outcome: SyncOutcome
     stretch: plan.UidRange | None = None
+    kept: int = 0  # messages that were surely the same after a change of UIDVALIDITY
     has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
 
     def __post_init__(self) -> None:
@@ -89,7 +91,6 @@ class BatchWriter:
             else:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
                 batch.failures[each.meta.uid] = f"It could not be parsed: {result}"
-                batch.heads[each.meta.uid] = MailHead.of(each.raw)
         raws = [each.fetched.raw for each in batch.incoming]
         digests, now = [each.digest for each in batch.incoming], self.session.clock()
         disk_budget.demand(sum(map(len, raws)))
@@ -125,9 +126,9 @@ class BatchWriter:
                 stored = [store.write(self.folder, self.uidvalidity, decision, now)]
             raw_store.reference([each.digest for each in batch.incoming], now)
             self._ask_for_large(batch, now)
+            raws = {each.meta.uid: each.raw for each in batch.messages}
             for uid, reason in batch.failures.items():
-                size, head = batch.sizes.get(uid), batch.heads.get(uid)
-                quarantine(self.folder, self.uidvalidity, uid, size, reason, now, head)
+                quarantine(self.folder, self.uidvalidity, uid, batch.sizes.get(uid), reason, now, raws.get(uid))
             self.attempts.end(batch.uids[0])
             self._announce([pk for each in stored for pk in each.pks])
         return stored
@@ -137,14 +138,11 @@ class BatchWriter:
 
         Not those above MAX_MESSAGE_BYTES: these are fetched only when a person asks.
         """
-        limit = settings.MAX_MESSAGE_BYTES
-        put_off = [
-            each.uid for each in batch.incoming if not each.fetched.is_complete and each.fetched.meta.size <= limit
-        ]
-        if put_off:
+        metas = [each.fetched.meta for each in batch.incoming if not each.fetched.is_complete]
+        if large := [meta.uid for meta in metas if meta.size <= settings.MAX_MESSAGE_BYTES]:
             self.has_put_off = True
-            put_off_here = MessagePlace.objects.filter(self.here, uid__in=put_off, is_complete=False)
-            put_off_here.update(fetch_requested_at=now)
+            there = MessagePlace.objects.filter(self.here, uid__in=large, is_complete=False)
+            there.update(fetch_requested_at=now)
 
     def _write_singly(self, batch: Batch, now: datetime) -> list[store.Stored]:
         stored = []
@@ -158,16 +156,13 @@ class BatchWriter:
             except Exception as error:
                 logger.exception("store_failed", extra={"fields": self._fields(uid=each.uid)})
                 batch.failures[each.uid] = f"It could not be stored: {type(error).__name__}: {error}"[:500]
-                batch.heads[each.uid] = MailHead.of(each.fetched.raw)
                 batch.incoming.remove(each)
         return stored
 
     def _announce(self, pks: list[int]) -> None:
-        account_id = self.folder.account_id
         if pks:
-            transaction.on_commit(
-                lambda: messages_stored.send_robust(sender=Message, account_id=account_id, pks=pks) and None
-            )
+            told = {"sender": Message, "account_id": self.folder.account_id, "pks": pks}
+            transaction.on_commit(partial(messages_stored.send_robust, **told))
 
     def _fields(self, **more: object) -> dict[str, object]:
         return {"account": self.session.account.email, "folder": self.folder.name, **more}

@@ -39,11 +39,6 @@ def comparison_is_due(state: SyncState, status: FolderStatus, now: datetime) -> 
     return state.compared_at is not None and is_due(state.compared_at, COMPARE_EVERY, now)
 
 
-def is_due_meanwhile(state: SyncState, now: datetime) -> bool:
-    """Whether a run that leaves more to fetch should follow flags and expunges of what is stored already."""
-    return is_due(state.followed_at, FOLLOW_EVERY, now)
-
-
 def apply_changes(run: FolderRun, changes: Changes) -> int:
     """Apply the changes that QRESYNC reported; return how many messages below the former UIDNEXT vanished.
 
@@ -115,7 +110,9 @@ def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool
     if not is_whole:
         if not compare:
             return False
-        found = _with_those_it_left_out(run, found)
+        # SEARCH left some out, and on some servers EXISTS never agrees with it: a message we hold is gone only when
+        # FETCH does not know its UID either.
+        found = sorted({*found, *run.session.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
     above = [uid for uid in found if uid > stretch.high]
     if above:  # messages above the UIDNEXT that the server stated
         run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED])
@@ -123,12 +120,19 @@ def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool
     return in_line and len(above) <= MOST_MENDED
 
 
-def follow_expunges_meanwhile(run: FolderRun) -> None:
-    """During a backfill: hide messages within the stored stretch that the server no longer has."""
+def follow_meanwhile(run: FolderRun) -> bool:
+    """During a long backfill, follow flags and expunges of what is stored already, every FOLLOW_EVERY.
+
+    Returns whether it did.
+    """
     stretch = run.stretch
-    found, is_whole = _search(run) if stretch is not None else ([], False)
-    if stretch is not None and is_whole:
+    if stretch is None or not is_due(run.state.followed_at, FOLLOW_EVERY, run.session.clock()):
+        return False
+    follow_flags(run, all_of_them=False)
+    found, is_whole = _search(run)
+    if is_whole:
         _drop(run, _known(run, Q(uid__range=(stretch.low, stretch.high))).difference(found))
+    return True
 
 
 def _search(run: FolderRun) -> tuple[list[int], bool]:
@@ -142,15 +146,6 @@ def _search(run: FolderRun) -> tuple[list[int], bool]:
     if status.uidvalidity != run.uidvalidity:
         raise ProviderError("UIDVALIDITY changed while the folder was read; the next run goes on with the new one.")
     return found, len(found) == status.exists
-
-
-def _with_those_it_left_out(run: FolderRun, found: list[int]) -> list[int]:
-    """`found` with the UIDs that SEARCH left out and FETCH knows.
-
-    Some servers' EXISTS never agrees with their SEARCH. There a message we hold is gone only when FETCH does not know
-    its UID either.
-    """
-    return sorted({*found, *run.session.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
 
 
 def _is_in_line(run: FolderRun, vanished: int) -> bool:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
 from mailbox.clocks import is_due
 from mailbox.errors import ProviderError
@@ -201,10 +200,7 @@ def _is_gone(imap: ImapSession, name: str) -> bool:
 
 def _hide(folder: Folder, now: datetime) -> None:
     """Mark the folder as gone and hide its messages, except those that lie in another folder too."""
-    rows = MessagePlace.objects.present().filter(folder=folder)
-    while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
-        with transaction.atomic():
-            places.drop(Q(pk__in=pks), now)
+    places.drop_in_parts(MessagePlace.objects.present().filter(folder=folder), now, transaction.atomic)
     Folder.objects.filter(pk=folder.pk).update(gone_at=now)  # last, so that a crash in between repeats the rest
 
 

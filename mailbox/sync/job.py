@@ -48,7 +48,7 @@ def run_job(
     if run.has_put_off and not more_asked:
         more_asked = requested.fetch_asked(run)
     if more or cursor is not None:
-        marks_followed = status.changes is not None or _follow_meanwhile(run)
+        marks_followed = status.changes is not None or flags_and_expunges.follow_meanwhile(run)
         _finalize(run, more=more, followed=False, marks_followed=marks_followed)
     else:
         if state.former_places or (state.renumbered_count and not is_anew):
@@ -82,43 +82,31 @@ def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
 
 def _walk_all(run: FolderRun, planned: plan.SyncPlan, budget: MessageBudget, *, is_anew: bool) -> bool:
     """Fetch on all walks of the plan, as the budget allows; return whether more is waiting."""
-    state, relinker, tells = run.state, None, is_anew
+    state, tells = run.state, is_anew
     if state.surveyed_uid is not None:
         tells = state.surveyed_uid < plan.MAX_UID
         if not uidvalidity.survey(run):
             return True
-        relinker = uidvalidity.Relinker(run)
     more = False
     for walk in planned.walks:
-        more = not _walk(run, walk, budget, relinker) or more
+        more = not _walk(run, walk, budget) or more
     if tells:
-        kept = 0 if relinker is None else uidvalidity.expected(run) if more else relinker.kept
+        kept = uidvalidity.expected(run) if more else run.kept
         run.outcome.tell(uidvalidity.note(state, kept, run.status.exists, is_whole=not more))
     return more
 
 
-def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None) -> bool:
+def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget) -> bool:
     """Fetch on one walk, as the budget allows; return whether none is left on it."""
-    imap = run.session.imap
-    if relinker is None and walk.direction == "up" and walk.high - walk.low < min(budget.left, plan.FIRST_WINDOW):
+    imap, keeps_none = run.session.imap, run.state.surveyed_uid is None
+    if keeps_none and walk.direction == "up" and walk.high - walk.low < min(budget.left, plan.FIRST_WINDOW):
         there = metas_in_range(imap, walk.low, walk.high)  # few UIDs: FETCH of the range without SEARCH
         return run.fetch(walk, there, budget, known=there)
-    is_done = (relinker or run).fetch(walk, plan.uids_of(walk, imap.search_uids), budget)
+    found = plan.uids_of(walk, imap.search_uids)
+    is_done = run.fetch(walk, found, budget) if keeps_none else uidvalidity.fetch(run, walk, found, budget)
     if is_done:
         run.finish(walk)
     return is_done
-
-
-def _follow_meanwhile(run: FolderRun) -> bool:
-    """During a long backfill, follow flags and expunges of what is stored already, every FOLLOW_EVERY.
-
-    Returns whether it did.
-    """
-    if run.stretch is None or not flags_and_expunges.is_due_meanwhile(run.state, run.session.clock()):
-        return False
-    flags_and_expunges.follow_flags(run, all_of_them=False)
-    flags_and_expunges.follow_expunges_meanwhile(run)
-    return True
 
 
 def _finalize(

@@ -12,7 +12,6 @@ from itertools import accumulate, islice, takewhile
 from mailbox.errors import MailError, ProviderError, Throttled
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
-from mailbox.messages.set_aside import MailHead
 from mailbox.messages.store import Incoming
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
@@ -51,7 +50,7 @@ class Batch:
 
     uids: of the whole batch, in the walk's order. failures: UID -> why a message goes to quarantine. sizes: UID ->
     bytes, as stated. read: the parsers' results for `messages`, in the same order, possibly still pending.
-    incoming: messages to store. heads: of failures whose bytes were fetched.
+    incoming: messages to store.
     """
 
     uids: list[int]
@@ -60,7 +59,6 @@ class Batch:
     sizes: dict[int, int] = field(default_factory=dict)
     read: parsing_pool.Pending = field(default_factory=lambda: parsing_pool.Pending([]))
     incoming: list[Incoming] = field(default_factory=list)
-    heads: dict[int, MailHead] = field(default_factory=dict)
 
 
 @dataclass

@@ -11,11 +11,10 @@ server's messages; then the folder is walked as usual.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min
 
 from mailbox.chunks import chunks
 from mailbox.errors import ProviderError
@@ -23,7 +22,6 @@ from mailbox.imap.fetch import FlagsAndLabels
 from mailbox.imap.session import MessageMeta
 from mailbox.messages import places
 from mailbox.models import Folder, LetGo, MessagePlace, Quarantine, SurveyedUid, SyncState
-from mailbox.models.messages import MessagePlaceQuerySet
 from mailbox.sync import plan
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.poison import Attempts
@@ -57,12 +55,12 @@ def begin(run: FolderRun) -> None:
     When the server states the known UIDVALIDITY, its UIDs were reassigned.
     """
     session, state, status, count = run.session, run.state, run.status, run.state.renumbered_count + 1
-    has_places, is_reassigned = _ours(state.folder).exists(), state.uidvalidity == status.uidvalidity
+    is_reassigned = state.uidvalidity == status.uidvalidity
     former = _unused_uidvalidity(state.folder) if is_reassigned else state.uidvalidity
     state.uidvalidity, state.cursor, state.backfill_cursor, state.begun = status.uidvalidity, 0, None, {}
     state.highestmodseq, state.exists, state.uidnext = status.highestmodseq, None, None
     state.former_uidvalidity, state.former_places, state.renumbered_count = former, True, count
-    state.surveyed_uid = 0 if has_places else None
+    state.surveyed_uid = 0 if MessagePlace.objects.present().filter(folder=state.folder).exists() else None
     state.stopped_at = session.clock() if count >= MOST_IN_A_ROW else None
     names = (
         "uidvalidity", "cursor", "backfill_cursor", "begun", "highestmodseq", "exists", "uidnext", "former_uidvalidity",
@@ -87,10 +85,6 @@ def _unused_uidvalidity(folder: Folder) -> int:
         for rows in (MessagePlace.objects, Quarantine.objects)
     ]
     return min(*lowest, 0) - 1
-
-
-def _ours(folder: Folder) -> MessagePlaceQuerySet:
-    return MessagePlace.objects.present().filter(folder=folder)
 
 
 def survey(run: FolderRun) -> bool:
@@ -128,8 +122,8 @@ def _pair(row: MessagePlace | SurveyedUid) -> Pair:
 def _alike(run: FolderRun, metas: Iterable[MessageMeta]) -> list[MessagePlace]:
     """Our places that have the INTERNALDATE and size of one of these messages, whether found again already or not."""
     pairs = {(meta.internal_date, meta.size) for meta in metas}
-    rows = _ours(run.folder).filter(received_at__in={date for date, _ in pairs}).order_by("pk")
-    return [place for place in rows if _pair(place) in pairs]
+    dated = MessagePlace.objects.present().filter(folder=run.folder, received_at__in={date for date, _ in pairs})
+    return [place for place in dated.order_by("pk") if _pair(place) in pairs]
 
 
 def expected(run: FolderRun) -> int:
@@ -138,95 +132,82 @@ def expected(run: FolderRun) -> int:
     return rows.annotate(number=Count("pk")).filter(number=1).count()
 
 
-@dataclass
-class Relinker:
-    """Walks a folder after a change of UIDVALIDITY: keeps messages that are surely the same, and fetches the rest.
+def fetch(run: FolderRun, walk: plan.Walk, uids: Iterator[int], budget: MessageBudget) -> bool:
+    """As FolderRun.fetch, after a change of UIDVALIDITY: keeps messages that are surely the same and fetches the rest.
 
-    kept: how many were kept.
+    A kept message moves the cursor in the transaction that gives it its new UID.
     """
-
-    run: FolderRun
-    kept: int = 0
-
-    def fetch(self, walk: plan.Walk, uids: Iterator[int], budget: MessageBudget) -> bool:
-        """As FolderRun.fetch. A kept message moves the cursor in the transaction that gives it its new UID."""
-        while chunk := list(islice(uids, min(CHUNK, budget.left))):
-            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta_around(chunk)}
-            again = self._surely_the_same(list(metas.values()))
-            for is_kept, group in groupby(chunk, key=again.__contains__):
-                some = list(group)
-                if is_kept:
-                    self._relink(walk, some, again)
-                else:
-                    self.run.fetch(walk, some, known={uid: metas.get(uid) for uid in some})
-            budget.left -= len(chunk)
-        return next(uids, None) is None
-
-    def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, Kept]:
-        run = self.run
-        ours: dict[Pair, list[MessagePlace]] = {}
-        theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header; "" when it is not known yet
-        for place in _alike(run, metas):
-            if self._is_found_again(place):
-                theirs.setdefault(_pair(place), {})[place.uid] = place.header_digest
+    while chunk := list(islice(uids, min(CHUNK, budget.left))):
+        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(chunk)}
+        again = _surely_the_same(run, list(metas.values()))
+        for is_kept, group in groupby(chunk, key=again.__contains__):
+            some = list(group)
+            if is_kept:
+                _relink(run, walk, some, again)
             else:
-                ours.setdefault(_pair(place), []).append(place)
-        for meta in metas:
-            theirs.setdefault((meta.internal_date, meta.size), {}).setdefault(meta.uid, "")
-        wanted = {pair for pair, rows in ours.items() if len(rows) <= MOST_ALIKE}
-        surveyed = SurveyedUid.objects.filter(folder=run.folder, received_at__in={date for date, _ in wanted})
-        for row in surveyed:
-            if _pair(row) in wanted:
-                theirs[_pair(row)].setdefault(row.uid, "")
-        wanted = {pair for pair in wanted if len(theirs[pair]) <= MOST_ALIKE}
-        unknown = sorted(uid for pair in wanted for uid, digest in theirs[pair].items() if not digest)
-        answer = run.session.imap.fetch_header_digests(unknown)
-        for pair in wanted:
-            theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
-        same: dict[int, Kept] = {}
-        for meta in metas:
-            pair = (meta.internal_date, meta.size)
-            digest = theirs[pair][meta.uid] if pair in wanted and meta.uid in answer else ""
-            candidates = [place for place in ours.get(pair, ()) if place.header_digest == digest]
-            if digest and len(candidates) == 1 and list(theirs[pair].values()).count(digest) == 1:
-                same[meta.uid] = (candidates[0], answer[meta.uid][0])
-        return self._without_taken(same)
+                run.fetch(walk, some, known={uid: metas.get(uid) for uid in some})
+        budget.left -= len(chunk)
+    return next(uids, None) is None
 
-    def _is_found_again(self, place: MessagePlace) -> bool:
-        stretch = self.run.stretch
-        return (
-            place.uidvalidity == self.run.uidvalidity
-            and stretch is not None
-            and stretch.low <= place.uid <= stretch.high
-        )
 
-    def _without_taken(self, same: dict[int, Kept]) -> dict[int, Kept]:
-        """`same` without UIDs at which another row stands: a server may return to a UIDVALIDITY it had before.
+def _surely_the_same(run: FolderRun, metas: Sequence[MessageMeta]) -> dict[int, Kept]:
+    stretch = run.stretch  # what was found again already
+    ours: dict[Pair, list[MessagePlace]] = {}
+    theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header; "" when it is not known yet
+    for place in _alike(run, metas):
+        if place.uidvalidity == run.uidvalidity and stretch and stretch.low <= place.uid <= stretch.high:
+            theirs.setdefault(_pair(place), {})[place.uid] = place.header_digest
+        else:
+            ours.setdefault(_pair(place), []).append(place)
+    for meta in metas:
+        theirs.setdefault((meta.internal_date, meta.size), {}).setdefault(meta.uid, "")
+    wanted = {pair for pair, rows in ours.items() if len(rows) <= MOST_ALIKE}
+    surveyed = SurveyedUid.objects.filter(folder=run.folder, received_at__in={date for date, _ in wanted})
+    for row in surveyed:
+        if _pair(row) in wanted:
+            theirs[_pair(row)].setdefault(row.uid, "")
+    wanted = {pair for pair in wanted if len(theirs[pair]) <= MOST_ALIKE}
+    unknown = sorted(uid for pair in wanted for uid, digest in theirs[pair].items() if not digest)
+    answer = run.session.imap.fetch_header_digests(unknown)
+    for pair in wanted:
+        theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
+    same: dict[int, Kept] = {}
+    for meta in metas:
+        pair = (meta.internal_date, meta.size)
+        digest = theirs[pair][meta.uid] if pair in wanted and meta.uid in answer else ""
+        candidates = [place for place in ours.get(pair, ()) if place.header_digest == digest]
+        if digest and len(candidates) == 1 and list(theirs[pair].values()).count(digest) == 1:
+            same[meta.uid] = (candidates[0], answer[meta.uid][0])
+    return _without_taken(run, same)
 
-        A row of that time may have this UID, or be the one that would be moved to another UID.
-        """
-        rows = MessagePlace.objects.filter(self.run.here, uid__in=list(same))
-        taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
-        return {
-            uid: (place, flags)
-            for uid, (place, flags) in same.items()
-            if uid not in taken and (place.uidvalidity != self.run.uidvalidity or place.uid == uid)
-        }
 
-    def _relink(self, walk: plan.Walk, uids: list[int], again: dict[int, Kept]) -> None:
-        run = self.run
-        found = []
-        for uid in uids:
-            place, flags = again[uid]
-            # gone_at may be set: this message may have been fetched just now at another UID, which ended this place.
-            place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
-            for name, value in places.columns_of(flags).items():
-                setattr(place, name, value)
-            found.append(place)
-        with run.moving_to(plan.advanced(run.stretch, walk, uids)):
-            MessagePlace.objects.bulk_update(found, MOVED, batch_size=100)
-            places.aggregate({place.message_id for place in found}, run.session.clock())
-        self.kept += len(found)
+def _without_taken(run: FolderRun, same: dict[int, Kept]) -> dict[int, Kept]:
+    """`same` without UIDs at which another row stands: a server may return to a UIDVALIDITY it had before.
+
+    A row of that time may have this UID, or be the one that would be moved to another UID.
+    """
+    rows = MessagePlace.objects.filter(run.here, uid__in=list(same))
+    taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
+    return {
+        uid: (place, flags)
+        for uid, (place, flags) in same.items()
+        if uid not in taken and (place.uidvalidity != run.uidvalidity or place.uid == uid)
+    }
+
+
+def _relink(run: FolderRun, walk: plan.Walk, uids: list[int], again: dict[int, Kept]) -> None:
+    found = []
+    for uid in uids:
+        place, flags = again[uid]
+        # gone_at may be set: this message may have been fetched just now at another UID, which ended this place.
+        place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
+        for name, value in places.columns_of(flags).items():
+            setattr(place, name, value)
+        found.append(place)
+    with run.moving_to(plan.advanced(run.stretch, walk, uids)):
+        MessagePlace.objects.bulk_update(found, MOVED, batch_size=100)
+        places.aggregate({place.message_id for place in found}, run.session.clock())
+    run.kept += len(found)
 
 
 def finish(run: FolderRun, *, changed_now: bool) -> None:
@@ -236,9 +217,7 @@ def finish(run: FolderRun, *, changed_now: bool) -> None:
     """
     now = run.session.clock()
     former = places.other_uidvalidity(run.folder, run.uidvalidity)
-    while pks := list(MessagePlace.objects.present().filter(former).values_list("pk", flat=True)[:CHUNK]):
-        with run.session.transaction():
-            places.drop(Q(pk__in=pks), now)
+    places.drop_in_parts(MessagePlace.objects.present().filter(former), now, run.session.transaction)
     with run.session.transaction():
         Quarantine.objects.open().filter(former).update(resolved_at=now, fetch_requested_at=None)
         SurveyedUid.objects.filter(folder=run.folder).delete()

@@ -125,7 +125,7 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int, pas
         time.sleep(PASS_SECONDS)  # this worker would be the next to take it
         return
     accounts = DueAccounts(datetime.fromisoformat(since), share, shares, runner.SLICE)
-    runner.run_share(run, accounts, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
+    runner.run_share(run, accounts, left, places)
 
 
 def _clusters(now: datetime) -> int:
@@ -153,9 +153,7 @@ def sync_account(account_id: int, user_id: int | None) -> None:
     if not may_fetch():
         return
     Account.objects.filter(pk=account_id).update(sync_asked_at=None)
-    config = runner.SyncRunnerConfig.from_settings(
-        time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS
-    )
+    config = runner.SyncRunnerConfig(time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS)
     runner.run_sync(runner.jobs_of(account_id), config, trigger=SyncRun.Trigger.CLICK, requested_by=user_id)
 
 
@@ -169,9 +167,7 @@ def sync_pushed(account_id: int) -> None:
     names = {"INBOX", *news.values_list("folder__name", flat=True)}
     if any(job.folder == "INBOX" for job in chosen):  # on Gmail, All Mail holds the inbox
         chosen = [job for job in chosen if job.folder in names]
-    config = runner.SyncRunnerConfig.from_settings(
-        time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
-    )
+    config = runner.SyncRunnerConfig(time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS)
     if chosen and may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
         runner.run_sync(chosen, config, trigger=SyncRun.Trigger.PUSH)
 

@@ -45,9 +45,7 @@ class Command(RefusingCommand):
             words = "The disk has less free than PRX_EMAIL_DISK_RESERVE_MB: nothing is fetched."
             self.refuse(words, as_json=options["json"])
         jobs = [job for account in accounts for job in _jobs(account, options["folder"], limit)]
-        config = SyncRunnerConfig.from_settings(
-            time_budget_seconds=None if options["all"] else 0, wait_seconds=WAIT_SECONDS
-        )
+        config = SyncRunnerConfig(time_budget_seconds=None if options["all"] else 0, wait_seconds=WAIT_SECONDS)
         run = run_sync(jobs, config, trigger=SyncRun.Trigger.COMMAND)
         lines = list(run.folders.select_related("account", "folder__sync_state").order_by("pk"))
         left_out = {(job.account_id, canonical(job.folder)) for job in jobs}

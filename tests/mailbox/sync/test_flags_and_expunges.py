@@ -201,13 +201,17 @@ def unread_and_there(account: Account) -> set[tuple[int, bool]]:
     return set(rows.values_list("uid", "seen"))
 
 
-def test_flags_and_expunges_are_followed_during_a_long_backfill(account: Account, dovecot: Dovecot) -> None:
+@pytest.mark.parametrize("passed", [flags_and_expunges.FOLLOW_EVERY, timedelta(days=-365)])
+def test_flags_and_expunges_are_followed_during_a_long_backfill(
+    account: Account, dovecot: Dovecot, passed: timedelta
+) -> None:
+    """Also where they were last followed in the future, by a clock that was ahead."""
     now = timezone.now()
     fill(dovecot, account, 9)
     folder_sync.sync(account.pk, max_messages=3, now=now)
     dovecot.store(account.email, "INBOX", "9", "\\Seen")
     dovecot.expunge(account.email, "INBOX", "8")
-    outcome = folder_sync.sync(account.pk, max_messages=2, now=now + flags_and_expunges.FOLLOW_EVERY)
+    outcome = folder_sync.sync(account.pk, max_messages=2, now=now + passed)
     assert outcome.more_waiting
     assert unread_and_there(account) == {(5, False), (6, False), (7, False), (9, True)}
 
