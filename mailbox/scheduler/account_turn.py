@@ -18,7 +18,7 @@ from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync, state_rows
 from mailbox.sync.account_session import AccountSession, Clock, connect
 from mailbox.sync.folders import canonical, discover, listing_is_due
-from mailbox.sync.outcome import Crashed, SyncOutcome, UnchangedFolder, failed
+from mailbox.sync.outcome import Crashed, SyncOutcome, failed
 
 logger = logging.getLogger(__name__)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
@@ -96,15 +96,6 @@ class AccountTurn:
         if outcome.unchanged is not None:
             self.unchanged[name] = outcome
         else:
-            self.report.add(self.account_id, name, outcome)
-
-    def looks(self) -> list[UnchangedFolder]:
-        """The folders in which nothing was new, for `no_change.write` to commit."""
-        return [outcome.unchanged for outcome in self.unchanged.values() if outcome.unchanged]
-
-    def report_unchanged(self) -> None:
-        """Add the unchanged folders to the report; call it after they were committed."""
-        for name, outcome in self.unchanged.items():
             self.report.add(self.account_id, name, outcome)
 
     def _going_on(self, *ends: float | None) -> Callable[[], bool]:

@@ -75,9 +75,10 @@ def _commit(turns: Sequence[AccountTurn]) -> None:
     with transaction.atomic():
         ours = Lease.release_all([(turn.account_id, turn.token) for turn in turns], Lease.Purpose.SYNC)
         kept = [turn for turn in turns if turn.account_id in ours]
-        no_change.write({turn.account_id: turn.looks() for turn in kept})
+        no_change.write({turn.account_id: list(turn.unchanged.values()) for turn in kept})
     for turn in turns:
         if turn in kept:
-            turn.report_unchanged()
+            for name, outcome in turn.unchanged.items():
+                turn.report.add(turn.account_id, name, outcome)
         elif turn.unchanged:  # the lease was lost: the worker that took it syncs these folders
             event(logger, "turn_not_written", logging.WARNING, account=turn.account_id, error_code="busy")

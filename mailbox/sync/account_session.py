@@ -34,7 +34,6 @@ Clock = Callable[[], datetime]
 T = TypeVar("T")
 WAIT_STEP_SECONDS = 0.1
 QUOTA_PAUSE_SECONDS = 3600.0
-BUSY = "Another worker is syncing this account at this moment; try again when it is done."
 
 
 def backoff_seconds(failures: int, stated: float | None = None) -> float:
@@ -140,7 +139,7 @@ def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
         if token:
             return token
         if time.monotonic() >= deadline:
-            raise Busy(BUSY)
+            raise Busy("Another worker is syncing this account at this moment; try again when it is done.")
         time.sleep(WAIT_STEP_SECONDS)
 
 

@@ -15,6 +15,7 @@ from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.sync import no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Clock, pause_account, signed_in
+from mailbox.sync.batches import FolderRun
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import run_job
 from mailbox.sync.outcome import SyncOutcome, UnchangedFolder, count_run, failed
@@ -49,7 +50,7 @@ def sync(
             outcome = sync_folder(session, folder, cursor, max_messages)
             if outcome.unchanged:
                 with session.transaction():
-                    no_change.write({account_id: [outcome.unchanged]})
+                    no_change.write({account_id: [outcome]})
             return outcome
     except MailError as error:
         return failed(account_id, folder, error, clock(), SyncOutcome(ok=False, seconds=time.monotonic() - started))
@@ -96,7 +97,8 @@ def sync_folder(
         if cursor is None and no_change.nothing_new(account, loaded, status, now):
             outcome.unchanged = UnchangedFolder(loaded.state.pk, status, now)
         else:
-            run_job(session, loaded.state, status, cursor, MessageBudget(max_messages, go_on), outcome)
+            run = FolderRun(session, loaded.state, status, outcome)
+            run_job(run, cursor, MessageBudget(max_messages, go_on))
             count_run(account.pk, outcome, session.clock())
     except (MailError, *DATABASE_TROUBLE) as trouble:
         error = trouble if isinstance(trouble, MailError) else StorageError(f"The database failed: {trouble}")

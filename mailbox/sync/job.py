@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from mailbox.imap.session import FolderStatus
 from mailbox.models import SyncState
 from mailbox.sync import flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
-from mailbox.sync.account_session import AccountSession
 from mailbox.sync.batches import FolderRun
-from mailbox.sync.outcome import SyncOutcome
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
 MORE_WAITING = "More is waiting."
 
 
-def run_job(
-    session: AccountSession,
-    state: SyncState,
-    status: FolderStatus,
-    cursor: int | None,
-    budget: MessageBudget,
-    outcome: SyncOutcome,
-) -> None:
-    """Sync the open folder. Raises MailError.
+def run_job(run: FolderRun, cursor: int | None, budget: MessageBudget) -> None:
+    """Sync the open folder; what was done is added to the run's outcome. Raises MailError.
 
-    state: the folder's row, with the folder; it is changed in memory as well.
-    status: the server's answer to EXAMINE.
     cursor: fetch only what lies above this UID; None goes on from the state.
-    outcome: what was done is added to it.
     """
-    run = FolderRun(session, state, status, outcome)
+    state, status, outcome = run.state, run.status, run.outcome
     planned = plan.plan(state, status, cursor)
     is_anew = planned.restarted or reassigned_uids.found_after_a_fall(run)
     if is_anew:
@@ -76,7 +63,7 @@ def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
     if run.status.changes is None or compare:
         flags_and_expunges.follow_flags(run, all_of_them=compare)
     in_line = flags_and_expunges.follow_expunges(run, compare=compare, vanished=vanished)
-    _finalize(run, more=False, followed=True, compared=compare and in_line, in_line=in_line)
+    _finalize(run, more=False, followed=True, agree=in_line and (compare or None))
     return False
 
 
@@ -110,31 +97,25 @@ def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget) -> bool:
 
 
 def _finalize(
-    run: FolderRun,
-    *,
-    more: bool,
-    followed: bool,
-    marks_followed: bool = False,
-    compared: bool = False,
-    in_line: bool = True,
+    run: FolderRun, *, more: bool, followed: bool, marks_followed: bool = False, agree: bool | None = None
 ) -> None:
     """Save the folder's state after a run without failure, and clear the failures of folder and transport.
 
     more: messages are left to fetch. followed: flags and expunges are as in `status`. marks_followed: the flags are.
-    compared: all UIDs were compared, and agree. in_line: the UIDs agree; if not, the next run compares again.
+    agree: whether all UIDs, which were compared, agree; None if only their number does. False: the next run compares
+        them again.
     """
     former, status, now = run.state, run.status, run.session.clock()
-    marks_followed = marks_followed or followed
+    marks_followed, first_compared = marks_followed or followed, followed and former.compared_at is None
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
-    done = followed and in_line
     # Not when another worker has saved a new UIDVALIDITY meanwhile: our numbers belong to the former one.
     SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(
         uidnext=status.uidnext if followed or more else former.uidnext,
         # The former value stays until flags were followed: the changes since then have higher mod-sequences.
         highestmodseq=status.highestmodseq if marks_followed or not same else former.highestmodseq,
         followed_at=now if marks_followed or former.followed_at is None else former.followed_at,
-        exists=(status.exists if followed or more else former.exists) if in_line else None,
-        compared_at=now if compared or (done and former.compared_at is None) else former.compared_at,
+        exists=None if agree is False else status.exists if followed or more else former.exists,
+        compared_at=now if agree or (first_compared and agree is None) else former.compared_at,
         more_waiting=more or (former.more_waiting and not followed),
         next_allowed_at=None,
         failure_count=0,

@@ -36,10 +36,6 @@ class Unfinished(Exception):
     """The time of this run is over. The pieces are kept, and the next run goes on."""
 
 
-class MessageGone(Exception):
-    """The server no longer has the message."""
-
-
 @dataclass
 class LargeMessage:
     """One large message of the open folder. `limit`: bytes; a longer one is refused, whatever size was stated."""
@@ -49,8 +45,10 @@ class LargeMessage:
     file: PartialFile
     limit: int
 
-    def fetch(self, on_progress: Callable[[], object], *, seconds: float = RUN_SECONDS) -> FetchedMessage:
+    def fetch(self, on_progress: Callable[[], object], *, seconds: float = RUN_SECONDS) -> list[FetchedMessage]:
         """Fetch what is still missing and return the whole message; its bytes are mapped from the file.
+
+        An empty list when the server no longer has the message.
 
         on_progress: called after each piece that is on disk.
         seconds: time for this run.
@@ -59,14 +57,17 @@ class LargeMessage:
         fetched once more from its beginning. If the same bytes come again, the stated size is wrong: the message is
         kept, with the defect OTHER_LENGTH.
 
-        Raises Unfinished; MessageGone; ProviderError for a message above the limit or with other bytes each time;
+        Raises Unfinished; ProviderError for a message above the limit or with other bytes each time;
         StorageError; and what a broken connection raises.
         """
         end = time.monotonic() + seconds
-        self._fetch_to_its_end(on_progress, end)
-        if not self._is_as_stated() and not self.file.was_begun_anew():
+        is_there = self._fetch_to_its_end(on_progress, end)
+        if is_there and not self._is_as_stated() and not self.file.was_begun_anew():
             self.file.begin_anew()
-            self._fetch_to_its_end(on_progress, end)
+            is_there = self._fetch_to_its_end(on_progress, end)
+        if not is_there:
+            self.file.remove()
+            return []
         came = self.file.length()
         if not self._is_as_stated() and (not came or self.file.digest() != self.file.first_try().digest()):
             self.file.remove()
@@ -75,10 +76,10 @@ class LargeMessage:
             )
         defects = () if came == self.meta.size else (OTHER_LENGTH,)
         raw = cast(bytes, self.file.mapped())
-        return FetchedMessage(self.meta, raw, is_complete=True, defects=defects, path=str(self.file.path))
+        return [FetchedMessage(self.meta, raw, is_complete=True, defects=defects, path=str(self.file.path))]
 
-    def _fetch_to_its_end(self, on_progress: Callable[[], object], end: float) -> None:
-        """Fetch pieces up to the end of the message.
+    def _fetch_to_its_end(self, on_progress: Callable[[], object], end: float) -> bool:
+        """Fetch pieces up to the end of the message; return whether the server still has it.
 
         A piece shorter than asked for is not enough: the next must be empty, or the length must be as stated.
         """
@@ -88,8 +89,7 @@ class LargeMessage:
             began = time.monotonic()
             piece = fetch_piece(self.session.imap, self.meta.uid, offset, size)
             if piece is None:
-                self.file.remove()
-                raise MessageGone
+                return False
             if offset + len(piece) > self.limit:
                 self.file.remove()
                 raise ProviderError(
@@ -101,7 +101,7 @@ class LargeMessage:
                 on_progress()
             gave_all_at_once = len(piece) > size  # the server ignores <offset.length> (RFC 3501, 6.4.5)
             if gave_all_at_once or not piece or (len(piece) < size and offset == self.meta.size):
-                return
+                return True
             if time.monotonic() >= end:
                 raise Unfinished
             size = _next_size(size, time.monotonic() - began)

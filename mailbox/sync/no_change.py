@@ -14,7 +14,7 @@ from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, SyncState
 from mailbox.sync import plan
 from mailbox.sync.flags_and_expunges import comparison_is_due
-from mailbox.sync.outcome import UnchangedFolder
+from mailbox.sync.outcome import SyncOutcome
 from mailbox.sync.state_rows import LoadedState
 
 
@@ -53,13 +53,13 @@ def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
     return same or status.exists == 0
 
 
-def write(unchanged: Mapping[int, Sequence[UnchangedFolder]]) -> None:
+def write(outcomes: Mapping[int, Sequence[SyncOutcome]]) -> None:
     """Save unchanged folders, given by account pk; one statement for their states and one for the counters.
 
     Call it in a transaction that has checked the accounts' leases. All get the time of the earliest look, so that no
     folder seems to have been looked at later than it was.
     """
-    folders = [each for of_account in unchanged.values() for each in of_account]
+    folders = [look for of_account in outcomes.values() for each in of_account if (look := each.unchanged)]
     if not folders:
         return
     first = min(each.at for each in folders)
@@ -76,4 +76,4 @@ def write(unchanged: Mapping[int, Sequence[UnchangedFolder]]) -> None:
             [*sequences, at, at, at, *known],
         )
     names = (Counter.Name.SYNC_ATTEMPTS, Counter.Name.SYNC_SUCCESSES)
-    Counter.add_each({(pk, name): len(each) for pk, each in sorted(unchanged.items()) for name in names}, first)
+    Counter.add_each({(pk, name): len(each) for pk, each in sorted(outcomes.items()) for name in names}, first)

@@ -33,14 +33,13 @@ def fetch_thread(imap: ImapSession) -> Iterator[ThreadPoolExecutor]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="fetch")
     fetching.add(thread)
     try:
-        with thread:  # waits at its end: nobody else may use the connection before the step has ended
-            try:
-                yield thread
-            except BaseException as error:
-                if not isinstance(error, Exception):
-                    imap.close(politely=False)  # the task's time-out: end a wait for the server at once
-                raise
+        yield thread
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            imap.close(politely=False)  # the task's time-out: end a wait for the server at once
+        raise
     finally:
+        thread.shutdown()  # waits: nobody else may use the connection before the step has ended
         fetching.discard(thread)
 
 

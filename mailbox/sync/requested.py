@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F, Q
 
 from mailbox.imap.session import FetchedMessage, MessageMeta
@@ -17,7 +17,7 @@ from mailbox.models import MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batches import FolderRun, breaks_connection
-from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, MessageGone, Unfinished
+from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, Unfinished
 from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
 from mailbox.sync.prefetch import Batch
 
@@ -77,10 +77,7 @@ def _in_pieces(run: FolderRun, limit: int, meta: MessageMeta) -> list[FetchedMes
     """Fetch a large message in pieces. Each piece resets the count of attempts: a message that makes progress is not
     the one that breaks connections (see poison)."""
     message = LargeMessage(run.session, meta, _file(run, meta), limit)
-    try:
-        return [message.fetch(lambda: run.attempts.forgive(meta.uid))]
-    except MessageGone:
-        return []
+    return message.fetch(lambda: run.attempts.forgive(meta.uid))
 
 
 def _file(run: FolderRun, meta: MessageMeta) -> PartialFile:
@@ -93,5 +90,5 @@ def _settle(run: FolderRun, uid: int, *, is_there: bool) -> None:
     MessagePlace.objects.filter(where).update(fetch_requested_at=None)
     if not is_there and not run.session.imap.search_uids(uid, uid):
         Quarantine.objects.wanted().filter(where).update(resolved_at=now, fetch_requested_at=None)
-        with transaction.atomic():
+        with run.session.transaction():
             places.drop(where, now)

@@ -10,6 +10,7 @@ server's messages; then the folder is walked as usual.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
@@ -151,33 +152,32 @@ def fetch(run: FolderRun, walk: plan.Walk, uids: Iterator[int], budget: MessageB
 
 
 def _surely_the_same(run: FolderRun, metas: Sequence[MessageMeta]) -> dict[int, Kept]:
+    """UID -> our place, of those messages whose INTERNALDATE, size and header occur once on either side."""
     stretch = run.stretch  # what was found again already
-    ours: dict[Pair, list[MessagePlace]] = {}
-    theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header; "" when it is not known yet
+    ours: list[MessagePlace] = []
+    digests: dict[int, str] = {}  # of headers on the server, by UID, as far as they are known
+    theirs: dict[int, Pair] = {}
     for place in _alike(run, metas):
         if place.uidvalidity == run.uidvalidity and stretch and stretch.low <= place.uid <= stretch.high:
-            theirs.setdefault(_pair(place), {})[place.uid] = place.header_digest
+            theirs[place.uid], digests[place.uid] = _pair(place), place.header_digest
         else:
-            ours.setdefault(_pair(place), []).append(place)
-    for meta in metas:
-        theirs.setdefault((meta.internal_date, meta.size), {}).setdefault(meta.uid, "")
-    wanted = {pair for pair, rows in ours.items() if len(rows) <= MOST_ALIKE}
+            ours.append(place)
+    number = Counter(map(_pair, ours))
+    wanted = {pair for pair in number if number[pair] <= MOST_ALIKE}
     surveyed = SurveyedUid.objects.filter(folder=run.folder, received_at__in={date for date, _ in wanted})
-    for row in surveyed:
-        if _pair(row) in wanted:
-            theirs[_pair(row)].setdefault(row.uid, "")
-    wanted = {pair for pair in wanted if len(theirs[pair]) <= MOST_ALIKE}
-    unknown = sorted(uid for pair in wanted for uid, digest in theirs[pair].items() if not digest)
-    answer = run.session.imap.fetch_header_digests(unknown)
-    for pair in wanted:
-        theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
+    theirs |= {row.uid: _pair(row) for row in surveyed} | {meta.uid: (meta.internal_date, meta.size) for meta in metas}
+    number = Counter(theirs.values())
+    few = {uid for uid, pair in theirs.items() if pair in wanted and number[pair] <= MOST_ALIKE}
+    answer = run.session.imap.fetch_header_digests(sorted(few.difference(digests)))
+    digests |= {uid: digest for uid, (_, digest) in answer.items()}
+    here = Counter((_pair(place), place.header_digest) for place in ours)
+    there = Counter((pair, digests.get(uid)) for uid, pair in theirs.items())
+    by_header = {(_pair(place), place.header_digest): place for place in ours}
     same: dict[int, Kept] = {}
-    for meta in metas:
-        pair = (meta.internal_date, meta.size)
-        digest = theirs[pair][meta.uid] if pair in wanted and meta.uid in answer else ""
-        candidates = [place for place in ours.get(pair, ()) if place.header_digest == digest]
-        if digest and len(candidates) == 1 and list(theirs[pair].values()).count(digest) == 1:
-            same[meta.uid] = (candidates[0], answer[meta.uid][0])
+    for uid in answer.keys() & {meta.uid for meta in metas}:
+        found = (theirs[uid], digests[uid])
+        if here[found] == there[found] == 1:
+            same[uid] = (by_header[found], answer[uid][0])
     return _without_taken(run, same)
 
 
