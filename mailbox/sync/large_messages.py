@@ -107,10 +107,10 @@ class LargeMessage:
             size = _next_size(size, time.monotonic() - began)
 
     def _is_as_stated(self) -> bool:
-        return self.file.length() == self.meta.size and self._has_its_header()
-
-    def _has_its_header(self) -> bool:
-        """Whether the file begins with the header of this message, rather than of one that had this UID before."""
+        """Whether the file is as long as stated and begins with the header of this message, rather than of one that had
+        this UID before."""
+        if self.file.length() != self.meta.size:
+            return False
         header = header_of(cast(bytes, self.file.mapped()))
         if len(header) > COMPARED_HEADER:
             return True  # fetch_header_digests() reads no more than that, so it cannot be compared
