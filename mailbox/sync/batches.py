@@ -43,7 +43,7 @@ class FolderRun(BatchWriter):
 
     def fetch(
         self,
-        walk: plan.Walk,
+        walk: plan.Walk | None,
         uids: Iterable[int],
         budget: MessageBudget | None = None,
         known: Mapping[int, MessageMeta | None] | None = None,
@@ -52,6 +52,7 @@ class FolderRun(BatchWriter):
 
         A pipeline: while one batch is fetched, the one before is parsed, and the one before that is committed.
 
+        walk: None for messages within the stretch, which leaves the cursors where they are.
         budget: None fetches all of them.
         known: UID -> flags, date and size, if the server was asked already; None for a UID that it did not answer.
         Returns whether none is left.

@@ -170,8 +170,7 @@ def _bring_in_line(run: FolderRun, found: set[int]) -> bool:
     known = _known(run)
     _drop(run, known - found)
     if missing := sorted(found - known):
-        some = missing[:MOST_MENDED]
-        run.fetch(Walk("up", some[0], some[-1]), some)  # within the stretch, so the cursors stay
+        run.fetch(None, missing[:MOST_MENDED])
         run.outcome.tell(f"{len(missing)} messages on the server were missing here; they are fetched.")
     return len(missing) <= MOST_MENDED
 

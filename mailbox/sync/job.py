@@ -8,6 +8,7 @@ from mailbox.sync.batches import FolderRun
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
 MORE_WAITING = "More is waiting."
+MOST_REFETCHED = 1000  # messages in one run whose date or size changed
 
 
 def run_job(run: FolderRun, cursor: int | None, budget: MessageBudget) -> None:
@@ -59,7 +60,7 @@ def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
             _finalize(run, more=True, followed=False)
             run.outcome.tell(uidvalidity.REASSIGNED)
             return True
-        reassigned_uids.fetch_changed(run, changed)
+        run.fetch(None, sorted(changed)[:MOST_REFETCHED])
     if run.status.changes is None or compare:
         flags_and_expunges.follow_flags(run, all_of_them=compare)
     in_line = flags_and_expunges.follow_expunges(run, compare=compare, vanished=vanished)

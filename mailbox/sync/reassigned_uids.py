@@ -16,11 +16,10 @@ from mailbox.imap.session import FolderStatus
 from mailbox.messages import places
 from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.batches import FolderRun
-from mailbox.sync.plan import MAX_UID, Walk
+from mailbox.sync.plan import MAX_UID
 
 CHUNK = 500  # UIDs in one FETCH
 NEWEST = 500  # UIDs to compare when UIDNEXT fell: a restored server reassigns the UIDs above its own highest
-MOST_REFETCHED = 1000  # messages in one run
 HEADERS = 100  # headers to compare in one chunk; a server that reassigned UIDs did so to all of the highest
 
 
@@ -91,10 +90,3 @@ def _quarantined_otherwise(run: FolderRun) -> list[int]:
     sizes = dict(rows.values_list("uid", "size"))
     metas = run.session.imap.fetch_meta_around(sorted(sizes))
     return [meta.uid for meta in metas if meta.size and meta.size != sizes[meta.uid]]
-
-
-def fetch_changed(run: FolderRun, uids: Sequence[int]) -> None:
-    """Fetch these messages again, whose date or size changed under the same header. The cursors do not move."""
-    some = sorted(uids)[:MOST_REFETCHED]
-    if some:
-        run.fetch(Walk("up", some[0], some[-1]), some)
