@@ -41,14 +41,8 @@ class Attempts:
         self.counts[str(uid)] = PROVEN_BAD
         self._save()
 
-    def forgive(self, uid: int) -> None:
-        """Set the count to 0, since a piece of the message has arrived."""
-        if self.counts.get(str(uid)):
-            self.counts[str(uid)] = 0
-            self._save()
-
     def end(self, uid: int) -> None:
-        """Remove the note; call it in the transaction that stores the batch."""
+        """Remove the note: in the transaction that stores the batch, or when a piece of the message has arrived."""
         # Saved even if it is not there: a transaction that removed it before may have been rolled back.
         self.counts.pop(str(uid), None)
         self._save()

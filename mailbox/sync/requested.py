@@ -74,10 +74,10 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
 
 
 def _in_pieces(run: FolderRun, limit: int, meta: MessageMeta) -> list[FetchedMessage]:
-    """Fetch a large message in pieces. Each piece resets the count of attempts: a message that makes progress is not
-    the one that breaks connections (see poison)."""
+    """Fetch a large message in pieces. Each piece ends the attempt: a message that makes progress is not the one that
+    breaks connections (see poison)."""
     message = LargeMessage(run.session, meta, _file(run, meta), limit)
-    return message.fetch(lambda: run.attempts.forgive(meta.uid))
+    return message.fetch(lambda: run.attempts.end(meta.uid))
 
 
 def _file(run: FolderRun, meta: MessageMeta) -> PartialFile:
