@@ -1,4 +1,5 @@
-"""Detects a restored or cloned database, whose old rows would be sent twice, and pauses sending until a person decides.
+"""Detects a restored or cloned database, whose old rows would be sent twice, and pauses sending until a person resumes
+it. Mail that waits in such a database becomes a question (outbox.restored_mail).
 
 For each place (a machine and the path of its data folder), database and data folder both keep a mark and a generation,
 which every sweep increments. A database whose generation is lower than the folder's was restored. A place without a row
@@ -13,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,17 +26,25 @@ from django.conf import settings
 from django.db.models import F
 
 from mailbox import logs
+from mailbox.models import WorkerHeartbeat
+from outbox import restored_mail
 from outbox.models import Installation, SendingSwitch
 
 logger = logging.getLogger(__name__)
 FILE_NAME = "installation"
+BEYOND_ALL_FOLDERS = 1_000_000_000  # a generation grows by a million a year
 RESTORED = (
-    "the database is older than the data folder, as after a restore. Mail that went out since the backup may "
-    "stand in the outbox as not sent: look through it, then resume"
+    "the database is older than the data folder, as after a restore. Mail that waited in it needs a decision, as it "
+    "may have gone out since the backup; resuming sends only what was queued afterwards"
 )
 CLONED = (
     "the data folder is not the one this database ran with, as after a restore or in a copy. Resume only where "
-    "the other installation no longer sends"
+    "the other installation no longer sends. Mail that waited needs a decision; resuming sends only what was queued "
+    "afterwards"
+)
+FURTHER = (
+    "workers of another host run with this database, and the data folder here is new. Resume if this is a further "
+    "host of the same installation; mail that waits then goes out"
 )
 
 
@@ -120,8 +130,45 @@ def _check(path: Path, place: str, now: datetime) -> str:
     folder = _read(path)
     row = Installation.objects.filter(place=place).first()
     why = _suspicion(row, folder, place)
+    if why == CLONED and _runs_elsewhere(now):
+        why = FURTHER
     if why:
         pause(why, now)
+    if why in (RESTORED, CLONED):
+        _ask(place, now)  # before the mark: after a crash the next check finds the same, and asks the rest
+    _settle(path, place, row, folder)
+    return why
+
+
+def restored(why: str, now: datetime) -> None:
+    """Pause all sending, and make the mail that waits a question, after this process has restored the database.
+
+    A pause that the backup has ended with it: this reason takes its place.
+    """
+    place = this_location()
+    path = file_of(place)
+    with _alone(path):
+        SendingSwitch.current()
+        SendingSwitch.objects.filter(pk=1).update(paused_at=now, paused_by=None, reason=why)
+        logs.event(logger, "sending_paused", logging.WARNING, reason=why)
+        _ask(place, now)
+        _settle(path, place, Installation.objects.filter(place=place).first(), _read(path))
+
+
+def _ask(place: str, now: datetime) -> None:
+    """Make what waits a question, once: what is queued from now on is new, whichever host looks next."""
+    restored_mail.ask(now)
+    others = Installation.objects.exclude(place=place)
+    others.update(generation=F("generation") + BEYOND_ALL_FOLDERS)
+
+
+def _runs_elsewhere(now: datetime) -> bool:
+    """Whether workers of another host use this database now: then it is neither restored nor a copy."""
+    return WorkerHeartbeat.objects.alive(now).exclude(host=platform.node() or "localhost").exists()
+
+
+def _settle(path: Path, place: str, row: Installation | None, folder: InstallationFile | None) -> None:
+    """Write this place's mark and its next generation into database and folder."""
     if row is None:
         row = Installation.objects.get_or_create(place=place, defaults={"mark": secrets.token_hex(16)})[0]
     # Beyond the folder's generation too, or a restored database would be detected again at each start.
@@ -130,7 +177,6 @@ def _check(path: Path, place: str, now: datetime) -> str:
     Installation.objects.filter(place=place).update(generation=F("generation") + 1)
     # The database first: after a crash in between, the folder is behind its database, which does not look restored.
     _write(path, InstallationFile(row.mark, known + 1, place))
-    return why
 
 
 def pause(why: str, now: datetime) -> None:

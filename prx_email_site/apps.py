@@ -15,6 +15,7 @@ class SiteConfig(AppConfig):
 
         from mailbox import signals
         from prx_email_site import checks, pooling, signal_receivers
+        from prx_email_site.backup import unfinished
         from prx_email_site.list_exports import schedule as list_exports_schedule
         from prx_email_site.monitoring import reporting
         from prx_email_site.personal_data import schedule as personal_data_schedule
@@ -27,6 +28,7 @@ class SiteConfig(AppConfig):
 
         register(checks.unknown_variables, checks.ENVIRONMENT)
         register(checks.encryption_keys, checks.ENVIRONMENT)
+        register(unfinished.no_restore_is_unfinished, checks.ENVIRONMENT)
         register(checks.data_folder_is_private, Tags.security)
         register(pooling.pooling_is_said, Tags.database)  # before each `migrate`, and at `check --database default`
         register(checks.metrics_token_is_long, Tags.security, deploy=True)

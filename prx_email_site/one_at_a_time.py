@@ -73,6 +73,6 @@ def _lock_file(descriptor: int) -> bool:
 def _wait(lock: Callable[[], bool], say: Callable[[str], object]) -> None:
     if lock():
         return
-    say("Another prepare is at work on this database or data folder: waiting for its end.")
+    say("Another prepare, backup or restore is at work on this database or data folder: waiting for its end.")
     while not lock():
         time.sleep(STEP_SECONDS)

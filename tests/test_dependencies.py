@@ -34,7 +34,9 @@ FLOORS = [
     "mailbox.urls",
     # outbox stands on mailbox; OPEN_TO_OUTBOX says on what of it.
     "outbox.errors outbox.models outbox.schedules outbox.checks",
-    "outbox.retry outbox.restore_guard outbox.tab_counts outbox.legal_holds",
+    "outbox.retry outbox.tab_counts outbox.legal_holds",
+    "outbox.restored_mail",
+    "outbox.restore_guard",
     "outbox.account_deletion",
     "outbox.smtp outbox.compose",
     "outbox.actions",

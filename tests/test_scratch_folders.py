@@ -69,6 +69,18 @@ def test_a_folder_that_is_not_locked_yet_is_left_alone(temporary: Path, monkeypa
     assert remove_left_ones() == 1 and not young.exists() and foreign.exists()
 
 
+def test_a_folder_whose_process_was_killed_before_it_locked_it_or_after_it_removed_the_lock_goes(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch_folders, "SETTLED_SECONDS", 60)
+    left = temporary / "prx-email-proof-a"
+    left.mkdir()
+    (left / "database").write_text("mail")
+    assert remove_left_ones() == 0
+    os.utime(left, (0, 0))
+    assert remove_left_ones() == 1 and not left.exists()
+
+
 def test_a_large_upload_has_no_file_with_a_name(temporary: Path, rf: RequestFactory) -> None:
     content = b"somebody's attachment" * 200_000
     assert len(content) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE

@@ -29,6 +29,9 @@ from mailbox.storage.durable_files import MAPPED_FROM, PIECE
 CONNECT_SECONDS, ANSWER_SECONDS, TRIES = 5, 20, 3
 _OURS = re.compile(r"(\d{4}|check)/")
 _NO_SUCH_OBJECT = {"NoSuchKey", "404"}
+# An answer to HEAD has no body, so neither code nor words: 403, or 400 for a token that has expired.
+_KEY_REFUSED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "InvalidToken"}
+_KEY_REFUSED |= {"400", "403"}
 
 
 class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
@@ -188,6 +191,7 @@ def _as_os_errors(name: str) -> Iterator[None]:
         if code in _NO_SUCH_OBJECT:
             raise FileNotFoundError(errno.ENOENT, "No such object in the bucket", name) from error
         kind = _PastItsEnd if code == "InvalidRange" else OSError
-        raise kind(errno.EIO, f"the object store said {code} {said}".strip()) from error
+        hint = " (are its access key and that key's rights still valid?)" if code in _KEY_REFUSED else ""
+        raise kind(errno.EIO, f"the object store said {code} {said}".strip() + hint) from error
     except (BotoCoreError, Boto3Error) as error:
         raise _Cut(errno.EIO, f"the object store is out of reach: {error}") from error

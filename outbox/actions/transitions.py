@@ -157,7 +157,10 @@ def why_it_waited(row: OutboxMessage, now: datetime) -> str:
 
 
 def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState) -> OutboxMessage:
-    """Make an uncertain mail due again, with the same Message-ID; returns the row. Raises OutboxError."""
+    """Make an uncertain mail due again, with the same Message-ID; returns the row. Raises OutboxError.
+
+    One whose chosen time is still to come, as after a restore, goes out at that time.
+    """
     row = find_row(outbox_id)
     seen.check(row)
     if row.hold != Hold.UNCERTAIN:
@@ -187,6 +190,8 @@ def _make_due(
         due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
         # Retries count a scheduled mail's age from `send_at`: one written long ago must not be given up at once.
         due |= {"send_at": now if row.send_at else None, "undo_until": None}
+        if verb == "send_again" and row.send_at and row.send_at > now:
+            due |= {"status": Status.PENDING, "send_at": row.send_at, "next_attempt_at": row.send_at}
         due |= {"mime_digest": mime_digest or row.mime_digest}
         if due["mime_digest"] != row.mime_digest:
             date_header.reference(mime_digest, now)

@@ -31,6 +31,7 @@ from outbox.bounces import dsn_report, free_text
 from outbox.bounces.report import ParsedReport, RecipientReport
 from outbox.compose import suppression
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient, ReportCursor
+from outbox.restored_mail import UNKNOWN_MARK
 from outbox.smtp.xtext import from_xtext
 
 logger = logging.getLogger(__name__)
@@ -120,14 +121,18 @@ def _tie(message: Message) -> int:
 def _attempt_of(report: ParsedReport, account_id: int) -> tuple[DeliveryAttempt, bool] | None:
     """The attempt that a report is about, of this account and with DATA begun, and whether the report is proven."""
     sent = DeliveryAttempt.objects.select_related("outbox").filter(outbox__account_id=account_id, data_at__isnull=False)
-    if report.stamps.prx_attempt:  # if it is wrong, the report is not about our mail, whatever its Message-ID claims
-        attempt = sent.filter(prx_attempt=report.stamps.prx_attempt).first()
-        return (attempt, True) if attempt else None
+    match = _OURS.search(report.stamps.message_id)
+    if report.stamps.prx_attempt:
+        if attempt := sent.filter(prx_attempt=report.stamps.prx_attempt).first():
+            return attempt, True
+        # A wrong mark: the report is not about our mail, whatever its Message-ID claims; unless a restored database
+        # has forgotten the mark.
+        forgotten = sent.filter(outbox_id=int(match[1]), prx_attempt=UNKNOWN_MARK).first() if match else None
+        return (forgotten, False) if forgotten else None
     # If the header was not returned: the ENVID that we gave the server is the same mark. An unknown one is ignored, as
     # it may be a gateway's own.
     if report.envelope_id and (attempt := sent.filter(prx_attempt=report.envelope_id).first()):
         return attempt, True
-    match = _OURS.search(report.stamps.message_id)
     if match is None:
         return None
     attempt = sent.filter(outbox_id=int(match[1]), message_id=match[0]).order_by("-number").first()

@@ -282,10 +282,11 @@ _OWN_MESSAGE_ID = re.compile(rb"^message-id[ \t]*+:", re.I | re.M)
 def stamped(mime: bytes, message_id: str, prx_attempt: str) -> bytes:
     """The frozen mail with the two header fields of an attempt added: Message-ID and X-PRX-Attempt.
 
-    A mail that a program submitted may have its own Message-ID; every attempt keeps that.
+    A mail that a program submitted may have its own Message-ID; every attempt keeps that. prx_attempt: "" if it is
+    unknown, of a mail that went out before a restore.
     """
     header = mime[: mime.find(b"\r\n\r\n") + 2]
-    own = f"X-PRX-Attempt: {prx_attempt}\r\n".encode("ascii")
+    own = f"X-PRX-Attempt: {prx_attempt}\r\n".encode("ascii") if prx_attempt else b""
     if _OWN_MESSAGE_ID.search(header):
         return own + mime
     return f"Message-ID: {message_id}\r\n".encode("ascii") + own + mime

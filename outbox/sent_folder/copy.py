@@ -19,7 +19,6 @@ from django.utils.translation import gettext
 from mailbox import logs
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.imap import sent_search
-from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.keep_alive import keep_alive
 from mailbox.models import Account
 from mailbox.storage import out_of_reach, raw_store
@@ -29,6 +28,7 @@ from outbox.compose import build as compose_build
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch, SentCopy
 from outbox.sent_folder.session import Clock, SentSession, lease_seconds, renewing_claim, signed_in
+from outbox.sent_folder.wanted import wanted
 
 logger = logging.getLogger(__name__)
 State = SentCopy.State
@@ -170,12 +170,11 @@ def _wait_for_file(row: OutboxMessage, now: datetime) -> timedelta:
 
 def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
     attempt, row = _attempt_of(copy.outbox), copy.outbox
-    stamp = AttemptHeaders(attempt.message_id, attempt.prx_attempt)
     # Sent may contain the mail already: from an earlier try, from the provider (a look-up found it there), or from
     # before a restore of the database.
     is_late = ours.clock() - (attempt.finished_at or attempt.started_at) > AT_ONCE
     may_be_there = copy.tries > 1 or is_late or attempt.outcome == DeliveryAttempt.Outcome.UNCERTAIN
-    if may_be_there and sent_search.find(ours.imap, folder, stamp):
+    if may_be_there and sent_search.find(ours.imap, folder, wanted(attempt)):
         return
     raw = content(row, attempt)
     ours.renew(len(raw))

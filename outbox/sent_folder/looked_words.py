@@ -8,9 +8,10 @@ from mailbox.localized import comma
 
 NO_FOLDER = gettext_noop("The account has no Sent folder to look in.")
 IT_IS_IN = gettext_noop("It is in %(what)s.")
+IT_IS_IN_FOR_SOME = gettext_noop("It is in %(what)s, so it went out; whether to each of its recipients is not known.")
 IT_IS_NOT_IN = gettext_noop("It is not in %(what)s.")
 NOT_LOOKED_FOR = gettext_noop("It could not be looked for: %(what)s")
-_WITH_A_NAME = (IT_IS_NOT_IN, IT_IS_IN, NOT_LOOKED_FOR)
+_WITH_A_NAME = (IT_IS_NOT_IN, IT_IS_IN_FOR_SOME, IT_IS_IN, NOT_LOOKED_FOR)
 _ISOLATED = "\N{FIRST STRONG ISOLATE}%s\N{POP DIRECTIONAL ISOLATE}"
 
 

@@ -12,8 +12,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.lazy_text import Words
+from outbox import restored_mail
 from outbox.bounces.status_words import status_words
 from outbox.models import OutboxMessage
+from outbox.sent_folder import looked_words
 from outbox.views.status import OutboxTab, first_line, is_scheduled, is_unknown_user, may_be_undone, tab_of
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
@@ -37,6 +39,8 @@ CANCEL = RowAction("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is 
 MARK = RowAction("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
 TWICE = _("Send it again? The recipient may get it twice.")
 AGAIN = RowAction("outbox:send_again", _("Send again"), "danger", TWICE, is_retry=True)
+TWICE_THEN = _("Send it at its time? If it went out already, the recipient gets it twice.")
+AT_ITS_TIME = replace(AGAIN, label=_("Send at its time"), confirm=TWICE_THEN)
 
 
 def choices_of(row: OutboxMessage, now: datetime) -> list[RowAction]:
@@ -44,7 +48,7 @@ def choices_of(row: OutboxMessage, now: datetime) -> list[RowAction]:
     if row.status not in OutboxMessage.CLAIMABLE:
         return []
     if row.hold == Hold.UNCERTAIN:
-        return [MARK, AGAIN]
+        return [MARK, AT_ITS_TIME if row.send_at and row.send_at > now else AGAIN]
     if row.hold == Hold.SIGN_IN:
         return [CANCEL]
     if row.hold:
@@ -122,6 +126,12 @@ class RowView:
         return getattr(self.row, "tried_at", None) if self.row.status == Status.FAILED else None
 
     @property
+    def evidence(self) -> str:
+        """What the last look into Sent found, for a mail of a restored database; "" before the first look."""
+        is_restored = self.needs_decision and self.row.error == restored_mail.WORDS
+        return looked_words.in_words(getattr(self.row, "looked", None) or "") if is_restored else ""
+
+    @property
     def needs_decision(self) -> bool:
         """Whether only the server knows if it was sent, so that a person must decide."""
         return self.row.hold == Hold.UNCERTAIN
@@ -171,6 +181,7 @@ def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool
     """The row for a page. tries: attempts so far. may_retry: the account has the feature outbox_retry."""
     choices = [each for each in choices_of(row, now) if may_retry or not each.is_retry] if may_operate else []
     tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
+    error = gettext(error) if error == restored_mail.WORDS else error
     is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))
     buttons = [(choice.url_name, choice.kind) for choice in choices]
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
@@ -178,7 +189,7 @@ def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool
     silent_since, is_unproven = row.silent_since(now), is_bounced and not getattr(row, "proven", True)
     seen += f"|{getattr(row, 'works', True)}|{getattr(row, 'all_paused', False)}|{row.account.sending_paused_at}|"
     seen += f"{row.account.send_enabled}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}|"
-    seen += str(is_unproven)
+    seen += f"{is_unproven}|{getattr(row, 'looked', '')}"
     return RowView(
         row,
         tab,

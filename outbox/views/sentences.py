@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.localized import grouped
+from outbox import restored_mail
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendPace
 from outbox.views.status import is_scheduled, may_be_undone
 from outbox.views.who_says_so import sent_words, was_not_asked
@@ -28,6 +29,12 @@ SENTENCES = {
         )
     ),
 }
+
+
+RESTORED = _(
+    "It waited when the backup was made that this database was restored from, and may have gone out since. Look "
+    "whether it arrived, then decide."
+)
 
 
 def waits_for(row: OutboxMessage) -> str:
@@ -88,6 +95,8 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
         return gettext(
             "It cannot go out as it is, and was not given to the server. Read why below, then write it anew."
         )
+    if row.hold == Hold.UNCERTAIN and row.error == restored_mail.WORDS:
+        return str(RESTORED)
     if row.hold:
         return str(SENTENCES[Hold(row.hold)])
     if not getattr(row, "works", True):

@@ -122,10 +122,8 @@ def newest_rows(
 
 
 def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """The rows as lists need them: with account and number of attempts, without bodies.
-
-    Annotates `works` (whether workers run) and `all_paused` (whether all sending is paused).
-    """
+    """The rows as lists need them: without bodies, with account and attempts, and annotated with `works` (whether
+    workers run), `all_paused` (whether all sending is paused) and `looked` (words of the last look into Sent)."""
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by().values("outbox")
     tries = Coalesce(Subquery(last.annotate(last=Max("number")).values("last")), 0)
     newest = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number")
@@ -137,6 +135,7 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
             works=Exists(WorkerHeartbeat.objects.alive(timezone.now())),
             all_paused=Exists(SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)),
             tried_at=Subquery(newest.values("finished_at")[:1]),
+            looked=Subquery(newest.values("sent_lookup__last_words")[:1]),
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
             proven=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"), is_proven=True)),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),

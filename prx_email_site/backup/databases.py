@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +27,10 @@ from prx_email_site.backup.faults import DumpDamaged, ToolFailed
 
 Fetch = Callable[[str], list[Any]]
 SCRATCH_PREFIX = "prx_email_proof_"
+# As text with their arguments; without those of extensions.
+OUR_FUNCTIONS = """SELECT oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = current_schema()::regnamespace AND prokind = 'f'
+AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')"""
 
 
 @dataclass(frozen=True)
@@ -155,18 +161,30 @@ def _dump_postgresql(to: Path) -> DatabaseContent:
         name = fetch("SELECT pg_export_snapshot()")[0][0]
         counted = _content(fetch, connection.introspection.table_names())
         _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--snapshot={name}", f"--file={to}")
-        return counted
+    _refuse_new_migrations(counted)
+    return counted
+
+
+def _refuse_new_migrations(copied: DatabaseContent) -> None:
+    """Raise ToolFailed if a migration was committed meanwhile: a table that it wrote anew is empty in the snapshot."""
+    with _snapshot() as fetch:
+        now = sorted(f"{app}.{name}" for app, name in fetch("SELECT app, name FROM django_migrations"))
+    if now != copied.migrations:
+        raise ToolFailed("Migrations ran while the database was copied: run this again.")
 
 
 def _load_postgresql(path: Path) -> None:
-    """Drop all tables, then restore in one transaction, so that a truncated copy leaves no rows."""
+    """Drop all tables and functions, then restore in one transaction, so that a truncated copy leaves no rows."""
     refuse_a_pooler()
     listed = subprocess.run(["pg_restore", "--list", str(path)], capture_output=True, text=True)  # noqa: S603, S607
     if listed.returncode:
         raise DumpDamaged(f"pg_restore cannot read {path}: {listed.stderr.strip()[-300:]}")
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)} CASCADE")
+        cursor.execute(OUR_FUNCTIONS)  # of triggers, which do not go with their tables
+        for (function,) in cursor.fetchall():
+            cursor.execute(f"DROP FUNCTION {function} CASCADE")
     options = ("--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
     _run("pg_restore", *options, name_database=True)
 
@@ -185,16 +203,19 @@ def _run(tool: str, *options: str, name_database: bool = False) -> None:
     command, environment = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
     connects, database = command[1:-1], command[-1]
     target = [f"--dbname={database}"] if name_database else [database]
+    # It ends with this process: a pg_restore that goes on would fill the database that the next one empties.
+    with_us = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid())]
+    if shutil.which(tool) is None:
+        raise ToolFailed(f"{tool} is not installed: apt-get install postgresql-client")
     try:
         subprocess.run(  # noqa: S603
-            [tool, *connects, *target, *options],
+            [*with_us, tool, *connects, *target, *options],
+            cwd=settings.BASE_DIR,
             env={**os.environ, **(environment or {})},
             check=True,
             capture_output=True,
             text=True,
         )
-    except FileNotFoundError as error:
-        raise ToolFailed(f"{tool} is not installed: apt-get install postgresql-client") from error
     except subprocess.CalledProcessError as error:
         raise ToolFailed(f"{tool}: {error.stderr.strip()[-500:]}") from error
 
@@ -206,7 +227,7 @@ def scratch_database(now: datetime) -> Iterator[str]:
     Those that a killed process left, which hold copies of mail, are dropped when they are a day old.
     """
     refuse_a_pooler()
-    _drop_left_ones(now)
+    drop_left_ones(now)
     name = f"{SCRATCH_PREFIX}{now:%Y%m%d}_{secrets.token_hex(6)}"
     quoted = connection.ops.quote_name(name)
     try:
@@ -222,8 +243,10 @@ def scratch_database(now: datetime) -> Iterator[str]:
             cursor.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
 
 
-def _drop_left_ones(now: datetime) -> None:
+def drop_left_ones(now: datetime) -> None:
     """Drop scratch databases made the day before yesterday or earlier. PostgreSQL refuses where one is in use."""
+    if connection.vendor == "sqlite":
+        return
     with connection.cursor() as cursor:
         cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [f"^{SCRATCH_PREFIX}[0-9]{{8}}_"])
         names = [name for (name,) in cursor.fetchall()]

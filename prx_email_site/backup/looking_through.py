@@ -46,7 +46,7 @@ def restore_and_look(backup: Backup, now: datetime) -> LookedThrough:
     stated = backup.read()
     restoring.check_schema(stated)
     restoring.check_keys(stated)
-    restoring.refuse_if_used()
+    restoring.refuse_if_used(now)
     restoring.restore_database(backup, stated, now)
     try:
         call_command("check", databases=["default"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,8 @@ from django.db import connection
 
 from mailbox.models import RawMessage
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.backup import databases, manifest, room, sealing
+from prx_email_site import one_at_a_time
+from prx_email_site.backup import databases, manifest, room, sealing, unfinished
 from prx_email_site.backup.faults import BackupFault, NoBackup
 from prx_email_site.backup.manifest import Backup, Manifest
 from prx_email_site.backup.sealing import Writer
@@ -31,7 +32,7 @@ LEFT_OUT = ("keys", "raw", "raw-copies", "static", "partial")
 # Names that a backup makes in a store; `forget` removes no others.
 _OURS = re.compile(rf"(to-[0-9a-f]{{12}}/)?(raw|files)/|\d{{8}}T\d{{6}}Z/|{DRAFTS}")
 SHORTEST_KEY, LARGEST_KEY_FILE = 20, 1024 * 1024  # bytes
-LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft")
+LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft", unfinished.FILE_NAME)
 
 
 class SegmentSwept(Exception):
@@ -39,25 +40,34 @@ class SegmentSwept(Exception):
     The backup is made again."""
 
 
-def make(store: BackupStore, now: datetime, recipients: Sequence[str] = ()) -> Backup:
-    """Add a backup to a store; encrypted if there are recipients (public keys). Raises BackupFault, OSError."""
+def _say_nothing(_: str) -> None: ...
+
+
+def make(
+    store: BackupStore, now: datetime, recipients: Sequence[str] = (), say: Callable[[str], object] = _say_nothing
+) -> Backup:
+    """Add a backup to a store; encrypted if there are recipients (public keys). Raises BackupFault, OSError.
+
+    say: gets a sentence if it waits for another process.
+    """
     sealing.check(recipients)
     writer = Writer(store, tuple(sorted(set(recipients))))
     with store.alone():
         backup = manifest.next_in(store, now)
         for _ in range(ATTEMPTS):
             try:
-                return _make(backup, writer, now)
+                return _make(backup, writer, now, say)
             except SegmentSwept as error:
                 swept = error
         raise BackupFault(f"Stored mail is removed faster than it is copied ({swept}): run this again.")
 
 
-def _make(backup: Backup, writer: Writer, now: datetime) -> Backup:
+def _make(backup: Backup, writer: Writer, now: datetime, say: Callable[[str], object]) -> Backup:
     with writer.drafts() as drafts:
         draft = drafts / manifest.DATABASE
         room.demand(drafts, databases.size_of_dump())
-        content = databases.dump(draft)
+        with one_at_a_time.one_at_a_time(settings.DATA_DIR, say):  # no migration meanwhile
+            content = databases.dump(draft)
         room.demand(drafts, 0)  # of PostgreSQL's dump the size is not known before
         database = writer.take(draft, backup.database)
     there, known = writer.store.sizes(), _known(writer)
@@ -194,15 +204,29 @@ def _has_a_key(path: Path) -> bool:
 
 
 def write_keys(path: Path, store: BackupStore) -> None:
-    """Write the keys to a file outside of the backups: with both, anybody could read the accounts' passwords."""
-    if isinstance(store, FolderStore) and path.resolve().is_relative_to(store.path):
+    """Write the keys to a file outside of the backups: with both, anybody could read the accounts' passwords.
+
+    A full disk, or a kill, leaves the file as it was.
+    """
+    path = path.resolve()
+    if isinstance(store, FolderStore) and path.is_relative_to(store.path):
         raise BackupFault("The keys are kept apart from the backup: name a file outside of its folder.")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(f"PRX_EMAIL_ENCRYPTION_KEYS={','.join(settings.ENCRYPTION_KEYS)}\n")
-        file.write(f"PRX_EMAIL_SECRET_KEY={settings.SECRET_KEY}\n")
-        os.fsync(descriptor)
+    is_file = path.is_file() or not path.exists()  # else a pipe or a terminal
+    draft = path.with_name(f"{path.name}.draft") if is_file else path
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | (os.O_CREAT | os.O_TRUNC if is_file else 0), 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"PRX_EMAIL_ENCRYPTION_KEYS={','.join(settings.ENCRYPTION_KEYS)}\n")
+            file.write(f"PRX_EMAIL_SECRET_KEY={settings.SECRET_KEY}\n")
+            file.flush()
+            if is_file:
+                os.fchmod(descriptor, 0o600)
+                os.fsync(descriptor)
+        if is_file:
+            draft.replace(path)
+    finally:
+        if is_file:
+            draft.unlink(missing_ok=True)
 
 
 def forget(store: BackupStore, keep: int) -> list[Backup]:

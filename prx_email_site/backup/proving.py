@@ -99,7 +99,9 @@ def _run(backup: Backup, folder: Path, hidden: dict[str, str]) -> dict[str, Any]
     """
     environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
     environment["PRX_EMAIL_DATA_DIR"] = str(folder)
-    command = [sys.executable, "manage.py", "prove", str(backup), "--in-scratch"]
+    # It ends with this process, whose folder and database it works in.
+    command = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid()), sys.executable]
+    command += ["manage.py", "prove", str(backup), "--in-scratch"]
     command += ["--identity", str(backup.identity.resolve())] if backup.identity else []
     with ExitStack() as stack:
         files = {name: stack.enter_context(_in_memory(value)) for name, value in hidden.items()}

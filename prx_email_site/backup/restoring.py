@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +13,16 @@ from django.core.files.base import File
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 
-from mailbox.models import Account
+from mailbox import logs, presence
+from mailbox.models import Account, ProcessHeartbeat
 from mailbox.storage.durable_files import raw_storage
 from outbox import restore_guard
-from prx_email_site.backup import databases, manifest
+from prx_email_site import one_at_a_time
+from prx_email_site.backup import databases, manifest, unfinished
 from prx_email_site.backup.faults import (
+    BackupFault,
     CountsDiffer,
     DumpDamaged,
     DumpTruncated,
@@ -32,15 +37,16 @@ from prx_email_site.backup.manifest import Backup, Manifest
 from prx_email_site.backup.stores import BackupFile, measure
 
 PAUSED = (
-    "the database was restored from the backup of {made:%Y-%m-%d %H:%M} UTC. Mail that went out since then stands in "
-    "the outbox as not sent: look through it, then resume"
+    "the database was restored from the backup of {made:%Y-%m-%d %H:%M} UTC. Mail that waited then needs a decision, "
+    "as it may have gone out since; resuming sends only what was queued afterwards"
 )
 
 
 def restore(backup: Backup, now: datetime) -> Manifest:
     """Restore into the database and data folder of this process. All checks come before the first change.
 
-    Raises BackupFault.
+    Killed at any step, it can be run again, with this backup or another one; until then nothing else starts
+    (unfinished). Raises BackupFault.
     """
     stated = backup.read()
     check_dump(backup, stated)
@@ -49,35 +55,37 @@ def restore(backup: Backup, now: datetime) -> Manifest:
     check_files(backup, stated)
     check_schema(stated)
     check_keys(stated)
-    refuse_if_used()
-    # Files first, so that rows never lack their bytes, even after a crash.
-    for each in stated.segments:
-        _put_segment(backup, each)
-    for each in stated.files:
-        target = Path(settings.DATA_DIR) / each.path
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = backup.name_of(each)
-        with backup.store.open(name) as stored, backup.opened(stored, name) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    refuse_if_used()  # again, as the copying may have taken hours
-    restore_database(backup, stated, now)
+    refuse_if_used(now)
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    busy = BackupFault("Another restore, or prepare, is at work on this database or data folder.")
+    with one_at_a_time.or_refused(settings.DATA_DIR / "prepare.lock", one_at_a_time.ADVISORY_LOCK, busy):
+        # Files first, so that rows never lack their bytes, even after a crash.
+        for each in stated.segments:
+            _put_segment(backup, each)
+        for each in stated.files:
+            _put_file(backup, each)
+        refuse_if_used(timezone.now())  # again, as the copying may have taken hours
+        unfinished.begin(backup)
+        restore_database(backup, stated, now)
+        unfinished.end()
     return stated
 
 
 def restore_database(backup: Backup, stated: Manifest, now: datetime) -> None:
-    """Load the database, compare its row counts with the manifest, run newer migrations, and pause sending.
+    """Load the database, run newer migrations, pause sending, ask about mail that waits, and compare the row counts
+    with the manifest's.
 
     Raises DumpDamaged, ToolFailed, CountsDiffer.
     """
     with backup.database_file() as dump:
         databases.load(dump)
     counts = databases.content().counts
+    call_command("migrate", interactive=False, verbosity=0)
+    restore_guard.restored(PAUSED.format(made=stated.made_at), now)
     differs = [name for name, count in stated.counts.items() if counts.get(name) != count]
     if differs:
         said = ", ".join(f"{name} {counts.get(name)} of {stated.counts[name]}" for name in differs[:5])
         raise CountsDiffer(f"Rows are not those of the backup: {said}.")
-    call_command("migrate", interactive=False, verbosity=0)
-    restore_guard.pause(PAUSED.format(made=stated.made_at), now)
 
 
 def check_dump(backup: Backup, stated: Manifest) -> None:
@@ -140,11 +148,38 @@ def check_keys(stated: Manifest) -> None:
         raise WrongKey("PRX_EMAIL_ENCRYPTION_KEYS has not the key that encrypted the secrets of this backup.")
 
 
-def refuse_if_used() -> None:
-    """Raise NotEmpty if the database has accounts, so that no installation in use is overwritten."""
+def refuse_if_used(now: datetime) -> None:
+    """Raise NotEmpty if the database has accounts, or processes of the site run with it, so that no installation in use
+    is overwritten. What an interrupted restore left is none."""
+    if unfinished.what():
+        return
     there = connection.introspection.table_names()
     if Account._meta.db_table in there and Account.objects.exists():
         raise NotEmpty("The database has accounts: give an empty one, or remove what is there yourself.")
+    if ProcessHeartbeat._meta.db_table in there:
+        for each in ProcessHeartbeat.objects.filter(silent_at__gt=now, pid__gt=0).exclude(role="alerts"):
+            if not (each.host == logs.this_host() and presence.has_ended(each.pid, each.seen_at)):
+                raise NotEmpty(
+                    f"The site runs with this database ({each}): stop it, or wait two minutes if it has ended."
+                )
+
+
+def _put_file(backup: Backup, stated: BackupFile) -> None:
+    """Write a file of the data folder: whole, or not at all."""
+    target = Path(settings.DATA_DIR) / stated.path
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = target.with_name(f"{target.name}.draft")
+    draft.unlink(missing_ok=True)
+    name = backup.name_of(stated)
+    try:
+        with backup.store.open(name) as stored, backup.opened(stored, name) as source, draft.open("xb") as file:
+            draft.chmod(0o600)
+            shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _put_segment(backup: Backup, stated: BackupFile) -> None:

@@ -21,6 +21,7 @@ from mailbox.views.accounts.account_row import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
 SHOWN_OF_A_KIND = 6
+Held = dict[str, tuple[int, datetime | None]]
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def _of_condition(row: AccountRow, condition: AccountNotice) -> Need:
     )
 
 
-def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime | None]]) -> list[Need]:
-    """Uncertain sends and permanent failures. `held`: hold -> (number of mails, time of the oldest)."""
+def of_outbox(rows: QuerySet[OutboxMessage], held: Held, restored: int = 0) -> list[Need]:
+    """Uncertain sends (`restored`: so many by a restore) and failures. `held`: hold -> (number, time of the oldest)."""
     found = []
     tabs = reverse("outbox:list")
     count, oldest = held.get("uncertain", (0, None))
@@ -117,6 +118,9 @@ def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime
             "%(number)s send may or may not have gone out", "%(number)s sends may or may not have gone out", count
         ) % _grouped(count)
         detail = gettext("The connection or the worker was lost after the mail was handed over. Only you can decide.")
+        if restored:
+            said = gettext("Waited in the restored backup; may have gone out since: %(number)s. Only you can decide.")
+            detail = said % _grouped(restored)
         found.append(
             Need("needs", words, gettext("Decide"), f"{tabs}?state=needs_decision", detail=detail, since=oldest)
         )

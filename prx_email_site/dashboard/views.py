@@ -22,6 +22,7 @@ from mailbox.views.accounts.account_row import AccountRow
 from mailbox.views.accounts.accounts import is_partial, rows_of
 from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
+from outbox import restored_mail
 from outbox.actions.filters import OutboxFilters
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
@@ -114,7 +115,7 @@ def _needs(
         *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
         *providers.of_providers(known["providers"]),
         *attention.sign_ins(rows),
-        *attention.of_outbox(outbox, held),
+        *attention.of_outbox(outbox, held, known["restored"]),
         *attention.of_bounces(known["bounced"], known["bounced_since"]),
         *attention.of_complaints(known["complained"], known["complained_since"]),
         *attention.of_accounts(rows, workers_alive=bool(alive)),
@@ -171,6 +172,7 @@ def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
         proven_missing=Subquery(proven.values("missing")[:1]),
         push_seen_at=Subquery(PushHeartbeat.objects.order_by("-seen_at").values("seen_at")[:1]),
         push_states=Subquery(push.annotate(_all=AllOf("states")).values("_all"), output_field=JSONField()),
+        restored=counted(outbox.needs_decision().filter(error=restored_mail.WORDS)),
         **{f"oldest_{status}_{hold}": _oldest(outbox, status, hold) for status, hold in OPEN},
     )
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from api.models import KeptAnswer
 from api.v1.protocol import idempotency
@@ -14,6 +15,7 @@ from mailbox import deletions
 from mailbox.models import ConnectionTest, Reparse
 from mailbox.pace import LOOKED_UP, Pace
 from outbox.models import Operation, OperationRow
+from prx_email_site.backup import databases
 from prx_email_site.local_files.scratch_folders import remove_left_ones
 
 TESTS_KEPT = timedelta(days=14)  # of connections; each account's newest stays
@@ -23,6 +25,7 @@ ROUNDS_KEPT = timedelta(days=400)  # bulk actions, and rounds of reading stored 
 def prune() -> None:
     """The daily task. A lost one is made up for by the next day's."""
     remove_left_ones()
+    databases.drop_left_ones(timezone.now())
     deletions.if_two_looks_agree("records", _prune)
 
 

@@ -108,7 +108,7 @@ def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
         "from outbox.models import OutboxMessage, SendingSwitch\n"
         "from django.utils import timezone\n"
         f"assert open_raw({digest.digest!r}) == {raw!r}\n"
-        "assert OutboxMessage.objects.get().status == 'pending'\n"
+        "assert OutboxMessage.objects.get().hold == 'uncertain'\n"
         "assert 'restored from the backup' in SendingSwitch.objects.get().reason\n"
         "assert deliver.accounts_with_due_rows(timezone.now()) == []\n"
     )

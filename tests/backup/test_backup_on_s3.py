@@ -19,7 +19,7 @@ from prx_email_site.backup import making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoBackup
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE, letter, outbox_row, store
-from tests.servers.s3 import BUCKET, S3Server
+from tests.servers.s3 import BUCKET, KEYS_REFUSED, S3Server
 from tests.servers.site import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -114,6 +114,24 @@ def test_a_server_that_fails_once_is_asked_again_and_one_that_is_away_leaves_no_
     s3.always = ""
     with pytest.raises(NoBackup):
         manifest.find(TARGET)
+
+
+@pytest.mark.in_part(4)
+@pytest.mark.parametrize("fault", KEYS_REFUSED)
+@pytest.mark.parametrize(("target", "requests"), [(TARGET, 1), (TARGET, 5), (TARGET, 9), ("", 1)])
+def test_a_key_that_is_refused_in_the_middle_leaves_no_backup_and_a_good_one_makes_it(
+    s3: S3Server, account: Account, tmp_path: Path, fault: str, target: str, requests: int
+) -> None:
+    """`target`: "" for a folder, where only the raw store's key is refused."""
+    target = target or str(tmp_path / "backups")
+    s3.faults, s3.always = [""] * requests, fault
+    with pytest.raises(CommandError, match="access key"):
+        call_command("backup", target)
+    s3.faults, s3.always = [], ""
+    with pytest.raises(NoBackup):
+        manifest.find(target)
+    call_command("backup", target)
+    assert proving.prove(target, NOW).fault == ""
 
 
 def test_an_object_of_a_backup_that_is_gone_or_has_other_bytes_is_named(s3: S3Server, account: Account) -> None:

@@ -15,6 +15,11 @@ from tests.servers.ports import free_ports
 BUCKET = "mail"
 AT_RANDOM = ("", "", "", "", "slow", "slow", "busy", "reset", "unanswered", "cut", "dead")
 DEAD_REQUESTS = 12  # that a dead server resets, at most
+KEYS_REFUSED = {
+    "revoked": ("403 Forbidden", "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist."),
+    "denied": ("403 Forbidden", "AccessDenied", "Access Denied"),
+    "expired": ("400 Bad Request", "ExpiredToken", "The provided token has expired."),
+}
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST
 
 
@@ -22,8 +27,8 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST
 class S3Server:
     """`faults`: what befalls the next requests, one each, `always` what befalls each: "" for nothing, "busy" (503),
     "reset" (before it is looked at), "unanswered" (done, and then the connection is reset), "cut" (in the middle of the
-    answer), "silent" (no answer until `released`), "slow" (an answer after a while). `chance`: of them at random, and
-    it is dead for some requests on end."""
+    answer), "silent" (no answer until `released`), "slow" (an answer after a while), one of KEYS_REFUSED. `chance`: of
+    them at random, and it is dead for some requests on end."""
 
     port: int = 0
     faults: list[str] = field(default_factory=list)
@@ -93,6 +98,11 @@ class S3Server:
             if fault == "busy":
                 start("503 Slow Down", [("Content-Type", "application/xml"), ("Connection", "close")])
                 return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]
+            if fault in KEYS_REFUSED:
+                status, code, words = KEYS_REFUSED[fault]
+                start(status, [("Content-Type", "application/xml"), ("Connection", "close")])
+                is_head = environ["REQUEST_METHOD"] == "HEAD"  # which has no body, so neither code nor words
+                return [] if is_head else [f"<Error><Code>{code}</Code><Message>{words}</Message></Error>".encode()]
             if fault == "silent":
                 self.released.wait(30)
             if fault in ("silent", "reset"):

@@ -26,6 +26,7 @@ from mailbox.views.activity.activity_words import told
 from mailbox.views.pagination import FirstRows
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
+from outbox import restored_mail
 from outbox.bounces.matching import MOST_SHOWN
 from outbox.bounces.status_words import status_words
 from outbox.models import (
@@ -63,6 +64,7 @@ class ShownAttempt:
     tone: str
     steps: list[TimelineStep]
     lines: list[TranscriptLine]
+    is_forgotten: bool
 
 
 def _line(entry: Any) -> TranscriptLine:
@@ -78,9 +80,8 @@ def _attempt(attempt: DeliveryAttempt) -> ShownAttempt:
     tones = {"": "waiting", "accepted": "fine", "partial": "needs", "uncertain": "needs", "sign_in": "needs"}
     tones |= {"transient": "waiting", "throttled": "waiting", "abandoned": "waiting"}
     transcript = [entry for entry in attempt.transcript if not isinstance(entry, dict) or "reply" in entry]
-    return ShownAttempt(
-        attempt, tones.get(attempt.outcome, "broken"), steps_of(attempt), [_line(e) for e in transcript]
-    )
+    lines, is_forgotten = [_line(e) for e in transcript], restored_mail.is_forgotten(attempt)
+    return ShownAttempt(attempt, tones.get(attempt.outcome, "broken"), steps_of(attempt), lines, is_forgotten)
 
 
 def _said(recipient: OutboxRecipient) -> str:
@@ -143,6 +144,8 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "row": row,
         "each": each,
         "sentence": sentence,
+        "is_restored": row.error == restored_mail.WORDS,
+        "is_for_later": each.needs_decision and row.send_at is not None and row.send_at > timezone.now(),
         "reports": reports,
         "last_report": max((told.report.pk for told in reports), default=0),
         "unacknowledged": any(told.report.is_to_be_seen for told in reports),

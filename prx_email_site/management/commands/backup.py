@@ -34,7 +34,7 @@ class Command(RefusingCommand):
             raise CommandError("--keep is the number of backups that stay, 1 or more.")
         try:
             store = places.at(options["target"])
-            backup = making.make(store, timezone.now(), options["encrypt_to"])
+            backup = making.make(store, timezone.now(), options["encrypt_to"], self.stderr.write)
             if options["keys"]:
                 making.write_keys(options["keys"], store)
             made = backup.read()

@@ -44,8 +44,8 @@ class Command(RefusingCommand):
                 sys.exit(1)
             return
         self.stdout.write(
-            f"Restored the backup of {stated.made_at:%Y-%m-%d %H:%M} UTC. Sending is paused: look through the outbox, "
-            f"cancel what went out since, then resume."
+            f"Restored the backup of {stated.made_at:%Y-%m-%d %H:%M} UTC. Sending is paused. Mail that waited then "
+            f"needs a decision in the outbox, as it may have gone out since: resuming sends only what is new."
         )
         if lacks:
             raise CommandError(lacks)

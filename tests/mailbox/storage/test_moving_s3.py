@@ -152,7 +152,13 @@ def stores(use: Use) -> TwoStores:
     return stores
 
 
-def test_an_outage_is_waited_out_with_longer_and_longer_pauses(stores: TwoStores, s3_server: S3Server) -> None:
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("reset", "object store is out of reach"), ("revoked", "access key"), ("expired", "access key")],
+)
+def test_an_outage_is_waited_out_with_longer_and_longer_pauses(
+    stores: TwoStores, s3_server: S3Server, fault: str, words: str
+) -> None:
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -165,11 +171,11 @@ def test_an_outage_is_waited_out_with_longer_and_longer_pauses(stores: TwoStores
         stores, moving.Patience(lambda error, pause: said.append(str(error)), clock=lambda: 0.0, sleep=sleep)
     )
     next(steps)
-    s3_server.always = "reset"
+    s3_server.always = fault
     *_, moved = steps
     assert (moved.segments, moved.messages, moved.left) == (len(RAWS) // EACH, len(RAWS), [])
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert len(said) == 7 and all("object store is out of reach" in each for each in said)
+    assert len(said) == 7 and all(words in each for each in said)
 
 
 def test_an_outage_of_hours_ends_the_move_and_the_next_one_goes_on(stores: TwoStores, s3_server: S3Server) -> None:

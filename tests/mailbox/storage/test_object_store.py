@@ -24,7 +24,7 @@ from outbox.tasks import delivery as delivery_tasks
 from prx_email_site.environment import SettingError
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE
-from tests.servers.s3 import BUCKET, S3Server
+from tests.servers.s3 import BUCKET, KEYS_REFUSED, S3Server
 
 pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 FAULTS = ["busy", "reset", "unanswered", "silent"]
@@ -67,10 +67,13 @@ def test_a_batch_is_one_object_and_a_message_is_read_by_its_range(s3: S3Server) 
     assert objects(s3) == [b"one" + b"\x00\xff" * 1000]
 
 
-def test_what_was_read_is_read_from_here_while_the_server_is_away_and_proven(s3: S3Server) -> None:
+@pytest.mark.parametrize("fault", ["reset", *KEYS_REFUSED])
+def test_what_was_read_is_read_from_here_while_the_server_is_away_and_proven(s3: S3Server, fault: str) -> None:
     digest, other = raw_store.save_batch([b"one", b"two"])
     assert raw_store.open_raw(digest) == b"one"
-    s3.always = "reset"
+    s3.always = fault
+    with pytest.raises(OSError):
+        raw_storage().exists(RawMessage.objects.values_list("segment", flat=True)[0])  # it does not say that it is not
     assert raw_store.open_raw(digest) == b"one"
     with pytest.raises(raw_store.RawOutOfReach):
         raw_store.open_raw(other)
@@ -92,7 +95,7 @@ def test_a_write_that_fails_once_is_tried_again_and_is_one_object(
     assert objects(s3) == [b"one"]
 
 
-@pytest.mark.parametrize("fault", ["busy", "reset", "unanswered"])
+@pytest.mark.parametrize("fault", ["busy", "reset", "unanswered", *KEYS_REFUSED])
 def test_while_the_server_is_away_nothing_is_taken_for_stored_and_later_it_is(s3: S3Server, fault: str) -> None:
     s3.always = fault
     with pytest.raises(StorageError, match="object store"):
@@ -117,8 +120,9 @@ def test_a_read_that_fails_once_is_tried_again_and_one_that_always_does_is_out_o
     s3.released.set()
 
 
-def test_the_server_goes_away_between_the_object_and_the_look_whether_it_is_there(s3: S3Server) -> None:
-    s3.faults = ["", *["reset"] * object_store.TRIES]
+@pytest.mark.parametrize("fault", ["reset", *KEYS_REFUSED])
+def test_the_server_goes_away_between_the_object_and_the_look_whether_it_is_there(s3: S3Server, fault: str) -> None:
+    s3.faults = ["", *[fault] * (object_store.TRIES if fault == "reset" else 1)]
     (digest,) = raw_store.save_batch([b"one"])
     assert raw_store.open_raw(digest) == b"one"
 
@@ -211,14 +215,15 @@ def test_settings_that_lack_a_bucket_or_the_packages_say_what_to_do(monkeypatch:
         raw_store_settings.raw_storage_of(Path("data"))
 
 
+@pytest.mark.parametrize("fault", ["reset", *KEYS_REFUSED])
 def test_while_the_server_is_away_a_mail_waits_without_losing_a_try_and_no_sync_is_begun(
-    s3: S3Server, make_account: Callable[..., Account], monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, make_account: Callable[..., Account], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(store_check, "_known", store_check._LastCheck())
     monkeypatch.setattr(store_check, "LOOK_SECONDS", 0.0)
     account = make_account(**NOWHERE)
     assert api.queue(account.pk, "bob@example.test", "Hello", "A text.").data
-    s3.always = "reset"
+    s3.always = fault
     assert delivery_tasks.deliver() == {"attempted": 0, "sent": 0}
     sync_tasks.sync_tick()
     deliver.deliver_account(account.pk)  # had begun when it went away
