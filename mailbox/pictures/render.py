@@ -16,6 +16,7 @@ import resource
 import signal
 import struct
 import sys
+import warnings
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:  # when the program runs, Pillow is imported only after the limits are set
@@ -66,11 +67,18 @@ def _image(content: bytes) -> Image:
     from PIL import Image as pillow
     from PIL import ImageOps
 
-    with pillow.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
-        if image.size[0] * image.size[1] > MAX_PIXELS:
-            raise NoPicture("The image has too many pixels.")
-        image.draft("RGB", LARGE)  # a JPEG is decoded at about the size that is needed
-        return _on_white(ImageOps.exif_transpose(image))
+    too_many = "The image has too many pixels."
+    # Pillow refuses those above twice its limit, and prints a warning to standard error, which is read as our reason,
+    # for those between.
+    warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+    try:
+        with pillow.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+            if image.size[0] * image.size[1] > MAX_PIXELS:
+                raise NoPicture(too_many)
+            image.draft("RGB", LARGE)  # a JPEG is decoded at about the size that is needed
+            return _on_white(ImageOps.exif_transpose(image))
+    except pillow.DecompressionBombError as error:
+        raise NoPicture(too_many) from error
 
 
 def _first_page(content: bytes) -> Image:

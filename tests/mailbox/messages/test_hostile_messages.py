@@ -19,6 +19,7 @@ from mailbox.mime import tree as mime_tree
 from mailbox.models import Account, Attachment
 from mailbox.views.reading import parse_warnings
 from mailbox.views.reading.message import ATTACHMENTS_SHOWN, VIEWS
+from tests.mailbox.mime.files import tnef_files
 from tests.mailbox.mime.mime_messages import HEAD, multipart
 from tests.rows import letter, store
 
@@ -28,6 +29,13 @@ SCRIPT = b"<script>alert(1)</script><img src=x onerror=alert(2)>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(3)"/>'
 TEXT = b"Content-Type: text/plain\r\n\r\nhello"
 NAME = b"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename="
+MARKS = "\u0315\u0300".encode()
+UNPAIRED = "x\ud800y\0z".encode("utf-16-le", "surrogatepass")
+SURROGATES = tnef_files.tnef(tnef_files.attached(b"a.txt", b"x", tnef_files.binary_property(0x3707, UNPAIRED, 0x1F)))
+EVENT = (
+    b"BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nSUMMARY:" + SCRIPT + b"\r\nDTSTART:99991231T235959Z\r\n"
+    b"DURATION:P99999W\r\nRRULE:FREQ=SECONDLY;UNTIL=00010101T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
 
 HOSTILE = {
     "one byte": b"x",
@@ -53,6 +61,10 @@ HOSTILE = {
     "no such date": b"Date: Fri, 99 Foo 99999 99:99:99 +9999\r\n\r\nbody",
     "a boundary of nothing": HEAD + b'Content-Type: multipart/mixed; boundary=""\r\n\r\n--\r\n' + TEXT,
     "a mail as the body": HEAD + b"Content-Type: message/rfc822\r\n\r\n" + multipart(TEXT),
+    "accents without end": b"From: e@example.com\r\nSubject: a" + MARKS * 20_000 + b"\r\n\r\na" + MARKS * 100_000,
+    "lone surrogates in winmail.dat": multipart(TEXT, b"Content-Type: application/ms-tnef\r\n\r\n" + SURROGATES),
+    "an event out of time": multipart(TEXT, b"Content-Type: text/calendar\r\n\r\n" + EVENT),
+    "dates at the ends of time": b"Date: 31 Dec 9999 23:59:59 -1400\r\nReceived: x; 1 Jan 0001 00:00 +1400\r\n\r\nb",
     "many parts": multipart(*[NAME + b"a\r\n\r\n%d" % number for number in range(ATTACHMENTS_SHOWN + 1)]),
 }
 
