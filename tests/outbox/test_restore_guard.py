@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 
-from mailbox.models import Account
+from mailbox.models import Account, WorkerHeartbeat
 from outbox import api, restore_guard
 from outbox.delivery import deliver
 from outbox.models import Installation, OutboxMessage, SendingSwitch
-from outbox.restore_guard import CLONED, RESTORED, InstallationFile, suspicion
+from outbox.restore_guard import CLONED, FURTHER, RESTORED, InstallationFile, suspicion
 from outbox.tasks import delivery as delivery_tasks
+from tests.rows import outbox_row
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -170,6 +171,21 @@ def test_processes_that_look_at_the_same_moment_are_no_restore_and_no_clone() ->
 
     assert said == [""] * 100 and reason() == ""
     assert Installation.objects.get().generation == 100
+
+
+@pytest.mark.parametrize(("seconds_ago", "expected"), [(30, FURTHER), (600, CLONED)])
+def test_a_new_folder_beside_workers_of_another_host_is_a_further_host_and_no_mail_becomes_a_question(
+    account: Account, seconds_ago: int, expected: str
+) -> None:
+    restore_guard.check(NOW)
+    row = outbox_row(account)
+    seen_at = NOW - timedelta(seconds=seconds_ago)
+    WorkerHeartbeat.objects.create(host="another", cluster_pid=7, started_at=seen_at, seen_at=seen_at)
+    Installation.objects.update(mark="another")
+    assert restore_guard.check(NOW) == expected
+    row.refresh_from_db()
+    assert row.hold == ("" if expected == FURTHER else "uncertain")
+    assert reason() == expected
 
 
 def test_a_pause_that_a_person_made_keeps_its_reason() -> None:

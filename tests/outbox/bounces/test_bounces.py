@@ -16,6 +16,7 @@ from django_q.models import OrmQ
 from mailbox.models import Account, AuditEntry, Message
 from mailbox.signals import messages_stored
 from mailbox.sync import folder_sync
+from outbox import restored_mail
 from outbox.bounces import matching as bounces_matching
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, ReportCursor
 from outbox.tasks import sent_folder as sent_folder_tasks
@@ -72,6 +73,17 @@ def test_a_mark_that_no_attempt_has_is_a_forgery_whatever_else_is_right(
 ) -> None:
     arrived(account, about(sent).replace(b"5d1e", b"5d1f"))
     assert not DeliveryReport.objects.exists()
+
+
+def test_a_report_about_what_a_restored_database_forgot_is_shown_as_unproven(
+    account: Account, sent: DeliveryAttempt
+) -> None:
+    """Its mark is that of an attempt made after the backup, and the retries in its Message-ID too."""
+    OutboxMessage.objects.update(status="pending", sent_at=None)
+    restored_mail.ask(timezone.now())
+    arrived(account, POSTFIX.replace(b"<outbox-7-0@", b"<outbox-%d-3@" % sent.outbox_id).replace(b"5d1e", b"5d1f"))
+    assert set(DeliveryReport.objects.values_list("outbox", "is_proven")) == {(sent.outbox_id, False)}
+    assert OutboxMessage.objects.get().hold == "uncertain"
 
 
 def test_a_report_without_the_mark_informs_and_says_that_anybody_could_have_written_it(

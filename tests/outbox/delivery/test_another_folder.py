@@ -66,7 +66,8 @@ def test_a_second_cluster_with_another_data_folder_begins_with_all_sending_pause
         cluster.stop()
     assert SendingSwitch.current().reason == restore_guard.CLONED
     assert server.connections == 0
-    assert set(OutboxMessage.objects.values_list("status", "retries", "hold")) == {("pending", 0, "")}
+    # It looks like a copy, whose mail the first one may have sent since.
+    assert set(OutboxMessage.objects.values_list("status", "retries", "hold")) == {("failed", 0, "uncertain")}
 
 
 def test_where_a_person_lets_both_send_the_mail_waits_for_a_worker_that_has_its_file(
