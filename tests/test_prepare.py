@@ -51,7 +51,9 @@ def test_a_second_prepare_waits_for_the_first(tmp_path: Path, folders: tuple[str
         order.append("first")
     other.join(30)
     assert order == ["first", "second"]
-    assert said == ["Another prepare is at work on this database or data folder: waiting for its end."]
+    assert said == [
+        "Another prepare, backup or restore is at work on this database or data folder: waiting for its end."
+    ]
 
 
 def test_a_key_that_is_none_is_found_by_check_and_stops_prepare(settings: Settings) -> None:
