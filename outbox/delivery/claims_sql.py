@@ -40,10 +40,15 @@ AND "data_at" IS NULL"""
 NO_DOT = f"""UPDATE "outbox" SET "data_at" = NULL, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}"""
 DOT_OF_ATTEMPT = """UPDATE "delivery_attempts" SET "phase" = 'dot', "data_at" = %s, "transcript" = %s
 WHERE "id" = %s"""
-FINALIZE = f"""UPDATE "outbox" SET "status" = %s, "hold" = %s, "retries" = %s, "next_attempt_at" = %s,
+_FINALIZE = """UPDATE "outbox" SET "status" = %s, "hold" = %s, "retries" = %s, "next_attempt_at" = %s,
 "error_code" = %s, "error" = %s, "updated_at" = %s, "sent_at" = %s, "provider_message_id" = %s,
 "data_at" = CASE WHEN %s THEN "data_at" END, "claim_token" = '', "claimed_by" = '', "lease_expires_at" = NULL
-WHERE {OURS}"""
+WHERE """
+FINALIZE = _FINALIZE + OURS
+# Only an attempt that committed "dot" leaves an uncertain row. Nobody else writes our attempt's `data_at`, so the
+# sub-query is not out of date in any snapshot; all else is a condition on the row's own columns: see `last_attempt`.
+FINALIZE_UNCERTAIN = f"""{_FINALIZE}"id" = %s AND "status" = 'failed' AND "hold" = 'uncertain' AND "last_attempt" = %s
+AND EXISTS (SELECT 1 FROM "delivery_attempts" WHERE "id" = %s AND "data_at" IS NOT NULL)"""
 FINISH_ATTEMPT = """UPDATE "delivery_attempts" SET "outcome" = %s, "phase" = %s, "reply_code" = %s, "reply" = %s,
 "transcript" = %s, "finished_at" = %s WHERE "id" = %s"""
 _ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connections
 
 from mailbox.accounts import seen_certificates
+from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused
 from mailbox.models import Account
@@ -33,7 +34,7 @@ def endpoint_of(account: Account) -> Endpoint:
 
 
 async def open_session(account: Account, patience: SmtpTimeouts, watch: Watch, database: Database) -> SmtpSession:
-    """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
+    """Sign in to the account's server. Raises SmtpFailure."""
     # In a thread: a provider that does not answer must not block the event loop.
     endpoint = await in_thread(lambda: _endpoint_apart(account), watch.waiting)
     try:
@@ -46,5 +47,7 @@ def _endpoint_apart(account: Account) -> Endpoint:
     """endpoint_of() for a thread, with a database connection of its own."""
     try:
         return endpoint_of(account)
+    except DecryptionFailed as error:
+        raise SmtpFailure(Fault(Phase.AUTH, Kind.REPLY, str(error), SIGN_IN_REFUSED)) from error
     finally:
         connections.close_all()

@@ -54,10 +54,6 @@ class Ledger:
         raise NotImplementedError
 
     # --- Outcomes -----------------------------------------------------------------------------------------------
-    def prepare_unwritten(self) -> None:
-        """Prepare the next transaction's statements, in the time that the server takes to answer."""
-        _ = [each.prepared for each in self._unwritten]
-
     async def settle(self, *, claims_next: bool = False) -> None:
         """Save the known outcomes. `claims_next`: claim the next rows in the same transaction, if that is allowed."""
         unwritten = [*self._unwritten]
@@ -88,17 +84,17 @@ class Ledger:
             return doubts.make_uncertain(last.claim, last.ending.accepted, told, now=self._clock())
 
         if await self.write_persistently(step):
-            self.sent -= last.is_sent
+            self.sent -= last.ending.is_sent
             logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
 
     def _finalize(self, unwritten: list[UnwrittenOutcome]) -> list[bool]:
-        return [endings.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in unwritten]
+        return [endings.finalize(each.claim, each.ending, now=each.now) for each in unwritten]
 
     def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
         self._unwritten = [each for each in self._unwritten if each not in unwritten]
         for each, is_written in zip(unwritten, written, strict=True):
-            self.sent += each.is_sent
+            self.sent += each.ending.is_sent
             if each.was_whole:
                 self._last = each
             # In the next turn of the loop: nothing is done between the commit of "dot" and the end of the mail.
@@ -110,7 +106,6 @@ class Ledger:
 
         The end of the mail is not sent yet: after an exception in here, or just after the commit, the row is released.
         """
-        self.prepare_unwritten()
         unwritten, claims_next = [*self._unwritten], self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from django.conf import settings
 
@@ -17,7 +16,7 @@ from mailbox import logs
 from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import build as compose_build
 from outbox.compose import private_part
-from outbox.delivery import endings, recipients
+from outbox.delivery import recipients
 from outbox.delivery.attempt_watch import AttemptWatch
 from outbox.delivery.claims import Claim
 from outbox.delivery.endings import AttemptOutcome
@@ -27,8 +26,8 @@ from outbox.retry import policy as retry_policy
 from outbox.retry.classification import classify, is_for_now
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
 from outbox.retry.policy import RetryLimits, Settlement
+from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.mail import Delivery, Envelope, Mail
-from outbox.smtp.replies import Reply
 
 logger = logging.getLogger(__name__)
 AWAY_WORDS = "Nothing was sent; it goes out by itself once the raw store can be read again."
@@ -58,37 +57,17 @@ class PreparedAttempt:
     is_gone: bool = False  # the raw store works, and does not have the file
 
 
-@dataclass(frozen=True)
-class FailedAttempt:
-    """The outcome of a failed attempt, and until when the account's queue waits if the server is at fault."""
-
-    ending: AttemptOutcome
-    until: datetime
-
-
+@dataclass(frozen=True, eq=False)
 class UnwrittenOutcome:
-    """An outcome that is known and not saved yet. It is computed when first needed, after the next mail was begun.
+    """An outcome that is known and not saved yet.
 
     was_whole: the end of the mail was written, so that only the server's answer decides.
     """
 
-    def __init__(self, claim: Claim, end: Callable[[], AttemptOutcome], now: datetime, *, was_whole: bool) -> None:
-        self.claim, self._end, self.now, self.was_whole = claim, end, now, was_whole
-
-    @cached_property
-    def ending(self) -> AttemptOutcome:
-        """The outcome, computed at the first access."""
-        return self._end()
-
-    @cached_property
-    def prepared(self) -> endings.Prepared:
-        """The values of the statements that save it."""
-        return endings.prepare(self.claim, self.ending, self.now)
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether the row becomes "sent"."""
-        return self.ending.settlement.status == OutboxMessage.Status.SENT
+    claim: Claim
+    ending: AttemptOutcome
+    now: datetime
+    was_whole: bool
 
 
 def limits() -> RetryLimits:
@@ -182,17 +161,14 @@ def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, no
     )
 
 
-def of_fault(
-    work: PreparedAttempt,
-    fault: Fault,
-    watch: AttemptWatch,
-    *,
-    failures: int,
-    now: datetime,
-    refused: dict[str, Reply] | None = None,
-) -> FailedAttempt:
-    """The outcome of a failed attempt. failures: of the server in a row, with this one. refused: recipient -> reply, of
-    those refused before the failure."""
+def of_failure(
+    work: PreparedAttempt, failure: SmtpFailure, watch: AttemptWatch, *, failures: int, now: datetime
+) -> tuple[AttemptOutcome, datetime]:
+    """The outcome of a failed attempt, and until when the account's queue waits if the server is at fault.
+
+    failures: of the server in a row, with this one.
+    """
+    fault = failure.fault
     verdict, error_code = classify(fault), (work.code or retry_policy.error_code(fault)).value
     wait = retry_policy.unavailable_seconds(
         verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS, fault.code
@@ -209,8 +185,9 @@ def of_fault(
         # The row that met the failure is tried again at its own time, and the rest of the queue not before it.
         until = min(until, settled.next_attempt_at) if not settled.hold else until
     phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DOT
-    ending = AttemptOutcome(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
-    return FailedAttempt(ending, until)
+    return AttemptOutcome(
+        settled, fault.reply, fault.code, phase.value, watch.transcript, refused=failure.refused
+    ), until
 
 
 def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> AttemptOutcome:
@@ -223,7 +200,7 @@ def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> 
 def log(outcome: UnwrittenOutcome, written: bool) -> None:
     """Log one line for the attempt, without addresses or secrets. `written`: the outcome was saved on the row."""
     claim, ending, settled = outcome.claim, outcome.ending, outcome.ending.settlement
-    level = logging.INFO if outcome.is_sent else logging.WARNING
+    level = logging.INFO if ending.is_sent else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     logs.event(

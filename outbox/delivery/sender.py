@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery import claims, endings, outcomes
@@ -25,7 +23,7 @@ from outbox.delivery.ledger import Ledger
 from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
-from outbox.retry.faults import Fault, Kind, Phase, Verdict
+from outbox.retry.faults import Kind, Verdict
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.mail import Delivery, Mail, MailHooks
 from outbox.smtp.replies import Reply
@@ -100,9 +98,9 @@ class Sender(Ledger):
         )
         self.attempted += 1
         try:
-            end = await self._outcome(claim, watch)
-            outcome = UnwrittenOutcome(claim, end, self._clock(), was_whole=watch.may_be_taken)
-            self._unwritten.append(outcome)  # until settle(), or commit_dot() of the mail after
+            ending = await self._outcome(claim, watch)
+            # Until settle(), or commit_dot() of the mail after.
+            self._unwritten.append(UnwrittenOutcome(claim, ending, self._clock(), watch.may_be_taken))
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
@@ -111,7 +109,7 @@ class Sender(Ledger):
             return
         self._watch = None
         has_session = self._session is not None and self._session.is_open
-        works_again = self._account.smtp.failing_since is not None and outcome.is_sent
+        works_again = self._account.smtp.failing_since is not None and ending.is_sent
         if works_again or not self._following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
         if works_again:
@@ -120,21 +118,19 @@ class Sender(Ledger):
                 self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
-    async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], AttemptOutcome]:
-        """Make the attempt; queue and session are settled afterwards. Returns a function that computes the outcome."""
+    async def _outcome(self, claim: Claim, watch: AttemptWatch) -> AttemptOutcome:
+        """Make the attempt; queue and session are settled afterwards."""
         work = await self.take_prepared(claim, watch)
         if work.fault is not None:
-            return await self._failed(work, watch, work.fault, parks=False)
+            return await self._failed(work, watch, SmtpFailure(work.fault), parks=False)
         if not work.recipients.to_try:
-            return partial(outcomes.of_answer, work, Delivery(), watch, self._clock())
+            return outcomes.of_answer(work, Delivery(), watch, self._clock())
         while True:
             is_used = self._session is not None and self._session.is_open
             try:
                 session = await self._open_session(watch)
             except SmtpFailure as failure:
-                return await self._failed(work, watch, failure.fault, parks=True)
-            except DecryptionFailed as error:
-                return await self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
+                return await self._failed(work, watch, failure, parks=True)
             try:
                 delivery = await session.deliver(work.mail, SenderHooks(self, work, watch))
             except SmtpFailure as failure:
@@ -145,15 +141,15 @@ class Sender(Ledger):
                     # Kind.UNKNOWN: it refused a parameter of an extension that it offers, which is then not sent.
                     await self.withdraw_dot(claim, watch, failure.fault.phase)
                     continue
-                return await self._failed(work, watch, failure.fault, parks=_is_lost(session, failure), refused=failure)
+                return await self._failed(work, watch, failure, parks=_is_lost(session, failure))
             if delivery.stopped:
                 if delivery.surplus:
                     await self.doubt(delivery.surplus)
                 raise ClaimLost
             if fault := outcomes.asked_to_wait(delivery):
-                return await self._failed(work, watch, fault, parks=True)
+                return await self._failed(work, watch, SmtpFailure(fault), parks=True)
             self._questions = 0
-            return partial(outcomes.of_answer, work, delivery, watch, self._clock())
+            return outcomes.of_answer(work, delivery, watch, self._clock())
 
     async def _open_session(self, watch: AttemptWatch) -> SmtpSession:
         if self._session is not None and self._session.is_open:
@@ -169,31 +165,18 @@ class Sender(Ledger):
         return self._session
 
     async def _failed(
-        self,
-        work: PreparedAttempt,
-        watch: AttemptWatch,
-        fault: Fault,
-        *,
-        parks: bool,
-        refused: SmtpFailure | None = None,
-    ) -> Callable[[], AttemptOutcome]:
-        now, smtp = self._clock(), self._account.smtp
-        failure = outcomes.of_fault(
-            work,
-            fault,
-            watch,
-            failures=smtp.failure_count + 1,
-            now=now,
-            refused=refused.refused if refused else None,
-        )
-        verdict = failure.ending.settlement.verdict
+        self, work: PreparedAttempt, watch: AttemptWatch, failure: SmtpFailure, *, parks: bool
+    ) -> AttemptOutcome:
+        now, smtp, words = self._clock(), self._account.smtp, failure.fault.reply
+        ending, until = outcomes.of_failure(work, failure, watch, failures=smtp.failure_count + 1, now=now)
+        verdict = ending.settlement.verdict
         if verdict is Verdict.SIGN_IN:
-            await self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
+            await self._park(lambda: smtp.mark_needs_sign_in(words, now))
         elif parks or verdict is Verdict.THROTTLED or self._asks_again(verdict):
-            await self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
+            await self._park(lambda: smtp.mark_unavailable(words, until, now))
             await self.give_back_following()  # they wait with the rest of the queue
-            await self.postpone_queue(failure.until)
-        return lambda: failure.ending
+            await self.postpone_queue(until)
+        return ending
 
     def _asks_again(self, verdict: Verdict) -> bool:
         """Whether this mail is a question and so was the one before it. Then the queue waits: a server that ends each
@@ -271,10 +254,6 @@ class SenderHooks(MailHooks):
 
     def __init__(self, sender: Sender, work: PreparedAttempt, watch: AttemptWatch) -> None:
         self._sender, self._work, self._watch = sender, work, watch
-
-    def envelope_sent(self) -> None:
-        """Prepare the statements of the next commit while the server answers."""
-        self._sender.prepare_unwritten()
 
     async def kept_waiting(self) -> None:
         """Save the outcome of the mail before and claim the next rows, as there is time."""

@@ -44,9 +44,6 @@ class Mail:
 class MailHooks:
     """Called by a session at points in the transfer of one mail. An exception ends the transfer at that point."""
 
-    def envelope_sent(self) -> None:
-        """MAIL, RCPT and DATA were sent (without PIPELINING: MAIL); their answers were not read yet."""
-
     async def kept_waiting(self) -> None:
         """The answers take longer than GRACE_SECONDS, or the kernel does not take the body at once. At most once a
         mail."""

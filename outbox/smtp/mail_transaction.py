@@ -54,7 +54,7 @@ class MailTransaction(InStep):
         if self._said is None:
             self._asked, self._heard = [], []
         try:
-            await self._send_envelope_once_more_plainly(mail, delivery, hooks)
+            await self._send_envelope_once_more_plainly(mail, delivery)
             if not delivery.accepted:
                 await self._end_without_recipients(delivery)
                 await self._reset_in_step()
@@ -153,11 +153,11 @@ class MailTransaction(InStep):
     def _asks_for_reports(self) -> bool:
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken(self._endpoint)
 
-    async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
+    async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery) -> None:
         """Send the envelope, and send it again without DSN parameters if these may be why it was refused."""
         self._blamed.clear()
         try:
-            await self._send_envelope(mail, delivery, hooks)
+            await self._send_envelope(mail, delivery)
         except SmtpFailure as failure:
             if not self._blamed or failure.fault.kind is not Kind.REPLY or failure.fault.code == 421:
                 raise
@@ -169,7 +169,7 @@ class MailTransaction(InStep):
             delivery.refused.clear()
             self._says_plainly = True
             try:
-                await self._send_envelope(mail, delivery, hooks)
+                await self._send_envelope(mail, delivery)
             finally:
                 self._says_plainly = False
             if delivery.accepted and not self._blamed & delivery.refused.keys():
@@ -185,7 +185,7 @@ class MailTransaction(InStep):
             raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))
         await self._end_without_recipients(delivery)
 
-    async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
+    async def _send_envelope(self, mail: Mail, delivery: Delivery) -> None:
         said, self._said = self._said, None
         await self._enter(Phase.MAIL)  # failures from here on concern this mail and not the one before
         if said and said[0] is not mail:  # the answers to another mail's envelope would be taken for this one's
@@ -206,8 +206,6 @@ class MailTransaction(InStep):
             if group is not groups[0] or not said:
                 self._asked.extend(group)
                 await self._say(*group)
-            if group is groups[0]:
-                hooks.envelope_sent()
             await self._hear_group(group, mail.envelope, delivery, grace)
 
     async def _hear_group(self, group: Sequence[str], envelope: Envelope, delivery: Delivery, grace: float) -> None:
