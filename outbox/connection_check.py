@@ -134,4 +134,10 @@ async def _greeting(endpoint: Endpoint) -> str:
 
 def starttls_words(endpoint: Endpoint) -> str:
     """Try STARTTLS with the server, without signing in; returns the version of TLS. Raises SmtpFailure."""
-    return complete(SmtpSession.try_tls(endpoint, patience=Times.from_settings().patience))
+    return complete(_tls_version(endpoint))
+
+
+async def _tls_version(endpoint: Endpoint) -> str:
+    patience = Times.from_settings().patience
+    async with await SmtpSession.open(endpoint, patience=patience, signs_in=False) as session:
+        return session.tls_version

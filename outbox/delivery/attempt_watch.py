@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,9 +14,9 @@ from mailbox.models import Lease
 from outbox.delivery import claims
 from outbox.delivery.claims import Claim
 from outbox.delivery.database import Database
-from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
+from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
 from outbox.retry.faults import AFTER_DOT, OPENING, Phase
-from outbox.smtp.connection import Watch
+from outbox.smtp.mail import Watch
 
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries
@@ -89,21 +89,8 @@ class AttemptWatch(Watch):
     reply and while it writes a mail.
     """
 
-    def __init__(
-        self,
-        claim: Claim,
-        lease: SendLease,
-        *,
-        lease_seconds: float,
-        dot_lease_seconds: float,
-        clock: Clock,
-        stalled: Callable[[], Awaitable[None]],
-    ) -> None:
-        """lease_seconds: length of the row's lease after a renewal; dot_lease_seconds: the same after "dot".
-        stalled: called while the server keeps us waiting."""
-        self._claim, self._lease, self._clock = claim, lease, clock
-        self._seconds, self._dot_seconds = lease_seconds, dot_lease_seconds
-        self._stalled = stalled
+    def __init__(self, claim: Claim, lease: SendLease, times: Times) -> None:
+        self.claim, self._lease, self._times, self._clock = claim, lease, times, lease.clock
         self._held, self._kept_at = claim.lease_seconds, claim.claimed_at
         self._moved_at = time.monotonic()
         self._is_lapsed = False  # the lease was lost after "dot": the row is uncertain until our answer or a person
@@ -123,7 +110,7 @@ class AttemptWatch(Watch):
 
     def committed_dot(self) -> None:
         """Note that "dot" was just committed: from now on the row has the longer lease, and its phase stays DOT."""
-        self.dot_committed, self._held, self._kept_at = True, self._dot_seconds, self._clock()
+        self.dot_committed, self._held, self._kept_at = True, self._times.dot_lease, self._clock()
 
     async def reached(self, phase: Phase) -> None:
         """Note that a phase begins. Phases of the sign-in are saved at once, as they are slow; others when it is time.
@@ -146,11 +133,14 @@ class AttemptWatch(Watch):
             at = self._clock().isoformat()
             self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
+    async def stalled(self) -> None:
+        """Called while the server keeps us waiting."""
+
     async def waiting(self) -> None:
         """Renew the leases in time. Raises ClaimLost before the end of the mail; after it, the answer still counts."""
         self._lease.renew_in_time()
         if self.is_stalled:
-            await self._stalled()
+            await self.stalled()
         if self._is_old(min(RENEW_SECONDS, self._held / 3)) and not self._is_lapsed:
             await self._extend(self.phase)
 
@@ -158,16 +148,16 @@ class AttemptWatch(Watch):
         return self._clock() - self._kept_at > timedelta(seconds=seconds)
 
     async def _extend(self, phase: Phase) -> None:
-        now, seconds = self._clock(), self._dot_seconds if self.dot_committed else self._seconds
+        now, seconds = self._clock(), self._times.dot_lease if self.dot_committed else self._times.claim_lease
         written = Phase.DOT if self.dot_committed else phase
         try:
             kept = await self._lease.database.write(
-                lambda: claims.extend(self._claim, written.value, lease_seconds=seconds, now=now)
+                lambda: claims.extend(self.claim, written.value, lease_seconds=seconds, now=now)
             )
         except DATABASE_TROUBLE as error:
             # Before "dot" is committed, a database that fails for a moment does no harm. Afterwards the row may become
             # uncertain, and this attempt's answer still settles it.
-            logs.event(logger, "claim_not_extended", logging.WARNING, outbox_id=self._claim.outbox_id, error=str(error))
+            logs.event(logger, "claim_not_extended", logging.WARNING, outbox_id=self.claim.outbox_id, error=str(error))
             if phase is Phase.DOT and self.phase is not Phase.DOT and self._is_old(self._held):
                 raise ClaimLost from error
             return

@@ -13,7 +13,8 @@ from mailbox.oauth import refresh
 from outbox.delivery.database import Database
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.connection import SmtpFailure, SmtpTimeouts, Watch
+from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
+from outbox.smtp.mail import Watch
 from outbox.smtp.session import SmtpSession
 
 SIGN_IN_REFUSED = 535  # RFC 4954, 6

@@ -28,7 +28,7 @@ from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.mail import Delivery
+from outbox.smtp.mail import Delivery, Mail
 from outbox.smtp.replies import Reply
 
 T = TypeVar("T")
@@ -73,6 +73,8 @@ class Ledger:
 
         `words`: replies of which one was not asked for, so that any may be the real answer to the last mail.
         """
+        if not words:
+            return
         await self.settle()
         last, self._last = self._last, None
         surplus = next((each for each in words if last and bool(last.ending.accepted) is (each.code >= 400)), None)
@@ -101,8 +103,8 @@ class Ledger:
             asyncio.get_running_loop().call_soon(outcomes.log, each, is_written)
 
     # --- "dot" -------------------------------------------------------------------------------------------------
-    async def commit_dot(self, work: PreparedAttempt, watch: AttemptWatch, delivery: Delivery) -> bool:
-        """Commit "dot", the outcome of the mail before, and the next claims; False when the claim is lost.
+    async def commit_dot(self, work: PreparedAttempt, watch: AttemptWatch, delivery: Delivery) -> None:
+        """Commit "dot", the outcome of the mail before, and the next claims. Raises ClaimLost.
 
         The end of the mail is not sent yet: after an exception in here, or just after the commit, the row is released.
         """
@@ -127,14 +129,10 @@ class Ledger:
         if is_ours:
             watch.committed_dot()
         self._written(unwritten, written, following)
-        return is_ours
+        if not is_ours:
+            raise ClaimLost
 
-    async def let_others_go_on(self) -> None:
-        """Let the tasks that share our last commit write the ends of their mails before this one does other work."""
-        if self._database.writers > 1:
-            await asyncio.sleep(0)
-
-    async def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> None:
+    async def withdraw_dot(self, watch: AttemptWatch, phase: Phase) -> None:
         """Undo commit_dot(), as the server took nothing: a worker that dies now must not leave the row uncertain.
 
         Raises ClaimLost.
@@ -144,13 +142,14 @@ class Ledger:
         watch.dot_committed = False
         seconds, now = self._times.claim_lease, self._clock()
         if not await self._database.write(
-            lambda: claims.withdraw_dot(claim, phase.value, lease_seconds=seconds, now=now)
+            lambda: claims.withdraw_dot(watch.claim, phase.value, lease_seconds=seconds, now=now)
         ):
             raise ClaimLost
 
     # --- Claimed ahead ------------------------------------------------------------------------------------------
-    async def take_prepared(self, claim: Claim, watch: AttemptWatch) -> PreparedAttempt:
-        """What the attempt of this claim needs, possibly read ahead. Raises database errors."""
+    async def take_prepared(self, watch: AttemptWatch) -> PreparedAttempt:
+        """What the attempt needs, possibly read ahead. Raises database errors."""
+        claim = watch.claim
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
@@ -159,9 +158,12 @@ class Ledger:
         read = await self._read(claim, watch.waiting)
         return self._database.run(lambda: outcomes.prepare(claim, read))
 
-    async def read_following(self) -> PreparedAttempt | None:
-        """Read the next mail ahead. Raises nothing: an exception would make the current mail's outcome unknown, and the
-        next mail is read again when it is its turn."""
+    async def prepare_following(self) -> Mail | None:
+        """Read the next mail ahead; return it if it may be begun as soon as this one is accepted.
+
+        Raises nothing: an exception would make the current mail's outcome unknown, and the next mail is read again when
+        it is its turn.
+        """
         with contextlib.suppress(Exception):
             if self._following and self._prepared is None:
                 following = self._following[0]
@@ -170,7 +172,9 @@ class Ledger:
                 if following not in self._following:  # given back meanwhile
                     return None
                 self._prepared = self._database.run(lambda: outcomes.prepare(following, read))
-            return self._prepared
+            work = self._prepared
+            if work and not work.fault and work.recipients.to_try and self._may_go_on():
+                return work.mail
         return None
 
     async def _read(self, claim: Claim, waiting: Callable[[], Awaitable[None]] | None = None) -> Callable[[], bytes]:

@@ -190,10 +190,10 @@ def of_failure(
     ), until
 
 
-def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> AttemptOutcome:
+def of_trouble(watch: AttemptWatch, words: str, now: datetime) -> AttemptOutcome:
     """The outcome after a failure of our own: uncertain if the end of the mail was written."""
     verdict = Verdict.UNCERTAIN if watch.may_be_taken else Verdict.TRANSIENT
-    settled = retry_policy.settle_failure(claim.tried, verdict, ErrorCode.STORAGE.value, limits=limits(), now=now)
+    settled = retry_policy.settle_failure(watch.claim.tried, verdict, ErrorCode.STORAGE.value, limits=limits(), now=now)
     return AttemptOutcome(settled, words, phase=watch.phase.value, transcript=watch.transcript)
 
 

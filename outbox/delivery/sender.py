@@ -8,6 +8,7 @@ session have "dot" and no outcome.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Kind, Verdict
 from outbox.smtp.connection import SmtpFailure
-from outbox.smtp.mail import Delivery, Mail, MailHooks
+from outbox.smtp.mail import Delivery, Mail
 from outbox.smtp.replies import Reply
 from outbox.smtp.session import SmtpSession
 
@@ -63,8 +64,7 @@ class Sender(Ledger):
         self._closes_at = time.monotonic()
         if self._session is not None:
             session, self._session = self._session, None
-            if surplus := (await session.quit()):
-                await self.doubt(surplus)
+            await self.doubt(await session.quit())
 
     async def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> None:
         """Send a claimed row and, as long as `go_on` returns True, the rows that are due after it; save each outcome.
@@ -88,24 +88,17 @@ class Sender(Ledger):
         return not self.is_parked and self._go_on()
 
     async def _attempt(self, claim: Claim) -> None:
-        self._watch = watch = AttemptWatch(
-            claim,
-            self._lease,
-            lease_seconds=self._times.claim_lease,
-            dot_lease_seconds=self._times.dot_lease,
-            clock=self._clock,
-            stalled=self.give_back_following,
-        )
+        self._watch = watch = SenderWatch(self, claim)
         self.attempted += 1
         try:
-            ending = await self._outcome(claim, watch)
+            ending = await self._outcome(watch)
             # Until settle(), or commit_dot() of the mail after.
             self._unwritten.append(UnwrittenOutcome(claim, ending, self._clock(), watch.may_be_taken))
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
             finally:
-                await self._after_trouble(claim, watch, trouble)
+                await self._after_trouble(watch, trouble)
             return
         self._watch = None
         has_session = self._session is not None and self._session.is_open
@@ -118,9 +111,9 @@ class Sender(Ledger):
                 self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
-    async def _outcome(self, claim: Claim, watch: AttemptWatch) -> AttemptOutcome:
+    async def _outcome(self, watch: SenderWatch) -> AttemptOutcome:
         """Make the attempt; queue and session are settled afterwards."""
-        work = await self.take_prepared(claim, watch)
+        work = watch.work = await self.take_prepared(watch)
         if work.fault is not None:
             return await self._failed(work, watch, SmtpFailure(work.fault), parks=False)
         if not work.recipients.to_try:
@@ -132,20 +125,15 @@ class Sender(Ledger):
             except SmtpFailure as failure:
                 return await self._failed(work, watch, failure, parks=True)
             try:
-                delivery = await session.deliver(work.mail, SenderHooks(self, work, watch))
+                delivery = await session.deliver(work.mail, watch)
             except SmtpFailure as failure:
-                if failure.surplus:
-                    await self.doubt(failure.surplus)
+                await self.doubt(failure.surplus)
                 if _is_lost(session, failure) and (is_used or failure.fault.kind is Kind.UNKNOWN):
                     # Servers end a session after some number of mails or minutes, so try once more on a new session.
                     # Kind.UNKNOWN: it refused a parameter of an extension that it offers, which is then not sent.
-                    await self.withdraw_dot(claim, watch, failure.fault.phase)
+                    await self.withdraw_dot(watch, failure.fault.phase)
                     continue
                 return await self._failed(work, watch, failure, parks=_is_lost(session, failure))
-            if delivery.stopped:
-                if delivery.surplus:
-                    await self.doubt(delivery.surplus)
-                raise ClaimLost
             if fault := outcomes.asked_to_wait(delivery):
                 return await self._failed(work, watch, SmtpFailure(fault), parks=True)
             self._questions = 0
@@ -153,7 +141,6 @@ class Sender(Ledger):
 
     async def _open_session(self, watch: AttemptWatch) -> SmtpSession:
         if self._session is not None and self._session.is_open:
-            self._session.watch_with(watch)
             return self._session
         await self.settle()  # save the known outcome first, as opening a session takes long
         self._last = None  # what a new session says cannot be about a mail of the former one
@@ -190,21 +177,13 @@ class Sender(Ledger):
         with contextlib.suppress(*DATABASE_TROUBLE):
             await self.write_persistently(write, 3)
 
-    async def prepare_following(self) -> Mail | None:
-        """The next mail, if it may be begun as soon as this one is accepted."""
-        work = await self.read_following()
-        with contextlib.suppress(Exception):  # database errors must not make this mail's outcome unknown
-            if work and not work.fault and work.recipients.to_try and self._may_go_on():
-                return work.mail
-        return None
-
     async def give_back_following(self) -> None:
         """Ledger.give_back_following(); the session must not begin the next mail either."""
         if self._session is not None:
             self._session.say_nothing_ahead()
         await super().give_back_following()
 
-    async def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
+    async def _after_trouble(self, watch: AttemptWatch, trouble: BaseException) -> None:
         """Settle the row after an exception of our own, whatever the session was doing. Raises unexpected ones."""
         session, self._session = self._session, None
         surplus: Sequence[Reply] = ()
@@ -213,18 +192,17 @@ class Sender(Ledger):
                 surplus = await session.leave()
         finally:
             try:
-                await self._put_back(claim, watch, trouble)
+                await self._put_back(watch, trouble)
             finally:
-                if surplus:
-                    await self.doubt(surplus)
+                await self.doubt(surplus)
 
-    async def _put_back(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
+    async def _put_back(self, watch: AttemptWatch, trouble: BaseException) -> None:
         """Before the end of the mail, release the row; after it, the row is uncertain. Raises unexpected exceptions.
 
         After a bug the row waits as after any failure, so that a row that triggers it each time does not block the
         queue.
         """
-        has_outcome = watch.may_be_taken
+        claim, has_outcome = watch.claim, watch.may_be_taken
         if isinstance(trouble, ClaimLost):  # nothing was sent; if "dot" was committed, the row has become uncertain
             words, has_outcome = CLAIM_LOST, watch.dot_committed
         elif isinstance(trouble, DATABASE_TROUBLE):
@@ -235,7 +213,7 @@ class Sender(Ledger):
             words = STOPPED
         self.is_parked = self.is_parked or not isinstance(trouble, ClaimLost)
         if has_outcome:
-            ending = outcomes.of_trouble(claim, watch, words, self._clock())
+            ending = outcomes.of_trouble(watch, words, self._clock())
             await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
         else:
             await self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
@@ -249,21 +227,28 @@ def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
     return of_the_session and not session.is_open and failure.took_nothing
 
 
-class SenderHooks(MailHooks):
-    """What the sender does at points in the transfer of one mail; called by the session."""
+class SenderWatch(AttemptWatch):
+    """What the sender does at points in the transfer of one mail."""
 
-    def __init__(self, sender: Sender, work: PreparedAttempt, watch: AttemptWatch) -> None:
-        self._sender, self._work, self._watch = sender, work, watch
+    work: PreparedAttempt  # once it was read
+
+    def __init__(self, sender: Sender, claim: Claim) -> None:
+        super().__init__(claim, sender._lease, sender._times)
+        self._sender = sender
+
+    async def stalled(self) -> None:
+        """Return the rows claimed ahead, which others may send."""
+        await self._sender.give_back_following()
 
     async def kept_waiting(self) -> None:
-        """Save the outcome of the mail before and claim the next rows, as there is time."""
+        """Save the outcome of the mail before and claim the next rows, as there is time; after that, nothing."""
         await self._sender.settle(claims_next=True)
 
-    async def before_dot(self, delivery: Delivery) -> bool:
-        """Commit "dot"; False if the claim is lost, and then the end of the mail must not be written."""
-        return await self._sender.commit_dot(self._work, self._watch, delivery)
+    async def before_dot(self, delivery: Delivery) -> None:
+        """Commit "dot". Raises ClaimLost."""
+        await self._sender.commit_dot(self.work, self, delivery)
 
     async def after_dot(self) -> Mail | None:
         """The next mail, to prepare its envelope while the server answers; None if there is none."""
-        await self._sender.let_others_go_on()
+        await asyncio.sleep(0)  # the tasks that share our last commit write the ends of their mails first
         return await self._sender.prepare_following()

@@ -5,7 +5,6 @@ It replaces smtplib, which waits for ever for a server that sends single bytes, 
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Sequence
@@ -15,13 +14,13 @@ from typing import TypeVar
 from mailbox.endpoints import Endpoint
 from mailbox.network import NotMade
 from outbox.retry.faults import AFTER_DOT, Fault, Kind, Phase
+from outbox.smtp.mail import Watch
 from outbox.smtp.replies import Reply, printable, secret_forms, without_secrets
 from outbox.smtp.transport import Lost, Wire
 
 T = TypeVar("T")
 MOST_RECORDS = 8  # TLS records to read at once, so that a server that sends without end does not keep us
-QUIT_SECONDS = 5.0
-QUIT_GRACE_SECONDS = 1.0  # wait for a second reply after QUIT: if it comes, the first was not the answer to QUIT
+GRACE_SECONDS = 1.0  # longest wait for a reply that may have been sent, or may be on its way
 WRONG = (Lost, OSError, UnicodeError)  # raised by sockets and TLS; UnicodeError: a host name that IDNA cannot encode
 
 
@@ -56,19 +55,6 @@ class SmtpFailure(Exception):
         return self.fault.phase not in AFTER_DOT
 
 
-class Watch:
-    """Observes a session: its phases, its replies, its waits. Override what matters."""
-
-    async def reached(self, phase: Phase) -> None:
-        """A phase begins. An exception ends the session."""
-
-    def heard(self, phase: Phase, command: str, reply: str) -> None:
-        """The server has answered; secrets were removed from both texts."""
-
-    async def waiting(self) -> None:
-        """Called every few seconds while the session waits for a reply or a write. An exception ends the session."""
-
-
 class SmtpCommands:
     """Sends commands and reads replies; raises every failure as an SmtpFailure of the current phase."""
 
@@ -84,32 +70,6 @@ class SmtpCommands:
         """Whether there is a connection; False before it is made, and once a failure has closed it."""
         return self._wire is not None
 
-    def watch_with(self, watch: Watch) -> None:
-        """Begin the next mail of this session: another watch, and a new deadline."""
-        self._watch = watch
-        self._connected().waiting = watch.waiting
-        self._deadline = time.monotonic() + self._patience.session
-
-    async def quit(self) -> Sequence[Reply]:
-        """QUIT and close. Returns replies other than QUIT's, of which one may be the answer to the last mail.
-
-        Other failures are ignored.
-        """
-        surplus = list[Reply]()
-        if self._wire is not None:
-            with contextlib.suppress(Lost, OSError, SmtpFailure):
-                self._look()
-                if self._wire.has_unread():
-                    surplus.append(await self._wire.read_reply(QUIT_GRACE_SECONDS))
-                await self._wire.send(b"QUIT\r\n", QUIT_SECONDS)
-                answer = await self._wire.read_reply(QUIT_SECONDS)
-                # A single reply other than 221 is an odd answer to QUIT; if another one follows, it was not the answer.
-                if answer.code != 221 and await self._wire.last_words(QUIT_GRACE_SECONDS):
-                    surplus.append(answer)
-        self.drop()
-        # 421: the server closes the connection by itself.
-        return [Reply(each.code, self._clean(each.text)) for each in surplus if each.code != 421]
-
     def drop(self) -> None:
         """Close the connection without QUIT."""
         if self._wire is not None:
@@ -122,13 +82,7 @@ class SmtpCommands:
 
     async def _say(self, *lines: str) -> None:
         """Send commands by one write."""
-        await self._send(octets(lines))
-
-    async def _send(self, what: bytes) -> None:
-        try:
-            await self._connected().send(what, self._left())
-        except WRONG as error:
-            raise self._told(error) from error
+        await self._guarded(self._connected().send(octets(lines), self._left(), self._watch.waiting))
 
     async def _answer_to(self, shown: str) -> Reply:
         reply = await self._read()
@@ -141,70 +95,40 @@ class SmtpCommands:
 
     async def _read(self, patience: float | None = None) -> Reply:
         seconds = self._left() if patience is None else patience
-        try:
-            reply = await self._connected().read_reply(seconds, self._watch.waiting)
-        except WRONG as error:
-            raise self._told(error) from error
+        reply = await self._guarded(self._connected().read_reply(seconds, self._watch.waiting))
         return Reply(reply.code, self._clean(reply.text))
 
     def _left(self) -> float:
         return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
 
-    async def _check_nothing_said(self) -> None:
-        """Raise SmtpFailure if the server has closed the session, or sent an unsolicited reply, before this mail."""
-        self._look()
-        await self._check_in_step()
+    async def _last_words(self, shown: str = "(not asked)") -> Reply | None:
+        """A whole reply that has arrived, or arrives within a moment; else None."""
+        try:
+            reply = await self._read(GRACE_SECONDS)
+        except SmtpFailure:
+            return None
+        self._note(shown, reply)
+        return reply
 
     def _look(self) -> bool:
-        """Read what has arrived, without waiting; return whether anything had.
+        """Read what has arrived, without waiting; return whether anything is unread.
 
         Raises SmtpFailure when the connection has ended and nothing is left to read.
         """
-        has_found = False
+        wire = self._connected()
         try:
             for _ in range(MOST_RECORDS):
-                if not self._connected().look():
+                if not wire.look():
                     break
-                has_found = True
         except (Lost, OSError) as error:
-            if not self._connected().has_unread():
+            if not wire.has_unread():
                 raise self._told(error) from error
-            return True
-        return has_found
-
-    async def _check_in_step(self) -> None:
-        """Raise SmtpFailure if there is an unsolicited reply: it would be taken for the answer to the next command, at
-        worst for "accepted" before the mail was sent."""
-        if self._connected().has_unread():
-            surplus = await self._answer_to("(not asked)")
-            if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
-                raise self._refusal(surplus)
-            raise self._out_of_step(f"The server answered more than it was asked: {surplus}", [surplus])
-
-    def _out_of_step(self, words: str, surplus: Sequence[Reply]) -> SmtpFailure:
-        return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, self._clean(words)), surplus=surplus)
-
-    async def _is_contradicted(self) -> bool:
-        """Whether a positive reply follows the refusal of a mail: one of the two answers something else, so the mail
-        may have been taken. 421, or half a line before the connection closes, does not count."""
-        with contextlib.suppress(SmtpFailure):  # closed; what it sent before can still be read
-            self._look()
-        try:
-            while self._connected().has_unread():
-                reply = await self._read(1)
-                self._note("(not asked)", reply)
-                if reply.code < 400:
-                    return True
-        except SmtpFailure:
-            pass
-        return False
+        return wire.has_unread()
 
     def _note(self, command: str, reply: Reply) -> None:
         self._watch.heard(self._phase, self._clean(command), str(reply))
 
-    def _expect(self, command: str, reply: Reply, code: int) -> None:
-        if not command:
-            self._note("(greeting)", reply)
+    def _expect(self, reply: Reply, code: int) -> None:
         if reply.code != code:
             raise self._refusal(reply)
 
@@ -222,8 +146,8 @@ class SmtpCommands:
         words = f"The server's answer is none to what it was asked: {reply}"
         return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, words, reply.code))
 
-    def _failure(self, kind: Kind, words: str) -> SmtpFailure:
-        return SmtpFailure(Fault(self._phase, kind, self._clean(words)))
+    def _failure(self, kind: Kind, words: str, surplus: Sequence[Reply] = ()) -> SmtpFailure:
+        return SmtpFailure(Fault(self._phase, kind, self._clean(words)), surplus=surplus)
 
     async def _guarded(self, act: Awaitable[T]) -> T:
         """Await `act`; raise errors of sockets and TLS as an SmtpFailure of the current phase."""

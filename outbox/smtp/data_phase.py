@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
 
-from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.blocking_calls import TICK_SECONDS
-from outbox.smtp.connection import SmtpCommands, SmtpFailure, SmtpTimeouts, Watch
-from outbox.smtp.mail import Delivery, Mail, MailHooks
+from outbox.smtp.connection import SmtpFailure
+from outbox.smtp.in_step import InStep
+from outbox.smtp.mail import Delivery
 from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import AT_ONCE, Lost
@@ -26,78 +25,49 @@ from outbox.smtp.transport import AT_ONCE, Lost
 # about help, a session, a sign-in or an address (4.2.3; RFC 4954, 6), and nobody has taken the mail by them.
 NO_RECEIPT = {211, 214, 220, 221, 235, 252}
 LAST_OF_BODY_SECONDS = 1.0  # wait until the last of the body is acknowledged, before the end is written
+BEFORE_THE_END = "(before the end of the mail)"
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between two looks at the kernel's unacknowledged octets
 
 
-class DataPhase(SmtpCommands):
-    """The step after DATA; the base class of InStep."""
+class DataPhase(InStep):
+    """The step after DATA; the base class of MailTransaction."""
 
-    def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
-        super().__init__(endpoint, patience, watch)
-        self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
-        self._is_inside_mail = False  # after 354: the server reads what we write as content, up to its end
-        self._waits: Iterator[Callable[[], Awaitable[None]]] = iter(())  # MailHooks.kept_waiting, once a mail
-
-    def _look_ahead(self, following: Mail | None) -> None:
-        """Prepare the envelope of the mail after this one."""
-        raise NotImplementedError
-
-    async def _kept_waiting(self) -> None:
-        if kept_waiting := next(self._waits, None):
-            await kept_waiting()
-
-    async def _write_mail(self, content: bytes, delivery: Delivery, hooks: MailHooks) -> Reply | None:
-        """Write the mail after 354. Returns the server's reply; None when the end must not be written.
+    async def _write_mail(self, content: bytes, delivery: Delivery) -> None:
+        """Write the mail after 354.
 
         "dot" is committed when the kernel has the body, while the server still receives the last of it. After the
         commit there is only a bounded wait for that, and the end.
         """
         body, end = body_and_end(dot_stuffed(content))
         await self._write_body(body)
-        if not await hooks.before_dot(delivery):
-            return None
-        self._waits = iter(())  # no other work from now on
+        await self._watch.before_dot(delivery)
         if len(body) > AT_ONCE:
             await self._has_arrived(0, LAST_OF_BODY_SECONDS)
         await self._write_end(end)
-        self._look_ahead(await hooks.after_dot())
-        return await self._final("(end of mail)", await self._read(self._patience.final_dot))
 
-    async def _final(self, command: str, reply: Reply) -> Reply:
+    async def _final(self) -> Reply:
+        """The server's answer to the end of the mail. Raises SmtpFailure, also when another reply contradicts it."""
+        reply = await self._read(self._patience.final_dot)
         self._is_inside_mail = False
-        self._note(command, reply)
+        self._note("(end of mail)", reply)
         if reply.code // 100 == 2 and reply.code not in NO_RECEIPT:
             await self._check_nothing_behind(reply)
             return reply
-        if await self._is_contradicted():
+        # A positive reply behind the refusal: one of the two answers something else, so the mail may have been taken.
+        if any(each.code < 400 for each in await self._unasked()):
             raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
         raise self._refusal(reply)
 
     async def _check_nothing_behind(self, taken: Reply) -> None:
         """Raise SmtpFailure if another reply follows the positive one: one of the two answers something else, and it
         may be the positive one."""
+        has_more = False
         with contextlib.suppress(SmtpFailure):  # the server has closed: its answer is valid
-            self._look()
-        if self._connected().has_unread():
-            behind = "half a reply"
-            with contextlib.suppress(SmtpFailure):
-                behind = str(await self._answer_to("(not asked)"))
-            raise self._failure(
-                Kind.PROTOCOL, f"The server said yes to the mail ({taken}) and more behind it: {behind}"
-            )
-
-    async def _check_nothing_before_the_end(self) -> None:
-        """Raise SmtpFailure if there is a reply before the end of the mail, which would be taken for the answer to it.
-
-        A refusal is the server's answer. A positive reply to half a mail is not, and the end is not written.
-        """
-        self._look()
-        if not self._connected().has_unread():
-            return
-        said = await self._answer_to("(before the end of the mail)")
-        if said.code >= 400:
-            raise self._refusal(said)
-        raise self._out_of_step(f"The server answered before the mail was there: {said}", [said])
+            has_more = self._look()
+        if has_more:
+            behind = await self._last_words() or "half a reply"
+            words = f"The server said yes to the mail ({taken}) and more behind it: {behind}"
+            raise self._failure(Kind.PROTOCOL, words)
 
     async def _write_body(self, body: memoryview) -> None:
         """Write the mail without its end; the deadline is extended by its size.
@@ -107,7 +77,7 @@ class DataPhase(SmtpCommands):
         """
         self._deadline += len(body) / self._patience.slowest_bytes_per_second
         for chunk in chunks(body):
-            await self._check_nothing_before_the_end()
+            await self._check_nothing_said(BEFORE_THE_END)
             await self._write(chunk)
             await self._watch.waiting()
         if len(body) > AT_ONCE and not await self._has_arrived(AT_ONCE, self._patience.write):
@@ -122,13 +92,13 @@ class DataPhase(SmtpCommands):
         least, told_at = wire.unacknowledged(), time.monotonic()
         moved_at = told_at
         while (left := wire.unacknowledged()) > but and not wire.has_unread():
-            await self._kept_waiting()
+            await self._watch.kept_waiting()
             now = time.monotonic()
             if left < least:
                 least, moved_at = left, now
             if now >= min(moved_at + seconds, self._deadline):
                 return False
-            if await wire.readable(now + pause):
+            if await wire.ready(now + pause):
                 self._look()
             pause = min(2 * pause, LONGEST_PAUSE)
             if now - told_at >= TICK_SECONDS:
@@ -138,19 +108,20 @@ class DataPhase(SmtpCommands):
 
     async def _write_end(self, octets: bytes) -> None:
         """Write the end of the mail. From here on the outcome is uncertain until the server answers."""
-        await self._check_nothing_before_the_end()
+        await self._check_nothing_said(BEFORE_THE_END)
         await self._enter(Phase.DOT)
         await self._write(octets)
 
     async def _write(self, octets: bytes | memoryview) -> None:
         """Write octets of the mail. On SmtpFailure the server lacks at least the last octet, so it took nothing."""
-        wire, blocked = self._connected(), None if self._phase is Phase.DOT else self._kept_waiting
+        wire, watch = self._connected(), self._watch
         try:
-            await wire.send(octets, self._patience.write, until=self._deadline, blocked=blocked)
+            await wire.send(
+                octets, self._patience.write, watch.waiting, until=self._deadline, blocked=watch.kept_waiting
+            )
         except (Lost, OSError) as error:
             await self._enter(Phase.DATA)
             # The server may have sent a refusal before it closed.
-            if (said := await wire.last_words()) and said.code >= 400:
-                self._note("(body)", said)
+            if (said := await self._last_words("(body)")) and said.code >= 400:
                 raise self._refusal(said) from error
             raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error

@@ -12,12 +12,14 @@ import time
 from collections.abc import Sequence
 
 from mailbox.endpoints import Endpoint
-from outbox.retry.faults import AFTER_DOT
-from outbox.smtp.connection import QUIT_GRACE_SECONDS, SmtpFailure, SmtpTimeouts, Watch
-from outbox.smtp.data_phase import DataPhase
+from outbox.retry.faults import AFTER_DOT, Kind
+from outbox.smtp.connection import GRACE_SECONDS, SmtpCommands, SmtpFailure, SmtpTimeouts
+from outbox.smtp.mail import Watch
 from outbox.smtp.replies import Reply
 
 DATA, RSET = "DATA", "RSET"
+QUIT_SECONDS = 5.0
+MOST_UNASKED = 100  # unsolicited replies that are read, so that a server that sends without end does not keep us
 
 
 def belong_together(asked: Sequence[str], heard: Sequence[Reply]) -> bool:
@@ -51,68 +53,86 @@ def _yes_to(line: str) -> tuple[int, ...]:
     return (250, 251, 252) if line.startswith("RCPT") else (250,)
 
 
-class InStep(DataPhase):
+class InStep(SmtpCommands):
     """Keeps the commands and replies of the present mail, to raise a failure as soon as they cannot belong together."""
 
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
+        self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._asked: list[str] = []  # the commands of the present mail, up to its body
         self._heard: list[Reply] = []  # the replies that were read as their answers
+        self._is_inside_mail = False  # after 354: the server reads what we write as content, up to its end
 
     async def quit(self) -> Sequence[Reply]:
-        """QUIT and close, as the base class; without QUIT where the server would read it as content of a mail."""
-        left = await self._hear_what_is_left()
-        if left or self._is_inside_mail:
-            left = left or await self._unasked()
-            self.drop()
-            return left
-        return await super().quit()
+        """QUIT and close; without QUIT where the server would read it as content of a mail. Raises nothing.
+
+        Returns replies of which one was unsolicited, so that it may be the answer to the last mail.
+        """
+        words = await self._words_left()
+        if not (words or self._is_inside_mail):
+            words = await self._quit()
+        self.drop()
+        return words
 
     async def leave(self) -> Sequence[Reply]:
         """Close without QUIT, at any point. Returns unsolicited replies.
 
         None after the end of a mail: any reply may be its answer then, and the mail is uncertain anyway.
         """
-        words: Sequence[Reply] = ()
         try:
-            if self.is_open and not (self._is_inside_mail and self._phase in AFTER_DOT):
-                words = await self._hear_what_is_left() or await self._unasked()
+            return () if self._is_inside_mail and self._phase in AFTER_DOT else await self._words_left()
         finally:
             self.drop()
-        return words
 
-    async def _hear_what_is_left(self) -> Sequence[Reply]:
+    async def _words_left(self) -> Sequence[Reply]:
         """Wait a moment for the answers that are still missing. Returns replies of which one was unsolicited."""
-        self._watch, self._deadline = Watch(), time.monotonic() + QUIT_GRACE_SECONDS  # no row is watched any more
-        if len(self._heard) >= len(self._asked):
+        if not self.is_open:
             return ()
+        self._watch, self._deadline = Watch(), time.monotonic() + GRACE_SECONDS  # no row is watched any more
         try:
             for line in self._asked[len(self._heard) :]:
                 self._hear(line, await self._answer_to(line))
         except SmtpFailure:
             self.drop()
-        return () if self._is_in_step() else self._unasked_words()
+        return await self._unasked() if self._is_in_step() else self._unasked_words()
+
+    async def _quit(self) -> Sequence[Reply]:
+        """QUIT and close. Returns the reply if another one follows: then it was not the answer to QUIT."""
+        words: Sequence[Reply] = ()
+        with contextlib.suppress(SmtpFailure):
+            await self._say("QUIT")
+            answer = await self._read(QUIT_SECONDS)
+            # A single reply other than 221 is an odd answer to QUIT; with 421 the server closes by itself.
+            if answer.code not in (221, 421) and await self._last_words():
+                words = [answer]
+        self.drop()
+        return words
 
     def _hear(self, line: str, reply: Reply) -> None:
         self._heard.append(reply)
         if line == DATA and reply.code == 354:
             self._is_inside_mail = True
 
-    async def _check_in_step(self) -> None:
-        try:
-            await super()._check_in_step()
-        except SmtpFailure as failure:
-            failure.surplus = self._unasked_words(failure.surplus) if failure.surplus else ()
-            raise
+    async def _check_nothing_said(self, shown: str = "(not asked)") -> None:
+        """Raise SmtpFailure if the server has closed the session, or there is an unsolicited reply: it would be taken
+        for the answer to the next command, at worst for "accepted" before the mail was sent.
+
+        421 may come at any time (RFC 5321 3.8), and within a mail a refusal is the server's answer to it.
+        """
+        if self._look():
+            said = await self._answer_to(shown)
+            if said.code == 421 or (self._is_inside_mail and said.code >= 400):
+                raise self._refusal(said)
+            words = f"The server answered more than it was asked: {said}"
+            raise self._failure(Kind.PROTOCOL, words, self._unasked_words([said]))
 
     async def _unasked(self) -> Sequence[Reply]:
-        """A reply that is there although all commands were answered, except 421; does not wait."""
-        with contextlib.suppress(SmtpFailure):
-            if self.is_open:
-                self._look()
-                if self._connected().has_unread() and (reply := await self._answer_to("(not asked)")).code != 421:
-                    return [reply]
-        return ()
+        """The replies that are there although all commands were answered, except 421."""
+        found: list[Reply] = []
+        with contextlib.suppress(SmtpFailure):  # closed: all was read before
+            while len(found) < MOST_UNASKED and self._look() and (reply := await self._last_words()):
+                found.append(reply)
+        return [each for each in found if each.code != 421]
 
     def _is_in_step(self) -> bool:
         return belong_together(self._asked, self._heard)
@@ -129,7 +149,7 @@ class InStep(DataPhase):
         answers nothing but QUIT, so such a session is closed.
         """
         surplus = await self._reset()
-        if not surplus and "pipelining" not in self._extensions and (behind := await super().quit()):
+        if not surplus and "pipelining" not in self._extensions and (behind := await self._quit()):
             return self._unasked_words(behind)
         return surplus
 
@@ -143,16 +163,10 @@ class InStep(DataPhase):
             return ()
         self._asked.append(RSET)
         self._heard.append(reply)
-        if reply.code == 250:
-            behind = await self._unasked()
-            if not behind:
-                return ()
-            self.drop()
-        elif reply.code < 400:  # such as 354, for a DATA that seemed refused: QUIT would be content of a mail
-            behind = ()
-            self.drop()
-        else:  # the server may not implement RSET
-            behind = await super().quit()
-            if not behind:
-                return ()
+        behind, is_refused = await self._unasked(), reply.code >= 400
+        if is_refused and not behind:  # the server may not implement RSET
+            behind = await self._quit()
+        if (is_refused or reply.code == 250) and not behind:
+            return ()
+        self.drop()  # also after 354, for a DATA that seemed refused: QUIT would be content of a mail
         return self._unasked_words(behind)

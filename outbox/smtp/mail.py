@@ -1,10 +1,11 @@
-"""The data of one mail for a session, the server's answers, and the hooks of its sender."""
+"""The data of one mail for a session, the server's answers, and the Watch of its sender."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from outbox.retry.faults import Phase
 from outbox.smtp.replies import Reply
 
 
@@ -22,14 +23,11 @@ class Envelope:
 
 @dataclass
 class Delivery:
-    """The server's answers to one mail. final: to its end; None if the end was not written, because all recipients were
-    `refused`, or because it was `stopped`. surplus: as in SmtpFailure."""
+    """The server's answers to one mail. final: to its end; None if that was not written, since all were refused."""
 
     accepted: list[str] = field(default_factory=list)
     refused: dict[str, Reply] = field(default_factory=dict)
     final: Reply | None = None
-    stopped: bool = False  # before_dot returned False: the end was not written, so the server did not take the mail
-    surplus: Sequence[Reply] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +39,26 @@ class Mail:
     secrets: Sequence[str] = ()  # parts of the content that are removed from the server's words
 
 
-class MailHooks:
-    """Called by a session at points in the transfer of one mail. An exception ends the transfer at that point."""
+class Watch:
+    """Observes a session, and acts at points in the transfer of a mail; the session calls it. Override what matters.
+
+    An exception ends the transfer at that point.
+    """
+
+    async def reached(self, phase: Phase) -> None:
+        """A phase begins."""
+
+    def heard(self, phase: Phase, command: str, reply: str) -> None:
+        """The server has answered; secrets were removed from both texts."""
+
+    async def waiting(self) -> None:
+        """Called every few seconds while the session waits for a reply or a write."""
 
     async def kept_waiting(self) -> None:
-        """The answers take longer than GRACE_SECONDS, or the kernel does not take the body at once. At most once a
-        mail."""
+        """The answers take longer than GRACE_SECONDS, or the kernel does not take the body at once."""
 
-    async def before_dot(self, delivery: Delivery) -> bool:
-        """The kernel has the body without its end: commit "dot". False: the end must not be written."""
-        return True
+    async def before_dot(self, delivery: Delivery) -> None:
+        """The kernel has the body without its end: commit "dot". After an exception the end is not written."""
 
     async def after_dot(self) -> Mail | None:
         """The whole mail was written; its answer was not read yet. Returns the next mail, if there is one: its envelope

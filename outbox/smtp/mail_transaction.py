@@ -1,7 +1,7 @@
 """One mail transaction on an open session (RFC 5321, 3.3): envelope, DATA, content, answer. No models, no queries.
 
 With PIPELINING (RFC 2920) a mail takes two round trips: MAIL, RCPT and DATA in one write, then the content. The sender
-works while the server answers: see MailHooks. Nothing is sent after the end of a mail before its answer: Dovecot's
+works while the server answers: see Watch. Nothing is sent after the end of a mail before its answer: Dovecot's
 submission server, at least up to 2.3, crashes when MAIL follows the end in one packet, after it has taken the mail and
 before it answers.
 """
@@ -16,10 +16,11 @@ from dataclasses import replace
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
-from outbox.smtp.connection import SmtpFailure, SmtpTimeouts, Watch
-from outbox.smtp.in_step import DATA, InStep
-from outbox.smtp.mail import Delivery, Envelope, Mail, MailHooks
-from outbox.smtp.mail_parameters import CannotGo, mail_parameters
+from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
+from outbox.smtp.data_phase import DataPhase
+from outbox.smtp.in_step import DATA
+from outbox.smtp.mail import Delivery, Envelope, Mail, Watch
+from outbox.smtp.mail_parameters import mail_parameters
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Late
 
@@ -32,7 +33,7 @@ Groups = list[list[str]]  # the commands of an envelope; those of a group are se
 SAID_MORE = "The server refused every recipient and said more than it was asked."
 
 
-class MailTransaction(InStep):
+class MailTransaction(DataPhase):
     """Mail transactions on an open session, one after the other; the base class of SmtpSession."""
 
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
@@ -42,31 +43,29 @@ class MailTransaction(InStep):
         self._says_plainly = False  # send the envelope without DSN parameters
         self._blamed: set[str] = set()  # addresses ("" for MAIL) whose refusal may be about the DSN parameters
 
-    async def deliver(self, mail: Mail, hooks: MailHooks) -> Delivery:
+    async def deliver(self, mail: Mail, watch: Watch) -> Delivery:
         """Send one mail. Refused recipients are in the result.
 
         Raises SmtpFailure. Afterwards `is_open` says whether the session can be used for another mail: not after a lost
         or late answer, which would be taken for the answer to the next mail.
         """
+        if watch is not self._watch:  # opening the session counts for the time of its first mail
+            self._watch, self._deadline = watch, time.monotonic() + self._patience.session
         delivery = Delivery()
-        self._waits = iter([hooks.kept_waiting])
         self._forms = [*self._forms, *mail.secrets]
         if self._said is None:
             self._asked, self._heard = [], []
         try:
             await self._send_envelope_once_more_plainly(mail, delivery)
             if not delivery.accepted:
-                await self._end_without_recipients(delivery)
-                await self._reset_in_step()
+                await self._end_without_recipients()
+                if surplus := await self._begin_afresh():  # the refusals may answer earlier commands
+                    raise self._failure(Kind.PROTOCOL, SAID_MORE, surplus)
                 return delivery
             assert self._is_inside_mail  # otherwise the server would read the content as commands
-            delivery.final = await self._write_mail(mail.content, delivery, hooks)
-            if delivery.final is None:
-                delivery.stopped, delivery.surplus = (
-                    True,
-                    await self.leave(),
-                )  # only closing ends a mail without its end
-                return delivery
+            await self._write_mail(mail.content, delivery)
+            self._look_ahead(await watch.after_dot())
+            delivery.final = await self._final()
         except SmtpFailure as failure:
             failure.refused = delivery.refused
             await self._leave(failure)
@@ -89,27 +88,19 @@ class MailTransaction(InStep):
         if failure.took_nothing:
             failure.surplus = surplus
 
-    async def _end_without_recipients(self, delivery: Delivery) -> None:
+    async def _end_without_recipients(self) -> None:
         """End the mail with a single dot when all recipients were refused and DATA was answered by 354 all the same
         (RFC 2920 3.1)."""
         if not self._is_inside_mail:
             return
-        self._look()
-        if self._connected().has_unread():
-            raise self._out_of_step(SAID_MORE, self._unasked_words(await self.leave()))
+        if self._look():
+            raise self._failure(Kind.PROTOCOL, SAID_MORE, self._unasked_words(await self._unasked()))
         try:
             await self._say(".")
             await self._answer_to("(no mail, as every recipient was refused)")
         except SmtpFailure:
             self.drop()  # the refusals are known already
         self._is_inside_mail = False
-
-    async def _reset_in_step(self) -> None:
-        """RSET after all recipients were refused. After an unsolicited reply, the refusals may answer earlier commands:
-        then SmtpFailure is raised."""
-        if surplus := await self._begin_afresh():
-            self.drop()
-            raise self._out_of_step(SAID_MORE, surplus)
 
     def _look_ahead(self, following: Mail | None) -> None:
         self._next = None
@@ -137,7 +128,7 @@ class MailTransaction(InStep):
         """The commands up to DATA."""
         envelope = mail.envelope
         asks = self._asks_for_reports()
-        first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(mail)}"
+        first = f"MAIL FROM:<{envelope.mail_from}>{mail_parameters(mail, self._extensions)}"
         groups = [[first + (dsn.of_mail(envelope.envelope_id, envelope.dsn_parameters) if asks else "")]]
         for line in (*(f"RCPT TO:<{each}>{self._asked_of(each, envelope)}" for each in envelope.rcpt_to), DATA):
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
@@ -164,7 +155,7 @@ class MailTransaction(InStep):
         if self._blamed:
             await self._leave_to_speak_plainly(delivery)
             if surplus := await self._reset():
-                raise self._out_of_step("The server said more than it was asked.", surplus)
+                raise self._failure(Kind.PROTOCOL, "The server said more than it was asked.", surplus)
             delivery.accepted.clear()
             delivery.refused.clear()
             self._says_plainly = True
@@ -183,15 +174,14 @@ class MailTransaction(InStep):
             self.drop()
             words = "; ".join(str(delivery.refused[each]) for each in self._blamed if each in delivery.refused)
             raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))
-        await self._end_without_recipients(delivery)
+        await self._end_without_recipients()
 
     async def _send_envelope(self, mail: Mail, delivery: Delivery) -> None:
         said, self._said = self._said, None
         await self._enter(Phase.MAIL)  # failures from here on concern this mail and not the one before
         if said and said[0] is not mail:  # the answers to another mail's envelope would be taken for this one's
-            failure = self._failure(Kind.NETWORK, "Another mail was begun on this connection.")
-            failure.surplus = await self.leave()
-            raise failure
+            words = "Another mail was begun on this connection."
+            raise self._failure(Kind.NETWORK, words, await self.leave())
         self._is_inside_mail = False
         if not said:
             await self._check_nothing_said()
@@ -202,7 +192,7 @@ class MailTransaction(InStep):
             if group == [DATA]:  # in a group of its own, so the answers for the recipients are known
                 if not delivery.accepted or (self._blamed and not self._says_plainly):
                     return
-                await self._check_in_step()
+                await self._check_nothing_said()
             if group is not groups[0] or not said:
                 self._asked.extend(group)
                 await self._say(*group)
@@ -212,9 +202,10 @@ class MailTransaction(InStep):
         """Read all answers of a group before any is judged: an unread one would be taken for the next mail's."""
         refusal: SmtpFailure | None = None
         for line in group:
-            await self._enter_of(line)
+            if self._phase is not (phase := Phase(line[:4].lower())):
+                await self._enter(phase)
             if not await self._connected().has_line(grace):
-                await self._kept_waiting()
+                await self._watch.kept_waiting()
             try:
                 reply = await self._answer_to(line)
             except SmtpFailure as lost:
@@ -227,55 +218,30 @@ class MailTransaction(InStep):
                 raise refusal or lost from lost
             self._hear(line, reply)
             if refusal is None:
-                refusal = self._refused(line, reply, envelope, delivery)
+                refusal = self._judge(line, reply, envelope, delivery)
                 if refusal and reply.code == 421:  # the server closes the connection
                     break
         if not self._is_in_step():
             words = "; ".join(str(each) for each in self._heard)
-            raise self._out_of_step(f"The answers do not belong together: {words}", self._unasked_words())
+            words = f"The answers do not belong together: {words}"
+            raise self._failure(Kind.PROTOCOL, words, self._unasked_words())
         if refusal is not None:
             raise refusal
 
-    def _refused(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> SmtpFailure | None:
-        try:
-            self._judge(line, reply, envelope, delivery)
-        except SmtpFailure as failure:
-            return failure
-        return None
-
-    async def _enter_of(self, line: str) -> None:
-        phase = Phase.MAIL if line.startswith("MAIL") else Phase.DATA if line == DATA else Phase.RCPT
-        if self._phase is not phase:
-            await self._enter(phase)
-
-    def _judge(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> None:
+    def _judge(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> SmtpFailure | None:
+        """Note the answer for a recipient; return the failure of the mail if it is one."""
         if line == DATA:
-            self._judge_data(reply, delivery)
-            return
+            return self._refusal(reply) if delivery.accepted and reply.code != 354 else None
         is_mail = line.startswith("MAIL")
         address = "" if is_mail else envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
         if dsn.is_asked_in(line) and dsn.may_be_about_it(reply):
             self._blamed.add(address)
         if is_mail:
-            self._expect("MAIL", reply, 250)
-            return
+            return self._refusal(reply) if reply.code != 250 else None
         if reply.code in (250, 251, 252):
             delivery.accepted.append(address)
-        elif reply.code == 421:  # the server closes; it says nothing about the recipient
-            self._expect("RCPT", reply, 250)
-        elif reply.code >= 400:
+        elif reply.code >= 400 and reply.code != 421:  # by 421 the server closes; it says nothing about the recipient
             delivery.refused[address] = reply
         else:
-            raise self._failure(Kind.PROTOCOL, str(reply))
-
-    def _judge_data(self, reply: Reply, delivery: Delivery) -> None:
-        if delivery.accepted:
-            self._expect(DATA, reply, 354)
-        if reply.code == 421:
-            self.drop()
-
-    def _parameters(self, mail: Mail) -> str:
-        try:
-            return mail_parameters(mail, self._extensions)
-        except CannotGo as reason:
-            raise self._failure(Kind.LOCAL, str(reason)) from reason
+            return self._refusal(reply)
+        return None

@@ -16,7 +16,8 @@ from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
 from mailbox.tls import tls_context
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.connection import SmtpTimeouts, Watch
+from outbox.smtp.connection import SmtpTimeouts
+from outbox.smtp.mail import Watch
 from outbox.smtp.mail_transaction import MailTransaction, one_by_one
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Wire
@@ -28,29 +29,23 @@ class SmtpSession(MailTransaction):
     """One signed-in connection for any number of mails; `deliver` is in the base class."""
 
     greeting = ""  # the server's words at sign-in
+    tls_version = ""  # as in "TLSv1.3"
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, *, patience: SmtpTimeouts, watch: Watch | None = None) -> SmtpSession:
+    async def open(
+        cls, endpoint: Endpoint, *, patience: SmtpTimeouts, watch: Watch | None = None, signs_in: bool = True
+    ) -> SmtpSession:
         """Connect, start TLS (always, with verification) and sign in. Raises SmtpFailure."""
         session = cls(endpoint, patience, watch or Watch())
         try:
-            await session._begin()
+            await session._secure()
+            if signs_in:
+                await session._enter(Phase.AUTH)
+                await session._sign_in()
         except BaseException:
             session.drop()
             raise
         return session
-
-    @classmethod
-    async def try_tls(cls, endpoint: Endpoint, *, patience: SmtpTimeouts) -> str:
-        """Connect, start TLS, and quit without signing in; returns the version of TLS. Raises SmtpFailure."""
-        session = cls(endpoint, patience, Watch())
-        try:
-            await session._secure()
-            version = session._connected().tls_version()
-            await session.quit()
-            return version
-        finally:
-            session.drop()
 
     async def __aenter__(self) -> SmtpSession:
         return self
@@ -61,27 +56,13 @@ class SmtpSession(MailTransaction):
         await self.quit()
 
     # --- Opening ------------------------------------------------------------------------------------------------
-    async def _begin(self) -> None:
-        await self._secure()
-        await self._enter(Phase.AUTH)
-        await self._sign_in()
-
     async def _secure(self) -> None:
         endpoint = self._endpoint
         await self._enter(Phase.CONNECT)
-        connecting = Wire.connect(
-            endpoint.host,
-            endpoint.port,
-            self._patience.connect,
-            public_only=endpoint.public_only,
-            waiting=self._watch.waiting,
-        )
-        self._wire = await self._guarded(connecting)
-        self._wire.waiting = self._watch.waiting
+        self._wire = await self._guarded(Wire.connect(endpoint, self._patience.connect, self._watch.waiting))
         if endpoint.security == "tls":
             await self._wrap()
-        await self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
-        self._expect("", await self._read(), 220)
+        self._expect(await self._answer_to("(greeting)"), 220)
         await self._ehlo()
         if endpoint.security != "tls":
             await self._starttls()
@@ -93,7 +74,7 @@ class SmtpSession(MailTransaction):
             context = await in_thread(lambda: tls_context(self._endpoint))  # reads files
         except (ssl.SSLError, ValueError) as error:
             raise self._failure(Kind.LOCAL, f"The account's extra CA certificate cannot be read: {error}") from error
-        await self._guarded(wire.wrap(context, self._endpoint.host, self._patience.connect))
+        self.tls_version = await self._guarded(wire.wrap(context, self._endpoint.host, self._patience.connect))
 
     async def _starttls(self) -> None:
         if "starttls" not in self._extensions:
@@ -102,7 +83,7 @@ class SmtpSession(MailTransaction):
                 Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
             )
         await self._enter(Phase.TLS)
-        self._expect("STARTTLS", await self._command("STARTTLS"), 220)
+        self._expect(await self._command("STARTTLS"), 220)
         if self._connected().has_unread():
             # Clear-text bytes after the 220 were injected by an attacker (CVE-2011-0411).
             raise self._failure(Kind.PROTOCOL, "The server sent more than its answer to STARTTLS.")
@@ -111,7 +92,7 @@ class SmtpSession(MailTransaction):
 
     async def _ehlo(self) -> None:
         reply = await self._command(f"EHLO {settings.EHLO_NAME or self._connected().local_literal()}")
-        self._expect("EHLO", reply, 250)
+        self._expect(reply, 250)
         self._extensions.clear()
         # The first line too: some servers omit their name and have an extension there.
         for line in reply.text.splitlines():
@@ -134,7 +115,7 @@ class SmtpSession(MailTransaction):
         else:
             words = ", ".join(sorted(offered)) or "no sign-in at all"
             raise self._failure(Kind.LOCAL, f"The server offers neither AUTH PLAIN nor LOGIN (it offers {words}).")
-        self._expect("AUTH", reply, 235)
+        self._expect(reply, 235)
         self.greeting = str(reply)
 
     async def _login(self, user: str, password: str) -> Reply:

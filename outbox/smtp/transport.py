@@ -16,14 +16,17 @@ import struct
 import termios
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from mailbox import public_hosts
+from mailbox.endpoints import Endpoint
 from outbox.smtp.blocking_calls import TICK_SECONDS, in_thread
 from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
 AT_ONCE = 16 * 1024  # bytes: the size of one TLS record
 READS_IN_A_TURN = 16  # of the event loop, at most; a reply takes one or two
 WANTS_READ = (ssl.SSLWantReadError, BlockingIOError)
+Waiting: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Lost(Exception):
@@ -39,7 +42,7 @@ class Late(Lost):
 
 
 async def _nothing() -> None:
-    """The default of `Wire.waiting`."""
+    pass
 
 
 def _answer(question: asyncio.Future[bool], answer: bool) -> None:
@@ -54,46 +57,30 @@ class Wire:
         self._socket = sock
         self._unread = b""
         self._reads = 0
-        self._has_asked = False  # whether anything was read yet; before that, nothing can be buffered
-        self.waiting: Callable[[], Awaitable[None]] = _nothing  # called every few seconds during a write
+        self._has_asked = False  # nothing was read since we sent, so the answer has yet to come
         sock.setblocking(False)
 
     @classmethod
-    async def connect(
-        cls,
-        host: str,
-        port: int,
-        seconds: float,
-        *,
-        public_only: bool = False,
-        waiting: Callable[[], Awaitable[None]] = _nothing,
-    ) -> Wire:
+    async def connect(cls, endpoint: Endpoint, seconds: float, waiting: Waiting) -> Wire:
         """Connect to one of the host's addresses; `seconds` is for all of them. On a thread, as DNS blocks, for as long
         as the resolver likes: `waiting` is called every few seconds. Raises OSError.
         """
+        host, port, public_only = endpoint.host, endpoint.port, endpoint.public_only
         sock = await in_thread(lambda: public_hosts.connect(host, port, seconds, public_only=public_only), waiting)
         # Nagle's algorithm would hold back the last piece of each mail.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)
 
-    async def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
-        """Start TLS, and verify certificate and host name. Raises OSError, which includes ssl.SSLError."""
-        self._socket = tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
-        self._unread, until = b"", time.monotonic() + seconds
-        while True:
-            try:
-                tls.do_handshake()
-                return
-            except ssl.SSLWantReadError:
-                is_ready = await self._ready(until)
-            except ssl.SSLWantWriteError:
-                is_ready = await self._ready(until, to_write=True)
-            if not is_ready:
-                raise TimeoutError("The TLS handshake took too long.")
+    async def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> str:
+        """Start TLS, and verify certificate and host name; returns the version, as in "TLSv1.3".
 
-    def tls_version(self) -> str:
-        """The version of TLS, as in "TLSv1.3"; "" before TLS."""
-        return (self._socket.version() or "") if isinstance(self._socket, ssl.SSLSocket) else ""
+        Raises OSError, which includes ssl.SSLError and TimeoutError.
+        """
+        self._socket = tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+        self._unread = b""
+        if not await self._done(tls.do_handshake, time.monotonic() + seconds):
+            raise TimeoutError("The TLS handshake took too long.")
+        return tls.version() or ""
 
     def local_literal(self) -> str:
         """Our address literal, for EHLO of a client without a name (RFC 5321 4.1.3)."""
@@ -115,12 +102,8 @@ class Wire:
             return 0
         return int(struct.unpack("i", found)[0])
 
-    async def readable(self, until: float) -> bool:
-        """Wait until there is something to read; False when there is not by `until` (time.monotonic())."""
-        return await self._ready(until)
-
-    async def _ready(self, until: float, *, to_write: bool = False) -> bool:
-        """Wait until the socket is readable (or writable); False when it is not by `until`."""
+    async def ready(self, until: float, *, to_write: bool = False) -> bool:
+        """Wait until the socket is readable (or writable); False when it is not by `until` (time.monotonic())."""
         loop, descriptor = asyncio.get_running_loop(), self._socket.fileno()
         begin, end = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
         is_ready: asyncio.Future[bool] = loop.create_future()
@@ -133,10 +116,23 @@ class Wire:
             timer.cancel()
             end(descriptor)
 
+    async def _done(self, act: Callable[[], object], until: float) -> bool:
+        """Call `act`, again whenever the socket is ready for more of it; False when it is not done by `until`."""
+        while True:
+            try:
+                act()
+                return True
+            except WANTS_READ:
+                is_ready = await self.ready(until)
+            except ssl.SSLWantWriteError:
+                is_ready = await self.ready(until, to_write=True)
+            if not is_ready:
+                return False
+
     def look(self) -> bool:
         """Read what has arrived, without waiting; return whether anything had. Raises Lost or OSError at its end."""
         try:
-            self._take(self._socket.recv(AT_ONCE))
+            self._receive()
         except (*WANTS_READ, ssl.SSLWantWriteError):
             return False
         return True
@@ -145,14 +141,15 @@ class Wire:
         self,
         octets: bytes | memoryview,
         seconds: float,
+        waiting: Waiting = _nothing,
         *,
         until: float = float("inf"),
-        blocked: Callable[[], Awaitable[None]] | None = None,
+        blocked: Waiting = _nothing,
     ) -> None:
         """Send all octets.
 
-        seconds: how long the kernel may take nothing. until: deadline (time.monotonic()). blocked: called when the
-        kernel does not take all at once.
+        seconds: how long the kernel may take nothing; `waiting` is called every few seconds. until: deadline
+        (time.monotonic()). blocked: called when the kernel does not take all at once.
 
         Raises OSError, which includes TimeoutError. Then the server lacks at least the last octet: it is still here, or
         the end of its TLS record is.
@@ -167,17 +164,15 @@ class Wire:
                 to_write = False
             except (ssl.SSLWantWriteError, BlockingIOError):
                 to_write = True
-            if blocked is not None:
-                await blocked()
+            await blocked()
             now, deadline = time.monotonic(), min(moved_at + seconds, until)
             if now >= deadline:
                 raise TimeoutError("The server does not take what is sent.")
-            is_ready = await self._ready(min(deadline, now + TICK_SECONDS), to_write=to_write)
-            if not is_ready:
-                await self.waiting()
+            if not await self.ready(min(deadline, now + TICK_SECONDS), to_write=to_write):
+                await waiting()
         self._has_asked = True
 
-    async def read_reply(self, seconds: float, waiting: Callable[[], Awaitable[None]] | None = None) -> Reply:
+    async def read_reply(self, seconds: float, waiting: Waiting = _nothing) -> Reply:
         """Read one reply with all its lines; `seconds` is for all of it. Raises Lost or OSError."""
         deadline, texts = time.monotonic() + seconds, list[str]()
         total = first = 0
@@ -185,7 +180,7 @@ class Wire:
             while b"\n" not in self._unread:
                 if len(self._unread) > MAX_REPLY_BYTES:
                     raise Lost("The server's reply line does not end.", is_garbage=True)
-                await self._receive(deadline, waiting or _nothing)
+                await self._read_more(deadline, waiting)
             line, _, self._unread = self._unread.partition(b"\n")
             line = line.removesuffix(b"\r")
             total += len(line)
@@ -215,11 +210,9 @@ class Wire:
                 return False
         return True
 
-    async def _receive(self, deadline: float, waiting: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            # Even after the deadline, what has arrived is read: this process may have been stopped meanwhile.
-            if await self._look(min(deadline, time.monotonic() + TICK_SECONDS)):
-                return
+    async def _read_more(self, deadline: float, waiting: Waiting) -> None:
+        # Even after the deadline, what has arrived is read: this process may have been stopped meanwhile.
+        while not await self._look(min(deadline, time.monotonic() + TICK_SECONDS)):
             if time.monotonic() >= deadline:
                 raise Late("The server did not answer in time.")
             await waiting()
@@ -228,28 +221,17 @@ class Wire:
         """Read what has arrived or arrives by `until`; False when nothing has."""
         if self._has_asked and not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
             self._has_asked = False
-            is_ready = await self._ready(until)
-            if not is_ready:
+            if not await self.ready(until):
                 return False
-        while True:
-            try:
-                received = self._socket.recv(AT_ONCE)
-            except WANTS_READ:
-                is_ready = await self._ready(until)
-            except ssl.SSLWantWriteError:
-                is_ready = await self._ready(until, to_write=True)
-            else:
-                break
-            if not is_ready:
-                return False
-        self._take(received)
+        if not await self._done(self._receive, until):
+            return False
         self._reads += 1
         if self._reads % READS_IN_A_TURN == 0:  # a server that sends octet by octet, without end, keeps nobody waiting
             await asyncio.sleep(0)
         return True
 
-    def _take(self, received: bytes) -> None:
-        if not received:
+    def _receive(self) -> None:
+        if not (received := self._socket.recv(AT_ONCE)):
             raise Lost(f"The server closed the connection{self._half_a_reply()}")
         self._unread += received
 
@@ -259,13 +241,6 @@ class Wire:
         if not half:
             return "."
         return f" in the middle of its reply: {half}" if half[:3].isdigit() else " in the middle of a line."
-
-    async def last_words(self, seconds: float = 1) -> Reply | None:
-        """A whole reply that arrived before the connection broke, or arrives within `seconds`; else None."""
-        try:
-            return await self.read_reply(seconds)
-        except (Lost, OSError):
-            return None
 
     def close(self) -> None:
         """Close the socket without a TLS closure alert. Raises nothing."""

@@ -26,7 +26,8 @@ from outbox import connection_check
 from outbox.delivery.database import Database, complete
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.timeouts import Times
-from outbox.smtp.connection import SmtpFailure, Watch
+from outbox.smtp.connection import SmtpFailure
+from outbox.smtp.mail import Watch
 from tests.mailbox.push.listeners import Heard, listen
 from tests.rows import NOWHERE, folder_of
 from tests.servers.certificates import Certificates

@@ -16,8 +16,9 @@ from mailbox.imap import fetch, listing, partial_fetch, response_lines, search, 
 from mailbox.imap.session import ImapSession, KnownFolder
 from outbox.retry.classification import classify, is_for_now
 from outbox.retry.faults import OPENING, Verdict
+from outbox.smtp import session as smtp_session
 from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
-from outbox.smtp.mail import Envelope, Mail, MailHooks
+from outbox.smtp.mail import Envelope, Mail, Watch
 from outbox.smtp.session import SmtpSession
 from outbox.smtp.transport import Lost, Wire
 
@@ -183,7 +184,11 @@ class _Wire(Wire):
     def unacknowledged(self) -> int:
         return 0
 
-    async def readable(self, until: float) -> bool:
+    @classmethod
+    async def connect(cls, *_: object) -> _Wire:
+        return cls(_Session.said)
+
+    async def ready(self, until: float, *, to_write: bool = False) -> bool:
         return False
 
     def look(self) -> bool:
@@ -193,7 +198,7 @@ class _Wire(Wire):
         self._unread += octets
         return bool(octets)
 
-    async def send(self, octets: bytes | memoryview, seconds: float, **_: object) -> None:
+    async def send(self, octets: bytes | memoryview, seconds: float, *_: object, **__: object) -> None:
         self._said.go_on()
 
     async def _look(self, until: float) -> bool:
@@ -204,11 +209,11 @@ class _Wire(Wire):
     def close(self) -> None: ...
 
 
+smtp_session.Wire = _Wire  # type: ignore[misc]
+
+
 class _Session(SmtpSession):
     said: Said
-
-    async def _connection(self) -> Wire:
-        return _Wire(self.said)
 
     async def _wrap(self) -> None:
         await self._enter(self._phase)
@@ -240,7 +245,7 @@ async def _conversation(endpoint: Endpoint) -> None:
         return
     for mail in _MAILS:
         try:
-            delivery = await session.deliver(mail, MailHooks())
+            delivery = await session.deliver(mail, Watch())
         except SmtpFailure as failure:
             _assert_classified(failure)
         else:

@@ -41,34 +41,34 @@ def at(owner, name, when, passage):
     setattr(owner, name, instead_awaited if inspect.iscoroutinefunction(real) else instead)
 def mid_body(passage):
     real, bodies = smtp_wire.Wire.send, []
-    async def send(self, octets, seconds, **options):
+    async def send(self, octets, seconds, *waiting, **options):
         if isinstance(octets, memoryview) and b"Message-ID:" in bytes(octets[:40]):
             bodies.append(1)
             if len(bodies) == passage:
                 await real(self, octets[: len(octets) // 2], seconds)
                 die()
-        await real(self, octets, seconds, **options)
+        await real(self, octets, seconds, *waiting, **options)
     smtp_wire.Wire.send = send
 def at_the_end(passage, share):
     # In the write that ends the mail: before it, in its middle, just after it.
     real, ends = smtp_wire.Wire.send, []
-    async def send(self, octets, seconds, **options):
+    async def send(self, octets, seconds, *waiting, **options):
         if bytes(octets[-5:]) == b"\\r\\n.\\r\\n":
             ends.append(1)
             if len(ends) == passage:
                 await real(self, octets[: int(len(octets) * share)], seconds)
                 die()
-        await real(self, octets, seconds, **options)
+        await real(self, octets, seconds, *waiting, **options)
     smtp_wire.Wire.send = send
 def mid_envelope(passage):
     real, writes = smtp_wire.Wire.send, []
-    async def send(self, octets, seconds, **options):
+    async def send(self, octets, seconds, *waiting, **options):
         if bytes(octets[:4]) == b"MAIL":
             writes.append(1)
             if len(writes) == passage:
                 await real(self, octets[: len(octets) // 2], seconds)
                 die()
-        await real(self, octets, seconds, **options)
+        await real(self, octets, seconds, *waiting, **options)
     smtp_wire.Wire.send = send
 def ended_before_the_end(passage):
     real, ends = smtp.SmtpSession._write_end, []
@@ -93,7 +93,7 @@ smtp_mail.GRACE_SECONDS = {grace}
 if {grace}:  # nor does a body that is not taken at once
     async def go_on_waiting(self):
         pass
-    smtp.SmtpSession._kept_waiting = go_on_waiting
+    sender.SenderWatch.kept_waiting = go_on_waiting
 else:  # each answer seems to be late: one that is there would be found behind the deadline, too
     async def seems_late(self, deadline):
         return False
@@ -189,7 +189,7 @@ INSTANTS = [
     Instant("after the end is written", "at_the_end({n}, 1)", unknown=its_own),
     Instant("the next is read", "at(sender.Sender, 'prepare_following', 'before', {n})", unknown=its_own),
     Instant("after the final dot", "", ".", unknown=its_own),
-    Instant("after the answer", "at(smtp.SmtpSession, '_write_mail', 'after', {n})", unknown=its_own),
+    Instant("after the answer", "at(smtp.SmtpSession, '_final', 'after', {n})", unknown=its_own),
     Instant("before finalize", "at(endings, 'finalize', 'before', {n})", unknown=its_own),
     Instant("in finalize", "in_finalize({n})", unknown=its_own),
     Instant("before the commit of finalize", "at(endings, 'finalize', 'after', {n})", unknown=its_own),

@@ -46,7 +46,7 @@ def test_a_silent_server_and_what_blocks_hold_up_nobody() -> None:
     tasks, silent, log, release = TaskLoop("test"), socket.socketpair(), list[object](), threading.Event()
 
     async def waits(_database: Database) -> None:
-        log.append(await Wire(silent[0]).readable(time.monotonic() + 30))
+        log.append(await Wire(silent[0]).ready(time.monotonic() + 30))
 
     async def opens(_database: Database) -> None:
         log.append(await asyncio.to_thread(release.wait, 30))
@@ -111,7 +111,7 @@ def test_what_is_not_ready_in_time_is_told_so() -> None:
     silent = socket.socketpair()
 
     async def waits() -> bool:
-        return await Wire(silent[0]).readable(time.monotonic() + 0.05)
+        return await Wire(silent[0]).ready(time.monotonic() + 0.05)
 
     assert complete(waits()) is False
 
@@ -248,7 +248,7 @@ def test_a_signal_cancels_who_waits_for_a_server_who_may_still_write() -> None:
 
     async def waits() -> None:
         try:
-            await Wire(silent[0]).readable(time.monotonic() + 30)
+            await Wire(silent[0]).ready(time.monotonic() + 30)
         finally:
             log.append(await database.write(lambda: "given back"))
 

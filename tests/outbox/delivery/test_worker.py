@@ -19,7 +19,7 @@ from outbox import api
 from outbox.delivery import worker as delivery_worker
 from outbox.delivery.worker import DeliveryRunner
 from outbox.models import DeliveryCall, OutboxMessage
-from outbox.smtp import connection as smtp_connection
+from outbox.smtp import in_step
 from outbox.tasks import delivery as delivery_tasks
 from tests.servers.site import Cluster
 from tests.servers.smtp import SinkMail, SmtpServer
@@ -118,7 +118,7 @@ def test_of_accounts_that_nobody_served_yet_the_older_comes_first(monkeypatch: p
 def test_a_server_that_never_answers_quit_keeps_nobody_from_its_place(
     account_on: Accounts, smtp_server: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch, holds: list[Hold]
 ) -> None:
-    monkeypatch.setattr(smtp_connection, "QUIT_SECONDS", 60)
+    monkeypatch.setattr(in_step, "QUIT_SECONDS", 60)
     settings.OUTBOX_SESSIONS = 1
     stays, server, runner = stalling(account_on, smtp_server, holds, "QUIT"), smtp_server("tls"), DeliveryRunner()
     other, is_there_meanwhile = account_on(server), list[bool]()

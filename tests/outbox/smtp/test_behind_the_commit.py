@@ -77,9 +77,9 @@ def test_mails_that_share_a_commit_all_end_before_anything_else_is_done(
     async def main() -> None:
         database, gate = Database(), asyncio.Barrier(len(accounts))
 
-        async def at_one_time(*arguments: Any) -> bool:
+        async def at_one_time(*arguments: Any) -> None:
             await gate.wait()
-            return await commit_dot(*arguments)
+            await commit_dot(*arguments)
 
         monkeypatch.setattr(Sender, "commit_dot", at_one_time)
         await asyncio.gather(*(deliver.deliver_due(database, account.pk) for account in accounts))

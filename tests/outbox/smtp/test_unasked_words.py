@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from outbox.delivery import deliver
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost
-from outbox.delivery.sender import SenderHooks
+from outbox.delivery.sender import SenderWatch
 from outbox.smtp.mail import Delivery
 from outbox.smtp.mail_transaction import MailTransaction
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
@@ -183,18 +183,16 @@ def test_it_is_heard_although_the_next_mail_is_left_in_its_middle(
     account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     server = smtp_server("tls", pipelining=True)
-    rows, real = queue(account_on(server), 2), SenderHooks.before_dot
+    rows, real = queue(account_on(server), 2), SenderWatch.before_dot
 
-    async def before_dot(hooks: SenderHooks, delivery: Delivery) -> bool:
-        if hooks._work.claim.outbox_id == rows[0].pk or len(server.said("MAIL")) > 2:
-            return await real(hooks, delivery)
-        await hooks._sender.settle()
+    async def before_dot(watch: SenderWatch, delivery: Delivery) -> None:
+        if watch.claim.outbox_id == rows[0].pk or len(server.said("MAIL")) > 2:
+            return await real(watch, delivery)
+        await watch._sender.settle()
         server.say_unasked(LATE)
-        if trouble == "the claim is lost":
-            return False
-        raise OperationalError("database is locked")
+        raise ClaimLost if trouble == "the claim is lost" else OperationalError("database is locked")
 
-    monkeypatch.setattr(SenderHooks, "before_dot", before_dot)
+    monkeypatch.setattr(SenderWatch, "before_dot", before_dot)
     deliver.deliver_account(rows[0].account_id)
 
     assert state(rows[0]) == ("failed", "uncertain", 0)
@@ -210,12 +208,12 @@ def test_half_a_word_keeps_nobody_who_leaves_a_mail_in_its_middle(
     async def lost(_watch: AttemptWatch) -> None:
         raise ClaimLost
 
-    async def before_dot(_hooks: SenderHooks, _delivery: Delivery) -> bool:
+    async def before_dot(_watch: SenderWatch, _delivery: Delivery) -> None:
         server.say_unasked(b"4")
         monkeypatch.setattr(AttemptWatch, "waiting", lost)  # asked while the rest of the word is waited for
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(SenderHooks, "before_dot", before_dot)
+    monkeypatch.setattr(SenderWatch, "before_dot", before_dot)
     deliver.deliver_account(rows[0].account_id)
 
     assert state(rows[0]) == ("pending", "", 0) and server.mails() == []
