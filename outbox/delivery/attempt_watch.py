@@ -42,11 +42,9 @@ class SendLease:
     database: Database
 
     @classmethod
-    def acquire(
-        cls, account_id: int, holder: str, seconds: float, clock: Clock, database: Database
-    ) -> SendLease | None:
+    def acquire(cls, account_id: int, seconds: float, clock: Clock, database: Database) -> SendLease | None:
         """Take the lease; None when another worker holds it. Call it within `Database.run`."""
-        now = clock()
+        now, holder = clock(), claims.worker_name()
         token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         if token is None and _end_impossible_lease(account_id, now):
             token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
@@ -57,22 +55,24 @@ class SendLease:
         now = self.clock()
         if now - self.renewed_at < timedelta(seconds=self.seconds / 3):
             return True
-        try:
-            kept = self.database.run(
-                lambda: Lease.renew(self.account_id, Lease.Purpose.SEND, self.token, seconds=self.seconds, now=now)
-            )
-        except DATABASE_TROUBLE as error:
-            logs.event(logger, "lease_not_renewed", logging.WARNING, account=self.account_id, error=str(error))
-            return False
+        kept = self._tried(lambda: Lease.renew(*self._key, seconds=self.seconds, now=now), "lease_not_renewed")
         self.renewed_at = now if kept else self.renewed_at
         return kept
 
     def release(self) -> None:
         """Give the lease back. Raises nothing: if the database fails, the lease expires by itself."""
+        self._tried(lambda: Lease.release(*self._key), "lease_not_released")
+
+    @property
+    def _key(self) -> tuple[int, str, str]:
+        return self.account_id, Lease.Purpose.SEND, self.token
+
+    def _tried(self, act: Callable[[], bool], failure: str) -> bool:
         try:
-            self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
-        except DATABASE_TROUBLE as error:  # the lease expires by itself
-            logs.event(logger, "lease_not_released", logging.WARNING, account=self.account_id, error=str(error))
+            return self.database.run(act)
+        except DATABASE_TROUBLE as error:
+            logs.event(logger, failure, logging.WARNING, account=self.account_id, error=str(error))
+            return False
 
 
 def _end_impossible_lease(account_id: int, now: datetime) -> bool:

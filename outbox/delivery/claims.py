@@ -14,15 +14,15 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
 from mailbox.db import statements
+from mailbox.db.own_connection import own_connection
 from outbox.delivery import claims_sql
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
@@ -30,31 +30,39 @@ from outbox.retry.faults import Verdict
 from outbox.retry.policy import Tried
 from outbox.smtp.replies import Reply
 
-Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 UNCLAIMED = {"claim_token": "", "claimed_by": "", "lease_expires_at": None}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A row that this worker has claimed until its lease expires, with the attempt to be made."""
+class Claim(NamedTuple):
+    """A row that this worker has claimed until its lease expires, with the attempt to be made.
+
+    The fields up to `since` are the columns of claims_sql.NEEDED.
+    """
 
     outbox_id: int
     account_id: int
     token: str
-    attempt_id: int
     number: int  # of the attempt; 1 for the first
+    due_at: Any  # in the backend's form
+    retries: int
     requested_by_id: int | None
-    message_id: str
-    prx_attempt: str
     failure_mode: str
-    tried: Tried
     mail_from: str
     mime_digest: str
-    private_part: str  # "" for nearly all rows
     needs_smtputf8: bool
     dsn_parameters: str  # "" of nearly all
+    private_part: str  # "" for nearly all rows
+    message_id: str
+    since: datetime
     claimed_at: datetime
     lease_seconds: float
+    prx_attempt: str
+    attempt_id: int
+
+    @property
+    def tried(self) -> Tried:
+        """What the decision about the next attempt needs of the row."""
+        return Tried(self.retries, self.since)
 
 
 def worker_name() -> str:
@@ -70,78 +78,52 @@ def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datet
 
 def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float, now: datetime) -> list[Claim]:
     """Claim at most `most` rows of the account, those that have been due longest, in that order."""
-    token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
-    with statements.in_transaction():
-        return _begin_attempts(
-            claims_sql.claim_next(account_id, most, token, worker, lease, now), worker, lease_seconds, now
-        )
+    skips = own_connection().features.has_select_for_update_skip_locked
+    sql = claims_sql.CLAIM_NEXT_UNLOCKED if skips else claims_sql.CLAIM_NEXT
+    return _claim(sql, (account_id, statements.instant(now), most), worker, lease_seconds, now)
 
 
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim this row if it is due, and save its attempt in the same transaction; None when it is not, or is claimed."""
-    token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
-    with statements.in_transaction():
-        found = _begin_attempts(claims_sql.claim_row(pk, token, worker, lease, now), worker, lease_seconds, now)
-    return found[0] if found else None
+    return next(iter(_claim(claims_sql.CLAIM_ONE, (pk,), worker, lease_seconds, now)), None)
 
 
-def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds: float, now: datetime) -> list[Claim]:
-    if not found:
-        return []
+def _claim(sql: str, which: tuple[Any, ...], worker: str, lease_seconds: float, now: datetime) -> list[Claim]:
+    lease, at = now + timedelta(seconds=lease_seconds), statements.instant(now)
+    token = secrets.token_hex(8) + "-"  # the row's id follows
     stamp = secrets.token_hex(4)  # common prefix of the marks, so that they are neighbours in the index
-    begun = [_attempt_of(row, worker, stamp, now) for row in found]
-    pks = statements.insert(DeliveryAttempt, "outbox_id", begun)
-    asked = [attempt["outbox_id"] for attempt in begun if attempt["requested_by_id"] or attempt["failure_mode"]]
+    claimed = []
+    with statements.in_transaction():
+        for *row, since in statements.rows(sql, [token, worker, statements.instant(lease), at, *which, at]):
+            mark = stamp + secrets.token_hex(12)
+            claim = Claim._make([*row, statements.as_datetime(since), now, lease_seconds, mark, 0])
+            named = claim.message_id or f"<outbox-{claim.outbox_id}-{claim.retries}@{settings.MESSAGE_ID_DOMAIN}>"
+            claimed.append(claim._replace(message_id=named))
+        claimed.sort(key=lambda claim: (claim.due_at, claim.outbox_id))
+        return _begin_attempts(claimed, worker) if claimed else []
+
+
+def _begin_attempts(claimed: Sequence[Claim], worker: str) -> list[Claim]:
+    names = ("outbox_id", "number", "requested_by_id", "failure_mode", "message_id", "prx_attempt")
+    others = {
+        "worker": worker,
+        "transcript": claims_sql.room_for_transcript(),
+        "started_at": statements.instant(claimed[0].claimed_at),
+    }
+    attempts = [
+        {name: getattr(claim, name) for name in names} | {"claim_token": claim.token} | others for claim in claimed
+    ]
+    pks = statements.insert(DeliveryAttempt, "outbox_id", attempts)
+    asked = [claim.outbox_id for claim in claimed if claim.requested_by_id or claim.failure_mode]
     if asked:  # a drill is for this one attempt only
         OutboxMessage.objects.filter(pk__in=asked).update(requested_by=None, failure_mode="")
-    return [_claim_of(row, attempt, pks[row[0]], lease_seconds, now) for row, attempt in zip(found, begun, strict=True)]
-
-
-def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) -> dict[str, Any]:
-    pk, _account_id, retries, _since, requested_by_id, failure_mode, *_, token, _due, number, message_id, _part = row
-    return {
-        "outbox_id": pk,
-        "number": number,
-        "claim_token": token,
-        "worker": worker,
-        "requested_by_id": requested_by_id,
-        "failure_mode": failure_mode,
-        "message_id": message_id or f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
-        "prx_attempt": stamp + secrets.token_hex(12),
-        "transcript": claims_sql.room_for_transcript(),
-        "started_at": statements.instant(now),
-    }
-
-
-def _claim_of(
-    row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int, lease_seconds: float, now: datetime
-) -> Claim:
-    pk, account_id, retries, since, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, dsn, token, *_ = (
-        row
-    )
-    return Claim(
-        outbox_id=pk,
-        account_id=account_id,
-        token=token,
-        attempt_id=attempt_id,
-        number=attempt["number"],
-        requested_by_id=requested_by_id,
-        message_id=attempt["message_id"],
-        prx_attempt=attempt["prx_attempt"],
-        failure_mode=failure_mode,
-        tried=Tried(retries, statements.as_datetime(since)),
-        mail_from=mail_from,
-        mime_digest=digest,
-        private_part=row[-1],
-        needs_smtputf8=bool(needs_smtputf8),
-        dsn_parameters=dsn,
-        claimed_at=now,
-        lease_seconds=lease_seconds,
-    )
+    return [claim._replace(attempt_id=pks[claim.outbox_id]) for claim in claimed]
 
 
 def _ours(claim: Claim) -> OutboxQuerySet:
-    return OutboxMessage.objects.filter(pk=claim.outbox_id, status=Status.SENDING, claim_token=claim.token)
+    return OutboxMessage.objects.filter(
+        pk=claim.outbox_id, status=OutboxMessage.Status.SENDING, claim_token=claim.token
+    )
 
 
 def extend(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:

@@ -7,21 +7,18 @@ Every UPDATE is conditional, and its row count is the result (see mailbox.db.sta
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import cache
-from typing import Any
 
 from mailbox.db.own_connection import own_connection
-from mailbox.db.statements import instant, rows
 
 TRANSCRIPT_ROOM = 700  # bytes
 # Literal values, so that both databases use the partial index `outbox_waiting`.
 DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at" <= %s"""
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
 # The age of a scheduled mail counts from its time to send: otherwise a first failure could give it up as too old.
-NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
-"mail_from", "mime_digest", "needs_smtputf8", "dsn_parameters", "claim_token", "next_attempt_at", "last_attempt",
-"message_id", "private_part\""""
+NEEDED = """"id", "account_id", "claim_token", "last_attempt", "next_attempt_at", "retries", "requested_by_id",
+"failure_mode", "mail_from", "mime_digest", "needs_smtputf8", "dsn_parameters", "private_part",
+"message_id", COALESCE("send_at", "created_at")"""
 
 _NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT %s)"""
 # On the right side of SET, "status" is the value before the UPDATE, on both databases.
@@ -51,7 +48,7 @@ FINALIZE_UNCERTAIN = f"""{_FINALIZE}"id" = %s AND "status" = 'failed' AND "hold"
 AND EXISTS (SELECT 1 FROM "delivery_attempts" WHERE "id" = %s AND "data_at" IS NOT NULL)"""
 FINISH_ATTEMPT = """UPDATE "delivery_attempts" SET "outcome" = %s, "phase" = %s, "reply_code" = %s, "reply" = %s,
 "transcript" = %s, "finished_at" = %s WHERE "id" = %s"""
-_ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
+ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
 WHERE "outbox_id" = %s AND "address" IN ({places})"""
 REFUSED = """UPDATE "outbox_recipients" SET "status" = 'refused', "reply_code" = %s, "reply" = %s
 WHERE "outbox_id" = %s AND "address" = %s"""
@@ -61,28 +58,6 @@ COUNT = """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES
 ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + 1"""
 LACKING = """SELECT "address", "status", "reply_code", "reply", "dsn_parameters" FROM "outbox_recipients"
 WHERE "outbox_id" = %s AND "status" <> 'accepted' ORDER BY "id\""""
-
-
-def claim_row(pk: int, token: str, worker: str, lease: datetime, now: datetime) -> list[tuple[Any, ...]]:
-    """Claim one row; return its NEEDED columns, or nothing. Its claim token is `token` followed by its id."""
-    at = instant(now)
-    return rows(CLAIM_ONE, [token, worker, instant(lease), at, pk, at])
-
-
-def claim_next(
-    account_id: int, most: int, token: str, worker: str, lease: datetime, now: datetime
-) -> list[tuple[Any, ...]]:
-    """Claim the account's rows that have been due longest; return their NEEDED columns, in that order."""
-    at = instant(now)
-    skips = own_connection().features.has_select_for_update_skip_locked
-    values = [token, worker, instant(lease), at, account_id, at, most, at]
-    return sorted(rows(CLAIM_NEXT_UNLOCKED if skips else CLAIM_NEXT, values), key=lambda row: (row[11], row[0]))
-
-
-@cache
-def accepted(count: int) -> str:
-    """The UPDATE that marks `count` recipients, given by address, as accepted."""
-    return _ACCEPTED.format(places=", ".join(["%s"] * count))
 
 
 @cache

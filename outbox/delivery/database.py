@@ -14,13 +14,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.db import connection
 
 from mailbox.db import shared_commit
-from mailbox.db.shared_commit import MOST_AT_ONCE
+from mailbox.db.shared_commit import MOST_AT_ONCE, Write
 
 T = TypeVar("T")
 # Data on a socket becomes a write three turns of the loop later (socket, future, task). Measured with five accounts:
@@ -66,29 +65,13 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(coroutine)
 
 
-@dataclass(eq=False)
-class Write(shared_commit.Write):
-    """A write of a task, which waits for `future`."""
-
-    future: asyncio.Future[Any] = field(kw_only=True)
-
-    def wake(self) -> None:
-        """Wake the task that waits for this write, with its answer or its error; called after the shared commit."""
-        if self.future.done():  # the task was cancelled
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.answer)
-
-
 class Database:
     """Database access for the tasks of one event loop, which complete() runs."""
 
     def __init__(self, writers: int = MOST_AT_ONCE) -> None:
         """writers: the number of tasks that may write at one time. A write waits for those of others, if there are."""
         self.writers = writers
-        self._gathered: deque[Write] = deque()
+        self._gathered: deque[tuple[Write, asyncio.Future[None]]] = deque()  # and what the task of each waits for
 
     def run(self, act: Callable[[], T]) -> T:
         """Call `act` at once, outside of any shared transaction; return its result, or raise its exception."""
@@ -105,29 +88,32 @@ class Database:
         Raises what `act` or the commit raises. Then nothing was written, except perhaps when the connection was lost
         during the commit.
         """
-        loop = asyncio.get_running_loop()
-        write = Write(act, future=loop.create_future())
-        self._gathered.append(write)
+        loop, write = asyncio.get_running_loop(), Write(act)
+        done = loop.create_future()
+        self._gathered.append((write, done))
         if len(self._gathered) == 1:
             loop.call_soon(self._gather, GATHERING_TURNS if self.writers > 1 else 0)
-        answer: T = await write.future
+        await done
+        if write.error is not None:
+            raise write.error
+        answer: T = write.answer
         return answer
 
     def _gather(self, turns: int) -> None:
         """Wait some turns, then commit. A callback and not a task, since a stop cancels all tasks, and these may still
         write."""
+        loop = asyncio.get_running_loop()
         if turns and len(self._gathered) < MOST_AT_ONCE:
-            asyncio.get_running_loop().call_soon(self._gather, turns - 1)
-        else:
-            self._commit_gathered()
-
-    def _commit_gathered(self) -> None:
+            loop.call_soon(self._gather, turns - 1)
+            return
         batch = [self._gathered.popleft() for _ in range(min(MOST_AT_ONCE, len(self._gathered)))]
         try:
             with outside_of_the_loop():
-                shared_commit.commit(batch)  # an asynchronous exception in here cancels the tasks that wait for it
-            for write in batch:
-                write.wake()
+                # An asynchronous exception in here cancels the tasks that wait for it.
+                shared_commit.commit([write for write, _done in batch])
+            for _write, done in batch:
+                if not done.done():  # else the task was cancelled
+                    done.set_result(None)
         finally:
             if self._gathered:
-                asyncio.get_running_loop().call_soon(self._gather, 0)
+                loop.call_soon(self._gather, 0)

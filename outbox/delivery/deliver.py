@@ -17,8 +17,7 @@ from django.utils import timezone
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 from outbox.delivery import claims
-from outbox.delivery.attempt_watch import Clock, SendLease
-from outbox.delivery.claims import worker_name
+from outbox.delivery.attempt_watch import Clock
 from outbox.delivery.database import Database, complete
 from outbox.delivery.sender import Sender
 from outbox.delivery.timeouts import Times
@@ -79,11 +78,12 @@ async def deliver_due(
         if time.monotonic() >= until:
             report.more_due = True
             break
-        lease = database.run(partial(_lease, account_id, times, clock, database))
-        if lease is None:
+        sender = database.run(lambda: Sender.begin(database, account_id, times, clock))
+        if sender is None:
             break
+        seen(sender)
         # Look again after the lease was released: whoever added a row meanwhile found the account taken.
-        if await _drain(lease, until, report, times, seen):
+        if await _drain(sender, until, report):
             break
     return report
 
@@ -92,37 +92,26 @@ def _has_work(account_id: int, now: datetime) -> bool:
     return may_send(account_id, now) and OutboxMessage.objects.due(now).filter(account_id=account_id).exists()
 
 
-def _lease(account_id: int, times: Times, clock: Clock, database: Database) -> SendLease | None:
-    return SendLease.acquire(account_id, worker_name(), times.send_lease, clock, database)
-
-
-def _sender(lease: SendLease, times: Times) -> Sender | None:
-    """The sender; None when the account was just deleted."""
-    account = Account.objects.with_transports().filter(pk=lease.account_id).first()
-    return None if account is None else Sender(account, lease, times=times)
-
-
-async def _drain(
-    lease: SendLease, until: float, report: DeliveryCounts, times: Times, seen: Callable[[Sender], object]
-) -> bool:
+async def _drain(sender: Sender, until: float, report: DeliveryCounts) -> bool:
     """Send due rows until there are none. True when the rest of the queue has to wait."""
-    clock, database = lease.clock, lease.database
-    sender, allowed = database.run(lambda: _sender(lease, times)), Allowed(lease)
-    if sender is None:
-        return True
-    seen(sender)
+    looked_at = -MAY_SEND_SECONDS
 
     def go_on() -> bool:
-        return time.monotonic() < until and not sender.is_parked and lease.renew_in_time() and allowed()
+        nonlocal looked_at
+        if time.monotonic() >= until or sender.is_parked or not sender.lease.renew_in_time():
+            return False
+        if time.monotonic() < looked_at + MAY_SEND_SECONDS:
+            return True
+        allowed = sender.database.run(lambda: may_send(sender.lease.account_id, sender.clock()))
+        looked_at = time.monotonic() if allowed else looked_at
+        return allowed
 
     try:
         while go_on():
-            await sender.pace.wait(clock, go_on)
-            if not (sender.pace.is_open(clock()) and go_on()):
+            await sender.pace.wait(sender.clock, go_on)
+            if not (sender.pace.is_open(sender.clock()) and go_on()):
                 break
-            claim = database.run(
-                lambda: claims.claim_next(lease.account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
-            )
+            claim = sender.claim(partial(claims.claim_next, sender.lease.account_id))
             if claim is None:
                 break
             await sender.deliver(claim, go_on)
@@ -130,23 +119,7 @@ async def _drain(
         report.attempted += sender.attempted
         report.sent += sender.sent
         await sender.close()
-        lease.release()
-    return sender.is_parked or not sender.pace.is_open(clock())
-
-
-class Allowed:
-    """may_send() cached for MAY_SEND_SECONDS: a pause takes effect within that time, between two rows."""
-
-    def __init__(self, lease: SendLease) -> None:
-        self._lease, self._until = lease, 0.0
-
-    def __call__(self) -> bool:
-        if time.monotonic() >= self._until:
-            lease = self._lease
-            if not lease.database.run(lambda: may_send(lease.account_id, lease.clock())):
-                return False
-            self._until = time.monotonic() + MAY_SEND_SECONDS
-        return True
+    return sender.is_parked or not sender.pace.is_open(sender.clock())
 
 
 def deliver_one(
@@ -162,38 +135,25 @@ def deliver_one(
 
 async def _deliver_one(database: Database, outbox_id: int, patience: float, times: Times, clock: Clock) -> None:
     give_up = time.monotonic() + patience
-    accounts = OutboxMessage.objects.values_list("account_id", flat=True)
-    account_id = database.run(lambda: accounts.get(pk=outbox_id))
+    row = OutboxMessage.objects.filter(pk=outbox_id)
+    account_id = database.run(lambda: row.values_list("account_id", flat=True).get())
     while True:
-        lease = database.run(lambda: _lease(account_id, times, clock, database))
-        if lease is not None and await _attempt_one(outbox_id, lease, times):
+        sender = database.run(lambda: Sender.begin(database, account_id, times, clock))
+        if sender is not None and await _attempt_one(outbox_id, sender):
             return
-        if not database.run(lambda: _is_underway(outbox_id, clock())) or time.monotonic() >= give_up:
+        # Whether another worker has claimed the row, or will claim it next.
+        is_underway = database.run(lambda: row.sending().exists() or row.due(clock()).exists())
+        if not is_underway or time.monotonic() >= give_up:
             return
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _attempt_one(outbox_id: int, lease: SendLease, times: Times) -> bool:
+async def _attempt_one(outbox_id: int, sender: Sender) -> bool:
     """Claim and send one row; False when another worker has claimed it. The account's rate limit applies."""
-    clock, database = lease.clock, lease.database
-    sender = database.run(lambda: _sender(lease, times))
-    if sender is None:
-        return True
     try:
-        if not sender.pace.is_open(clock()):
-            return False
-        claim = database.run(
-            lambda: claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
-        )
+        claim = sender.claim(partial(claims.claim_row, outbox_id)) if sender.pace.is_open(sender.clock()) else None
         if claim is not None:
             await sender.deliver(claim)
         return claim is not None
     finally:
         await sender.close()
-        lease.release()
-
-
-def _is_underway(outbox_id: int, now: datetime) -> bool:
-    """Whether another worker has claimed the row, or will claim it next."""
-    row = OutboxMessage.objects.filter(pk=outbox_id)
-    return row.sending().exists() or row.due(now).exists()

@@ -1,4 +1,7 @@
-"""Saves the outcome of an attempt: once, by the worker that holds the claim, or whose lost lease left it uncertain."""
+"""Saves the outcome of an attempt: once, by the worker that holds the claim, or whose lost lease left it uncertain.
+
+It also takes an outcome back, when a further reply came that may have been the answer to the mail.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.utils.translation import gettext_noop
+
 from mailbox.db import statements
 from mailbox.models import Counter
 from outbox.delivery import claims, claims_sql
 from outbox.delivery.claims import Claim
-from outbox.models import OutboxMessage
+from outbox.errors import ErrorCode
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SentCopy, SentLookup
 from outbox.retry.faults import Verdict
 from outbox.retry.policy import Settlement
 from outbox.smtp.replies import Reply
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+NO_PROOF = gettext_noop("A copy of our own may lie in Sent, so finding the mail there would prove nothing.")
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class AttemptOutcome:
     @property
     def is_sent(self) -> bool:
         """Whether the row becomes "sent"."""
-        return self.settlement.status == OutboxMessage.Status.SENT
+        return self.settlement.status == Status.SENT
 
 
 def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime) -> bool:
@@ -46,7 +55,7 @@ def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime) -> bool:
         *(settled.status, settled.hold, settled.retries, statements.instant(settled.next_attempt_at)),
         *(settled.error_code, "" if is_sent else ending.reply, at),
         *((at, claim.message_id) if is_sent else (None, None)),
-        settled.hold == OutboxMessage.Hold.UNCERTAIN,
+        settled.hold == Hold.UNCERTAIN,
         claim.outbox_id,
     )
     reply, transcript = (ending.reply_code, ending.reply), json.dumps(list(ending.transcript))
@@ -60,7 +69,8 @@ def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime) -> bool:
             claims.write_refused(claim.outbox_id, ending.refused)
             if ending.accepted:
                 taken = (*reply, at, claim.outbox_id, *ending.accepted)
-                statements.changed(claims_sql.accepted(len(ending.accepted)), taken)
+                places = ", ".join(["%s"] * len(ending.accepted))
+                statements.changed(claims_sql.ACCEPTED.format(places=places), taken)
             _count(claim, settled, now)
     return written
 
@@ -69,9 +79,46 @@ def _count(claim: Claim, settled: Settlement, now: datetime) -> None:
     is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
     names = [Counter.Name.RETRIES] if claim.number > 1 else []
     names += [Counter.Name.SENDS] if is_accepted else []
-    names += [Counter.Name.SEND_FAILURES] if settled.status != OutboxMessage.Status.SENT else []
+    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
     hour = statements.instant(now.replace(minute=0, second=0, microsecond=0))
     for name in names:
         counted = (claim.account_id, name.value, hour)
         if not statements.changed(claims_sql.COUNT_MORE, counted):
             statements.changed(claims_sql.COUNT, counted)
+
+
+def make_uncertain(claim: Claim, accepted: Sequence[str], words: str, *, now: datetime) -> bool:
+    """Set the hold `uncertain` on the mail of this attempt, which had counted as sent to `accepted`, or as refused.
+
+    False when another attempt has begun, a person has decided, or the mail is uncertain already.
+    """
+    row = OutboxMessage.objects.filter(
+        pk=claim.outbox_id, last_attempt=claim.number, status__in=(Status.SENT, Status.FAILED)
+    )
+    question = {
+        "status": Status.FAILED,
+        "hold": Hold.UNCERTAIN,
+        "retries": claim.tried.retries,
+        "next_attempt_at": now,
+        "error_code": ErrorCode.PROVIDER,
+        "error": words,
+        "sent_at": None,
+        "provider_message_id": None,
+        "data_at": now,
+        "updated_at": now,
+    }
+    with statements.in_transaction():
+        if row.exclude(hold=Hold.UNCERTAIN).update(**question) != 1:
+            return False
+        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(outcome=Verdict.UNCERTAIN, reply=words)
+        taken = OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=accepted)
+        taken.update(status=OutboxRecipient.Status.WAITING, reply_code=None, reply="", accepted_at=None)
+        _distrust_our_copy(claim, now)
+    return True
+
+
+def _distrust_our_copy(claim: Claim, now: datetime) -> None:
+    begun = SentCopy.objects.filter(outbox_id=claim.outbox_id)
+    if begun.exclude(state=SentCopy.State.WAITING, tries=0).exists():
+        closed = {"uncertain_at": now, "next_look_at": None, "last_words": NO_PROOF}
+        SentLookup.objects.update_or_create(attempt_id=claim.attempt_id, defaults=closed)

@@ -20,7 +20,7 @@ from typing import TypeVar
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.storage import raw_store
-from outbox.delivery import claims, doubts, endings, outcomes, recovery
+from outbox.delivery import claims, endings, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
@@ -40,8 +40,8 @@ AHEAD = 8  # rows claimed at once; they are returned when the server keeps us wa
 class Ledger:
     """The base class of Sender: it saves outcomes and claims rows; Sender sends the mails."""
 
-    def __init__(self, lease: SendLease, pace: Pace, *, times: Times) -> None:
-        self._lease, self._times, self._clock, self._database = lease, times, lease.clock, lease.database
+    def __init__(self, lease: SendLease, pace: Pace, times: Times) -> None:
+        self.lease, self._times, self.clock, self.database = lease, times, lease.clock, lease.database
         self.pace = pace
         self._unwritten: list[UnwrittenOutcome] = []
         self._following: deque[Claim] = deque()  # claimed ahead, not begun
@@ -83,7 +83,7 @@ class Ledger:
         told = f"The outcome is not known: after this mail the server said what nobody asked for: {surplus}"
 
         def step() -> bool:
-            return doubts.make_uncertain(last.claim, last.ending.accepted, told, now=self._clock())
+            return endings.make_uncertain(last.claim, last.ending.accepted, told, now=self.clock())
 
         if await self.write_persistently(step):
             self.sent -= last.ending.is_sent
@@ -111,7 +111,7 @@ class Ledger:
         unwritten, claims_next = [*self._unwritten], self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
-            written, now = self._finalize(unwritten), self._clock()
+            written, now = self._finalize(unwritten), self.clock()
             is_ours = claims.commit_dot(
                 work.claim,
                 delivery.refused,
@@ -125,7 +125,7 @@ class Ledger:
             takes_next = claims_next and self.pace.is_open(now)
             return written, is_ours, self._claim_next(takes_next)
 
-        written, is_ours, following = await self._database.write(step)
+        written, is_ours, following = await self.database.write(step)
         if is_ours:
             watch.committed_dot()
         self._written(unwritten, written, following)
@@ -140,13 +140,13 @@ class Ledger:
         if not watch.dot_committed:
             return
         watch.dot_committed = False
-        seconds, now = self._times.claim_lease, self._clock()
-        if not await self._database.write(
+        seconds, now = self._times.claim_lease, self.clock()
+        if not await self.database.write(
             lambda: claims.withdraw_dot(watch.claim, phase.value, lease_seconds=seconds, now=now)
         ):
             raise ClaimLost
 
-    # --- Claimed ahead ------------------------------------------------------------------------------------------
+    # --- Claims -------------------------------------------------------------------------------------------------------
     async def take_prepared(self, watch: AttemptWatch) -> PreparedAttempt:
         """What the attempt needs, possibly read ahead. Raises database errors."""
         claim = watch.claim
@@ -155,8 +155,7 @@ class Ledger:
             return work
         if not raw_store.is_local():
             await self.settle()  # else the outcome of the mail before would wait for the store, too
-        read = await self._read(claim, watch.waiting)
-        return self._database.run(lambda: outcomes.prepare(claim, read))
+        return await self._prepare(claim, watch.waiting)
 
     async def prepare_following(self) -> Mail | None:
         """Read the next mail ahead; return it if it may be begun as soon as this one is accepted.
@@ -168,54 +167,56 @@ class Ledger:
             if self._following and self._prepared is None:
                 following = self._following[0]
                 async with asyncio.timeout(READ_AHEAD_SECONDS):
-                    read = await self._read(following)
-                if following not in self._following:  # given back meanwhile
-                    return None
-                self._prepared = self._database.run(lambda: outcomes.prepare(following, read))
-            work = self._prepared
-            if work and not work.fault and work.recipients.to_try and self._may_go_on():
-                return work.mail
+                    work = await self._prepare(following)
+                # Else it was given back meanwhile.
+                self._prepared = work if following in self._following else None
+            if self._prepared and self._may_go_on():
+                return self._prepared.mail
         return None
 
-    async def _read(self, claim: Claim, waiting: Callable[[], Awaitable[None]] | None = None) -> Callable[[], bytes]:
-        """Read the frozen mail; returns a call that returns it, or raises what reading raised.
-
-        On a thread where the raw store is on another machine: if that is silent, only this account's mail waits.
-        """
+    async def _prepare(self, claim: Claim, waiting: Callable[[], Awaitable[None]] | None = None) -> PreparedAttempt:
+        """outcomes.prepare(), with the frozen mail read on a thread where the raw store is on another machine: if that
+        is silent, only this account's mail waits."""
         digest = claim.mime_digest
-        if raw_store.is_local():
-            return lambda: raw_store.open_raw(digest)
-        found = Future[bytes]()
-        try:
-            found.set_result(await in_thread(self._database.run(lambda: raw_store.reader_of(digest)), waiting))
-        except raw_store.RawMissing as error:
-            found.set_exception(error)
-        return found.result
+        read: Callable[[], bytes] = partial(raw_store.open_raw, digest)
+        if not raw_store.is_local():
+            found = Future[bytes]()  # raises what reading has raised when it is asked for
+            try:
+                found.set_result(await in_thread(self.database.run(lambda: raw_store.reader_of(digest)), waiting))
+            except raw_store.RawMissing as error:
+                found.set_exception(error)
+            read = found.result
+        return self.database.run(lambda: outcomes.prepare(claim, read))
 
     async def give_back_following(self) -> None:
         """Return the rows claimed ahead to the queue. If the database fails, their leases expire."""
         given_back, self._prepared = [*self._following], None
         self._following.clear()
         if given_back:
-            await self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
+            await self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self.clock()))
+
+    def claim(self, claim: Callable[..., Claim | None]) -> Claim | None:
+        """Claim a row by this function of `claims`."""
+        seconds, now = self._times.claim_lease, self.clock()
+        return self.database.run(lambda: claim(claims.worker_name(), lease_seconds=seconds, now=now))
 
     def _may_claim(self) -> bool:
-        return not self._following and self.pace.is_open(self._clock()) and self._may_go_on()
+        return not self._following and self.pace.is_open(self.clock()) and self._may_go_on()
 
     def _claim_next(self, wanted: bool) -> list[Claim]:
         """Claim the next rows, up to AHEAD by one statement."""
         if not wanted:
             return []
         seconds = min(self._times.ahead_lease, self._times.claim_lease)
-        most, worker = 1 if self.pace.is_limited else AHEAD, claims.worker_name()
-        return claims.claim_some(self._lease.account_id, worker, most=most, lease_seconds=seconds, now=self._clock())
+        most, worker = 1 if self.pace.per_minute else AHEAD, claims.worker_name()
+        return claims.claim_some(self.lease.account_id, worker, most=most, lease_seconds=seconds, now=self.clock())
 
     async def postpone_queue(self, until: datetime) -> None:
         """Have the account's queue wait, a part at a time: the mail of other accounts goes on in between."""
-        postpone = partial(recovery.postpone_queue, self._lease.account_id, until)
+        postpone = partial(recovery.postpone_queue, self.lease.account_id, until)
         with contextlib.suppress(*DATABASE_TROUBLE):  # the server's own backoff holds the rest
             while await self.write_persistently(postpone, 3) == recovery.POSTPONED_AT_ONCE:
-                self._lease.renew_in_time()
+                self.lease.renew_in_time()
 
     # --- Through database errors --------------------------------------------------------------------------------
     async def write_persistently(self, act: Callable[[], T], most_tries: float = float("inf")) -> T:
@@ -223,12 +224,12 @@ class Ledger:
         give_up, tries = time.monotonic() + self._times.finalize, 0
         while True:
             try:
-                return await self._database.write(act)
+                return await self.database.write(act)
             except DATABASE_TROUBLE as error:
                 tries += 1
                 logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
                 await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
-                self._lease.renew_in_time()
+                self.lease.renew_in_time()
                 if tries >= most_tries or time.monotonic() >= give_up:
                     raise
 

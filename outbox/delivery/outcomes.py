@@ -6,17 +6,18 @@ Pure, except for `prepare`, which reads the database and the raw store before th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from mailbox import logs
+from mailbox.db import statements
 from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import build as compose_build
 from outbox.compose import private_part
-from outbox.delivery import recipients
+from outbox.delivery import claims_sql
 from outbox.delivery.attempt_watch import AttemptWatch
 from outbox.delivery.claims import Claim
 from outbox.delivery.endings import AttemptOutcome
@@ -25,9 +26,10 @@ from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
 from outbox.retry.classification import classify, is_for_now
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
-from outbox.retry.policy import RetryLimits, Settlement
+from outbox.retry.policy import RetryLimits
 from outbox.smtp.connection import SmtpFailure
-from outbox.smtp.mail import Delivery, Envelope, Mail
+from outbox.smtp.mail import Delivery, Mail
+from outbox.smtp.replies import Reply
 
 logger = logging.getLogger(__name__)
 AWAY_WORDS = "Nothing was sent; it goes out by itself once the raw store can be read again."
@@ -35,22 +37,37 @@ GONE_WORDS = (
     "Nothing was sent. If this worker has a data folder of its own (PRX_EMAIL_DATA_DIR), give it the one of the site "
     "and of the other workers, or name a store they share (PRX_EMAIL_RAW_STORAGE)."
 )
-DRILL_WORDS = {
-    "network": "drill: the network was made to fail on purpose; nothing was sent.",
-    "provider": "451 4.3.0 drill: the provider was made to refuse on purpose; nothing was sent.",
+REFUSED = "451 4.3.0 drill: the provider was made to refuse on purpose; nothing was sent."
+DRILLS = {
+    "network": Fault(Phase.CONNECT, Kind.NETWORK, "drill: the network was made to fail on purpose; nothing was sent."),
+    "provider": Fault(Phase.CONNECT, Kind.REPLY, REFUSED, 451),
 }
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """The recipients to try, and those that an earlier attempt found refused for good.
+
+    Read before the session begins: between the server's answer and finalize, no query may fail.
+    """
+
+    to_try: Sequence[str]
+    refused_before: frozenset[str]  # those of `to_try` with a transient refusal
+    refused_for_good: Mapping[str, Reply]
+    dsn_parameters: Mapping[str, str]  # of those who have any, as a program submitted them
 
 
 @dataclass(frozen=True)
 class PreparedAttempt:
     """A claimed row with everything that its attempt needs, read before the session is used.
 
-    fault: the reason why nothing must be sent, None if it can. code: its error code.
+    mail: None if there is a fault, or nobody to send it to. fault: the reason why nothing must be sent. code: its error
+    code.
     """
 
     claim: Claim
-    recipients: recipients.Recipients
-    mail: Mail
+    recipients: Recipients
+    mail: Mail | None = None
     fault: Fault | None = None
     code: ErrorCode | None = None
     looks: int = 0  # failed attempts to read the stored mail, this one included
@@ -75,43 +92,49 @@ def limits() -> RetryLimits:
     return RetryLimits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
 
 
+def lacking(pk: int) -> Recipients:
+    """The envelope recipients of the next attempt: neither accepted nor refused for good."""
+    found = statements.rows(claims_sql.LACKING, [pk])
+    refused = {address: Reply(code or 450, words) for address, status, code, words, _ in found if status == "refused"}
+    for_good = {address: reply for address, reply in refused.items() if not is_for_now(reply.code, reply.text)}
+    to_try = [address for address, *_ in found if address not in for_good]
+    dsn_parameters = {address: parameters for address, *_, parameters in found if parameters}
+    return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good, dsn_parameters)
+
+
 def prepare(claim: Claim, read: Callable[[], bytes]) -> PreparedAttempt:
     """Read what the attempt of a claimed row needs. Raises database errors; a missing raw file is a `fault`.
 
     read: returns the frozen mail, or raises as raw_store.open_raw does.
     """
-    lacking = recipients.lacking(claim.outbox_id)
-    envelope = Envelope(
-        claim.mail_from,
-        lacking.to_try,
-        claim.needs_smtputf8,
-        claim.prx_attempt,
-        claim.dsn_parameters,
-        lacking.dsn_parameters,
-    )
+    recipients = lacking(claim.outbox_id)
+    work = PreparedAttempt(claim, recipients)
     if claim.failure_mode:
-        kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
-        code = 451 if kind is Kind.REPLY else None
-        fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], code)
-        return PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=fault)
-    if not lacking.to_try:
-        return PreparedAttempt(claim, lacking, Mail(envelope, b""))
+        return replace(work, fault=DRILLS[claim.failure_mode])
+    if not recipients.to_try:
+        return work
     try:
-        frozen, secrets = private_part.filled(read(), claim.private_part, lacking.to_try)
-        content = compose_build.stamped(frozen, claim.message_id, claim.prx_attempt)
+        frozen, secrets = private_part.filled(read(), claim.private_part, recipients.to_try)
     except raw_store.RawOutOfReach as error:
         out_of_reach.note(error.segment)
         gone = isinstance(error.__cause__, FileNotFoundError)
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {GONE_WORDS if gone else AWAY_WORDS}")
         looks = _looks_before(claim.outbox_id) + 1
-        work = PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)
-        return replace(work, is_gone=gone)
-    except raw_store.RawMissing as error:
-        fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
-        return PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
-    except private_part.NothingToSay as error:
-        return PreparedAttempt(claim, lacking, Mail(envelope, b""), fault=Fault(Phase.CLAIM, Kind.LOCAL, str(error)))
-    return PreparedAttempt(claim, lacking, Mail(envelope, content, secrets))
+        return replace(work, fault=fault, code=ErrorCode.STORAGE, looks=looks, is_gone=gone)
+    except (raw_store.RawMissing, private_part.NothingToSay) as error:
+        code = ErrorCode.STORAGE if isinstance(error, raw_store.RawMissing) else None
+        return replace(work, fault=Fault(Phase.CLAIM, Kind.LOCAL, str(error)), code=code)
+    mail = Mail(
+        claim.mail_from,
+        recipients.to_try,
+        compose_build.stamped(frozen, claim.message_id, claim.prx_attempt),
+        secrets,
+        claim.needs_smtputf8,
+        claim.prx_attempt,
+        claim.dsn_parameters,
+        recipients.dsn_parameters,
+    )
+    return replace(work, mail=mail)
 
 
 def _looks_before(outbox_id: int) -> int:
@@ -146,9 +169,7 @@ def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, no
     settled = retry_policy.settle_accepted(work.claim.tried, for_good, limits=limits(), now=now)
     if delivery.final is None and settled.verdict is Verdict.PARTIAL:
         verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
-        settled = Settlement(
-            settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, verdict
-        )
+        settled = replace(settled, verdict=verdict)
     words = "\n".join(f"{address}: {reply}" for address, reply in lacking.items())
     return AttemptOutcome(
         settled,

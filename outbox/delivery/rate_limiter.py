@@ -18,23 +18,19 @@ ON CONFLICT ("account_id") DO UPDATE SET "next_at" = excluded."next_at\""""
 
 
 class Pace:
-    """The time of the account's next mail. `is_waiting`: the sender waits for it, and others get its place."""
+    """The time of the account's next mail. per_minute: its rate limit, None without one. is_waiting: the sender waits
+    for it, and others get its place."""
 
     def __init__(self, account: Account) -> None:
-        self._account_id, self._per_minute = account.pk, account.messages_per_minute
+        self._account_id, self.per_minute = account.pk, account.messages_per_minute
         self._next_at: datetime | None = None
         self.is_waiting = False
-        if self._per_minute:
+        if self.per_minute:
             self._next_at = SendPace.objects.filter(pk=account.pk).values_list("next_at", flat=True).first()
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether the account has a rate limit."""
-        return bool(self._per_minute)
 
     def wait_seconds(self, now: datetime) -> float:
         """The seconds until the next mail may go out; 0 without a limit, and if it may go out at once."""
-        return rate_limit.wait_seconds(self._next_at, self._per_minute, now)
+        return rate_limit.wait_seconds(self._next_at, self.per_minute, now)
 
     def is_open(self, now: datetime) -> bool:
         """Whether a mail may go out at `now`."""
@@ -42,8 +38,8 @@ class Pace:
 
     def count(self, now: datetime) -> None:
         """Count one mail, which goes out now; call it in the transaction of its "dot"."""
-        if self._per_minute:
-            self._next_at = rate_limit.following_at(now, self._per_minute)
+        if self.per_minute:
+            self._next_at = rate_limit.following_at(now, self.per_minute)
             statements.changed(_PACE, [self._account_id, statements.instant(self._next_at)])
 
     async def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> None:

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery import claims, endings, outcomes
-from outbox.delivery.attempt_watch import STALL_SECONDS, AttemptWatch, ClaimLost, SendLease
+from outbox.delivery.attempt_watch import STALL_SECONDS, AttemptWatch, ClaimLost, Clock, SendLease
 from outbox.delivery.claims import Claim
+from outbox.delivery.database import Database
 from outbox.delivery.endings import AttemptOutcome
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.ledger import Ledger
@@ -41,9 +42,16 @@ class Sender(Ledger):
     is_parked: the rest of the queue has to wait. attempted, sent: numbers of mails.
     """
 
-    def __init__(self, account: Account, lease: SendLease, *, times: Times) -> None:
-        """Call it within `Database.run`, as it reads the account's pace."""
-        super().__init__(lease, Pace(account), times=times)
+    @classmethod
+    def begin(cls, database: Database, account_id: int, times: Times, clock: Clock) -> Sender | None:
+        """The account's one sender; None when another worker is that. Call it within `Database.run`."""
+        lease = SendLease.acquire(account_id, times.send_lease, clock, database)
+        # None when it was just deleted, and the lease with it.
+        account = Account.objects.with_transports().filter(pk=account_id).first() if lease else None
+        return cls(account, lease, times) if lease and account else None
+
+    def __init__(self, account: Account, lease: SendLease, times: Times) -> None:
+        super().__init__(lease, Pace(account), times)
         self._account = account
         self._session: SmtpSession | None = None
         self._go_on: Callable[[], bool] = lambda: False
@@ -60,11 +68,15 @@ class Sender(Ledger):
         return is_silent or self.pace.is_waiting or time.monotonic() - self._closes_at >= STALL_SECONDS
 
     async def close(self) -> None:
-        """QUIT. A reply that was not asked for may be the answer to the last mail: see Ledger.doubt."""
+        """QUIT, and give the lease back. A reply that was not asked for may be the answer to the last mail: see
+        Ledger.doubt."""
         self._closes_at = time.monotonic()
-        if self._session is not None:
-            session, self._session = self._session, None
-            await self.doubt(await session.quit())
+        try:
+            if self._session is not None:
+                session, self._session = self._session, None
+                await self.doubt(await session.quit())
+        finally:
+            self.lease.release()
 
     async def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> None:
         """Send a claimed row and, as long as `go_on` returns True, the rows that are due after it; save each outcome.
@@ -93,7 +105,7 @@ class Sender(Ledger):
         try:
             ending = await self._outcome(watch)
             # Until settle(), or commit_dot() of the mail after.
-            self._unwritten.append(UnwrittenOutcome(claim, ending, self._clock(), watch.may_be_taken))
+            self._unwritten.append(UnwrittenOutcome(claim, ending, self.clock(), watch.may_be_taken))
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
@@ -108,22 +120,22 @@ class Sender(Ledger):
         if works_again:
             self._account.smtp.failing_since, self._account.smtp.failure_count = None, 0
             with contextlib.suppress(*DATABASE_TROUBLE):
-                self._database.run(self._account.smtp.mark_working)
+                self.database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, watch: SenderWatch) -> AttemptOutcome:
         """Make the attempt; queue and session are settled afterwards."""
         work = watch.work = await self.take_prepared(watch)
         if work.fault is not None:
-            return await self._failed(work, watch, SmtpFailure(work.fault), parks=False)
-        if not work.recipients.to_try:
-            return outcomes.of_answer(work, Delivery(), watch, self._clock())
+            return await self._failed(watch, SmtpFailure(work.fault), parks=False)
+        if work.mail is None:
+            return outcomes.of_answer(work, Delivery(), watch, self.clock())
         while True:
             is_used = self._session is not None and self._session.is_open
             try:
                 session = await self._open_session(watch)
             except SmtpFailure as failure:
-                return await self._failed(work, watch, failure, parks=True)
+                return await self._failed(watch, failure, parks=True)
             try:
                 delivery = await session.deliver(work.mail, watch)
             except SmtpFailure as failure:
@@ -133,29 +145,27 @@ class Sender(Ledger):
                     # Kind.UNKNOWN: it refused a parameter of an extension that it offers, which is then not sent.
                     await self.withdraw_dot(watch, failure.fault.phase)
                     continue
-                return await self._failed(work, watch, failure, parks=_is_lost(session, failure))
+                return await self._failed(watch, failure, parks=_is_lost(session, failure))
             if fault := outcomes.asked_to_wait(delivery):
-                return await self._failed(work, watch, SmtpFailure(fault), parks=True)
+                return await self._failed(watch, SmtpFailure(fault), parks=True)
             self._questions = 0
-            return outcomes.of_answer(work, delivery, watch, self._clock())
+            return outcomes.of_answer(work, delivery, watch, self.clock())
 
     async def _open_session(self, watch: AttemptWatch) -> SmtpSession:
         if self._session is not None and self._session.is_open:
             return self._session
         await self.settle()  # save the known outcome first, as opening a session takes long
         self._last = None  # what a new session says cannot be about a mail of the former one
-        self._session = await open_session(self._account, self._times.patience, watch, self._database)
+        self._session = await open_session(self._account, self._times.patience, watch, self.database)
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
-            self._database.run(smtp.mark_signed_in)
-            self._database.run(smtp.refresh_from_db)
+            self.database.run(smtp.mark_signed_in)
+            self.database.run(smtp.refresh_from_db)
         return self._session
 
-    async def _failed(
-        self, work: PreparedAttempt, watch: AttemptWatch, failure: SmtpFailure, *, parks: bool
-    ) -> AttemptOutcome:
-        now, smtp, words = self._clock(), self._account.smtp, failure.fault.reply
-        ending, until = outcomes.of_failure(work, failure, watch, failures=smtp.failure_count + 1, now=now)
+    async def _failed(self, watch: SenderWatch, failure: SmtpFailure, *, parks: bool) -> AttemptOutcome:
+        now, smtp, words = self.clock(), self._account.smtp, failure.fault.reply
+        ending, until = outcomes.of_failure(watch.work, failure, watch, failures=smtp.failure_count + 1, now=now)
         verdict = ending.settlement.verdict
         if verdict is Verdict.SIGN_IN:
             await self._park(lambda: smtp.mark_needs_sign_in(words, now))
@@ -213,10 +223,10 @@ class Sender(Ledger):
             words = STOPPED
         self.is_parked = self.is_parked or not isinstance(trouble, ClaimLost)
         if has_outcome:
-            ending = outcomes.of_trouble(watch, words, self._clock())
-            await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
+            ending = outcomes.of_trouble(watch, words, self.clock())
+            await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self.clock()))
         else:
-            await self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
+            await self.try_twice(claim, lambda: claims.release(claim, words, now=self.clock()))
         if not isinstance(trouble, (ClaimLost, *DATABASE_TROUBLE)):
             raise trouble
 
@@ -233,7 +243,7 @@ class SenderWatch(AttemptWatch):
     work: PreparedAttempt  # once it was read
 
     def __init__(self, sender: Sender, claim: Claim) -> None:
-        super().__init__(claim, sender._lease, sender._times)
+        super().__init__(claim, sender.lease, sender._times)
         self._sender = sender
 
     async def stalled(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeAlias
 
 from django.db import connections
@@ -21,17 +22,17 @@ class TaskLoop:
         self._name = name
         self._lock = threading.Lock()
         self._begun: list[Begin] = []  # handed in, and not yet a task
-        self._is_running = False
-        self._wake: Callable[[], object] = lambda: None
+        self._wake: Callable[[], object] | None = None  # None while no thread runs
 
     def begin(self, task: Begin) -> None:
         """Start a task. Its exceptions are dropped, so it must handle them itself."""
         with self._lock:
             self._begun.append(task)
-            self._wake()
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name=self._name).start()
+            if self._wake is not None:
+                self._wake()
+                return
+            self._wake = lambda: None  # the thread looks by itself once its loop runs
+            threading.Thread(target=self._run, name=self._name).start()
 
     def _run(self) -> None:
         try:
@@ -39,21 +40,25 @@ class TaskLoop:
             complete(self._serve(Database()))
         except BaseException:
             with self._lock:
-                self._is_running, self._wake = False, lambda: None
+                self._wake = None
             raise
         finally:
             connections.close_all()
 
     async def _serve(self, database: Database) -> None:
         loop, changed, tasks = asyncio.get_running_loop(), asyncio.Event(), set[asyncio.Task[None]]()
-        self._wake = lambda: loop.call_soon_threadsafe(changed.set)
+        self._wake = partial(loop.call_soon_threadsafe, changed.set)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            changed.set()
+
         while True:
             changed.clear()
             for begin in self._take(tasks):
                 task = loop.create_task(begin(database))
                 tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                task.add_done_callback(lambda _task: changed.set())
+                task.add_done_callback(ended)
             if not tasks:
                 return
             database.writers = len(tasks)
@@ -63,5 +68,5 @@ class TaskLoop:
         with self._lock:
             begun, self._begun = self._begun, []
             if not (begun or tasks):
-                self._is_running, self._wake = False, lambda: None
+                self._wake = None
             return begun

@@ -13,7 +13,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -45,25 +44,6 @@ REST_SECONDS = 1.0  # pause of an account for which nothing could be attempted
 MOST_ROUNDS = 64  # turns in a process, including those in the background
 
 
-@dataclass(eq=False)
-class AccountDelivery:
-    """One account's turn."""
-
-    account_id: int
-    report: DeliveryCounts = field(default_factory=DeliveryCounts)
-    sender: Sender | None = None
-    begun_at: float = field(default_factory=time.monotonic)
-
-    def note_sender(self, sender: Sender) -> None:
-        """Note the sender, once it is made: its state says whether this turn is active."""
-        self.sender = sender
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the turn counts among ROUNDS_AT_ONCE: not while its server keeps it waiting."""
-        return self.sender is None or not self.sender.is_stalled
-
-
 class DeliveryRunner:
     """The deliveries of this process. `run` may be called by one thread at a time; turns may go on after it returns."""
 
@@ -79,7 +59,7 @@ class DeliveryRunner:
         may_wait: when it returns False, `run` does not wait for rows to become due."""
         self._clock, self._after, self._call, self._may_wait = clock, after, call, may_wait
         self._started_at = 0.0
-        self._rounds: dict[int, AccountDelivery] = {}
+        self._rounds: dict[int, Sender | None] = {}  # account pk -> its sender, once that is made
         self._served_at: dict[int, float] = {}  # account pk -> begin of its last turn
         self._rest_until: dict[int, float] = {}
         self._changed = threading.Condition()
@@ -124,7 +104,8 @@ class DeliveryRunner:
         return ahead > 0 and self._may_wait() and bool(self._startable(resting=True, ahead=ahead))
 
     def _active(self) -> int:
-        return sum(each.is_active for each in self._rounds.copy().values())
+        """The number of turns, without those that a server keeps waiting."""
+        return sum(sender is None or not sender.is_stalled for sender in self._rounds.copy().values())
 
     def _startable(self, *, resting: bool = False, ahead: float = 0.0) -> list[int]:
         """The pks of accounts with due rows that no worker serves, those served longest ago first; then the older.
@@ -151,32 +132,30 @@ class DeliveryRunner:
             free = 0 if is_soon else min(free, ROUNDS_AT_ONCE)
         waiting = self._startable() if free > 0 else []
         for account_id in waiting[:free]:
-            begun = AccountDelivery(account_id)
             with self._changed:
-                self._rounds[account_id] = begun
-                self._served_at[account_id] = self._started_at = begun.begun_at
-            self._tasks.begin(partial(self._go, begun=begun, until=until, total=total))
+                self._rounds[account_id] = None
+                self._served_at[account_id] = self._started_at = time.monotonic()
+            self._tasks.begin(partial(self._go, account_id=account_id, until=until, total=total))
         if len(waiting) > free > 0 and settings.OUTBOX_COURIERS > 1:
             self._call()
         return len(waiting[:free])
 
-    async def _go(self, database: Database, *, begun: AccountDelivery, until: float, total: DeliveryCounts) -> None:
-        seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
+    async def _go(self, database: Database, *, account_id: int, until: float, total: DeliveryCounts) -> None:
+        seconds, report = max(0.0, min(ROUND_SECONDS, until - time.monotonic())), DeliveryCounts()
+        seen = partial(self._rounds.__setitem__, account_id)
         try:
-            begun.report = await deliver.deliver_due(
-                database, begun.account_id, seconds, clock=self._clock, seen=begun.note_sender
-            )
-            if begun.report.attempted:
-                database.run(lambda: self._after(begun.account_id))
+            report = await deliver.deliver_due(database, account_id, seconds, clock=self._clock, seen=seen)
+            if report.attempted:
+                database.run(lambda: self._after(account_id))
         except DATABASE_TROUBLE as error:
-            logs.event(logger, "round_failed", logging.WARNING, account=begun.account_id, error=str(error))
+            logs.event(logger, "round_failed", logging.WARNING, account=account_id, error=str(error))
         except Exception:  # its rows were settled; other accounts must go on
-            logger.exception("A round of account %s failed", begun.account_id)
+            logger.exception("A round of account %s failed", account_id)
         finally:
             with self._changed:
-                del self._rounds[begun.account_id]
-                if not begun.report.attempted:
-                    self._rest_until[begun.account_id] = time.monotonic() + REST_SECONDS
-                total.attempted += begun.report.attempted
-                total.sent += begun.report.sent
+                del self._rounds[account_id]
+                if not report.attempted:
+                    self._rest_until[account_id] = time.monotonic() + REST_SECONDS
+                total.attempted += report.attempted
+                total.sent += report.sent
                 self._changed.notify_all()

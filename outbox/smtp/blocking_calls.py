@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,28 +20,17 @@ async def in_thread(act: Callable[[], T], waiting: Callable[[], Awaitable[None]]
     Not asyncio.to_thread: its threads take no work after the main thread has ended, and a worker that stops goes on
     until its mails are settled, for which it may have to connect again.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def tell(answer: T | None, error: BaseException | None) -> None:
-        if done.done():  # cancelled
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(answer)  # type: ignore[arg-type]  # None only where T holds it
+    found = Future[T]()
+    found.set_running_or_notify_cancel()  # from now on it cannot be cancelled
 
     def run() -> None:
-        answer: T | None = None
-        caught: BaseException | None = None
         try:
-            answer = act()
+            found.set_result(act())
         except BaseException as error:
-            caught = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits for the result
-            loop.call_soon_threadsafe(tell, answer, caught)
+            found.set_exception(error)
 
     threading.Thread(target=run, name="blocking call", daemon=True).start()
+    done = asyncio.wrap_future(found)
     try:
         while waiting is not None and not done.done():
             await asyncio.wait([done], timeout=TICK_SECONDS)

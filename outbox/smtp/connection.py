@@ -20,7 +20,7 @@ from outbox.smtp.transport import Lost, Wire
 
 T = TypeVar("T")
 MOST_RECORDS = 8  # TLS records to read at once, so that a server that sends without end does not keep us
-GRACE_SECONDS = 1.0  # longest wait for a reply that may have been sent, or may be on its way
+LAST_WORDS_SECONDS = 1.0  # longest wait for a reply that may have been sent, or may be on its way
 WRONG = (Lost, OSError, UnicodeError)  # raised by sockets and TLS; UnicodeError: a host name that IDNA cannot encode
 
 
@@ -104,7 +104,7 @@ class SmtpCommands:
     async def _last_words(self, shown: str = "(not asked)") -> Reply | None:
         """A whole reply that has arrived, or arrives within a moment; else None."""
         try:
-            reply = await self._read(GRACE_SECONDS)
+            reply = await self._read(LAST_WORDS_SECONDS)
         except SmtpFailure:
             return None
         self._note(shown, reply)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import AFTER_DOT, Kind
-from outbox.smtp.connection import GRACE_SECONDS, SmtpCommands, SmtpFailure, SmtpTimeouts
+from outbox.smtp.connection import LAST_WORDS_SECONDS, SmtpCommands, SmtpFailure, SmtpTimeouts
 from outbox.smtp.mail import Watch
 from outbox.smtp.replies import Reply
 
@@ -88,7 +88,7 @@ class InStep(SmtpCommands):
         """Wait a moment for the answers that are still missing. Returns replies of which one was unsolicited."""
         if not self.is_open:
             return ()
-        self._watch, self._deadline = Watch(), time.monotonic() + GRACE_SECONDS  # no row is watched any more
+        self._watch, self._deadline = Watch(), time.monotonic() + LAST_WORDS_SECONDS  # no row is watched any more
         try:
             for line in self._asked[len(self._heard) :]:
                 self._hear(line, await self._answer_to(line))

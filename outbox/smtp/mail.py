@@ -9,18 +9,6 @@ from outbox.retry.faults import Phase
 from outbox.smtp.replies import Reply
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """The envelope of a mail (RFC 5321 2.3.1) and its parameters. Addresses are addr-specs, without angle brackets."""
-
-    mail_from: str
-    rcpt_to: Sequence[str]
-    smtputf8: bool = False
-    envelope_id: str = ""  # ENVID (RFC 3461, 4.4)
-    dsn_parameters: str = ""  # of MAIL, as a program submitted them
-    dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # recipient -> those of RCPT
-
-
 @dataclass
 class Delivery:
     """The server's answers to one mail. final: to its end; None if that was not written, since all were refused."""
@@ -32,11 +20,20 @@ class Delivery:
 
 @dataclass(frozen=True, eq=False)
 class Mail:
-    """One mail for a session. `content`: header and body; line ends and dots are put right when it is written."""
+    """One mail for a session: its envelope (RFC 5321 2.3.1), with addr-specs without angle brackets, and its content.
 
-    envelope: Envelope
+    content: header and body; line ends and dots are put right when it is written. secrets: parts of the content that
+    are removed from the server's words.
+    """
+
+    mail_from: str
+    rcpt_to: Sequence[str]
     content: bytes
-    secrets: Sequence[str] = ()  # parts of the content that are removed from the server's words
+    secrets: Sequence[str] = ()
+    smtputf8: bool = False
+    envelope_id: str = ""  # ENVID (RFC 3461, 4.4)
+    dsn_parameters: str = ""  # of MAIL, as a program submitted them
+    dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # recipient -> those of RCPT
 
 
 class Watch:

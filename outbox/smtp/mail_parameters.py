@@ -26,7 +26,7 @@ def mail_parameters(mail: Mail, extensions: Mapping[str, str]) -> str:
         raise _cannot_go("The mail has a line of more than 998 bytes and cannot be sent as it is.")
     if not content.isascii() and "8bitmime" in extensions:
         parameters += " BODY=8BITMIME"
-    if mail.envelope.smtputf8:
+    if mail.smtputf8:
         if "smtputf8" not in extensions:
             raise _cannot_go("The server does not offer SMTPUTF8, which an address of this mail needs: use another.")
         parameters += " SMTPUTF8"

@@ -19,7 +19,7 @@ from outbox.smtp import dsn
 from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
 from outbox.smtp.data_phase import DataPhase
 from outbox.smtp.in_step import DATA
-from outbox.smtp.mail import Delivery, Envelope, Mail, Watch
+from outbox.smtp.mail import Delivery, Mail, Watch
 from outbox.smtp.mail_parameters import mail_parameters
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Late
@@ -126,20 +126,18 @@ class MailTransaction(DataPhase):
 
     def _groups(self, mail: Mail) -> Groups:
         """The commands up to DATA."""
-        envelope = mail.envelope
-        asks = self._asks_for_reports()
-        first = f"MAIL FROM:<{envelope.mail_from}>{mail_parameters(mail, self._extensions)}"
-        groups = [[first + (dsn.of_mail(envelope.envelope_id, envelope.dsn_parameters) if asks else "")]]
-        for line in (*(f"RCPT TO:<{each}>{self._asked_of(each, envelope)}" for each in envelope.rcpt_to), DATA):
+        asked = dsn.of_mail(mail.envelope_id, mail.dsn_parameters) if self._asks_for_reports() else ""
+        groups = [[f"MAIL FROM:<{mail.mail_from}>{mail_parameters(mail, self._extensions)}{asked}"]]
+        for line in (*(f"RCPT TO:<{each}>{self._asked_of(each, mail)}" for each in mail.rcpt_to), DATA):
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
                 groups.append([])
             groups[-1].append(line)
         return groups
 
-    def _asked_of(self, address: str, envelope: Envelope) -> str:
+    def _asked_of(self, address: str, mail: Mail) -> str:
         """The parameters of RCPT."""
         is_asked = self._asks_for_reports() and dsn.is_taken(self._endpoint, address)
-        return dsn.of_recipient(address, envelope.dsn_parameters_of.get(address, "")) if is_asked else ""
+        return dsn.of_recipient(address, mail.dsn_parameters_of.get(address, "")) if is_asked else ""
 
     def _asks_for_reports(self) -> bool:
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken(self._endpoint)
@@ -196,9 +194,9 @@ class MailTransaction(DataPhase):
             if group is not groups[0] or not said:
                 self._asked.extend(group)
                 await self._say(*group)
-            await self._hear_group(group, mail.envelope, delivery, grace)
+            await self._hear_group(group, mail, delivery, grace)
 
-    async def _hear_group(self, group: Sequence[str], envelope: Envelope, delivery: Delivery, grace: float) -> None:
+    async def _hear_group(self, group: Sequence[str], mail: Mail, delivery: Delivery, grace: float) -> None:
         """Read all answers of a group before any is judged: an unread one would be taken for the next mail's."""
         refusal: SmtpFailure | None = None
         for line in group:
@@ -218,22 +216,21 @@ class MailTransaction(DataPhase):
                 raise refusal or lost from lost
             self._hear(line, reply)
             if refusal is None:
-                refusal = self._judge(line, reply, envelope, delivery)
+                refusal = self._judge(line, reply, mail, delivery)
                 if refusal and reply.code == 421:  # the server closes the connection
                     break
         if not self._is_in_step():
-            words = "; ".join(str(each) for each in self._heard)
-            words = f"The answers do not belong together: {words}"
+            words = f"The answers do not belong together: {'; '.join(map(str, self._heard))}"
             raise self._failure(Kind.PROTOCOL, words, self._unasked_words())
         if refusal is not None:
             raise refusal
 
-    def _judge(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> SmtpFailure | None:
+    def _judge(self, line: str, reply: Reply, mail: Mail, delivery: Delivery) -> SmtpFailure | None:
         """Note the answer for a recipient; return the failure of the mail if it is one."""
         if line == DATA:
             return self._refusal(reply) if delivery.accepted and reply.code != 354 else None
         is_mail = line.startswith("MAIL")
-        address = "" if is_mail else envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
+        address = "" if is_mail else mail.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
         if dsn.is_asked_in(line) and dsn.may_be_about_it(reply):
             self._blamed.add(address)
         if is_mail:

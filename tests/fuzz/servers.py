@@ -18,7 +18,7 @@ from outbox.retry.classification import classify, is_for_now
 from outbox.retry.faults import OPENING, Verdict
 from outbox.smtp import session as smtp_session
 from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
-from outbox.smtp.mail import Envelope, Mail, Watch
+from outbox.smtp.mail import Mail, Watch
 from outbox.smtp.session import SmtpSession
 from outbox.smtp.transport import Lost, Wire
 
@@ -221,8 +221,8 @@ class _Session(SmtpSession):
 
 _LOOP = asyncio.new_event_loop()
 _MAILS = [
-    Mail(Envelope("ann@example.com", ["bob@example.org", "c@example.org"], envelope_id="5d1e"), b"A: a\r\n\r\n.b\r\n"),
-    Mail(Envelope("ann@example.com", ["bob@example.org"]), b"Subject: " + b"x" * 20_000 + b"\r\n\r\nb\r\n"),
+    Mail("ann@example.com", ["bob@example.org", "c@example.org"], b"A: a\r\n\r\n.b\r\n", envelope_id="5d1e"),
+    Mail("ann@example.com", ["bob@example.org"], b"Subject: " + b"x" * 20_000 + b"\r\n\r\nb\r\n"),
 ]  # fmt: skip
 
 
@@ -250,7 +250,7 @@ async def _conversation(endpoint: Endpoint) -> None:
             _assert_classified(failure)
         else:
             assert delivery.final is None or 200 <= delivery.final.code < 300
-            assert set(delivery.accepted) | set(delivery.refused) <= set(mail.envelope.rcpt_to)
+            assert set(delivery.accepted) | set(delivery.refused) <= set(mail.rcpt_to)
             for reply in delivery.refused.values():
                 is_for_now(reply.code, reply.text)
                 _assert_words(str(reply))

@@ -13,7 +13,6 @@ django.setup()
 from outbox.delivery import claims
 from outbox.delivery import deliver as delivery
 from outbox.delivery import endings, outcomes
-from outbox.delivery import recipients
 from outbox.smtp import session as smtp
 from outbox.smtp import mail_transaction as smtp_mail
 from outbox.smtp import transport as smtp_wire
@@ -141,7 +140,7 @@ def held(n: int, together: bool) -> int | None:
 INSTANTS = [
     Instant("before the claim", "at(claims, 'claim_some', 'before', {n})", passages=(1, 2)),
     Instant("in the claim", "at(claims, '_begin_attempts', 'after', {n})", passages=(1, 2)),
-    Instant("after the claim", "at(recipients, 'lacking', 'before', {n})", unknown=the_one_before),
+    Instant("after the claim", "at(outcomes, 'lacking', 'before', {n})", unknown=the_one_before),
     Instant("while it reads the mail", "at(outcomes.raw_store, 'open_raw', 'after', {n})", unknown=the_one_before),
     Instant("before it connects", "at(smtp_wire.Wire, 'connect', 'before', 1)", passages=(1,)),
     Instant("in TLS", "", "CONNECT", passages=(1,)),

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.actions.transitions import AS_IT_IS
-from outbox.delivery import claims, endings, recipients, recovery
+from outbox.delivery import claims, endings, outcomes, recovery
 from outbox.delivery.claims import Claim
 from outbox.delivery.endings import AttemptOutcome
 from outbox.errors import OutboxError
@@ -88,7 +88,7 @@ class Outbox(RuleBasedStateMachine):
         claim = claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now)
         if claim is None:
             return multiple()
-        return Attempt(claim, list(recipients.lacking(claim.outbox_id).to_try))
+        return Attempt(claim, list(outcomes.lacking(claim.outbox_id).to_try))
 
     @rule(
         attempt=attempts,
@@ -126,7 +126,7 @@ class Outbox(RuleBasedStateMachine):
         tried, now = attempt.claim.tried, self.now
         if attempt.has_dot and attempt.taken and verdict is not Verdict.UNCERTAIN:
             codes = [reply.code for reply in attempt.refused.values()]
-            codes += [each.code for each in recipients.lacking(attempt.claim.outbox_id).refused_for_good.values()]
+            codes += [each.code for each in outcomes.lacking(attempt.claim.outbox_id).refused_for_good.values()]
             settled = retry_policy.settle_accepted(tried, codes, limits=LIMITS, now=now)
             ending = AttemptOutcome(
                 settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused
@@ -222,7 +222,7 @@ class Outbox(RuleBasedStateMachine):
             self.now += timedelta(days=40)
             recovery.recover(self.now)
             while claim := claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now):
-                attempt = Attempt(claim, list(recipients.lacking(claim.outbox_id).to_try))
+                attempt = Attempt(claim, list(outcomes.lacking(claim.outbox_id).to_try))
                 self.commit_dot(attempt, [None, None])
                 self.the_server_takes_it(attempt)
                 if attempt.to_try:
