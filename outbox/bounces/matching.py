@@ -32,7 +32,7 @@ from outbox.bounces.report import ParsedReport, RecipientReport
 from outbox.compose import suppression
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient, ReportCursor
 from outbox.restored_mail import UNKNOWN_MARK
-from outbox.smtp.xtext import from_xtext
+from outbox.smtp.dsn import from_xtext
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 2000  # messages a step of the sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,7 +46,9 @@ class SendLease:
         """Take the lease; None when another worker holds it. Call it within `Database.run`."""
         now, holder = clock(), claims.worker_name()
         token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
-        if token is None and _end_impossible_lease(account_id, now):
+        longest = now + timedelta(seconds=LONGEST_LEASE_SECONDS)
+        wrong = Lease.objects.filter(account_id=account_id, purpose=Lease.Purpose.SEND, expires_at__gt=longest)
+        if token is None and wrong.delete()[0]:  # it ends later than any can: it was taken by a wrong clock
             token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         return cls(account_id, token, seconds, clock, now, database) if token else None
 
@@ -75,13 +77,6 @@ class SendLease:
             return False
 
 
-def _end_impossible_lease(account_id: int, now: datetime) -> bool:
-    """Delete a lease that ends later than any can: it was taken by a wrong clock. Returns whether there was one."""
-    longest = now + timedelta(seconds=LONGEST_LEASE_SECONDS)
-    found = Lease.objects.filter(account_id=account_id, purpose=Lease.Purpose.SEND, expires_at__gt=longest)
-    return bool(found.delete()[0])
-
-
 class AttemptWatch(Watch):
     """Renews the row's lease while the session works on it, and saves the phase that the attempt has reached.
 
@@ -93,6 +88,7 @@ class AttemptWatch(Watch):
         self.claim, self._lease, self._times, self._clock = claim, lease, times, lease.clock
         self._held, self._kept_at = claim.lease_seconds, claim.claimed_at
         self._moved_at = time.monotonic()
+        self.refused_before: Collection[str] = ()  # recipients that refused an earlier attempt for now
         self._is_lapsed = False  # the lease was lost after "dot": the row is uncertain until our answer or a person
         self.phase: Phase = Phase.CLAIM
         self.dot_committed = False
@@ -133,14 +129,9 @@ class AttemptWatch(Watch):
             at = self._clock().isoformat()
             self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
-    async def stalled(self) -> None:
-        """Called while the server keeps us waiting."""
-
     async def waiting(self) -> None:
         """Renew the leases in time. Raises ClaimLost before the end of the mail; after it, the answer still counts."""
         self._lease.renew_in_time()
-        if self.is_stalled:
-            await self.stalled()
         if self._is_old(min(RENEW_SECONDS, self._held / 3)) and not self._is_lapsed:
             await self._extend(self.phase)
 

@@ -7,11 +7,6 @@ Every UPDATE is conditional, and its row count is the result (see mailbox.db.sta
 
 from __future__ import annotations
 
-from functools import cache
-
-from mailbox.db.own_connection import own_connection
-
-TRANSCRIPT_ROOM = 700  # bytes
 # Literal values, so that both databases use the partial index `outbox_waiting`.
 DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at" <= %s"""
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
@@ -39,13 +34,15 @@ DOT_OF_ATTEMPT = """UPDATE "delivery_attempts" SET "phase" = 'dot', "data_at" = 
 WHERE "id" = %s"""
 _FINALIZE = """UPDATE "outbox" SET "status" = %s, "hold" = %s, "retries" = %s, "next_attempt_at" = %s,
 "error_code" = %s, "error" = %s, "updated_at" = %s, "sent_at" = %s, "provider_message_id" = %s,
-"data_at" = CASE WHEN %s THEN "data_at" END, "claim_token" = '', "claimed_by" = '', "lease_expires_at" = NULL
-WHERE """
+"data_at" = CASE WHEN %s THEN COALESCE("data_at", %s) END,
+"claim_token" = '', "claimed_by" = '', "lease_expires_at" = NULL WHERE """
 FINALIZE = _FINALIZE + OURS
 # Only an attempt that committed "dot" leaves an uncertain row. Nobody else writes our attempt's `data_at`, so the
 # sub-query is not out of date in any snapshot; all else is a condition on the row's own columns: see `last_attempt`.
 FINALIZE_UNCERTAIN = f"""{_FINALIZE}"id" = %s AND "status" = 'failed' AND "hold" = 'uncertain' AND "last_attempt" = %s
 AND EXISTS (SELECT 1 FROM "delivery_attempts" WHERE "id" = %s AND "data_at" IS NOT NULL)"""
+# An outcome that was saved becomes uncertain.
+DOUBT = f"""{_FINALIZE}"id" = %s AND "status" IN ('sent', 'failed') AND "hold" <> 'uncertain' AND "last_attempt" = %s"""
 FINISH_ATTEMPT = """UPDATE "delivery_attempts" SET "outcome" = %s, "phase" = %s, "reply_code" = %s, "reply" = %s,
 "transcript" = %s, "finished_at" = %s WHERE "id" = %s"""
 ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
@@ -58,10 +55,3 @@ COUNT = """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES
 ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + 1"""
 LACKING = """SELECT "address", "status", "reply_code", "reply", "dsn_parameters" FROM "outbox_recipients"
 WHERE "outbox_id" = %s AND "status" <> 'accepted' ORDER BY "id\""""
-
-
-@cache
-def room_for_transcript() -> str:
-    """An empty transcript; for SQLite padded to TRANSCRIPT_ROOM, since a row that grows later splits its page, which
-    writes four pages."""
-    return f"[{' ' * TRANSCRIPT_ROOM}]" if own_connection().vendor == "sqlite" else "[]"

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext_noop
 
@@ -22,7 +23,6 @@ from outbox.retry.faults import Verdict
 from outbox.retry.policy import Settlement
 from outbox.smtp.replies import Reply
 
-Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 NO_PROOF = gettext_noop("A copy of our own may lie in Sent, so finding the mail there would prove nothing.")
 
 
@@ -41,7 +41,7 @@ class AttemptOutcome:
     @property
     def is_sent(self) -> bool:
         """Whether the row becomes "sent"."""
-        return self.settlement.status == Status.SENT
+        return self.settlement.status == OutboxMessage.Status.SENT
 
 
 def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime) -> bool:
@@ -50,14 +50,7 @@ def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime) -> bool:
 
     False when neither is so, since another attempt or a person has decided: then only the attempt's row is saved.
     """
-    settled, at, is_sent = ending.settlement, statements.instant(now), ending.is_sent
-    state = (
-        *(settled.status, settled.hold, settled.retries, statements.instant(settled.next_attempt_at)),
-        *(settled.error_code, "" if is_sent else ending.reply, at),
-        *((at, claim.message_id) if is_sent else (None, None)),
-        settled.hold == Hold.UNCERTAIN,
-        claim.outbox_id,
-    )
+    settled, at, state = ending.settlement, statements.instant(now), _state(claim, ending, now)
     reply, transcript = (ending.reply_code, ending.reply), json.dumps(list(ending.transcript))
     with statements.in_transaction():
         written = statements.changed(claims_sql.FINALIZE, (*state, claim.token)) == 1 or bool(
@@ -75,11 +68,21 @@ def finalize(claim: Claim, ending: AttemptOutcome, *, now: datetime) -> bool:
     return written
 
 
+def _state(claim: Claim, ending: AttemptOutcome, now: datetime) -> tuple[Any, ...]:
+    """The values of the row's new state, and its id."""
+    settled, at, is_sent = ending.settlement, statements.instant(now), ending.is_sent
+    next_at = statements.instant(settled.next_attempt_at)
+    row = (settled.status, settled.hold, settled.retries, next_at, settled.error_code)
+    sent = (at, claim.message_id) if is_sent else (None, None)
+    is_uncertain = settled.hold == OutboxMessage.Hold.UNCERTAIN
+    return (*row, "" if is_sent else ending.reply, at, *sent, is_uncertain, at, claim.outbox_id)
+
+
 def _count(claim: Claim, settled: Settlement, now: datetime) -> None:
     is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
     names = [Counter.Name.RETRIES] if claim.number > 1 else []
     names += [Counter.Name.SENDS] if is_accepted else []
-    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
+    names += [Counter.Name.SEND_FAILURES] if settled.status != OutboxMessage.Status.SENT else []
     hour = statements.instant(now.replace(minute=0, second=0, microsecond=0))
     for name in names:
         counted = (claim.account_id, name.value, hour)
@@ -92,23 +95,11 @@ def make_uncertain(claim: Claim, accepted: Sequence[str], words: str, *, now: da
 
     False when another attempt has begun, a person has decided, or the mail is uncertain already.
     """
-    row = OutboxMessage.objects.filter(
-        pk=claim.outbox_id, last_attempt=claim.number, status__in=(Status.SENT, Status.FAILED)
-    )
-    question = {
-        "status": Status.FAILED,
-        "hold": Hold.UNCERTAIN,
-        "retries": claim.tried.retries,
-        "next_attempt_at": now,
-        "error_code": ErrorCode.PROVIDER,
-        "error": words,
-        "sent_at": None,
-        "provider_message_id": None,
-        "data_at": now,
-        "updated_at": now,
-    }
+    code = ErrorCode.PROVIDER.value
+    settled = Settlement("failed", "uncertain", claim.retries, now, code, Verdict.UNCERTAIN)
+    state = _state(claim, AttemptOutcome(settled, words), now)
     with statements.in_transaction():
-        if row.exclude(hold=Hold.UNCERTAIN).update(**question) != 1:
+        if statements.changed(claims_sql.DOUBT, (*state, claim.number)) != 1:
             return False
         DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(outcome=Verdict.UNCERTAIN, reply=words)
         taken = OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=accepted)

@@ -26,7 +26,7 @@ from outbox.delivery.claims import Claim
 from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
-from outbox.retry.faults import Phase
+from outbox.retry.faults import AFTER_DOT, Phase
 from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.mail import Delivery, Mail
 from outbox.smtp.replies import Reply
@@ -41,32 +41,33 @@ class Ledger:
     """The base class of Sender: it saves outcomes and claims rows; Sender sends the mails."""
 
     def __init__(self, lease: SendLease, pace: Pace, times: Times) -> None:
-        self.lease, self._times, self.clock, self.database = lease, times, lease.clock, lease.database
+        self.lease, self.times, self.clock, self.database = lease, times, lease.clock, lease.database
         self.pace = pace
         self._unwritten: list[UnwrittenOutcome] = []
         self._following: deque[Claim] = deque()  # claimed ahead, not begun
         self._prepared: PreparedAttempt | None = None  # of the first of `_following`
         self._last: UnwrittenOutcome | None = None  # of the last mail on this session whose end was written
+        self._go_on: Callable[[], bool] = lambda: False
+        self.is_parked = False
         self.sent = 0
 
     def _may_go_on(self) -> bool:
         """Whether another mail may be begun."""
-        raise NotImplementedError
+        return not self.is_parked and self._go_on()
 
     # --- Outcomes -----------------------------------------------------------------------------------------------
     async def settle(self, *, claims_next: bool = False) -> None:
         """Save the known outcomes. `claims_next`: claim the next rows in the same transaction, if that is allowed."""
-        unwritten = [*self._unwritten]
-        if not unwritten:
+        if not self._unwritten:
             return
         takes_next = claims_next and self._may_claim()
 
         def step() -> tuple[list[bool], list[Claim]]:
             nonlocal takes_next
             takes, takes_next = takes_next, False  # if the transaction fails, the next try saves the outcomes alone
-            return self._finalize(unwritten), self._claim_next(takes)
+            return self._finalize(), self._claim_next(takes)
 
-        self._written(unwritten, *await self.write_persistently(step))
+        self._written(*await self.write_persistently(step))
 
     async def doubt(self, words: Sequence[Reply]) -> None:
         """Make the last mail uncertain if one of these replies contradicts its outcome.
@@ -89,36 +90,36 @@ class Ledger:
             self.sent -= last.ending.is_sent
             logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
 
-    def _finalize(self, unwritten: list[UnwrittenOutcome]) -> list[bool]:
-        return [endings.finalize(each.claim, each.ending, now=each.now) for each in unwritten]
+    def _finalize(self) -> list[bool]:
+        return [endings.finalize(each.claim, each.ending, now=each.now) for each in self._unwritten]
 
-    def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
+    def _written(self, written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
-        self._unwritten = [each for each in self._unwritten if each not in unwritten]
+        unwritten, self._unwritten = self._unwritten, []
         for each, is_written in zip(unwritten, written, strict=True):
             self.sent += each.ending.is_sent
-            if each.was_whole:
+            if each.ending.phase in AFTER_DOT:
                 self._last = each
             # In the next turn of the loop: nothing is done between the commit of "dot" and the end of the mail.
             asyncio.get_running_loop().call_soon(outcomes.log, each, is_written)
 
     # --- "dot" -------------------------------------------------------------------------------------------------
-    async def commit_dot(self, work: PreparedAttempt, watch: AttemptWatch, delivery: Delivery) -> None:
+    async def commit_dot(self, watch: AttemptWatch, delivery: Delivery) -> None:
         """Commit "dot", the outcome of the mail before, and the next claims. Raises ClaimLost.
 
         The end of the mail is not sent yet: after an exception in here, or just after the commit, the row is released.
         """
-        unwritten, claims_next = [*self._unwritten], self._may_claim()
+        claims_next = self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
-            written, now = self._finalize(unwritten), self.clock()
+            written, now = self._finalize(), self.clock()
             is_ours = claims.commit_dot(
-                work.claim,
+                watch.claim,
                 delivery.refused,
                 watch.transcript,
-                lease_seconds=self._times.dot_lease,
+                lease_seconds=self.times.dot_lease,
                 now=now,
-                no_longer_refused=[each for each in delivery.accepted if each in work.recipients.refused_before],
+                no_longer_refused=[each for each in delivery.accepted if each in watch.refused_before],
             )
             if is_ours:
                 self.pace.count(now)
@@ -128,7 +129,7 @@ class Ledger:
         written, is_ours, following = await self.database.write(step)
         if is_ours:
             watch.committed_dot()
-        self._written(unwritten, written, following)
+        self._written(written, following)
         if not is_ours:
             raise ClaimLost
 
@@ -140,7 +141,7 @@ class Ledger:
         if not watch.dot_committed:
             return
         watch.dot_committed = False
-        seconds, now = self._times.claim_lease, self.clock()
+        seconds, now = self.times.claim_lease, self.clock()
         if not await self.database.write(
             lambda: claims.withdraw_dot(watch.claim, phase.value, lease_seconds=seconds, now=now)
         ):
@@ -193,11 +194,11 @@ class Ledger:
         given_back, self._prepared = [*self._following], None
         self._following.clear()
         if given_back:
-            await self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self.clock()))
+            await self.write_if_possible(lambda: claims.unclaim(given_back, now=self.clock()))
 
     def claim(self, claim: Callable[..., Claim | None]) -> Claim | None:
         """Claim a row by this function of `claims`."""
-        seconds, now = self._times.claim_lease, self.clock()
+        seconds, now = self.times.claim_lease, self.clock()
         return self.database.run(lambda: claim(claims.worker_name(), lease_seconds=seconds, now=now))
 
     def _may_claim(self) -> bool:
@@ -207,21 +208,21 @@ class Ledger:
         """Claim the next rows, up to AHEAD by one statement."""
         if not wanted:
             return []
-        seconds = min(self._times.ahead_lease, self._times.claim_lease)
+        seconds = min(self.times.ahead_lease, self.times.claim_lease)
         most, worker = 1 if self.pace.per_minute else AHEAD, claims.worker_name()
         return claims.claim_some(self.lease.account_id, worker, most=most, lease_seconds=seconds, now=self.clock())
 
     async def postpone_queue(self, until: datetime) -> None:
         """Have the account's queue wait, a part at a time: the mail of other accounts goes on in between."""
         postpone = partial(recovery.postpone_queue, self.lease.account_id, until)
-        with contextlib.suppress(*DATABASE_TROUBLE):  # the server's own backoff holds the rest
-            while await self.write_persistently(postpone, 3) == recovery.POSTPONED_AT_ONCE:
-                self.lease.renew_in_time()
+        # If the database fails, the server's own backoff holds the rest.
+        while await self.write_if_possible(postpone, 3) == recovery.POSTPONED_AT_ONCE:
+            self.lease.renew_in_time()
 
     # --- Through database errors --------------------------------------------------------------------------------
     async def write_persistently(self, act: Callable[[], T], most_tries: float = float("inf")) -> T:
         """Run `act` in a transaction. Retry after database errors, with backoff, for at most `Times.finalize`."""
-        give_up, tries = time.monotonic() + self._times.finalize, 0
+        give_up, tries = time.monotonic() + self.times.finalize, 0
         while True:
             try:
                 return await self.database.write(act)
@@ -233,9 +234,10 @@ class Ledger:
                 if tries >= most_tries or time.monotonic() >= give_up:
                     raise
 
-    async def try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
-        """Run `write`, at most twice. A second database error is only logged: the claim's lease then expires."""
+    async def write_if_possible(self, act: Callable[[], T], tries: int = 2) -> T | None:
+        """Run `act` in a transaction, at most `tries` times. The last database error is only logged."""
         try:
-            await self.write_persistently(write, 2)
-        except DATABASE_TROUBLE as error:  # the lease expires, and the sweep then does the same
-            logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
+            return await self.write_persistently(act, tries)
+        except DATABASE_TROUBLE as error:
+            logs.event(logger, "not_written", logging.WARNING, account=self.lease.account_id, error=str(error))
+            return None

@@ -1,6 +1,6 @@
 """Decides the outcome of an attempt from the server's replies; `now` is handed in.
 
-Pure, except for `prepare`, which reads the database and the raw store before the session begins.
+Pure, except for `prepare` and `lacking`, which read the database and the raw store before the session begins.
 """
 
 from __future__ import annotations
@@ -76,15 +76,11 @@ class PreparedAttempt:
 
 @dataclass(frozen=True, eq=False)
 class UnwrittenOutcome:
-    """An outcome that is known and not saved yet.
-
-    was_whole: the end of the mail was written, so that only the server's answer decides.
-    """
+    """An outcome that is known and not saved yet."""
 
     claim: Claim
     ending: AttemptOutcome
     now: datetime
-    was_whole: bool
 
 
 def limits() -> RetryLimits:
@@ -119,7 +115,8 @@ def prepare(claim: Claim, read: Callable[[], bytes]) -> PreparedAttempt:
         out_of_reach.note(error.segment)
         gone = isinstance(error.__cause__, FileNotFoundError)
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {GONE_WORDS if gone else AWAY_WORDS}")
-        looks = _looks_before(claim.outbox_id) + 1
+        ended = DeliveryAttempt.objects.filter(outbox_id=claim.outbox_id, phase=Phase.CLAIM.value)
+        looks = 1 + ended.filter(outcome__in=(Verdict.TRANSIENT, Verdict.PERMANENT)).count()
         return replace(work, fault=fault, code=ErrorCode.STORAGE, looks=looks, is_gone=gone)
     except (raw_store.RawMissing, private_part.NothingToSay) as error:
         code = ErrorCode.STORAGE if isinstance(error, raw_store.RawMissing) else None
@@ -137,12 +134,6 @@ def prepare(claim: Claim, read: Callable[[], bytes]) -> PreparedAttempt:
     return replace(work, mail=mail)
 
 
-def _looks_before(outbox_id: int) -> int:
-    """How many earlier attempts failed to read the stored mail."""
-    ended = DeliveryAttempt.objects.filter(outbox_id=outbox_id, phase=Phase.CLAIM.value)
-    return ended.filter(outcome__in=(Verdict.TRANSIENT, Verdict.PERMANENT)).count()
-
-
 def asked_to_wait(delivery: Delivery) -> Fault | None:
     """The fault to report when every recipient was refused for reasons of ours: throttling, or the sign-in.
 
@@ -152,10 +143,11 @@ def asked_to_wait(delivery: Delivery) -> Fault | None:
     if delivery.final is not None or not delivery.refused:
         return None
     faults = [Fault(Phase.RCPT, Kind.REPLY, str(reply), reply.code) for reply in delivery.refused.values()]
-    if any(classify(fault) not in (Verdict.SIGN_IN, Verdict.THROTTLED) for fault in faults):
+    verdicts = [classify(fault) for fault in faults]
+    if not {*verdicts} <= {Verdict.SIGN_IN, Verdict.THROTTLED}:
         return None
-    if refused := next((fault for fault in faults if classify(fault) is Verdict.SIGN_IN), None):
-        return refused
+    if Verdict.SIGN_IN in verdicts:
+        return faults[verdicts.index(Verdict.SIGN_IN)]
     return max(
         faults, key=lambda fault: retry_policy.unavailable_seconds(Verdict.THROTTLED, 1, fault.reply, 1, fault.code)
     )
@@ -164,7 +156,6 @@ def asked_to_wait(delivery: Delivery) -> Fault | None:
 def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, now: datetime) -> AttemptOutcome:
     """The outcome when the server has answered for each recipient, and for the mail if any was accepted."""
     lacking = {**work.recipients.refused_for_good, **delivery.refused}
-    codes = [reply.code for reply in lacking.values()]
     for_good = [None if is_for_now(each.code, each.text) else each.code for each in lacking.values()]
     settled = retry_policy.settle_accepted(work.claim.tried, for_good, limits=limits(), now=now)
     if delivery.final is None and settled.verdict is Verdict.PARTIAL:
@@ -174,7 +165,7 @@ def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, no
     return AttemptOutcome(
         settled,
         reply=words or str(delivery.final or ""),
-        reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
+        reply_code=delivery.final.code if delivery.final else next((each.code for each in lacking.values()), None),
         phase=(Phase.ACCEPTED if delivery.final else Phase.RCPT if delivery.refused else watch.phase).value,
         transcript=watch.transcript,
         accepted=delivery.accepted if delivery.final else (),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -16,11 +15,13 @@ from mailbox.models import Account
 from outbox.delivery.claims import UNCLAIMED
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.models.messages import OutboxQuerySet
 from outbox.retry.faults import Verdict
 from outbox.retry.policy import MAX_EXPONENT, lapse_seconds
 
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+STOPPED = "The worker stopped after the end of the mail could be sent and before the server's answer was written down."
 RECOVER_AT_ONCE = 500
 POSTPONED_AT_ONCE = 2000  # up to a tenth of a second, in which nothing else is written to SQLite
 # The status before the claim; PENDING if the row does not say: one inconsistent row must not stop the sweep.
@@ -41,7 +42,7 @@ def recover(now: datetime) -> tuple[int, int]:
     for _due, pk, token, data_at in sorted(found):  # in the order in which a worker sends them
         # Of rows claimed by one statement, only the first without "dot" can have been begun.
         batch = token.rpartition("-")[0]
-        outcomes.append(_recover_row(pk, token, now, is_untried=bool(batch) and batch in ahead))
+        outcomes.append(_recover_row(pk, token, data_at, now, is_untried=bool(batch) and batch in ahead))
         ahead |= {batch} if data_at is None else set()
     return outcomes.count(Verdict.ABANDONED), outcomes.count(Verdict.UNCERTAIN)
 
@@ -51,35 +52,31 @@ def _is_lapsed(now: datetime) -> Q:
     return Q(lease_expires_at__lte=now) | Q(lease_expires_at__gt=longest)
 
 
-def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Verdict | None:
-    """Settle one row. Returns ABANDONED, UNCERTAIN, or None when another worker has settled it.
+def _recover_row(pk: int, token: str, data_at: datetime | None, now: datetime, *, is_untried: bool) -> Verdict | None:
+    """Settle one row. Returns ABANDONED, UNCERTAIN, or None when it has changed: then the next sweep looks again.
 
     `is_untried`: it was claimed ahead and not begun. Then it is returned as if it had not been claimed, so that it does
     not wait because of a row before it that kills its worker.
     """
+    verdict, changes = Verdict.ABANDONED, {"status": FORMER, "updated_at": now, **UNCLAIMED}
+    if data_at is not None:
+        verdict = Verdict.UNCERTAIN
+        changes |= {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "error": STOPPED, "next_attempt_at": now}
+    elif not is_untried:
+        # Behind the rows that are due already: a row that kills its worker each time must not block the queue.
+        changes["next_attempt_at"] = now + _wait_after_lapses(pk)
     lapsed = OutboxMessage.objects.filter(_is_lapsed(now), pk=pk, status=Status.SENDING, claim_token=token)
-    words = (
-        "The worker stopped after the end of the mail could be sent and before the server's answer was written down."
-    )
     with transaction.atomic():
         # PostgreSQL: a worker that is frozen in a transaction keeps rows locked; do not wait for them.
-        if not lapsed.select_for_update(skip_locked=True).values_list("pk"):
+        is_free = lapsed.select_for_update(skip_locked=True).values_list("pk")
+        if not is_free or not lapsed.filter(data_at=data_at).update(**changes):
             return None
-        back: dict[str, Any] = {"status": FORMER, "updated_at": now, **UNCLAIMED}
-        if not is_untried:
-            # Behind the rows that are due already: a row that kills its worker each time must not block the queue.
-            back["next_attempt_at"] = now + _wait_after_lapses(pk)
-        verdict = Verdict.ABANDONED if lapsed.filter(data_at=None).update(**back) else None
-        asked = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "error": words, "next_attempt_at": now}
-        if not verdict and lapsed.filter(data_at__isnull=False).update(**asked, updated_at=now, **UNCLAIMED):
-            verdict = Verdict.UNCERTAIN
         attempt = DeliveryAttempt.objects.filter(claim_token=token, outcome="")
         if verdict is Verdict.ABANDONED and is_untried:
             _unclaim(pk, attempt)
-        elif verdict:
+        else:
             attempt.update(outcome=verdict, finished_at=now)
-    if verdict:
-        logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
+    logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
     return verdict
 
 
@@ -111,8 +108,7 @@ def postpone_queue(account_id: int, until: datetime) -> int:
 
 def lift_sign_in_holds(account_id: int, now: datetime) -> int:
     """Make rows with the hold `sign_in` due at once: the credentials are new, or work again."""
-    held = OutboxMessage.objects.held_for_sign_in().whose([account_id])
-    return held.update(hold="", next_attempt_at=now, updated_at=now)
+    return _lift(OutboxMessage.objects.whose([account_id]), now)
 
 
 def lift_outdated_sign_in_holds(now: datetime) -> int:
@@ -121,6 +117,8 @@ def lift_outdated_sign_in_holds(now: datetime) -> int:
     Such a hold remains when the credentials were changed during the attempt that was refused, or were accepted again
     elsewhere. Nothing else would release the row.
     """
-    accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
-    held = OutboxMessage.objects.held_for_sign_in().whose(accounts)
-    return held.update(hold="", next_attempt_at=now, updated_at=now)
+    return _lift(OutboxMessage.objects.whose(Account.objects.filter(smtp__needs_sign_in_since=None)), now)
+
+
+def _lift(rows: OutboxQuerySet, now: datetime) -> int:
+    return rows.held_for_sign_in().update(hold="", next_attempt_at=now, updated_at=now)

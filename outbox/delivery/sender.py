@@ -54,11 +54,9 @@ class Sender(Ledger):
         super().__init__(lease, Pace(account), times)
         self._account = account
         self._session: SmtpSession | None = None
-        self._go_on: Callable[[], bool] = lambda: False
         self._watch: AttemptWatch | None = None
         self._questions = 0  # uncertain mails since the last that was accepted
         self._closes_at = float("inf")  # time.monotonic() when QUIT was begun
-        self.is_parked = False
         self.attempted = 0
 
     @property
@@ -84,28 +82,23 @@ class Sender(Ledger):
         Raises unexpected exceptions, after the rows were settled.
         """
         self._go_on = go_on
-        following: Claim | None = claim
         try:
-            while following is not None:
-                await self._attempt(following)
-                may_go_on = self._following and self._may_go_on()
-                following = self._following.popleft() if may_go_on else None
+            await self._attempt(claim)
+            while self._following and self._may_go_on():
+                await self._attempt(self._following.popleft())
         finally:
             try:
                 await self.settle()
             finally:
                 await self.give_back_following()
 
-    def _may_go_on(self) -> bool:
-        return not self.is_parked and self._go_on()
-
     async def _attempt(self, claim: Claim) -> None:
-        self._watch = watch = SenderWatch(self, claim)
+        self._watch = watch = SenderWatch(claim, self)
         self.attempted += 1
         try:
             ending = await self._outcome(watch)
             # Until settle(), or commit_dot() of the mail after.
-            self._unwritten.append(UnwrittenOutcome(claim, ending, self.clock(), watch.may_be_taken))
+            self._unwritten.append(UnwrittenOutcome(claim, ending, self.clock()))
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
@@ -125,9 +118,10 @@ class Sender(Ledger):
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, watch: SenderWatch) -> AttemptOutcome:
         """Make the attempt; queue and session are settled afterwards."""
-        work = watch.work = await self.take_prepared(watch)
+        work = await self.take_prepared(watch)
+        watch.refused_before = work.recipients.refused_before
         if work.fault is not None:
-            return await self._failed(watch, SmtpFailure(work.fault), parks=False)
+            return await self._failed(work, watch, SmtpFailure(work.fault), parks=False)
         if work.mail is None:
             return outcomes.of_answer(work, Delivery(), watch, self.clock())
         while True:
@@ -135,7 +129,7 @@ class Sender(Ledger):
             try:
                 session = await self._open_session(watch)
             except SmtpFailure as failure:
-                return await self._failed(watch, failure, parks=True)
+                return await self._failed(work, watch, failure, parks=True)
             try:
                 delivery = await session.deliver(work.mail, watch)
             except SmtpFailure as failure:
@@ -145,9 +139,9 @@ class Sender(Ledger):
                     # Kind.UNKNOWN: it refused a parameter of an extension that it offers, which is then not sent.
                     await self.withdraw_dot(watch, failure.fault.phase)
                     continue
-                return await self._failed(watch, failure, parks=_is_lost(session, failure))
+                return await self._failed(work, watch, failure, parks=_is_lost(session, failure))
             if fault := outcomes.asked_to_wait(delivery):
-                return await self._failed(watch, SmtpFailure(fault), parks=True)
+                return await self._failed(work, watch, SmtpFailure(fault), parks=True)
             self._questions = 0
             return outcomes.of_answer(work, delivery, watch, self.clock())
 
@@ -156,36 +150,33 @@ class Sender(Ledger):
             return self._session
         await self.settle()  # save the known outcome first, as opening a session takes long
         self._last = None  # what a new session says cannot be about a mail of the former one
-        self._session = await open_session(self._account, self._times.patience, watch, self.database)
+        self._session = await open_session(self._account, self.times.patience, watch, self.database)
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
             self.database.run(smtp.mark_signed_in)
             self.database.run(smtp.refresh_from_db)
         return self._session
 
-    async def _failed(self, watch: SenderWatch, failure: SmtpFailure, *, parks: bool) -> AttemptOutcome:
+    async def _failed(
+        self, work: PreparedAttempt, watch: SenderWatch, failure: SmtpFailure, *, parks: bool
+    ) -> AttemptOutcome:
         now, smtp, words = self.clock(), self._account.smtp, failure.fault.reply
-        ending, until = outcomes.of_failure(watch.work, failure, watch, failures=smtp.failure_count + 1, now=now)
+        ending, until = outcomes.of_failure(work, failure, watch, failures=smtp.failure_count + 1, now=now)
         verdict = ending.settlement.verdict
+        # Two in a row: a server that ends each mail without an answer would make every mail a question within moments.
+        self._questions += verdict is Verdict.UNCERTAIN
         if verdict is Verdict.SIGN_IN:
             await self._park(lambda: smtp.mark_needs_sign_in(words, now))
-        elif parks or verdict is Verdict.THROTTLED or self._asks_again(verdict):
+        elif parks or verdict is Verdict.THROTTLED or self._questions >= QUESTIONS_IN_A_ROW:
             await self._park(lambda: smtp.mark_unavailable(words, until, now))
             await self.give_back_following()  # they wait with the rest of the queue
             await self.postpone_queue(until)
         return ending
 
-    def _asks_again(self, verdict: Verdict) -> bool:
-        """Whether this mail is a question and so was the one before it. Then the queue waits: a server that ends each
-        mail without an answer would make every mail a question within moments."""
-        self._questions += verdict is Verdict.UNCERTAIN
-        return self._questions >= QUESTIONS_IN_A_ROW
-
     async def _park(self, write: Callable[[], object]) -> None:
         """Stop with the rest of the queue, and save why. A database error here must not make the outcome unknown."""
         self.is_parked = True
-        with contextlib.suppress(*DATABASE_TROUBLE):
-            await self.write_persistently(write, 3)
+        await self.write_if_possible(write, 3)
 
     async def give_back_following(self) -> None:
         """Ledger.give_back_following(); the session must not begin the next mail either."""
@@ -222,11 +213,12 @@ class Sender(Ledger):
         else:
             words = STOPPED
         self.is_parked = self.is_parked or not isinstance(trouble, ClaimLost)
+        # If the database fails, the claim's lease expires, and the sweep does the same.
         if has_outcome:
             ending = outcomes.of_trouble(watch, words, self.clock())
-            await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self.clock()))
+            await self.write_if_possible(lambda: endings.finalize(claim, ending, now=self.clock()))
         else:
-            await self.try_twice(claim, lambda: claims.release(claim, words, now=self.clock()))
+            await self.write_if_possible(lambda: claims.release(claim, words, now=self.clock()))
         if not isinstance(trouble, (ClaimLost, *DATABASE_TROUBLE)):
             raise trouble
 
@@ -240,15 +232,15 @@ def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
 class SenderWatch(AttemptWatch):
     """What the sender does at points in the transfer of one mail."""
 
-    work: PreparedAttempt  # once it was read
-
-    def __init__(self, sender: Sender, claim: Claim) -> None:
-        super().__init__(claim, sender.lease, sender._times)
+    def __init__(self, claim: Claim, sender: Sender) -> None:
+        super().__init__(claim, sender.lease, sender.times)
         self._sender = sender
 
-    async def stalled(self) -> None:
-        """Return the rows claimed ahead, which others may send."""
-        await self._sender.give_back_following()
+    async def waiting(self) -> None:
+        """Renew the leases; return the rows claimed ahead, which others may send, if the server keeps us waiting."""
+        if self.is_stalled:
+            await self._sender.give_back_following()
+        await super().waiting()
 
     async def kept_waiting(self) -> None:
         """Save the outcome of the mail before and claim the next rows, as there is time; after that, nothing."""
@@ -256,7 +248,7 @@ class SenderWatch(AttemptWatch):
 
     async def before_dot(self, delivery: Delivery) -> None:
         """Commit "dot". Raises ClaimLost."""
-        await self._sender.commit_dot(self.work, self, delivery)
+        await self._sender.commit_dot(self, delivery)
 
     async def after_dot(self) -> Mail | None:
         """The next mail, to prepare its envelope while the server answers; None if there is none."""

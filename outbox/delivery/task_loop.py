@@ -48,17 +48,13 @@ class TaskLoop:
     async def _serve(self, database: Database) -> None:
         loop, changed, tasks = asyncio.get_running_loop(), asyncio.Event(), set[asyncio.Task[None]]()
         self._wake = partial(loop.call_soon_threadsafe, changed.set)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            changed.set()
-
         while True:
             changed.clear()
             for begin in self._take(tasks):
                 task = loop.create_task(begin(database))
                 tasks.add(task)
-                task.add_done_callback(ended)
+                task.add_done_callback(tasks.discard)
+                task.add_done_callback(lambda _task: changed.set())
             if not tasks:
                 return
             database.writers = len(tasks)

@@ -35,8 +35,8 @@ from outbox.models import DeliveryCall
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # length of an account's turn
 LOOK_SECONDS = 0.05
-AWAITED_LOOK_SECONDS = 0.25  # between looks of a worker that waits for rows to become due
-BUSY_LOOK_SECONDS = 0.25  # between looks while accounts are served, as a look takes time from them
+# Between looks while accounts are served, as a look takes time from them, and of who waits for rows to become due.
+RARE_LOOK_SECONDS = 0.25
 # A process begins this many accounts at first, and calls another worker if more are due. For fewer accounts a second
 # process costs more than it gives, since each has commits of its own.
 ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
@@ -91,13 +91,13 @@ class DeliveryRunner:
         looked, has_changed = 0.0, True
         while True:
             now, started = time.monotonic(), 0
-            if now < until and (has_changed or not self._active() or now - looked >= BUSY_LOOK_SECONDS):
+            if now < until and (has_changed or not self._active() or now - looked >= RARE_LOOK_SECONDS):
                 looked, started = now, self._start(until, total)
             is_idle = not started and not self._active()
             if is_idle and not (now < until and self._is_awaited(ahead)):
                 return
             with self._changed:
-                has_changed = self._changed.wait(AWAITED_LOOK_SECONDS if is_idle else LOOK_SECONDS)
+                has_changed = self._changed.wait(RARE_LOOK_SECONDS if is_idle else LOOK_SECONDS)
 
     def _is_awaited(self, ahead: float) -> bool:
         """Whether an idle worker should stay, since a row becomes due within `ahead` seconds."""

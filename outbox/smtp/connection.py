@@ -81,8 +81,11 @@ class SmtpCommands:
         await self._watch.reached(phase)
 
     async def _say(self, *lines: str) -> None:
-        """Send commands by one write."""
-        await self._guarded(self._connected().send(octets(lines), self._left(), self._watch.waiting))
+        """Send commands by one write, each as a line with CRLF (RFC 5321 2.3.8)."""
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("A command is one line.")
+        octets = "".join(f"{line}\r\n" for line in lines).encode()
+        await self._guarded(self._connected().send(octets, self._left(), self._watch.waiting))
 
     async def _answer_to(self, shown: str) -> Reply:
         reply = await self._read()
@@ -157,10 +160,10 @@ class SmtpCommands:
             raise self._told(error) from error
 
     def _told(self, error: Exception) -> SmtpFailure:
-        host = f"{self._endpoint.host}:{self._endpoint.port}"
+        host, kind = f"{self._endpoint.host}:{self._endpoint.port}", Kind.NETWORK
         match error:
             case Lost():
-                return self._failure(Kind.PROTOCOL if error.is_garbage else Kind.NETWORK, str(error))
+                words, kind = str(error), Kind.PROTOCOL if error.is_garbage else kind
             case ssl.SSLCertVerificationError():
                 words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
             case ssl.SSLError():
@@ -171,11 +174,4 @@ class SmtpCommands:
                 words = f"{host} did not answer in time."
             case _:
                 words = f"{host} cannot be reached: {error}."
-        return self._failure(Kind.NETWORK, words)
-
-
-def octets(lines: Sequence[str]) -> bytes:
-    """The commands as lines with CRLF (RFC 5321 2.3.8). Raises ValueError for a command with a line break."""
-    if any("\r" in line or "\n" in line for line in lines):
-        raise ValueError("A command is one line.")
-    return "".join(f"{line}\r\n" for line in lines).encode()
+        return self._failure(kind, words)

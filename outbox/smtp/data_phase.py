@@ -46,28 +46,27 @@ class DataPhase(InStep):
         await self._write_end(end)
 
     async def _final(self) -> Reply:
-        """The server's answer to the end of the mail. Raises SmtpFailure, also when another reply contradicts it."""
+        """The server's answer to the end of the mail.
+
+        Raises SmtpFailure, also when another reply follows a positive one: one of the two answers something else, and
+        it may be the positive one.
+        """
         reply = await self._read(self._patience.final_dot)
         self._is_inside_mail = False
         self._note("(end of mail)", reply)
         if reply.code // 100 == 2 and reply.code not in NO_RECEIPT:
-            await self._check_nothing_behind(reply)
-            return reply
+            has_more = False
+            with contextlib.suppress(SmtpFailure):  # the server has closed: its answer is valid
+                has_more = self._look()
+            if not has_more:
+                return reply
+            behind = await self._last_words() or "half a reply"
+            words = f"The server said yes to the mail ({reply}) and more behind it: {behind}"
+            raise self._failure(Kind.PROTOCOL, words)
         # A positive reply behind the refusal: one of the two answers something else, so the mail may have been taken.
         if any(each.code < 400 for each in await self._unasked()):
             raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
         raise self._refusal(reply)
-
-    async def _check_nothing_behind(self, taken: Reply) -> None:
-        """Raise SmtpFailure if another reply follows the positive one: one of the two answers something else, and it
-        may be the positive one."""
-        has_more = False
-        with contextlib.suppress(SmtpFailure):  # the server has closed: its answer is valid
-            has_more = self._look()
-        if has_more:
-            behind = await self._last_words() or "half a reply"
-            words = f"The server said yes to the mail ({taken}) and more behind it: {behind}"
-            raise self._failure(Kind.PROTOCOL, words)
 
     async def _write_body(self, body: memoryview) -> None:
         """Write the mail without its end; the deadline is extended by its size.

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 from mailbox.endpoints import Endpoint
 from outbox.smtp.replies import Reply
-from outbox.smtp.xtext import xtext
 
 # Replies of servers that do not know the parameters or do not take them (RFC 5321, 4.2.3 and 4.5.3.1).
 _REFUSALS = (500, 501, 504, 555)
@@ -67,3 +66,13 @@ def is_asked_in(line: str) -> bool:
 def may_be_about_it(reply: Reply) -> bool:
     """Whether a refusal of MAIL or RCPT may be about the parameters; not if its code is about the address."""
     return reply.code in _REFUSALS and not _OF_THE_ADDRESS.search(reply.text)
+
+
+def xtext(text: str) -> str:
+    """The text encoded: printable ASCII except "+" and "=" as it is, all else as "+" and two hexadecimal digits."""
+    return "".join(char if "!" <= char <= "~" and char not in "+=" else f"+{ord(char):02X}" for char in text)
+
+
+def from_xtext(text: str) -> str:
+    """The decoded text; a "+" without two upper-case hexadecimal digits stays as it is."""
+    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)

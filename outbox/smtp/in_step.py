@@ -18,6 +18,7 @@ from outbox.smtp.mail import Watch
 from outbox.smtp.replies import Reply
 
 DATA, RSET = "DATA", "RSET"
+YES = {"MAIL": (250,), "RCPT": (250, 251, 252), DATA: (354,), RSET: (250,)}  # RFC 5321 4.3.2
 QUIT_SECONDS = 5.0
 MOST_UNASKED = 100  # unsolicited replies that are read, so that a server that sends without end does not keep us
 
@@ -36,7 +37,7 @@ def belong_together(asked: Sequence[str], heard: Sequence[Reply]) -> bool:
             is_refused = False
             if reply.code >= 400:
                 return False
-        if reply.code < 400 and (is_refused or reply.code not in _yes_to(line)):
+        if reply.code < 400 and (is_refused or reply.code not in YES[line[:4]]):
             return False
     return True
 
@@ -45,12 +46,6 @@ def unasked_among(asked: Sequence[str], heard: Sequence[Reply]) -> Sequence[Repl
     """The replies any of which may be the unsolicited one: without it the others are in step. All, if none is such."""
     others = ((each, [*heard[:place], *heard[place + 1 :]]) for place, each in enumerate(heard))
     return [each for each, rest in others if belong_together(asked, rest)] or heard
-
-
-def _yes_to(line: str) -> tuple[int, ...]:
-    if line == DATA:
-        return (354,)
-    return (250, 251, 252) if line.startswith("RCPT") else (250,)
 
 
 class InStep(SmtpCommands):
@@ -94,7 +89,7 @@ class InStep(SmtpCommands):
                 self._hear(line, await self._answer_to(line))
         except SmtpFailure:
             self.drop()
-        return await self._unasked() if self._is_in_step() else self._unasked_words()
+        return await self._unasked() if belong_together(self._asked, self._heard) else self._unasked_words()
 
     async def _quit(self) -> Sequence[Reply]:
         """QUIT and close. Returns the reply if another one follows: then it was not the answer to QUIT."""
@@ -133,9 +128,6 @@ class InStep(SmtpCommands):
             while len(found) < MOST_UNASKED and self._look() and (reply := await self._last_words()):
                 found.append(reply)
         return [each for each in found if each.code != 421]
-
-    def _is_in_step(self) -> bool:
-        return belong_together(self._asked, self._heard)
 
     def _unasked_words(self, behind: Sequence[Reply] = ()) -> Sequence[Reply]:
         """Replies of which one was unsolicited. `behind`: replies that came after all answers."""

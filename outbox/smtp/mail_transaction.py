@@ -18,13 +18,13 @@ from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
 from outbox.smtp.data_phase import DataPhase
-from outbox.smtp.in_step import DATA
+from outbox.smtp.in_step import DATA, YES, belong_together
 from outbox.smtp.mail import Delivery, Mail, Watch
-from outbox.smtp.mail_parameters import mail_parameters
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Late
 
 GRACE_SECONDS = 0.005
+LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
 RECIPIENTS_AT_ONCE = 100  # commands in one group, so that their replies fit into any socket buffer
 # (host, port) of servers that offer PIPELINING and did not answer all of several commands, as this process has seen:
 # the next session says one after the other. A server that was just slow loses round trips by that, and no mail.
@@ -127,7 +127,7 @@ class MailTransaction(DataPhase):
     def _groups(self, mail: Mail) -> Groups:
         """The commands up to DATA."""
         asked = dsn.of_mail(mail.envelope_id, mail.dsn_parameters) if self._asks_for_reports() else ""
-        groups = [[f"MAIL FROM:<{mail.mail_from}>{mail_parameters(mail, self._extensions)}{asked}"]]
+        groups = [[f"MAIL FROM:<{mail.mail_from}>{self._parameters(mail)}{asked}"]]
         for line in (*(f"RCPT TO:<{each}>{self._asked_of(each, mail)}" for each in mail.rcpt_to), DATA):
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
                 groups.append([])
@@ -143,36 +143,35 @@ class MailTransaction(DataPhase):
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken(self._endpoint)
 
     async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery) -> None:
-        """Send the envelope, and send it again without DSN parameters if these may be why it was refused."""
+        """Send the envelope, and send it again without DSN parameters if these may be why it was refused.
+
+        The session is closed where the server does not let it be sent again: then it is sent on a new one.
+        """
         self._blamed.clear()
         try:
             await self._send_envelope(mail, delivery)
         except SmtpFailure as failure:
             if not self._blamed or failure.fault.kind is not Kind.REPLY or failure.fault.code == 421:
                 raise
-        if self._blamed:
-            await self._leave_to_speak_plainly(delivery)
-            if surplus := await self._reset():
-                raise self._failure(Kind.PROTOCOL, "The server said more than it was asked.", surplus)
-            delivery.accepted.clear()
-            delivery.refused.clear()
-            self._says_plainly = True
-            try:
-                await self._send_envelope(mail, delivery)
-            finally:
-                self._says_plainly = False
-            if delivery.accepted and not self._blamed & delivery.refused.keys():
-                dsn.do_without(self._endpoint)
-
-    async def _leave_to_speak_plainly(self, delivery: Delivery) -> None:
-        """Close the session, since the server waits for content that not all recipients would get: the mail is sent
-        again on a new session, without DSN parameters."""
+        if not self._blamed:
+            return
         if self._is_inside_mail and delivery.accepted:
+            # The server waits for content that not all recipients would get: only closing ends that.
             dsn.do_without(self._endpoint, self._blamed)
-            self.drop()
             words = "; ".join(str(delivery.refused[each]) for each in self._blamed if each in delivery.refused)
             raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))
         await self._end_without_recipients()
+        if surplus := await self._reset():
+            raise self._failure(Kind.PROTOCOL, "The server said more than it was asked.", surplus)
+        delivery.accepted.clear()
+        delivery.refused.clear()
+        self._says_plainly = True
+        try:
+            await self._send_envelope(mail, delivery)
+        finally:
+            self._says_plainly = False
+        if delivery.accepted and not self._blamed & delivery.refused.keys():
+            dsn.do_without(self._endpoint)
 
     async def _send_envelope(self, mail: Mail, delivery: Delivery) -> None:
         said, self._said = self._said, None
@@ -219,7 +218,7 @@ class MailTransaction(DataPhase):
                 refusal = self._judge(line, reply, mail, delivery)
                 if refusal and reply.code == 421:  # the server closes the connection
                     break
-        if not self._is_in_step():
+        if not belong_together(self._asked, self._heard):
             words = f"The answers do not belong together: {'; '.join(map(str, self._heard))}"
             raise self._failure(Kind.PROTOCOL, words, self._unasked_words())
         if refusal is not None:
@@ -227,18 +226,41 @@ class MailTransaction(DataPhase):
 
     def _judge(self, line: str, reply: Reply, mail: Mail, delivery: Delivery) -> SmtpFailure | None:
         """Note the answer for a recipient; return the failure of the mail if it is one."""
+        is_mail, is_yes = line.startswith("MAIL"), reply.code in YES[line[:4]]
         if line == DATA:
-            return self._refusal(reply) if delivery.accepted and reply.code != 354 else None
-        is_mail = line.startswith("MAIL")
+            return self._refusal(reply) if delivery.accepted and not is_yes else None
         address = "" if is_mail else mail.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
         if dsn.is_asked_in(line) and dsn.may_be_about_it(reply):
             self._blamed.add(address)
         if is_mail:
-            return self._refusal(reply) if reply.code != 250 else None
-        if reply.code in (250, 251, 252):
+            return None if is_yes else self._refusal(reply)
+        if is_yes:
             delivery.accepted.append(address)
         elif reply.code >= 400 and reply.code != 421:  # by 421 the server closes; it says nothing about the recipient
             delivery.refused[address] = reply
         else:
             return self._refusal(reply)
         return None
+
+    def _parameters(self, mail: Mail) -> str:
+        """The parameters of MAIL, each with a space before it. Raises SmtpFailure if it cannot be sent so.
+
+        RFC 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8).
+        """
+        content, offered, parameters = mail.content, self._extensions, ""
+        if "size" in offered:
+            limit = offered["size"].split()
+            if limit and limit[0].isdecimal() and 0 < int(limit[0]) < len(content):
+                words = f"The mail has {len(content)} bytes and the server takes at most {limit[0]}: send less."
+                raise self._failure(Kind.LOCAL, words)
+            parameters += f" SIZE={len(content)}"
+        if max(map(len, content.split(b"\n"))) > LONGEST_LINE + 1:
+            raise self._failure(Kind.LOCAL, "The mail has a line of more than 998 bytes and cannot be sent as it is.")
+        if not content.isascii() and "8bitmime" in offered:
+            parameters += " BODY=8BITMIME"
+        if mail.smtputf8:
+            if "smtputf8" not in offered:
+                words = "The server does not offer SMTPUTF8, which an address of this mail needs: use another."
+                raise self._failure(Kind.LOCAL, words)
+            parameters += " SMTPUTF8"
+        return parameters

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import ssl
-from types import TracebackType
 
 from django.conf import settings
 
@@ -50,9 +49,7 @@ class SmtpSession(MailTransaction):
     async def __aenter__(self) -> SmtpSession:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.quit()
 
     # --- Opening ------------------------------------------------------------------------------------------------
@@ -111,30 +108,26 @@ class SmtpSession(MailTransaction):
         elif "PLAIN" in offered:
             reply = await self._authenticate("PLAIN", f"\0{endpoint.user}\0{endpoint.password}")
         elif "LOGIN" in offered:
-            reply = await self._login(endpoint.user, endpoint.password or "")
+            reply = await self._authenticate("LOGIN", endpoint.user, endpoint.password or "")
         else:
             words = ", ".join(sorted(offered)) or "no sign-in at all"
             raise self._failure(Kind.LOCAL, f"The server offers neither AUTH PLAIN nor LOGIN (it offers {words}).")
         self._expect(reply, 235)
         self.greeting = str(reply)
 
-    async def _login(self, user: str, password: str) -> Reply:
-        reply = await self._command("AUTH LOGIN")
-        for secret in (user, password):
-            if reply.code != 334:
-                break
-            reply = await self._command(_b64(secret), "(secret)")
-        return reply
-
-    async def _authenticate(self, mechanism: str, response: str) -> Reply:
+    async def _authenticate(self, mechanism: str, *responses: str) -> Reply:
         """AUTH with its initial response; in two steps if the line would exceed 512 octets, which servers refuse (RFC
-        4954 4)."""
-        line = f"AUTH {mechanism} {_b64(response)}"
-        at_once = len(line) + len("\r\n") <= LONGEST_COMMAND
-        reply = await self._command(line if at_once else f"AUTH {mechanism}", f"AUTH {mechanism}")
+        4954 4). LOGIN has two responses, and no initial one."""
+        shown = f"AUTH {mechanism}"
+        line = f"{shown} {_b64(responses[0])}"
+        at_once = len(responses) == 1 and len(line) + len("\r\n") <= LONGEST_COMMAND
+        reply = await self._command(line if at_once else shown, shown)
         if at_once and reply.text:
             return reply  # an empty 334 asks for the response: some servers do not look at one in the command
-        return await self._command(_b64(response), "(secret)") if reply.code == 334 else reply
+        for response in responses:
+            if reply.code == 334:
+                reply = await self._command(_b64(response), "(secret)")
+        return reply
 
     async def _by_token(self, mechanism: str) -> Reply:
         """Sign in with a token. A refusal is a 334 with base64 JSON, then, after our answer, 535: keep both texts."""

@@ -84,10 +84,7 @@ class Wire:
 
     def local_literal(self) -> str:
         """Our address literal, for EHLO of a client without a name (RFC 5321 4.1.3)."""
-        try:
-            address = str(self._socket.getsockname()[0])
-        except OSError:
-            address = "127.0.0.1"
+        address = str(self._socket.getsockname()[0])
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
     def has_unread(self) -> bool:
@@ -201,13 +198,10 @@ class Wire:
     async def has_line(self, deadline: float) -> bool:
         """Wait until a line of a reply is there; False when it is not by `deadline` (time.monotonic()). Raises nothing:
         errors are raised when it is read."""
-        while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
-            try:
-                is_there = await self._look(deadline)
-            except (Lost, OSError):
-                return True
-            if not is_there:
-                return False
+        with contextlib.suppress(Lost, OSError):
+            while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
+                if not await self._look(deadline):
+                    return False
         return True
 
     async def _read_more(self, deadline: float, waiting: Waiting) -> None:

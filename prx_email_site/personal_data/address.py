@@ -18,7 +18,7 @@ from urllib.parse import quote
 from django.conf import settings
 
 from mailbox.mime.addresses import same, spellings
-from outbox.smtp.xtext import xtext
+from outbox.smtp.dsn import xtext
 
 _PURPOSE = b"prx-email: erased addresses"
 # Before the address: no character of a longer one (RFC 5322 atext or a dot), but an escape such as "%3D" is allowed.

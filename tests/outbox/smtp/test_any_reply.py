@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.smtp import replies
-from outbox.smtp.xtext import from_xtext, xtext
+from outbox.smtp.dsn import from_xtext, xtext
 
 LINES = st.lists(
     st.sampled_from([b"250", b"250-", b"550 5.1.1 ", b"354", b" ", b"-", b"\x00", b"\xff", b"9" * 3000, b"\r", b"\n"])

@@ -14,9 +14,9 @@ from outbox.bounces import matching as bounces_matching
 from outbox.delivery import deliver
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
 from outbox.smtp import dsn
+from outbox.smtp.dsn import from_xtext, xtext
 from outbox.smtp.mail_transaction import MailTransaction
 from outbox.smtp.replies import Reply
-from outbox.smtp.xtext import from_xtext, xtext
 from tests.outbox.bounces.test_dsn_report import POSTFIX
 from tests.rows import NOWHERE, attempt, outbox_row, store
 from tests.servers.smtp import SinkMail, SmtpServer
