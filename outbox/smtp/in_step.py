@@ -118,8 +118,9 @@ class InStep(SmtpCommands):
             said = await self._answer_to(shown)
             if said.code == 421 or (self._is_inside_mail and said.code >= 400):
                 raise self._refusal(said)
-            words = f"The server answered more than it was asked: {said}"
-            raise self._failure(Kind.PROTOCOL, words, self._unasked_words([said]))
+            words = "before the mail was there" if self._is_inside_mail else "more than it was asked"
+            surplus = self._unasked_words([said])
+            raise self._failure(Kind.PROTOCOL, f"The server answered {words}: {said}", surplus)
 
     async def _unasked(self) -> Sequence[Reply]:
         """The replies that are there although all commands were answered, except 421."""
