@@ -49,6 +49,9 @@ def forget_failures(transport: Transport) -> None:
 
 
 def announce_change(account_id: int) -> None:
-    """End the backoff of the account's folders, and send `credentials_changed` after the commit."""
+    """End the backoff of the account's folders, and send `credentials_changed` after the commit.
+
+    What a receiver raises is logged: the change is saved, and what it would have done, a sweep does.
+    """
     SyncState.objects.filter(account_id=account_id).update(next_allowed_at=None, failure_count=0)
-    transaction.on_commit(lambda: credentials_changed.send(sender=Account, account_id=account_id))
+    transaction.on_commit(lambda: credentials_changed.send_robust(sender=Account, account_id=account_id))

@@ -6,6 +6,7 @@ instruction, and sweep() finds the rows that a lost task should have handled.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -15,6 +16,8 @@ from django.utils import timezone
 
 from mailbox import network
 from mailbox.accounts import connection_tests
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.logs import event
 from mailbox.models import Account, Transport
 from mailbox.queueing import may_wait, queue
 from mailbox.signals import delivery_ended
@@ -26,6 +29,7 @@ from outbox.delivery import worker as delivery_worker
 from outbox.models import DeliveryCall, OutboxMessage
 from outbox.tasks import sent_folder as sent_folder_tasks
 
+logger = logging.getLogger(__name__)
 CALL_SECONDS = 30.0  # a queued delivery task that has not begun after this time is taken for lost
 
 
@@ -107,8 +111,14 @@ def queue_sign_in_recovered(account_id: int) -> None:
 
 
 def _call_for_delivery(forget_after: float = CALL_SECONDS) -> None:
-    if DeliveryCall.make(timezone.now(), forget_after=forget_after):
+    """Raises nothing: the mail is committed, and who is told that it failed queues it once more. A sweep finds it."""
+    try:
+        is_ours = DeliveryCall.make(timezone.now(), forget_after=forget_after)
+    except DATABASE_TROUBLE as error:
+        return event(logger, "task_not_queued", logging.WARNING, task="outbox.tasks.deliver", error=str(error))
+    if is_ours:
         _queue("deliver")
+    return None
 
 
 def _queue(name: str, *ids: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from pytest_django import Settings
@@ -52,6 +53,23 @@ def test_a_task_is_queued_only_when_the_row_is_committed(make_account: Accounts)
 
     assert not OutboxMessage.objects.exists() and not OrmQ.objects.exists()
     api.queue(account.pk, "bob@example.test", "Hello", "A text.")
+    assert OrmQ.objects.count() == 1
+
+
+def test_a_mail_that_is_queued_is_said_to_be_when_no_worker_can_be_called(make_account: Accounts) -> None:
+    """Another process may hold SQLite's lock for longer than one waits; told of an error, a program queues twice."""
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "delivery_calls" in sql:
+            raise OperationalError("database is locked")
+        return execute(sql, params, many, context)
+
+    account = make_account(imap_host="localhost", imap_port=1, smtp_host="localhost", smtp_port=1)
+    with connection.execute_wrapper(refuse):
+        response = api.queue(account.pk, "bob@example.test", "Hello", "A text.")
+    assert response.ok and response.data and response.data.status == "pending"
+    assert not OrmQ.objects.exists()
+    delivery_tasks.sweep()
     assert OrmQ.objects.count() == 1
 
 
