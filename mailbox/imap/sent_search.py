@@ -6,7 +6,6 @@ anybody can write it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
@@ -72,8 +71,11 @@ class ForgottenAttempt:
     def _is_message_id(self, message_id: str) -> bool:
         if self.later is None:
             return message_id == self.message_id
-        first, last = map(re.escape, self.later)
-        return re.fullmatch(rf"{first}\d{{1,9}}{last}", message_id, re.ASCII) is not None
+        first, last = self.later
+        if not (message_id.startswith(first) and message_id.endswith(last)):
+            return False
+        number = message_id[len(first) : -len(last)]
+        return number.isascii() and number.isdigit() and len(number) < 10
 
 
 def _read(header: bytes) -> Message | None:

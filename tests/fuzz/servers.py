@@ -209,9 +209,6 @@ class _Wire(Wire):
     def close(self) -> None: ...
 
 
-smtp_session.Wire = _Wire  # type: ignore[misc]
-
-
 class _Session(SmtpSession):
     said: Said
 
@@ -233,7 +230,18 @@ def smtp(data: bytes) -> None:
     secret = {"oauth_token": SECRET * 40} if kind == b"T" else {"password": SECRET}
     security = "starttls" if kind == b"S" else "tls"
     endpoint = Endpoint("smtp.example.com", 587, security, "ann@example.com", **secret)
-    _LOOP.run_until_complete(_conversation(endpoint))
+    with _no_network():
+        _LOOP.run_until_complete(_conversation(endpoint))
+
+
+@contextlib.contextmanager
+def _no_network() -> Iterator[None]:
+    plain = smtp_session.Wire
+    smtp_session.Wire = _Wire  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        smtp_session.Wire = plain  # type: ignore[misc]
 
 
 async def _conversation(endpoint: Endpoint) -> None:

@@ -40,8 +40,15 @@ class KeptCluster:
             return
         self.statuses.append(status)
         assert status != 0, self.cluster.log()
-        wait_until(lambda: not self.cluster.pids(), seconds=10, what="the end of all its processes")
+        self.end(10)
         self.cluster = self._start()
+
+    def end(self, seconds: float) -> int:
+        """Its status when it ends within so many seconds, and all its processes with it: the kernel ends them a moment
+        after their parent (PR_SET_PDEATHSIG)."""
+        status = self.cluster.process.wait(seconds)
+        wait_until(lambda: not self.cluster.pids(), seconds=10, what="the end of all its processes")
+        return status
 
     def sentinel(self) -> int:
         (found,) = [pid for pid in self.cluster.pids() if _parent(pid) == self.cluster.pid]

@@ -99,16 +99,14 @@ def test_mail_goes_out_after_a_signal_to_one_process(
 def test_a_dead_sentinel_ends_the_cluster_with_a_status(kept: KeptCluster) -> None:
     kept.begin()
     os.kill(kept.sentinel(), KILL)
-    assert kept.cluster.process.wait(30) == 75
-    assert not kept.cluster.pids()
+    assert kept.end(30) == 75
 
 
 @pytest.mark.long
 def test_a_parent_that_is_stopped_is_ended_and_all_with_it(kept: KeptCluster) -> None:
     kept.begin()
     os.kill(kept.cluster.pid, STOP)
-    assert kept.cluster.process.wait(60) == -KILL
-    wait_until(lambda: not kept.cluster.pids(), seconds=10, what="the end of all its processes")
+    assert kept.end(60) == -KILL
 
 
 @pytest.mark.long
@@ -117,9 +115,8 @@ def test_sigterm_to_the_whole_group_lets_the_task_under_way_finish(kept: KeptClu
     async_task("subprocess.call", ["sh", "-c", f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/finished"])
     wait_until((tmp_path / "begun").exists, seconds=30, what="the task")
     kept.signal_group(TERM)
-    assert kept.cluster.process.wait(60) == 0, kept.cluster.log()
+    assert kept.end(60) == 0, kept.cluster.log()
     assert (tmp_path / "finished").exists()
-    assert not kept.cluster.pids()
 
 
 @pytest.mark.long
@@ -127,8 +124,7 @@ def test_a_stop_of_a_cluster_that_hangs_has_an_end(kept: KeptCluster) -> None:
     kept.begin()
     os.kill(kept.pid("idle"), KILL)
     os.kill(kept.cluster.pid, TERM)
-    assert kept.cluster.process.wait(60) == 75
-    assert not kept.cluster.pids()
+    assert kept.end(60) == 75
 
 
 @pytest.mark.long
@@ -151,8 +147,7 @@ def test_mail_goes_out_after_a_random_sequence(kept: KeptCluster, mails: Mails, 
             os.kill(pid, number)
     # A stop that was asked for is no end that anybody takes up again.
     if ("parent", TERM) in victims:
-        assert kept.cluster.process.wait(90) in (0, 75, -KILL)
-        assert not kept.cluster.pids()
+        assert kept.end(90) in (0, 75, -KILL)
         return
     mails.queue()
     kept.wait_for_work(mails.have_arrived)
