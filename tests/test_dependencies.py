@@ -20,7 +20,7 @@ FLOORS = [
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing mailbox.host_slots",
     "mailbox.tls mailbox.sasl mailbox.db",
     "mailbox.models mailbox.imap",
-    "mailbox.permissions mailbox.gmail_labels mailbox.deletions mailbox.schedules",
+    "mailbox.permissions mailbox.deletions mailbox.schedules",
     "mailbox.features",
     "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.keep_alive",
     "mailbox.oauth",

@@ -18,11 +18,11 @@ from django.db.models.functions import Substr
 from django.utils import timezone
 
 from mailbox import features
-from mailbox.gmail_labels import in_or_carrying, label_of
 from mailbox.models import Account, Feature, Folder, Message, MessageSearch
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import accounts_for, has_role_everywhere
+from mailbox.search.gmail_labels import in_or_carrying, label_of
 from mailbox.search.index import first_key, moment_and_pk_of, sort_key
 from mailbox.search.lookup import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of
 from mailbox.search.query import AccountOrFolderName, SearchQuery, parse

@@ -12,11 +12,11 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from mailbox import gmail_labels
 from mailbox.mime import message as mime_message
 from mailbox.models import AccountGrant, Attachment, Message
 from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import Role, has_role_everywhere
+from mailbox.search import gmail_labels
 from mailbox.storage import raw_store
 from mailbox.views.pagination import FirstRows
 from mailbox.views.reading import message_parts, parse_warnings, previews
