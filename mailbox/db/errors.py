@@ -20,6 +20,16 @@ def is_trouble(error: BaseException) -> bool:
     return isinstance(error, DATABASE_TROUBLE) and (code is None or code & 0xFF != sqlite3.SQLITE_ERROR)
 
 
+def blames_the_value(error: BaseException) -> bool:
+    """Whether PostgreSQL refused the statement because a value in it exceeds a limit of the program (SQLSTATE class 54:
+    an index row of more than 2,704 bytes, a text too long for a tsvector).
+
+    psycopg and so Django file these under OperationalError, as a full disk or a server that is away.
+    """
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, OperationalError) and state.startswith("54")
+
+
 def close_if_broken() -> None:
     """Close this thread's connection if it no longer works, so that the next query opens another.
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from django.db import connection
+from django.db import DataError, connection
 from django.db.backends.signals import connection_created
 from django.db.utils import DatabaseErrorWrapper
 
-from mailbox.db.errors import is_trouble
+from mailbox.db.errors import blames_the_value, is_trouble
 from mailbox.db.lock_timeout import is_locked_by_another
 
 # "waited": for a lock, or for longer than a statement may take, or a deadlock. "unreachable": no connection, or it
@@ -30,7 +30,11 @@ _counts = Counter[str]()
 
 
 class CountingErrorWrapper(DatabaseErrorWrapper):
-    """Django's, which every statement and every connect runs in; it also counts."""
+    """Django's, which every statement and every connect runs in; it also counts.
+
+    It raises DataError where a value is too large for PostgreSQL: by OperationalError, a mail that no row can hold would
+    stop its account as a database does that is away, at each sync.
+    """
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
@@ -40,6 +44,8 @@ class CountingErrorWrapper(DatabaseErrorWrapper):
         try:
             super().__exit__(exc_type, exc_value, traceback)
         except Exception as error:
+            if blames_the_value(error):
+                raise DataError(*error.args).with_traceback(error.__traceback__) from error.__cause__
             if is_trouble(error):
                 note(kind_of(error))
             raise
