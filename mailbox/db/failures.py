@@ -32,8 +32,8 @@ _counts = Counter[str]()
 class CountingErrorWrapper(DatabaseErrorWrapper):
     """Django's, which every statement and every connect runs in; it also counts.
 
-    It raises DataError where a value is too large for PostgreSQL: by OperationalError, a mail that no row can hold would
-    stop its account as a database does that is away, at each sync.
+    It raises DataError where a value is too large for PostgreSQL: by OperationalError, a mail that no row can hold
+    would stop its account at each sync, as a database that is away does.
     """
 
     def __exit__(

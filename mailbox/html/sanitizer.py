@@ -6,8 +6,6 @@ and FRAME_CSP with its sandbox stops what both may have missed.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from django.utils.translation import gettext
 from mailbox.html.addresses import SCHEME, STRIPPED, base_address, joined, safe_link
 from mailbox.html.contrast import readable, readable_page
 from mailbox.html.css import safe_style
+from mailbox.html.images import ImageRoom
 from mailbox.html.limits import MAX_HTML, bounded, cut, escaped
 
 FRAME_CSP = (
@@ -29,8 +28,6 @@ FRAME_CSP = (
 # For the hidden frame whose height static/js/frame.js measures. Measuring needs our origin, so this frame may open no
 # links; like the other it runs no scripts.
 MEASURED_CSP = FRAME_CSP.replace("sandbox allow-popups allow-popups-to-escape-sandbox;", "sandbox allow-same-origin;")
-MAX_IMAGE_BYTES = 5_000_000
-MAX_IMAGES_BYTES = 10_000_000  # of all images of a mail together
 
 _BLOCKS = """
     address article aside blockquote br center caption col colgroup dd details div dl dt figcaption figure footer h1 h2
@@ -67,13 +64,6 @@ _PLAIN_VALUE = re.compile(r"[\w #%.,*+-]{0,100}")  # allowed values of bgcolor, 
 
 # Shown in place of a remote image. The comment in the GIF makes it differ from any spacer image of a mail.
 PLACEHOLDER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH+B2Jsb2NrZWQAIfkEAQAAAAAsAAAAAAEAAQAAAgFEADs="
-_RASTER_SIGNATURES = {
-    "image/png": (b"\x89PNG\r\n\x1a\n",),
-    "image/jpeg": (b"\xff\xd8\xff",),
-    "image/gif": (b"GIF87a", b"GIF89a"),
-    "image/webp": (b"RIFF",),
-}
-_DATA_IMAGE = re.compile(r"data:(image/[a-z]+);base64,([A-Za-z0-9+/=%\s]*)", re.I)
 _REMOTE = re.compile(r"https?:[/\\]|[/\\]{2}", re.I)
 
 _STYLE = f"""
@@ -113,7 +103,7 @@ def safe_html(
     raster images of both are embedded as data: URLs in place of their cid: or remote URLs.
     """
     shown = cut(html)
-    html, note = shown, _cut_note() if len(shown) < len(html) else ""
+    html, notes = shown, _cut_note() if len(shown) < len(html) else ""
     background = readable_page(_body_background(html))
     attributes = _AttributeFilter(inline, remote or {}, base_address(html))
     body = nh3.clean(
@@ -136,15 +126,28 @@ def safe_html(
         },  # the last two: some mails name attached pictures by a path (file:///..., C:\...)
         url_relative="pass_through",  # they reach _AttributeFilter, which decides
     )
+    notes += _images_note() if attributes.room.has_left_out else ""
     return SafeHtml(
-        html=_document(readable(body, background) + note, background),
+        html=_document(readable(body, background) + notes, background),
         blocked_images=attributes.blocked_images,
         remote_addresses=tuple(attributes.remote_addresses),
     )
 
 
 def _cut_note() -> str:
-    said = gettext("This message is very long: the rest of it is not shown here. Its source has all of it.")
+    return _note(gettext("This message is very long: the rest of it is not shown here. Its source has all of it."))
+
+
+def _images_note() -> str:
+    return _note(
+        gettext(
+            "Some images of this message are not shown here: their bytes or pixels are so many that a browser might "
+            "run out of memory. Attached ones can be downloaded, and the message's source has all of them."
+        )
+    )
+
+
+def _note(said: str) -> str:
     return f'<p class="note">{escaped(said)}</p>'
 
 
@@ -231,7 +234,7 @@ class _AttributeFilter:
     base: str = ""  # base URL of the mail's relative URLs
     blocked_images: int = 0
     remote_addresses: dict[str, None] = field(default_factory=dict)
-    image_bytes: int = 0
+    room: ImageRoom = field(default_factory=ImageRoom)
     _shown: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, tag: str, name: str, value: str) -> str | None:
@@ -251,7 +254,7 @@ class _AttributeFilter:
         if address[:4].lower() == "cid:":
             return self._attached(unquote(address[4:]))
         if address[:5].lower() == "data:":
-            return self._data_image(address)
+            return self.room.of_address(address)
         if not _REMOTE.match(address):
             if (shown := self._attached(unquote(address))) or not self.base or SCHEME.match(address):
                 return shown  # some senders leave out "cid:" before the name of an attached picture
@@ -282,29 +285,9 @@ class _AttributeFilter:
     def _once(self, name: str, images: Mapping[str, tuple[str, bytes]]) -> str | None:
         """The image with this Content-ID or URL as a data: URL; encoded once, however often it is shown."""
         if name in self._shown:
-            return self._shown[name]
+            return self.room.again(self._shown[name])
         content_type, octets = images.get(name, ("", b""))
-        shown = self._as_data(content_type, octets)
+        shown = self.room.address_of(content_type, octets)
         if shown is not None:
             self._shown[name] = shown
         return shown
-
-    def _data_image(self, address: str) -> str | None:
-        stated = _DATA_IMAGE.fullmatch(address)
-        if stated is None or len(address) > MAX_IMAGE_BYTES * 2:
-            return None
-        try:
-            octets = binascii.a2b_base64(unquote(stated[2]))
-        except (binascii.Error, ValueError):
-            return None
-        return self._as_data(stated[1].lower(), octets)
-
-    def _as_data(self, content_type: str, octets: bytes) -> str | None:
-        """The image as a data: URL; None when its bytes do not fit its type, or a size limit is exceeded."""
-        content_type = "image/jpeg" if content_type in ("image/jpg", "image/pjpeg") else content_type
-        if not octets.startswith(_RASTER_SIGNATURES.get(content_type, ())):
-            return None
-        if len(octets) > MAX_IMAGE_BYTES or self.image_bytes + len(octets) > MAX_IMAGES_BYTES:
-            return None
-        self.image_bytes += len(octets)
-        return f"data:{content_type};base64,{base64.b64encode(octets).decode('ascii')}"

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mailbox.html import sanitizer
+from mailbox.html import images, sanitizer
 from mailbox.mime import message as mime_message
 from mailbox.models import Attachment, Message
 from mailbox.permissions import Role
@@ -96,7 +96,7 @@ def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
     inline: dict[str, tuple[str, bytes]] = {}
     if _NAMES_OWN_IMAGE.search(row.body_html) and any(each["content_type"] in _IMAGES for each in row.attachments):
         try:
-            inline = mime_message.shown_images(raw_store.map_raw(row.raw_digest)[0], largest=sanitizer.MAX_IMAGE_BYTES)
+            inline = mime_message.shown_images(raw_store.map_raw(row.raw_digest)[0], largest=images.MAX_IMAGE_BYTES)
         except raw_store.RawMissing as missing:
             if isinstance(missing, raw_store.RawOutOfReach):
                 out_of_reach.note(missing.segment)

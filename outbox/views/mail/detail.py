@@ -17,7 +17,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from mailbox import features
-from mailbox.html import sanitizer
+from mailbox.html import images, sanitizer
 from mailbox.mime import message as mime_message
 from mailbox.models import AuditEntry, Feature
 from mailbox.permissions import Role, accounts_for
@@ -214,7 +214,7 @@ def html(request: HttpRequest, pk: int) -> HttpResponse:
     if "cid:" in row.body_html:
         with contextlib.suppress(raw_store.RawMissing):  # then the text without pictures
             frozen = raw_store.map_raw(row.mime_digest)[0]
-            pictures = mime_message.shown_images(frozen, largest=sanitizer.MAX_IMAGE_BYTES)
+            pictures = mime_message.shown_images(frozen, largest=images.MAX_IMAGE_BYTES)
     return frame(sanitizer.safe_html(row.body_html, pictures).html)
 
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.html import sanitizer
+from mailbox.html import images, sanitizer
 from mailbox.html.sanitizer import PLACEHOLDER, safe_html, text_to_html
 from tests.mailbox.html.hostile_html import HOSTILE
 
-PNG = b"\x89PNG\r\n\x1a\n small"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1 small"  # one pixel
 PNG_DATA = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 STYLE = re.compile(r"<head>.*?</head>", re.S)  # ours, not the mail's
 
@@ -153,15 +153,20 @@ def test_inline_images_are_shown_by_their_content_id() -> None:
         ("image/svg+xml", b"<svg onload=alert(1)>"),
         ("image/png", b"<svg onload=alert(1)>"),
         ("text/html", b"<script>"),
-        ("image/png", PNG + b"x" * sanitizer.MAX_IMAGE_BYTES),
+        ("image/png", b"\x89PNG\r\n\x1a\n, and then no size"),
     ],
 )
-def test_inline_images_that_are_no_pictures_or_too_large_are_not_shown(content_type: str, octets: bytes) -> None:
+def test_inline_images_that_are_no_pictures_are_not_shown(content_type: str, octets: bytes) -> None:
     assert body('<img src="cid:a">', {"a": (content_type, octets)}) == "<img>"
 
 
+def test_an_image_of_too_many_bytes_is_not_shown_and_the_document_says_so() -> None:
+    shown = body('<img src="cid:a">', {"a": ("image/png", PNG + b"x" * images.MAX_IMAGE_BYTES)})
+    assert shown.startswith('<img><p class="note">Some images of this message are not shown here')
+
+
 def test_inline_images_share_one_limit() -> None:
-    large = PNG + b"x" * (sanitizer.MAX_IMAGE_BYTES - 100)
+    large = PNG + b"x" * (images.MAX_IMAGE_BYTES - 100)
     inline = dict.fromkeys("abc", ("image/png", large))
     assert body('<img src="cid:a"><img src="cid:b"><img src="cid:c">', inline).count("data:") == 2
 

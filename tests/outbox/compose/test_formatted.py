@@ -27,7 +27,7 @@ COMPOSE, SAVE, CONVERT, PICTURE = (
     "/outbox/compose/convert/",
     "/outbox/compose/picture/",
 )
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1" + bytes(40)  # one pixel
 SHOWN = formatted_text.content_id(AttachmentInput(content=PNG))
 HTML = f'<p>Dear <strong>Ann</strong>,</p><ul><li><p>one</p></li></ul><p><img src="cid:{SHOWN}" alt="Plan"></p>'
 SENT = (
