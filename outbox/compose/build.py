@@ -17,9 +17,9 @@ from django.utils.translation import gettext, ngettext
 from outbox.compose import addresses, mime_parts, replies, text_parts
 from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks
 from outbox.compose.attachments import AttachmentContent
+from outbox.compose.sizes import MAX_SUBJECT
 from outbox.errors import ValidationFailed
 
-MAX_SUBJECT = 900  # characters; some servers refuse longer header fields
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_REFERENCES_BYTES = 1800
 MAX_MESSAGE_ID = 996  # octets; a line has at most 998 (RFC 5322 2.1.1), and a folded one begins with a space
@@ -271,9 +271,14 @@ def _header_message_id(message_id: str) -> str:
 def _bounded(ids: list[str]) -> str:
     """The first id (the root of the conversation) and as many of the last ones as fit in MAX_REFERENCES_BYTES."""
     ids = [each for each in ids if len(each) <= MAX_MESSAGE_ID]
-    while len(" ".join(ids)) > MAX_REFERENCES_BYTES and len(ids) > 2:
-        del ids[1]
-    return " ".join(ids if len(" ".join(ids)) <= MAX_REFERENCES_BYTES else ids[-1:])
+    room = MAX_REFERENCES_BYTES - sum(map(len, ids[:1]))
+    last: list[str] = []
+    for each in reversed(ids[1:]):
+        room -= len(each) + 1
+        if room < 0:
+            break
+        last.insert(0, each)
+    return " ".join([*ids[:1], *last] if last or len(ids) == 1 else ids[-1:])
 
 
 _OWN_MESSAGE_ID = re.compile(rb"^message-id[ \t]*+:", re.I | re.M)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from mailbox.mime.addresses import AddressError, canonical, read, same
 from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks, text_of
+from outbox.compose.sizes import MAX_SUBJECT
 from outbox.errors import ValidationFailed
 
 QUOTED_CHARACTERS = 20_000
@@ -101,8 +102,8 @@ def sendable(text: str) -> list[Address]:
 
 
 def reply_subject(subject: str) -> str:
-    """The subject with `Re: ` before it, unless it begins with a spelling of that already."""
-    return subject if _REPLY.match(subject) else f"Re: {subject}".rstrip()
+    """The subject with `Re: ` before it, unless it begins with a spelling of that already; cut to what may be sent."""
+    return (subject if _REPLY.match(subject) else f"Re: {subject}")[:MAX_SUBJECT].rstrip()
 
 
 def bare_subject(subject: str) -> str:
@@ -111,8 +112,9 @@ def bare_subject(subject: str) -> str:
 
 
 def forward_subject(subject: str) -> str:
-    """The subject with one `Fwd: ` before it, which replaces forward prefixes in several languages."""
-    return f"Fwd: {_FORWARD.sub('', subject)}".rstrip()
+    """The subject with one `Fwd: ` before it, which replaces forward prefixes in several languages; cut to what may be
+    sent."""
+    return f"Fwd: {_FORWARD.sub('', subject)}"[:MAX_SUBJECT].rstrip()
 
 
 def signed(signature: str, below: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 BASE64_LINE = 57  # bytes, which become 76 characters and CRLF (RFC 2045 6.8)
+MAX_SUBJECT = 900  # characters; some servers refuse longer header fields
 TEXTS = 10 * 1024 * 1024  # bytes of header, texts and smaller attachments beside the largest attachment
 
 

@@ -17,6 +17,7 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Account, AccountGrant, AuditEntry, Message
 from mailbox.storage import raw_store
 from outbox import api
+from outbox.compose import build as compose_build
 from outbox.compose.replies import OriginalMessage, forward_subject, forwarded, quoted, reply_subject, reply_to_all
 from outbox.models import AttachmentPolicy, OutboxMessage
 from tests.rows import NOWHERE, letter, letter_with, store
@@ -79,6 +80,13 @@ def test_a_reply_to_two_hundred_goes_to_as_many_as_one_mail_may() -> None:
 def test_a_prefix_stands_once(given: str, reply: str, forward: str) -> None:
     assert reply_subject(given) == reply
     assert forward_subject(given) == forward
+
+
+@pytest.mark.parametrize("given", ["x" * 100_000, "Re: " * 50_000, "re [" + "1" * 9_000, "Fwd: x " + "\u0301" * 9_000])
+def test_an_answer_to_an_endless_subject_has_one_that_may_be_sent(given: str) -> None:
+    for subject in (reply_subject(given), forward_subject(given)):
+        assert compose_build.checked_subject(subject) == subject
+        assert len(subject) <= compose_build.MAX_SUBJECT
 
 
 def test_a_quotation_marks_each_line_and_a_forwarded_text_none() -> None:
