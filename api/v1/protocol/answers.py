@@ -125,13 +125,17 @@ class MessageWhole(MessageHead):
     reply_to: str
     body_text: str
     body_html: str = Field(description="As it came: untrusted HTML.")
+    texts_are_cut: bool = Field(
+        description="`body_text` or `body_html` is only the beginning: each holds two million characters at most. "
+        "`/messages/{id}/source` has the whole."
+    )
     attachments: list[AttachmentState]
 
     @classmethod
     def of(cls, row: Message) -> MessageWhole:
         there = row.attachment_rows.filter(removed_at=None).order_by("position")
         attachments = [AttachmentState(**columns(AttachmentState, each)) for each in there]
-        return cls(**columns(cls, row), attachments=attachments)
+        return cls(**columns(cls, row), texts_are_cut="BodyCut" in row.parse_defects, attachments=attachments)
 
 
 class SendState(Schema):

@@ -47,8 +47,7 @@ def etag_of(content: bytes) -> str:
 
 def rendered(answer: Answer[Any], status: int = 200) -> bytes:
     """The body of this answer, as ninja renders it."""
-    text: str = Renderer().render(None, answer.model_dump(), response_status=status)  # type: ignore[arg-type]
-    return text.encode()
+    return Renderer().render(None, answer.model_dump(), response_status=status)  # type: ignore[arg-type]
 
 
 @contextmanager
