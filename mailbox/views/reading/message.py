@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Subquery
@@ -31,6 +32,7 @@ SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser needs half a minute to lay out two million without a line break
 ATTACHMENTS_SHOWN = 100  # on one page; `?files=` is the position of the first
 HEADERS_SHOWN = 500
+HEADERS_SHOWN_CHARACTERS = 200_000  # of all that are shown; the first is always one of them
 VIEWS = {"html": "HTML", "text": _("Text"), "headers": _("Headers"), "source": _("Source")}
 
 
@@ -125,6 +127,12 @@ def _others(of: Callable[[str], Any]) -> MessageQuerySet:
     return same.exclude(pk=of("pk"))
 
 
+def _first_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    characters = accumulate(len(name) + len(value) for name, value in headers[:HEADERS_SHOWN])
+    fit = sum(each <= HEADERS_SHOWN_CHARACTERS for each in characters)
+    return list(headers[: max(1, fit)])
+
+
 def _content(row: Message, shown: str) -> dict[str, Any]:
     """The context of the tab `shown`. Opens the raw message only for tabs that need it."""
     if shown == "html":
@@ -140,6 +148,6 @@ def _content(row: Message, shown: str) -> dict[str, Any]:
         return {"missing": str(missing)}
     if shown == "headers":
         headers = mime_message.header_lines(raw)
-        return {"headers": headers[:HEADERS_SHOWN], "header_count": len(headers)}
+        return {"headers": _first_headers(headers), "header_count": len(headers)}
     source = raw[:SOURCE_SHOWN_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
     return {"source": source, "source_is_cut": len(raw) > SOURCE_SHOWN_BYTES, "source_size": len(raw)}

@@ -144,6 +144,16 @@ def test_a_text_of_millions_of_characters_is_shown_from_its_beginning(reader: Cl
     assert len(shown) < 300_000
 
 
+def test_headers_of_megabytes_are_shown_from_their_beginning(reader: Client, account: Account) -> None:
+    large = b"".join(b"X-%d: " % number + b"v" * 20_000 + b"\r\n" for number in range(300))
+    message = store(account, HEAD + large + b"\r\nbody")
+    shown = reader.get(reverse("mailbox:message", args=[message.pk]), {"view": "headers"}).content.decode()
+    own = HEAD.count(b"\r\n")
+    assert "X-8</th>" in shown and "X-9</th>" not in shown  # nine of them have less than 200,000 characters
+    assert f"The first {own + 9} of {own + 300} headers are shown" in shown
+    assert len(shown) < 300_000
+
+
 def test_thousands_of_recipients_are_folded(reader: Client, account: Account) -> None:
     message = store(account, HOSTILE["ten thousand recipients"])
     shown = reader.get(reverse("mailbox:message", args=[message.pk])).content.decode()
