@@ -15,9 +15,12 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.core.files.storage import FileSystemStorage
 from hypothesis import HealthCheck
 from pytest_django import DjangoDbBlocker
 
+from mailbox.storage import installations
+from mailbox.storage.durable_files import raw_stores
 from tests import clean_tables, one_migration, secret_guard
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
@@ -190,6 +193,14 @@ def _no_secret_gets_out(request: pytest.FixtureRequest) -> Iterator[None]:
     if folder:
         guard.logs_in(folder)
     assert not guard.found, guard.found
+
+
+@pytest.fixture(autouse=True)
+def _is_alone_in_its_store() -> None:
+    """Each test's database is new, so that what the test before left would be the notes of another installation."""
+    for store in raw_stores():
+        if isinstance(store, FileSystemStorage):
+            shutil.rmtree(Path(store.location, installations.FOLDER), ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

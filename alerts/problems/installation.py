@@ -9,15 +9,15 @@ from functools import partial
 from django.conf import settings
 from django.db.models import Count, F, Max, Min, Q
 from django.urls import reverse
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_noop as _
-from django.utils.translation import ngettext
 
 from alerts.events import triggers
 from alerts.models import Kind, Webhook, WebhookDelivery
 from alerts.problems.problem import ALERT_KEY, Problem, isolated, said, utc
 from mailbox import schedules
-from mailbox.localized import grouped
-from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, WorkerHeartbeat
+from mailbox.localized import grouped, listed
+from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, StoreNote, WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
 from outbox.models import OutboxMessage, SendingSwitch
 
@@ -97,10 +97,20 @@ def _stores(now: datetime) -> Iterator[Problem]:
         text = _("Workers of %(host)s cannot write and read stored mail: they take no sync and no delivery.")
         words = said(text, host=each.host)
         yield _problem(f"store:{each.host}"[:100], Kind.STORE, words)
+    if others := StoreNote.others():
+        yield _problem("store-shared", Kind.STORE, partial(_shared, others))
     for miss in StoreMiss.objects.filter(last_at__gte=now - StoreMiss.KEPT):
         text = _("Stored mail is out of reach on %(host)s since %(time)s: %(file)s.")
         words = said(text, host=miss.host, time=utc(miss.first_at), file=miss.file)
         yield _problem(f"store-miss:{miss.host}"[:100], Kind.STORE, words)
+
+
+def _shared(others: list[str]) -> str:
+    words = gettext(
+        "Another installation uses the same store of mail (%(hosts)s), so nothing is swept from it. Give that one a "
+        "store of its own, or say that it is gone: manage.py store_users."
+    )
+    return words % {"hosts": listed(isolated(each) for each in others)}
 
 
 def _brokers(now: datetime) -> Iterator[Problem]:

@@ -33,6 +33,7 @@ from mailbox.models import (
     SettingsLookup,
     StorageUse,
     StoreMiss,
+    StoreNote,
     SurveyedUid,
     TableSize,
     TeamMark,
@@ -138,6 +139,7 @@ TABLES: dict[type[Model], ReadOnlyTable | type[ReadOnlyAdmin]] = {
     ),
     RestoreProof: ReadOnlyTable(("proven_at", "backup_at", "messages", "missing", "fault"), search=("fault",)),
     StoreMiss: ReadOnlyTable(("host", "file", "first_at", "last_at"), search=("host",)),
+    StoreNote: ReadOnlyTable(("host", "is_ours", "written_at", "name"), filters=("is_ours",), search=("host", "name")),
     StorageUse: ReadOnlyTable(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
     SurveyedUid: ReadOnlyTable(
         ("folder", "uidvalidity", "uid", "received_at", "size"),

@@ -8,7 +8,7 @@ from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
 from mailbox.models.exports import Export, ExportPart
 from mailbox.models.features import Feature, FeatureSetting
-from mailbox.models.hosts import DatabaseFailure, ProcessHeartbeat, ScheduleRun, TableSize
+from mailbox.models.hosts import DatabaseFailure, ProcessHeartbeat, ScheduleRun, StoreNote, TableSize
 from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
@@ -78,6 +78,7 @@ __all__ = [
     "SettingsLookup",
     "StorageUse",
     "StoreMiss",
+    "StoreNote",
     "SurveyedUid",
     "SyncRun",
     "SyncRunFolder",

@@ -74,6 +74,26 @@ class ScheduleRun(models.Model):
         return f"{self.name} at {self.started_at:%Y-%m-%d %H:%M}"
 
 
+class StoreNote(models.Model):
+    """A note in the raw store by which an installation says that it uses it (mailbox.storage.installations)."""
+
+    name = models.CharField(max_length=100, unique=True)
+    is_ours = models.BooleanField()
+    host = models.CharField(max_length=200)  # host and data folder of the process that wrote it
+    written_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "store_notes"
+
+    def __str__(self) -> str:
+        return f"{self.host} at {self.written_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def others(cls) -> list[str]:
+        """Hosts and data folders of other installations that use the store, as of the last look."""
+        return sorted(set(cls.objects.filter(is_ours=False).values_list("host", flat=True)))
+
+
 class TableSize(models.Model):
     """The size of a table with its indexes on one day."""
 

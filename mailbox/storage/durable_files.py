@@ -26,6 +26,12 @@ def raw_storage() -> Storage:
     return storages["raw"]
 
 
+def raw_stores() -> list[Storage]:
+    """The raw stores: two while mail is moved to another one, first the one that is written to."""
+    store = raw_storage()
+    return [getattr(store, name) for name in ("present", "other")] if hasattr(store, "present") else [store]
+
+
 def store_folder() -> Path | None:
     """The folder to which this host writes raw messages; None if the store is none, as S3."""
     storage = raw_storage()

@@ -103,6 +103,11 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
                 for each in page.get("Contents", ()):
                     yield each["Key"].removeprefix(prefix), each
 
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """Names of the folders and of the objects in a folder. Raises OSError."""
+        below = [name.removeprefix(f"{path}/").split("/") for name, _ in self.objects(path)]
+        return sorted({parts[0] for parts in below if parts[1:]}), [parts[0] for parts in below if not parts[1:]]
+
     def upload(self, name: str, file: IO[bytes]) -> None:
         """Upload a local file, in parts if it is large. Raises OSError."""
         with _as_os_errors(name):

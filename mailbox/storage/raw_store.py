@@ -27,7 +27,7 @@ from django.utils import timezone
 from mailbox.db import bulk_insert, statements
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
-from mailbox.storage import local_copies
+from mailbox.storage import installations, local_copies
 from mailbox.storage.durable_files import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage, read_part
 from mailbox.storage.faults import RawMissing, RawOutOfReach, RawSwept
 
@@ -175,6 +175,7 @@ def segment_name(now: datetime) -> str:
 
 
 def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
+    installations.note_in_time()
     try:
         saved = raw_storage().save(segment_name(now), Segment(missing.values()))
     except OSError as error:

@@ -21,13 +21,14 @@ from django.db.models import Model, Sum
 from mailbox.chunks import chunks
 from mailbox.logs import event
 from mailbox.models import RawMessage
-from mailbox.storage import rewriting
+from mailbox.storage import installations, rewriting
 from mailbox.storage.durable_files import raw_storage
 
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=24)
 PART = 200_000  # digests in memory, about 30 MB
 LOOK_SECONDS = 300.0  # of one sweep; the rest of its task's time is for the files
+ALONE_SECONDS = 10.0  # after which a sweep looks again whether another installation has come
 REWRITE_SECONDS = 240.0  # of one sweep, a part of the time that its task has; the next day's goes on
 # A field with one of these names, in any model, refers to a raw message. The sweep queries all of them.
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
@@ -38,9 +39,14 @@ _CHUNK = 500  # digests in one IN (...), below every database's limit of paramet
 def sweep(now: datetime) -> int:
     """Remove messages without a referring row that were not stored again for GRACE. Returns how many.
 
+    None are removed while another installation uses the store. Raises OSError when the store cannot be reached.
+
     A segment file is removed when none of its messages is left. One of which a part is left is written anew without the
     rest, and removed by the next sweep.
     """
+    if others := installations.note(now):
+        event(logger, "raw_store_not_swept", logging.WARNING, others=[str(each) for each in others])
+        return 0
     cutoff, removed = now - GRACE, 0
     for part in _old_ones(cutoff):
         for digests in chunks(_unreferenced(part), _CHUNK):
@@ -94,8 +100,13 @@ def _references() -> list[tuple[type[Model], Any]]:
 
 
 def _tidy_segments(cutoff: datetime) -> None:
-    storage, ends, rewritten = raw_storage(), time.monotonic() + REWRITE_SECONDS, set[str]()
+    storage, began, rewritten = raw_storage(), time.monotonic(), set[str]()
+    ends, looked = began + REWRITE_SECONDS, began
     for name, size in old_files(storage, cutoff):
+        if time.monotonic() - looked >= ALONE_SECONDS:
+            if not installations.is_alone():
+                return
+            looked = time.monotonic()
         needed = RawMessage.objects.filter(segment=name).aggregate(size=Sum("length"))["size"]
         if needed is None and name not in rewritten:
             with contextlib.suppress(FileNotFoundError):

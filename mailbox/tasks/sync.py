@@ -41,7 +41,7 @@ from mailbox.queueing import queue
 from mailbox.scheduler import jobs, report, runner
 from mailbox.scheduler.account_queue import DueAccounts
 from mailbox.search.index import sweep_words
-from mailbox.storage import disk_budget, partial_files, store_check, sweeping, table_sizes
+from mailbox.storage import disk_budget, installations, partial_files, store_check, sweeping, table_sizes
 from mailbox.storage.durable_files import store_folder
 from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
@@ -212,6 +212,8 @@ def say_alive(now: datetime) -> None:
     before = WorkerHeartbeat.objects.filter(**who).first()
     database_seconds = time.monotonic() - began
     is_usable = store_check.is_usable()
+    if is_usable:
+        installations.note_in_time()
     says: dict[str, Any] = {
         "seen_at": now,
         "disk_free_percent": free_percent(settings.DATA_DIR),

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from mailbox.storage.durable_files import raw_stores
 from prx_email_site import one_at_a_time
 from prx_email_site.backup.faults import BackupFault
-from prx_email_site.backup.stores import BackupFile, BackupStore, Measured, measure, raw_stores
+from prx_email_site.backup.stores import BackupFile, BackupStore, Measured, measure
 from prx_email_site.local_files.scratch_folders import scratch_folder
 
 try:

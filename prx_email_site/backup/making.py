@@ -14,13 +14,13 @@ from django.core.files.storage import FileSystemStorage
 from django.db import connection
 
 from mailbox.models import RawMessage
-from mailbox.storage.durable_files import raw_storage
+from mailbox.storage.durable_files import raw_storage, raw_stores
 from prx_email_site import one_at_a_time
 from prx_email_site.backup import databases, manifest, room, sealing, unfinished
 from prx_email_site.backup.faults import BackupFault, NoBackup
 from prx_email_site.backup.manifest import Backup, Manifest
 from prx_email_site.backup.sealing import Writer
-from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, FolderStore, measure, raw_stores
+from prx_email_site.backup.stores import DRAFTS, BackupFile, BackupStore, FolderStore, measure
 from prx_email_site.local_files import scratch_folders
 
 Known = dict[str, BackupFile]  # name in the store -> file

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from django.core.files.storage import FileSystemStorage
 
+from mailbox.storage.durable_files import raw_stores
 from prx_email_site.backup.faults import BackupFault
-from prx_email_site.backup.stores import BackupStore, FolderStore, raw_stores
+from prx_email_site.backup.stores import BackupStore, FolderStore
 
 
 def at(target: str | Path) -> BackupStore:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from mailbox import logs, presence
 from mailbox.models import Account, ProcessHeartbeat
+from mailbox.storage import installations
 from mailbox.storage.durable_files import raw_storage
 from outbox import restore_guard
 from prx_email_site import one_at_a_time
@@ -59,6 +60,9 @@ def restore(backup: Backup, now: datetime) -> Manifest:
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     busy = BackupFault("Another restore, or prepare, is at work on this database or data folder.")
     with one_at_a_time.or_refused(settings.DATA_DIR / "prepare.lock", one_at_a_time.ADVISORY_LOCK, busy):
+        # Before what this reads there: the sweep of another installation on the same store then removes nothing.
+        note = f"restore-{restore_guard.this_location()[:16]}"  # a restore that was killed left the same
+        installations.leave(note)
         # Files first, so that rows never lack their bytes, even after a crash.
         for each in stated.segments:
             _put_segment(backup, each)
@@ -67,6 +71,7 @@ def restore(backup: Backup, now: datetime) -> Manifest:
         refuse_if_used(timezone.now())  # again, as the copying may have taken hours
         unfinished.begin(backup)
         restore_database(backup, stated, now)
+        installations.begin_anew(note, now)
         unfinished.end()
     return stated
 

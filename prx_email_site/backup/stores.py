@@ -16,9 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from django.core.files.base import File
-from django.core.files.storage import Storage
 
-from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup import room
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.local_files.scratch_folders import scratch_folder
@@ -230,9 +228,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def raw_stores() -> list[Storage]:
-    """The raw stores: two while mail is being moved to another one."""
-    store = raw_storage()
-    return [getattr(store, name) for name in ("present", "other")] if hasattr(store, "present") else [store]

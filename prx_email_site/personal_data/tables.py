@@ -158,6 +158,7 @@ NOT_SEARCHED = {
     "mailbox.Lease": _OURS,
     "mailbox.WorkerHeartbeat": _OURS,
     "mailbox.StoreMiss": _OURS,
+    "mailbox.StoreNote": _OURS,
     "mailbox.PushHeartbeat": _OURS,
     "mailbox.DeletionLook": _OURS,
     "mailbox.RemoteImage.content_type": "a type",

@@ -112,6 +112,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Stays] = {
     "mailbox.Counter": ByAge("reports"),
     "mailbox.WorkerHeartbeat": ByAge("reports"),
     "mailbox.StoreMiss": ByAge("reports"),
+    "mailbox.StoreNote": Ends("two days after its file is gone from the raw store"),
     "mailbox.PushHeartbeat": Ends("an hour after a push process was last heard of, by another one"),
     "mailbox.DeletionLook": Stays("a row a kind of removal: it is written over"),
     "mailbox.StorageUse": Stays("a row an account and kind: it is written over, and goes with the account"),

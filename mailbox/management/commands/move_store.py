@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mailbox.management.base import RefusingCommand
-from mailbox.storage import moving
+from mailbox.storage import installations, moving
 from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.two_stores import TwoStores
 
@@ -32,6 +32,7 @@ class Command(RefusingCommand):
             words = "There is nothing to move from: PRX_EMAIL_RAW_ALSO_READ names the store that is left"
             self.refuse(f"{words} (docs/operations.md, “From one store to another”).", as_json=as_json)
         patience = moving.Patience(self._wait)
+        installations.note_in_time()  # no other installation's sweep is to remove what is moved
         try:
             for moved in moving.move(stores, patience):
                 if not as_json and moved.segments and not moved.segments % EACH:

@@ -27,7 +27,7 @@ def location(tmp_path: Path, settings: Any) -> Path:
 
 
 def segments(location: Path) -> list[Path]:
-    return [path for path in location.rglob("*") if path.is_file()]
+    return list(location.rglob("*.seg"))
 
 
 def test_a_batch_is_one_file_and_comes_back_byte_for_byte(location: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from mailbox.models import RawMessage
-from mailbox.storage import raw_store, rewriting, sweeping
+from mailbox.storage import installations, raw_store, rewriting, sweeping
 from mailbox.storage.durable_files import raw_storage
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +86,7 @@ def test_a_disk_that_refuses_leaves_it_as_it_is_and_the_sweep_goes_on(
         raise OSError(28, "No space left on device")
 
     (nobodys,) = raw_store.save_batch([b"nobody's"], now=NOW - timedelta(days=2))
+    installations.note(NOW)  # of a day when there was room
     with monkeypatch.context() as patch:
         patch.setattr(raw_storage(), "_save", full)
         sweep(location)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import mmap
 import os
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from django.utils import timezone
 
 from mailbox.models import RawMessage
-from mailbox.storage import durable_files, local_copies, raw_store, sweeping
+from mailbox.storage import durable_files, installations, local_copies, raw_store, sweeping
 from prx_email_site.settings.raw_store import raw_storage_of
 from tests.servers.forked import Forked
 
@@ -105,6 +106,7 @@ def test_what_the_file_server_shows_beside_our_files_is_left_alone(folder: Path)
         theirs.parent.mkdir(parents=True, exist_ok=True)
         theirs.touch()
     sweeping.sweep(timezone.now() + timedelta(hours=25))
+    shutil.rmtree(folder / installations.FOLDER)
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {"a.seg", "b", ".nfs00012"}
 
 
