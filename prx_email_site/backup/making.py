@@ -171,6 +171,7 @@ def _copy_file(writer: Writer, path: Path, name: str, there: dict[str, int], kno
         key = f"{writer.folder}{manifest.FILES}/{kept_as}"
         stored = known.get(key) if writer.recipients else found
         if stored is None or there.get(key) != stored.size:
+            writer.store.demand_room(found.size)
             source.seek(0)
             stored = writer.put(key, source, name)
             source.seek(0)

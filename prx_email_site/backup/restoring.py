@@ -56,10 +56,10 @@ def restore(backup: Backup, now: datetime) -> Manifest:
     check_files(backup, stated)
     check_schema(stated)
     check_keys(stated)
-    refuse_if_used(now)
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
     busy = BackupFault("Another restore, or prepare, is at work on this database or data folder.")
     with one_at_a_time.or_refused(settings.DATA_DIR / "prepare.lock", one_at_a_time.ADVISORY_LOCK, busy):
+        refuse_if_used(now)  # here, as SQLite does not say why it opens no file in a missing or read-only folder
         # Before what this reads there: the sweep of another installation on the same store then removes nothing.
         note = f"restore-{restore_guard.this_location()[:16]}"  # a restore that was killed left the same
         installations.leave(note)

@@ -136,7 +136,8 @@ class FolderStore(BackupStore):
     def put(self, name: str, source: IO[bytes], path: str) -> BackupFile:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = self.path / f"{DRAFTS}{secrets.token_hex(8)}"  # where alone() removes what a killed backup left
+        # Beside it, as raw/ may be another disk's; alone() removes what a killed backup left.
+        draft = target.with_name(f"{DRAFTS}{secrets.token_hex(8)}")
         measured = Measured(source, path)
         try:
             with draft.open("xb") as file:
@@ -196,12 +197,25 @@ class FolderStore(BackupStore):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BackupFault(f"Another backup into {self} is at work.") from error
-            for left in self.path.glob(f"{DRAFTS}*"):  # by a backup that was killed, as large as the database
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
+            self._remove_drafts()
             yield
+
+    def _remove_drafts(self) -> None:
+        """Remove what killed backups left, which may be as large as the database.
+
+        Raises BackupFault for a symbolic link to a folder: sizes() does not look into it, so all would be missing
+        there, and it may lead into the raw store.
+        """
+        for top, folders, files in os.walk(self.path):
+            for path in (Path(top, name) for name in folders):
+                if path.is_symlink():
+                    words = "is a symbolic link: link to the folder of backups as a whole, or mount a disk there."
+                    raise BackupFault(f"{path} {words}")
+            for name in [each for each in folders if each.startswith(DRAFTS)]:
+                shutil.rmtree(Path(top, name), ignore_errors=True)
+                folders.remove(name)
+            for name in [each for each in files if each.startswith(DRAFTS)]:
+                Path(top, name).unlink(missing_ok=True)
 
     def demand_room(self, wanted: int) -> None:
         room.demand(self.path, wanted)

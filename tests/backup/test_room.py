@@ -82,3 +82,13 @@ def test_a_disk_that_is_full_is_a_fault_with_a_name(
     odd = tmp_path / "100% of #1?"  # signs with a meaning in SQLite's URIs
     (tmp_path / "database").rename(odd)
     databases.load(odd)
+
+
+def test_a_file_with_holes_takes_as_much_of_a_backup_as_it_is_long_which_is_asked_for_before(disk: SmallDisk) -> None:
+    holes = disk.path / "data" / "attachments" / "sparse"
+    holes.parent.mkdir()
+    with holes.open("wb") as file:
+        file.truncate(12 * MIB)
+    with pytest.raises(NoRoom):
+        made_in(disk.path / "backups")
+    assert not list((disk.path / "backups" / "files").rglob("*"))

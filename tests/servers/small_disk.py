@@ -33,6 +33,10 @@ class SmallDisk:
                 if error.errno != errno.ENOSPC:
                     raise
 
+    def allow_writing(self, *, allowed: bool) -> None:
+        """Remount it, as an administrator does, or the kernel after an error of the disk."""
+        subprocess.run(["mount", "-o", f"remount,{'rw' if allowed else 'ro'}", self.path], check=True)
+
     def free(self) -> None:
         self._filler.unlink(missing_ok=True)
 
