@@ -54,7 +54,7 @@ def rows(sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any:
     db = own_connection()
-    is_watched = db.execute_wrappers or db.queries_logged
+    is_watched = db.execute_wrappers or db.force_debug_cursor
     if not _is_sqlite() or is_watched or db.connection is None:
         with db.cursor() as cursor:
             cursor.execute(sql, values)

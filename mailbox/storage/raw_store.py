@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import cast
 
 from django.core.files.storage import Storage
-from django.db import connection
 from django.db.models import DateTimeField, QuerySet, Value
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
@@ -304,13 +303,9 @@ def _is_copied(storage: Storage, length: int) -> bool:
 
 
 def _where(digest: str) -> tuple[str, int, int]:
-    with connection.cursor() as cursor:  # runs for each outgoing mail; the ORM would take most of the time
-        cursor.execute(_WHERE, [digest])
-        row = cursor.fetchone()
-    if row is None:
-        raise RawMissing(f"The raw store does not know {digest}.")
-    segment, offset, length = row
-    return segment, offset, length
+    for segment, offset, length in statements.rows(_WHERE, [digest]):
+        return segment, offset, length
+    raise RawMissing(f"The raw store does not know {digest}.")
 
 
 def _proven(raw: bytes, digest: str, segment: str, offset: int) -> bytes:

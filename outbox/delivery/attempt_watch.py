@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
@@ -23,6 +23,11 @@ MAX_TRANSCRIPT = 300  # entries
 STALL_SECONDS = 2.0  # without progress; then the session counts as stalled, and others get its place
 RENEW_SECONDS = 10.0  # longest interval between two renewals of the row's lease
 Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The present time. Not timezone.now, which takes four times as long: a mail needs it sixteen times."""
+    return datetime.now(UTC)
 
 
 class ClaimLost(Exception):

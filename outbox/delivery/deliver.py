@@ -12,12 +12,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 from outbox.delivery import claims
-from outbox.delivery.attempt_watch import Clock
+from outbox.delivery.attempt_watch import Clock, utc_now
 from outbox.delivery.database import Database, complete
 from outbox.delivery.sender import Sender
 from outbox.delivery.timeouts import Times
@@ -65,7 +64,7 @@ async def deliver_due(
     budget: float = BUDGET_SECONDS,
     *,
     times: Times | None = None,
-    clock: Clock = timezone.now,
+    clock: Clock = utc_now,
     seen: Callable[[Sender], object] = lambda sender: None,
 ) -> DeliveryCounts:
     """Send the account's due rows, the longest due first, on one session.
@@ -123,7 +122,7 @@ async def _drain(sender: Sender, until: float, report: DeliveryCounts) -> bool:
 
 
 def deliver_one(
-    outbox_id: int, *, patience: float | None = None, times: Times | None = None, clock: Clock = timezone.now
+    outbox_id: int, *, patience: float | None = None, times: Times | None = None, clock: Clock = utc_now
 ) -> None:
     """Send one due row now, even while its server is in backoff. The outcome is in the row.
 

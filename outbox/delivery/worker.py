@@ -17,14 +17,13 @@ from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
-from django.utils import timezone
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.host_slots import take_slot
 from mailbox.models import Lease
 from outbox.delivery import deliver
-from outbox.delivery.attempt_watch import Clock
+from outbox.delivery.attempt_watch import Clock, utc_now
 from outbox.delivery.database import Database
 from outbox.delivery.deliver import DeliveryCounts
 from outbox.delivery.sender import Sender
@@ -50,7 +49,7 @@ class DeliveryRunner:
     def __init__(
         self,
         *,
-        clock: Clock = timezone.now,
+        clock: Clock = utc_now,
         after: Callable[[int], object] = lambda account_id: None,
         call: Callable[[], object] = lambda: None,
         may_wait: Callable[[], bool] = lambda: True,
