@@ -14,7 +14,8 @@ from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
 _SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“", "«": "»", "`": "`"}  # noqa: RUF001
 _SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
-_BETWEEN = re.compile(r"[,;] ?")
+_SENDABLE = re.compile(r"[^\s@]++@[^\s@.]++\.[^\s@]++")  # not `root@host` nor `Ann @ home`, which comments say
+_BETWEEN = re.compile(r" ?[,;] ?| ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +89,19 @@ def chunks_of(tokens: Sequence[AddressToken]) -> list[_Chunk]:
 
 
 def mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
-    """The mailboxes of an item: mostly one, none for an empty item, several if quotes enclose a whole list.
+    """The mailboxes of an item: mostly one, none for an empty item, several if quotes or brackets enclose a whole list.
 
     is_decoded: encoded words were decoded before, so what looks like one is plain text.
     """
     found = _mailboxes_of(item, is_decoded)
     if len(found) == 1 and _is_list(found[0]):
-        return [each for inner in scan(found[0].address) for each in _mailboxes_of(inner, is_decoded)]
+        first, *others = [each for inner in scan(found[0].address) for each in _mailboxes_of(inner, is_decoded)]
+        return [replace(first, name=found[0].name or first.name), *others]
     return found
 
 
 def _is_list(mailbox: Mailbox) -> bool:
-    pieces = _BETWEEN.split(mailbox.address) if not mailbox.name and '"' not in mailbox.address else []
+    pieces = _BETWEEN.split(mailbox.address) if '"' not in mailbox.address else []
     return len(pieces) > 1 and all("@" in piece[1:-1] for piece in pieces)
 
 
@@ -110,6 +112,8 @@ def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
     chunks = chunks_of(item.tokens)
     words = [token for chunk in chunks if not chunk.is_address for token in chunk.tokens]
     addresses = [cleaned(str(chunk), is_decoded, is_uri=item.is_uri) for chunk in chunks if chunk.is_address]
+    if not addresses and words:  # "Ann Example (ann@example.com)"
+        addresses = [cleaned(token.text, is_decoded) for token in comments if _SENDABLE.fullmatch(token.text)]
     name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
     if not addresses:
         return [Mailbox("", name)] if name else []
@@ -181,7 +185,7 @@ def cleaned(text: str, is_decoded: bool = True, *, is_uri: bool = False) -> str:
 
 def _without_odd_ends(text: str) -> str:
     """An address without an unmatched bracket, the full stop of a sentence, or the name of a group."""
-    text = text.rstrip(">").removesuffix(".")
+    text = text.rstrip(">,; ").removesuffix(".")
     text = text.removesuffix("]") if "[" not in text else text
     local, _, domain = text.rpartition("@")
     is_group = ":" in local and '"' not in local and "://" not in local

@@ -69,6 +69,10 @@ RECEIVED = [
     ('Ann <"a b"@x.org>, Bob < b(c)@(d)x.org. >', ['Ann <"a b"@x.org>', "Bob <b@x.org>"]),
     ('"Ann Example <a@x.org>", Bob SMTP:b@x.org', ["Ann Example <a@x.org>", "Bob <b@x.org>"]),
     ("\u202dA\u202enn <a@x.org>, u%h@relay.org, host!user", ["Ann <a@x.org>", "u%h@relay.org", "host!user"]),
+    ("Team <a@x.org,b@x.org>, <c@x.org; d@x.org>", ["Team <a@x.org>", "b@x.org", "c@x.org", "d@x.org"]),
+    ("<a@x.org b@x.org>, Ann <c@x.org,>", ["a@x.org", "b@x.org", "Ann <c@x.org>"]),
+    ("Ann Example (a@x.org), Bob (mailto:b@x.org)", ["Ann Example <a@x.org>", "Bob <b@x.org>"]),
+    ("root (Charlie @ home), root (root@host)", ["root", "root"]),
     ("sales@x.org on behalf of Bob <b@y.org>", ['"sales@x.org on behalf of Bob" <b@y.org>']),
 ]
 TAKEN = [
@@ -88,6 +92,7 @@ TAKEN = [
     ("Ann (a@x.org)", ["Ann <a@x.org>"]),
     ("Ann [mailto:a@x.org], Bob [b@y.org]", ["Ann <a@x.org>", "Bob <b@y.org>"]),
     ('"Ann" a@x.org', ["Ann <a@x.org>"]),
+    ("Team <a@x.org, b@y.org>, Ann <c@z.org;>", ["Team <a@x.org>", "b@y.org", "Ann <c@z.org>"]),
     ("a@x.org.", ["a@x.org"]),
     ("'a@x.org'", ["a@x.org"]),
     ("\ufeffa@x.org\u200b", ["a@x.org"]),
