@@ -89,7 +89,7 @@ FOR_PROGRAMS = {
     "outbox.compose.create._allowed_recipients": "a detail of the activity",
     "outbox.compose.submit": "SQL",
     "outbox.compose.submitted_mail.frozen": "a header of a mail",
-    "outbox.delivery.endings.finalize": "SQL",
+    "outbox.delivery.finalization.finalize": "SQL",
     "outbox.sent_folder.looked_words.quoted": "stored in English; in_words() puts the language's comma",
     "outbox.views.attachments.attachments.save_policy": "a detail of the activity",
     "people.links.invitations.create": "a detail of the activity",

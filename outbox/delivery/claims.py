@@ -1,6 +1,6 @@
 """The steps of a claim in the database: claim, extend, commit_dot, withdraw_dot, release.
 
-Outcomes are saved by endings; expired claims are settled by recovery.
+Outcomes are saved by finalization; expired claims are settled by recovery.
 
 Each step is one conditional UPDATE whose row count is checked, so that one of two workers wins, on SQLite and on
 PostgreSQL alike. Transactions are a few statements long and never open while a socket is used. Several steps may share

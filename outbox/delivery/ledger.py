@@ -20,10 +20,11 @@ from typing import TypeVar
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.storage import raw_store
-from outbox.delivery import claims, endings, outcomes, recovery
+from outbox.delivery import claims, finalization, preparation, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
-from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
+from outbox.delivery.finalization import UnwrittenOutcome
+from outbox.delivery.preparation import PreparedAttempt
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import AFTER_DOT, Phase
@@ -78,30 +79,30 @@ class Ledger:
             return
         await self.settle()
         last, self._last = self._last, None
-        surplus = next((each for each in words if last and bool(last.ending.accepted) is (each.code >= 400)), None)
+        surplus = next((each for each in words if last and bool(last.outcome.accepted) is (each.code >= 400)), None)
         if last is None or surplus is None:
             return
         told = f"The outcome is not known: after this mail the server said what nobody asked for: {surplus}"
 
         def step() -> bool:
-            return endings.make_uncertain(last.claim, last.ending.accepted, told, now=self.clock())
+            return finalization.make_uncertain(last.claim, last.outcome.accepted, told, now=self.clock())
 
         if await self.write_persistently(step):
-            self.sent -= last.ending.is_sent
+            self.sent -= last.outcome.is_sent
             logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
 
     def _finalize(self) -> list[bool]:
-        return [endings.finalize(each.claim, each.ending, now=each.now) for each in self._unwritten]
+        return [finalization.finalize(each.claim, each.outcome, now=each.now) for each in self._unwritten]
 
     def _written(self, written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
         unwritten, self._unwritten = self._unwritten, []
         for each, is_written in zip(unwritten, written, strict=True):
-            self.sent += each.ending.is_sent
-            if each.ending.phase in AFTER_DOT:
+            self.sent += each.outcome.is_sent
+            if each.outcome.phase in AFTER_DOT:
                 self._last = each
             # In the next turn of the loop: nothing is done between the commit of "dot" and the end of the mail.
-            asyncio.get_running_loop().call_soon(outcomes.log, each, is_written)
+            asyncio.get_running_loop().call_soon(finalization.log_attempt, each, is_written)
 
     # --- "dot" -------------------------------------------------------------------------------------------------
     async def commit_dot(self, watch: AttemptWatch, delivery: Delivery) -> None:
@@ -176,8 +177,8 @@ class Ledger:
         return None
 
     async def _prepare(self, claim: Claim, waiting: Callable[[], Awaitable[None]] | None = None) -> PreparedAttempt:
-        """outcomes.prepare(), with the frozen mail read on a thread where the raw store is on another machine: if that
-        is silent, only this account's mail waits."""
+        """preparation.prepare(); where the raw store is on another machine, the mail is read on a thread, so that only
+        this account's mail waits if that machine is silent."""
         digest = claim.mime_digest
         read: Callable[[], bytes] = partial(raw_store.open_raw, digest)
         if not raw_store.is_local():
@@ -187,7 +188,7 @@ class Ledger:
             except raw_store.RawMissing as error:
                 found.set_exception(error)
             read = found.result
-        return self.database.run(lambda: outcomes.prepare(claim, read))
+        return self.database.run(lambda: preparation.prepare(claim, read))
 
     async def give_back_following(self) -> None:
         """Return the rows claimed ahead to the queue. If the database fails, their leases expire."""

@@ -15,14 +15,15 @@ from collections.abc import Callable, Sequence
 
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
-from outbox.delivery import claims, endings, outcomes
+from outbox.delivery import claims, finalization, outcomes
 from outbox.delivery.attempt_watch import STALL_SECONDS, AttemptWatch, ClaimLost, Clock, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.database import Database
-from outbox.delivery.endings import AttemptOutcome
 from outbox.delivery.endpoint import open_session
+from outbox.delivery.finalization import UnwrittenOutcome
 from outbox.delivery.ledger import Ledger
-from outbox.delivery.outcomes import PreparedAttempt, UnwrittenOutcome
+from outbox.delivery.outcomes import AttemptOutcome
+from outbox.delivery.preparation import PreparedAttempt
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Kind, Verdict
@@ -96,9 +97,9 @@ class Sender(Ledger):
         self._watch = watch = SenderWatch(claim, self)
         self.attempted += 1
         try:
-            ending = await self._outcome(watch)
+            outcome = await self._outcome(watch)
             # Until settle(), or commit_dot() of the mail after.
-            self._unwritten.append(UnwrittenOutcome(claim, ending, self.clock()))
+            self._unwritten.append(UnwrittenOutcome(claim, outcome, self.clock()))
         except BaseException as trouble:
             try:
                 await self.settle()  # save the known outcome of the mail before
@@ -107,7 +108,7 @@ class Sender(Ledger):
             return
         self._watch = None
         has_session = self._session is not None and self._session.is_open
-        works_again = self._account.smtp.failing_since is not None and ending.is_sent
+        works_again = self._account.smtp.failing_since is not None and outcome.is_sent
         if works_again or not self._following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
         if works_again:
@@ -161,8 +162,8 @@ class Sender(Ledger):
         self, work: PreparedAttempt, watch: SenderWatch, failure: SmtpFailure, *, parks: bool
     ) -> AttemptOutcome:
         now, smtp, words = self.clock(), self._account.smtp, failure.fault.reply
-        ending, until = outcomes.of_failure(work, failure, watch, failures=smtp.failure_count + 1, now=now)
-        verdict = ending.settlement.verdict
+        outcome, until = outcomes.of_failure(work, failure, watch, failures=smtp.failure_count + 1, now=now)
+        verdict = outcome.settlement.verdict
         # Two in a row: a server that ends each mail without an answer would make every mail a question within moments.
         self._questions += verdict is Verdict.UNCERTAIN
         if verdict is Verdict.SIGN_IN:
@@ -171,7 +172,7 @@ class Sender(Ledger):
             await self._park(lambda: smtp.mark_unavailable(words, until, now))
             await self.give_back_following()  # they wait with the rest of the queue
             await self.postpone_queue(until)
-        return ending
+        return outcome
 
     async def _park(self, write: Callable[[], object]) -> None:
         """Stop with the rest of the queue, and save why. A database error here must not make the outcome unknown."""
@@ -215,8 +216,8 @@ class Sender(Ledger):
         self.is_parked = self.is_parked or not isinstance(trouble, ClaimLost)
         # If the database fails, the claim's lease expires, and the sweep does the same.
         if has_outcome:
-            ending = outcomes.of_trouble(watch, words, self.clock())
-            await self.write_if_possible(lambda: endings.finalize(claim, ending, now=self.clock()))
+            outcome = outcomes.of_trouble(watch, words, self.clock())
+            await self.write_if_possible(lambda: finalization.finalize(claim, outcome, now=self.clock()))
         else:
             await self.write_if_possible(lambda: claims.release(claim, words, now=self.clock()))
         if not isinstance(trouble, (ClaimLost, *DATABASE_TROUBLE)):

@@ -68,13 +68,13 @@ class MailTransaction(DataPhase):
             delivery.final = await self._final()
         except SmtpFailure as failure:
             failure.refused = delivery.refused
-            await self._leave(failure)
+            await self._after_failure(failure)
             raise
         await self._say_ahead()
         await self._enter(Phase.ACCEPTED)
         return delivery
 
-    async def _leave(self, failure: SmtpFailure) -> None:
+    async def _after_failure(self, failure: SmtpFailure) -> None:
         """After a refusal: keep the session for the next mail if its replies are in step, else close it."""
         is_answered = failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421
         if self._is_inside_mail or not is_answered:

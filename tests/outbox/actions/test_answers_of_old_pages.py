@@ -20,7 +20,7 @@ from outbox.actions import estimate, results, transitions
 from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import OutboxFilters
 from outbox.actions.transitions import ShownState
-from outbox.delivery import claims, deliver, endings
+from outbox.delivery import claims, deliver, finalization, outcomes
 from outbox.models import Operation, OutboxMessage
 from outbox.retry.faults import Verdict
 from outbox.retry.policy import Settlement
@@ -82,7 +82,7 @@ def becomes_a_question(row: OutboxMessage) -> None:
     claims.commit_dot(claim, {}, [], lease_seconds=60, now=timezone.now())
     now = timezone.now()
     settled = Settlement("failed", "uncertain", row.retries, now, "Network", Verdict.UNCERTAIN)
-    assert endings.finalize(claim, endings.AttemptOutcome(settled, phase="dot"), now=now)
+    assert finalization.finalize(claim, outcomes.AttemptOutcome(settled, phase="dot"), now=now)
 
 
 def test_marked_as_sent_is_only_what_was_a_question_when_the_person_was_asked(user: User, account: Account) -> None:
@@ -118,7 +118,7 @@ def test_an_outcome_that_was_stamped_before_the_question_and_committed_after_it_
     seen = question(account)
     asked = asked_about(QUESTIONS, "mark_as_sent", user)
     settled = Settlement("failed", "uncertain", 0, stamped, "Network", Verdict.UNCERTAIN)
-    assert endings.finalize(claim, endings.AttemptOutcome(settled, phase="dot"), now=stamped)
+    assert finalization.finalize(claim, outcomes.AttemptOutcome(settled, phase="dot"), now=stamped)
 
     operation = done(asked, user)
 

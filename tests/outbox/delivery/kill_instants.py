@@ -12,7 +12,7 @@ import django, inspect, os, signal, socket, sys
 django.setup()
 from outbox.delivery import claims
 from outbox.delivery import deliver as delivery
-from outbox.delivery import endings, outcomes
+from outbox.delivery import finalization, preparation
 from outbox.smtp import session as smtp
 from outbox.smtp import mail_transaction as smtp_mail
 from outbox.smtp import transport as smtp_wire
@@ -140,8 +140,8 @@ def held(n: int, together: bool) -> int | None:
 INSTANTS = [
     Instant("before the claim", "at(claims, 'claim_some', 'before', {n})", passages=(1, 2)),
     Instant("in the claim", "at(claims, '_begin_attempts', 'after', {n})", passages=(1, 2)),
-    Instant("after the claim", "at(outcomes, 'lacking', 'before', {n})", unknown=the_one_before),
-    Instant("while it reads the mail", "at(outcomes.raw_store, 'open_raw', 'after', {n})", unknown=the_one_before),
+    Instant("after the claim", "at(preparation, 'lacking', 'before', {n})", unknown=the_one_before),
+    Instant("while it reads the mail", "at(preparation.raw_store, 'open_raw', 'after', {n})", unknown=the_one_before),
     Instant("before it connects", "at(smtp_wire.Wire, 'connect', 'before', 1)", passages=(1,)),
     Instant("in TLS", "", "CONNECT", passages=(1,)),
     Instant("in EHLO", "", "EHLO", passages=(1,)),
@@ -189,9 +189,9 @@ INSTANTS = [
     Instant("the next is read", "at(sender.Sender, 'prepare_following', 'before', {n})", unknown=its_own),
     Instant("after the final dot", "", ".", unknown=its_own),
     Instant("after the answer", "at(smtp.SmtpSession, '_final', 'after', {n})", unknown=its_own),
-    Instant("before finalize", "at(endings, 'finalize', 'before', {n})", unknown=its_own),
+    Instant("before finalize", "at(finalization, 'finalize', 'before', {n})", unknown=its_own),
     Instant("in finalize", "in_finalize({n})", unknown=its_own),
-    Instant("before the commit of finalize", "at(endings, 'finalize', 'after', {n})", unknown=its_own),
+    Instant("before the commit of finalize", "at(finalization, 'finalize', 'after', {n})", unknown=its_own),
     Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next),
 ]
 # Between the commit of the second mail's "dot" and its end the session ends, and it goes in a fresh one.

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from outbox import api
-from outbox.delivery import claims, endings, outcomes, recovery
+from outbox.delivery import claims, finalization, preparation, recovery
 from outbox.delivery import deliver as delivery_deliver
 from outbox.models import OutboxMessage, OutboxRecipient
 from outbox.tasks import delivery as delivery_tasks
@@ -148,7 +148,7 @@ class TimeOut(SystemExit):
 
 @pytest.mark.parametrize(
     ("owner", "step"),
-    [(outcomes, "lacking"), (claims, "extend"), (claims, "commit_dot"), (endings, "finalize")],
+    [(preparation, "lacking"), (claims, "extend"), (claims, "commit_dot"), (finalization, "finalize")],
     ids=["recipients", "extend", "commit_dot", "finalize"],
 )
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

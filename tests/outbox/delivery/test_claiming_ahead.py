@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from mailbox.models import Account
 from outbox import api
-from outbox.delivery import claims, deliver, outcomes, recovery
+from outbox.delivery import claims, deliver, preparation, recovery
 from outbox.delivery.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
 from tests.outbox.delivery.test_kill import run_worker
@@ -181,14 +181,14 @@ def test_a_mail_that_cannot_be_read_ahead_leaves_no_doubt_about_the_one_before(
 ) -> None:
     account = account_on(smtp_server("tls"))
     rows = queued(account, 2)
-    real = outcomes.prepare
+    real = preparation.prepare
 
-    def prepare(claim: Claim, read: Callable[[], bytes]) -> outcomes.PreparedAttempt:
+    def prepare(claim: Claim, read: Callable[[], bytes]) -> preparation.PreparedAttempt:
         if claim.outbox_id == rows[1]:
             raise MemoryError
         return real(claim, read)
 
-    monkeypatch.setattr(outcomes, "prepare", prepare)
+    monkeypatch.setattr(preparation, "prepare", prepare)
     with pytest.raises(MemoryError):
         deliver.deliver_account(account.pk)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, Lease
 from outbox import api
-from outbox.delivery import claims, deliver, endings, recovery
+from outbox.delivery import claims, deliver, finalization, outcomes, recovery
 from outbox.delivery.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
@@ -182,7 +182,7 @@ def test_an_attempt_does_not_settle_what_a_person_has_sent_again(account: Accoun
     from outbox.retry.policy import RetryLimits, settle_accepted
 
     settled = settle_accepted(first.tried, [], limits=RetryLimits(5, timedelta(days=5)), now=now)
-    assert not endings.finalize(first, endings.AttemptOutcome(settled, "250 ok"), now=now)
+    assert not finalization.finalize(first, outcomes.AttemptOutcome(settled, "250 ok"), now=now)
     row.refresh_from_db()
     assert (row.status, row.claim_token) == ("sending", second.token)
 

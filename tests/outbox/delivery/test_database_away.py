@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mailbox.models import Account
 from outbox import api
-from outbox.delivery import claims, deliver, endings, recovery
+from outbox.delivery import claims, deliver, finalization, recovery
 from outbox.delivery.database import Database, complete
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
@@ -103,7 +103,7 @@ def test_a_transaction_that_slept_too_long_for_the_server_is_made_again(
     account = account_on(server)
     api.queue(account.pk, "u@example.test", "Hello", "A text.")
     slept = []
-    owner = endings if step == "finalize" else claims
+    owner = finalization if step == "finalize" else claims
     act = getattr(owner, step)
 
     def sleep_in_it(*args: object, **options: object) -> object:

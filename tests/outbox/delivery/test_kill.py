@@ -28,7 +28,7 @@ delivery.deliver_account(int(sys.argv[1]))
 """
 # Where in our own code the process ends itself, for instants that the server cannot see.
 STOP = """
-from outbox.delivery import claims, endings
+from outbox.delivery import claims, finalization
 from outbox.delivery import sender
 import inspect, os, signal
 step = {step}
@@ -105,7 +105,7 @@ def test_killed_between_the_answer_and_its_finalize_a_person_is_asked(
 ) -> None:
     server = smtp_server("tls")
     row = queued(account_on(server))
-    patch = STOP.format(step="endings.finalize", before="os.kill(os.getpid(), signal.SIGKILL)\n    ")
+    patch = STOP.format(step="finalization.finalize", before="os.kill(os.getpid(), signal.SIGKILL)\n    ")
 
     assert run_worker(row.account_id, patch).wait(60) == -signal.SIGKILL
     an_hour_later(row)

@@ -14,9 +14,9 @@ from django.utils import timezone
 from mailbox.models import Account
 from outbox import api
 from outbox.actions import transitions
-from outbox.delivery import claims, endings, recovery
+from outbox.delivery import claims, finalization, recovery
 from outbox.delivery.claims import Claim
-from outbox.delivery.endings import AttemptOutcome
+from outbox.delivery.outcomes import AttemptOutcome
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry.faults import Verdict
 from outbox.retry.policy import Settlement
@@ -48,14 +48,14 @@ def lapsed(now: datetime) -> datetime:
 
 def accepted(claim: Claim, now: datetime) -> bool:
     settled = Settlement("sent", "", 0, now, "", Verdict.ACCEPTED)
-    return endings.finalize(
+    return finalization.finalize(
         claim, AttemptOutcome(settled, "250 Queued", 250, "accepted", accepted=["ann@example.test"]), now=now
     )
 
 
 def refused(claim: Claim, now: datetime) -> bool:
     settled = Settlement("failed", "", 1, now, "Provider", Verdict.TRANSIENT)
-    return endings.finalize(claim, AttemptOutcome(settled, "451 Later", 451, "data"), now=now)
+    return finalization.finalize(claim, AttemptOutcome(settled, "451 Later", 451, "data"), now=now)
 
 
 def found_in_sent(claim: Claim, now: datetime) -> bool:

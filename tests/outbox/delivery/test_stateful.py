@@ -29,9 +29,9 @@ from hypothesis.stateful import (
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.actions.transitions import AS_IT_IS
-from outbox.delivery import claims, endings, outcomes, recovery
+from outbox.delivery import claims, finalization, preparation, recovery
 from outbox.delivery.claims import Claim
-from outbox.delivery.endings import AttemptOutcome
+from outbox.delivery.outcomes import AttemptOutcome
 from outbox.errors import OutboxError
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.retry import policy as retry_policy
@@ -88,7 +88,7 @@ class Outbox(RuleBasedStateMachine):
         claim = claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now)
         if claim is None:
             return multiple()
-        return Attempt(claim, list(outcomes.lacking(claim.outbox_id).to_try))
+        return Attempt(claim, list(preparation.lacking(claim.outbox_id).to_try))
 
     @rule(
         attempt=attempts,
@@ -126,9 +126,9 @@ class Outbox(RuleBasedStateMachine):
         tried, now = attempt.claim.tried, self.now
         if attempt.has_dot and attempt.taken and verdict is not Verdict.UNCERTAIN:
             codes = [reply.code for reply in attempt.refused.values()]
-            codes += [each.code for each in outcomes.lacking(attempt.claim.outbox_id).refused_for_good.values()]
+            codes += [each.code for each in preparation.lacking(attempt.claim.outbox_id).refused_for_good.values()]
             settled = retry_policy.settle_accepted(tried, codes, limits=LIMITS, now=now)
-            ending = AttemptOutcome(
+            outcome = AttemptOutcome(
                 settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused
             )
         elif verdict in (Verdict.ACCEPTED, Verdict.PARTIAL, Verdict.ABANDONED):
@@ -139,14 +139,14 @@ class Outbox(RuleBasedStateMachine):
             return  # killed here: only "dot" makes an outcome unknown
         elif verdict is Verdict.THROTTLED:
             until = now + timedelta(seconds=60)
-            ending = AttemptOutcome(
+            outcome = AttemptOutcome(
                 retry_policy.settle_throttled(tried, "Provider", until, limits=LIMITS, now=now), "421 wait"
             )
         else:
-            ending = AttemptOutcome(
+            outcome = AttemptOutcome(
                 retry_policy.settle_failure(tried, verdict, "Provider", limits=LIMITS, now=now), "no"
             )
-        endings.finalize(attempt.claim, ending, now=now)
+        finalization.finalize(attempt.claim, outcome, now=now)
 
     @rule(seconds=st.sampled_from([0, 91, 1000]))
     def sweep(self, seconds: int) -> None:
@@ -222,7 +222,7 @@ class Outbox(RuleBasedStateMachine):
             self.now += timedelta(days=40)
             recovery.recover(self.now)
             while claim := claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now):
-                attempt = Attempt(claim, list(outcomes.lacking(claim.outbox_id).to_try))
+                attempt = Attempt(claim, list(preparation.lacking(claim.outbox_id).to_try))
                 self.commit_dot(attempt, [None, None])
                 self.the_server_takes_it(attempt)
                 if attempt.to_try:
