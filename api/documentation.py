@@ -26,7 +26,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Operation:
+class DescribedOperation:
     """One operation of the schema. `description` is the docstring of its function, on one line."""
 
     name: str
@@ -65,7 +65,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "api/documentation.html", context)
 
 
-def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str, Any]) -> Operation:
+def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str, Any]) -> DescribedOperation:
     parameters = [
         Field(each["name"], _kind(each["schema"], models), each.get("required", False), _with_code(each))
         for each in stated.get("parameters", [])
@@ -73,7 +73,7 @@ def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str,
     content = stated.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     body = list(_fields(content, models))
     name, tag = stated["operationId"], stated["tags"][0]
-    return Operation(name, method.upper(), path, tag, _with_code(stated), parameters, body)
+    return DescribedOperation(name, method.upper(), path, tag, _with_code(stated), parameters, body)
 
 
 def _with_code(stated: dict[str, Any]) -> SafeString:

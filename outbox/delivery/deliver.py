@@ -107,8 +107,8 @@ async def _drain(sender: Sender, until: float, report: DeliveryCounts) -> bool:
 
     try:
         while go_on():
-            await sender.pace.wait(sender.clock, go_on)
-            if not (sender.pace.is_open(sender.clock()) and go_on()):
+            await sender.rate_limiter.wait(sender.clock, go_on)
+            if not (sender.rate_limiter.is_open(sender.clock()) and go_on()):
                 break
             claim = sender.claim(partial(claims.claim_next, sender.lease.account_id))
             if claim is None:
@@ -118,7 +118,7 @@ async def _drain(sender: Sender, until: float, report: DeliveryCounts) -> bool:
         report.attempted += sender.attempted
         report.sent += sender.sent
         await sender.close()
-    return sender.is_parked or not sender.pace.is_open(sender.clock())
+    return sender.is_parked or not sender.rate_limiter.is_open(sender.clock())
 
 
 def deliver_one(
@@ -150,7 +150,8 @@ async def _deliver_one(database: Database, outbox_id: int, patience: float, time
 async def _attempt_one(outbox_id: int, sender: Sender) -> bool:
     """Claim and send one row; False when another worker has claimed it. The account's rate limit applies."""
     try:
-        claim = sender.claim(partial(claims.claim_row, outbox_id)) if sender.pace.is_open(sender.clock()) else None
+        is_open = sender.rate_limiter.is_open(sender.clock())
+        claim = sender.claim(partial(claims.claim_row, outbox_id)) if is_open else None
         if claim is not None:
             await sender.deliver(claim)
         return claim is not None

@@ -25,7 +25,7 @@ from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.finalization import UnwrittenOutcome
 from outbox.delivery.preparation import PreparedAttempt
-from outbox.delivery.rate_limiter import Pace
+from outbox.delivery.rate_limiter import RateLimiter
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import AFTER_DOT, Phase
 from outbox.smtp.blocking_calls import in_thread
@@ -41,9 +41,9 @@ AHEAD = 8  # rows claimed at once; they are returned when the server keeps us wa
 class Ledger:
     """The base class of Sender: it saves outcomes and claims rows; Sender sends the mails."""
 
-    def __init__(self, lease: SendLease, pace: Pace, times: Times) -> None:
+    def __init__(self, lease: SendLease, rate_limiter: RateLimiter, times: Times) -> None:
         self.lease, self.times, self.clock, self.database = lease, times, lease.clock, lease.database
-        self.pace = pace
+        self.rate_limiter = rate_limiter
         self._unwritten: list[UnwrittenOutcome] = []
         self._following: deque[Claim] = deque()  # claimed ahead, not begun
         self._prepared: PreparedAttempt | None = None  # of the first of `_following`
@@ -123,8 +123,8 @@ class Ledger:
                 no_longer_refused=[each for each in delivery.accepted if each in watch.refused_before],
             )
             if is_ours:
-                self.pace.count(now)
-            takes_next = claims_next and self.pace.is_open(now)
+                self.rate_limiter.count(now)
+            takes_next = claims_next and self.rate_limiter.is_open(now)
             return written, is_ours, self._claim_next(takes_next)
 
         written, is_ours, following = await self.database.write(step)
@@ -203,14 +203,14 @@ class Ledger:
         return self.database.run(lambda: claim(claims.worker_name(), lease_seconds=seconds, now=now))
 
     def _may_claim(self) -> bool:
-        return not self._following and self.pace.is_open(self.clock()) and self._may_go_on()
+        return not self._following and self.rate_limiter.is_open(self.clock()) and self._may_go_on()
 
     def _claim_next(self, wanted: bool) -> list[Claim]:
         """Claim the next rows, up to AHEAD by one statement."""
         if not wanted:
             return []
         seconds = min(self.times.ahead_lease, self.times.claim_lease)
-        most, worker = 1 if self.pace.per_minute else AHEAD, claims.worker_name()
+        most, worker = 1 if self.rate_limiter.per_minute else AHEAD, claims.worker_name()
         return claims.claim_some(self.lease.account_id, worker, most=most, lease_seconds=seconds, now=self.clock())
 
     async def postpone_queue(self, until: datetime) -> None:

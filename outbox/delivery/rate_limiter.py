@@ -17,7 +17,7 @@ _PACE = """INSERT INTO "send_paces" ("account_id", "next_at") VALUES (%s, %s)
 ON CONFLICT ("account_id") DO UPDATE SET "next_at" = excluded."next_at\""""
 
 
-class Pace:
+class RateLimiter:
     """The time of the account's next mail. per_minute: its rate limit, None without one. is_waiting: the sender waits
     for it, and others get its place."""
 

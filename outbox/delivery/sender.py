@@ -24,7 +24,7 @@ from outbox.delivery.finalization import UnwrittenOutcome
 from outbox.delivery.ledger import Ledger
 from outbox.delivery.outcomes import AttemptOutcome
 from outbox.delivery.preparation import PreparedAttempt
-from outbox.delivery.rate_limiter import Pace
+from outbox.delivery.rate_limiter import RateLimiter
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Kind, Verdict
 from outbox.smtp.connection import SmtpFailure
@@ -52,7 +52,7 @@ class Sender(Ledger):
         return cls(account, lease, times) if lease and account else None
 
     def __init__(self, account: Account, lease: SendLease, times: Times) -> None:
-        super().__init__(lease, Pace(account), times)
+        super().__init__(lease, RateLimiter(account), times)
         self._account = account
         self._session: SmtpSession | None = None
         self._watch: AttemptWatch | None = None
@@ -64,7 +64,7 @@ class Sender(Ledger):
     def is_stalled(self) -> bool:
         """Whether the server (also one that never answers QUIT), or the account's rate limit, keeps us waiting."""
         is_silent = self._watch is not None and self._watch.is_stalled
-        return is_silent or self.pace.is_waiting or time.monotonic() - self._closes_at >= STALL_SECONDS
+        return is_silent or self.rate_limiter.is_waiting or time.monotonic() - self._closes_at >= STALL_SECONDS
 
     async def close(self) -> None:
         """QUIT, and give the lease back. A reply that was not asked for may be the answer to the last mail: see

@@ -27,7 +27,7 @@ BEHIND_ALL = 2**63 - 1  # the largest key
 
 
 @dataclass(frozen=True)
-class Kind:
+class RetentionKind:
     """One kind of rule.
 
     rows: (rule, legal holds, time) -> the rows to be removed, without held ones. remove: (rows, pks) -> removes the
@@ -173,13 +173,13 @@ def _remove_received(rows: Rows, pks: list[int]) -> None:
     _remove(rows, pks)
 
 
-KINDS: dict[str, Kind] = {
-    What.RECEIVED: Kind(_received, _remove_received, ("received_at", "pk"), size="size", takes_folder=True),
+KINDS: dict[str, RetentionKind] = {
+    What.RECEIVED: RetentionKind(_received, _remove_received, ("received_at", "pk"), size="size", takes_folder=True),
     # A row has the idempotency key, and later bounces need it to find their mail: it stays for a month at least.
-    What.SENT: Kind(_sent, _remove, ("created_at", "pk"), size="mime_size", least_days=30, is_by_key=True),
-    What.REPORTS: Kind(_reports, _remove, ("pk",)),
-    What.ACTIVITY: Kind(_activity, _remove, ("at", "pk"), least_days=30, is_by_key=True),
-    What.RUNS: Kind(_runs, _remove, ("started_at", "pk"), takes_account=False),
-    What.DRAFTS: Kind(_drafts, _remove, ("pk",)),
-    What.INCIDENTS: Kind(_incidents, _remove, ("closed_at", "pk")),
+    What.SENT: RetentionKind(_sent, _remove, ("created_at", "pk"), size="mime_size", least_days=30, is_by_key=True),
+    What.REPORTS: RetentionKind(_reports, _remove, ("pk",)),
+    What.ACTIVITY: RetentionKind(_activity, _remove, ("at", "pk"), least_days=30, is_by_key=True),
+    What.RUNS: RetentionKind(_runs, _remove, ("started_at", "pk"), takes_account=False),
+    What.DRAFTS: RetentionKind(_drafts, _remove, ("pk",)),
+    What.INCIDENTS: RetentionKind(_incidents, _remove, ("closed_at", "pk")),
 }

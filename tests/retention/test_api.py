@@ -132,7 +132,7 @@ def test_a_rule_that_is_changed_while_it_removes_removes_no_more_by_its_old_term
         RetentionRule.objects.filter(pk=there.pk).update(days=3650)
 
     monkeypatch.setitem(
-        kinds.KINDS, "received", kinds.Kind(**{**vars(kinds.KINDS["received"]), "remove": change_after})
+        kinds.KINDS, "received", kinds.RetentionKind(**{**vars(kinds.KINDS["received"]), "remove": change_after})
     )
     sweep.remove_slice(NOW.isoformat())
     assert Message.objects.count() == 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from mailbox.mime import charsets
-from mailbox.mime.addresses.scanner import AddressToken, Item, Kind, scan, unescaped
+from mailbox.mime.addresses.scanner import AddressToken, Item, TokenKind, scan, unescaped
 from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
@@ -62,7 +62,7 @@ class _Chunk:
 
     @property
     def is_address(self) -> bool:
-        return any("@" in token.text for token in self.tokens if token.kind is Kind.WORD or _is_bare(token))
+        return any("@" in token.text for token in self.tokens if token.kind is TokenKind.WORD or _is_bare(token))
 
 
 def _is_bare(token: AddressToken) -> bool:
@@ -76,9 +76,9 @@ def chunks_of(tokens: Sequence[AddressToken]) -> list[_Chunk]:
     is_apart = True
     for token in tokens:
         is_apart = is_apart or bool(token.gap)
-        if token.kind is Kind.COMMENT:
+        if token.kind is TokenKind.COMMENT:
             continue
-        text = token.text if token.kind is Kind.WORD else f'"{_escaped(token.text)}"'
+        text = token.text if token.kind is TokenKind.WORD else f'"{_escaped(token.text)}"'
         if chunks and (not is_apart or text[0] in "@." or chunks[-1].pieces[-1][-1] in "@."):
             chunks[-1].tokens.append(token)
             chunks[-1].pieces.append(text)
@@ -106,7 +106,7 @@ def _is_list(mailbox: Mailbox) -> bool:
 
 
 def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
-    comments = [token for token in item.tokens if token.kind is Kind.COMMENT]
+    comments = [token for token in item.tokens if token.kind is TokenKind.COMMENT]
     if item.has_angle:
         return _with_angles(_meant_angles(item.tokens), comments, is_decoded)
     chunks = chunks_of(item.tokens)
@@ -124,15 +124,15 @@ def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
 def _meant_angles(tokens: Sequence[AddressToken]) -> Sequence[AddressToken]:
     """Decide which tokens are the address: in `<Ann> ann@example.com` and `Ann <Sales> <ann@example.com>`, those with
     an @. Brackets without an @ become words."""
-    has_at = [token for token in tokens if token.kind in (Kind.ANGLE, Kind.WORD) and "@" in token.text]
-    if not has_at or all(token.kind is not Kind.ANGLE or "@" in token.text for token in tokens):
+    has_at = [token for token in tokens if token.kind in (TokenKind.ANGLE, TokenKind.WORD) and "@" in token.text]
+    if not has_at or all(token.kind is not TokenKind.ANGLE or "@" in token.text for token in tokens):
         return tokens
-    is_word = not any(token.kind is Kind.ANGLE for token in has_at)
+    is_word = not any(token.kind is TokenKind.ANGLE for token in has_at)
     words = [
-        replace(token, kind=Kind.WORD) if token.kind is Kind.ANGLE and "@" not in token.text else token
+        replace(token, kind=TokenKind.WORD) if token.kind is TokenKind.ANGLE and "@" not in token.text else token
         for token in tokens
     ]
-    return [replace(token, kind=Kind.ANGLE) if is_word and token is has_at[0] else token for token in words]
+    return [replace(token, kind=TokenKind.ANGLE) if is_word and token is has_at[0] else token for token in words]
 
 
 def _with_angles(tokens: Sequence[AddressToken], comments: Sequence[AddressToken], is_decoded: bool) -> list[Mailbox]:
@@ -140,8 +140,8 @@ def _with_angles(tokens: Sequence[AddressToken], comments: Sequence[AddressToken
     found: list[Mailbox] = []
     words: list[AddressToken] = []
     for token in tokens:
-        if token.kind is not Kind.ANGLE:
-            words += [] if token.kind is Kind.COMMENT else [token]
+        if token.kind is not TokenKind.ANGLE:
+            words += [] if token.kind is TokenKind.COMMENT else [token]
             continue
         found.append(Mailbox(_name(words, is_decoded), cleaned(token.text, is_decoded)))
         words = []
@@ -198,7 +198,7 @@ def _without_quotes(text: str) -> str:
 
 def _name(tokens: Sequence[AddressToken], is_decoded: bool) -> str:
     """The display name as one line. Encoded words are also decoded within quotes, as mail clients do."""
-    words = (unescaped(token.text) if token.kind is Kind.WORD else token.text for token in tokens)
+    words = (unescaped(token.text) if token.kind is TokenKind.WORD else token.text for token in tokens)
     text = "".join(f" {word}" if token.gap else word for token, word in zip(tokens, words, strict=True))
     text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
     if text.count('"') == 1:  # an unclosed quote

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mailbox.mime import charsets
 from mailbox.mime.addresses.items import Mailbox, chunks_of, cleaned, mailboxes_of, same
-from mailbox.mime.addresses.scanner import Item, Kind, scan
+from mailbox.mime.addresses.scanner import Item, TokenKind, scan
 from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 # `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as in most mail. The scanner gives
@@ -125,7 +125,7 @@ def _joined(items: Sequence[Item], *, is_typed: bool) -> list[Item]:
             and names == 1
             and before.separator == ","
             and item.has_angle
-            and item.tokens[0].kind is not Kind.ANGLE
+            and item.tokens[0].kind is not TokenKind.ANGLE
             and (is_typed or _is_persons_name(before))
         ):
             comma = replace(before.tokens[-1], text=f"{before.tokens[-1].text},")
@@ -157,8 +157,8 @@ def _typed(text: str, item: Item) -> list[Typed]:
 
 def _has_address_beside(item: Item) -> bool:
     """Whether a bare address stands beside another one in brackets, as in `ann@x Bob <bob@y>` without a comma."""
-    angles = {same(cleaned(token.text)) for token in item.tokens if token.kind is Kind.ANGLE}
-    words = (token.text for token in item.tokens if token.kind is Kind.WORD)
+    angles = {same(cleaned(token.text)) for token in item.tokens if token.kind is TokenKind.ANGLE}
+    words = (token.text for token in item.tokens if token.kind is TokenKind.WORD)
     return any("@" in word[1:-1] and same(cleaned(word)) not in angles for word in words) and any(
         "@" in angle for angle in angles
     )
@@ -169,7 +169,7 @@ def _has_words_beside(item: Item) -> bool:
     chunks = chunks_of(item.tokens)
     if all(chunk.is_address for chunk in chunks):
         return False
-    if len(chunks) == 2 and chunks[0].tokens[0].kind is Kind.QUOTED and chunks[1].is_address:
+    if len(chunks) == 2 and chunks[0].tokens[0].kind is TokenKind.QUOTED and chunks[1].is_address:
         return False  # "Ann" ann@example.com
     with_tab = [chunk.is_address for chunk in chunks if "\t" in chunk.tokens[0].gap]
     return len(with_tab) != 1 or sum(chunk.is_address for chunk in chunks) != 1

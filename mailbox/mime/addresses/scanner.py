@@ -24,7 +24,7 @@ _LABEL = re.compile(r"(?:to|cc|from|sender|reply-to|an|von|e-?mail|mail|para|de|
 _SCHEME = re.compile(r"(?:mailto|smtp)\Z", re.I)
 
 
-class Kind(Enum):
+class TokenKind(Enum):
     """The kinds of tokens: atoms, quoted strings, comments, angle addresses (RFC 5322, 3.2 and 3.4)."""
 
     WORD = auto()
@@ -37,7 +37,7 @@ class Kind(Enum):
 class AddressToken:
     """One token of an address list."""
 
-    kind: Kind
+    kind: TokenKind
     text: str  # without quotes, brackets and escapes; a WORD is unchanged
     gap: str = ""  # the white space before it
 
@@ -58,8 +58,8 @@ class Item:
     def add(self, token: AddressToken) -> None:
         """Append a token, and note whether the item has an angle address and an "@"."""
         self.tokens.append(token)
-        self.has_angle = self.has_angle or token.kind is Kind.ANGLE
-        self.has_at = self.has_at or (token.kind is not Kind.COMMENT and "@" in token.text)
+        self.has_angle = self.has_angle or token.kind is TokenKind.ANGLE
+        self.has_at = self.has_at or (token.kind is not TokenKind.COMMENT and "@" in token.text)
 
 
 def unescaped(text: str) -> str:
@@ -100,14 +100,14 @@ class _Scanner:
             return self._colon(at), None
         if letter == "(" and at in self.comments:
             end = self.comments[at]
-            return self._add(Kind.COMMENT, unescaped(self.text[at + 1 : end]), end + 1), None
+            return self._add(TokenKind.COMMENT, unescaped(self.text[at + 1 : end]), end + 1), None
         if letter == "<" or (letter == ">" and self.item.has_angle):
             return self._angle(at), None
         if letter == '"' and (quoted := self._quoted(at)):
-            return self._add(Kind.QUOTED, unescaped(quoted[1]), quoted.end()), None
+            return self._add(TokenKind.QUOTED, unescaped(quoted[1]), quoted.end()), None
         word = _ENCODED_WORD.match(self.text, at) or _WORD.match(self.text, at)
         end = word.end() if word else at + 1  # an unmatched bracket or quote
-        return self._add(Kind.WORD, self.text[at:end], end), None
+        return self._add(TokenKind.WORD, self.text[at:end], end), None
 
     def _is_line_end(self, space: re.Match[str]) -> bool:
         if not self.lines_separate or not ("\n" in space[0] or "\r" in space[0]):
@@ -120,7 +120,7 @@ class _Scanner:
         self.item, self.gap, self.is_first = Item(start=behind), "", False
         return behind, done
 
-    def _add(self, kind: Kind, text: str, end: int) -> int:
+    def _add(self, kind: TokenKind, text: str, end: int) -> int:
         self.item.add(AddressToken(kind, text, self.gap))
         self.gap = ""
         return end
@@ -142,7 +142,7 @@ class _Scanner:
             self.item.is_open = True
             angle = _OPEN_ANGLE.match(self.text, at)
         assert angle
-        return self._add(Kind.ANGLE, angle[1], angle.end())
+        return self._add(TokenKind.ANGLE, angle[1], angle.end())
 
     def _colon(self, at: int) -> int:
         """Handle a colon: it ends a group's name (RFC 5322 section 3.4), "mailto:", or the label of a pasted "To: ".
@@ -150,18 +150,18 @@ class _Scanner:
         Any other colon is part of a word.
         """
         tokens = self.item.tokens
-        if tokens and tokens[-1].kind is Kind.WORD and _SCHEME.search(tokens[-1].text):
+        if tokens and tokens[-1].kind is TokenKind.WORD and _SCHEME.search(tokens[-1].text):
             gap = tokens.pop().gap
             self.gap = gap or self.gap
             self.item.is_uri = True
         elif self.text.startswith("//", at + 1):  # the URL of a web page
-            self._add(Kind.WORD, ":", at + 1)
+            self._add(TokenKind.WORD, ":", at + 1)
         elif tokens and not self.item.has_at and (at < self.last_semicolon or self._is_label()):
             tokens.clear()
             self.item.has_angle = self.item.is_open = False
             self.item.start, self.gap = at + 1, ""
         else:
-            self._add(Kind.WORD, ":", at + 1)
+            self._add(TokenKind.WORD, ":", at + 1)
         return at + 1
 
     def _is_label(self) -> bool:
