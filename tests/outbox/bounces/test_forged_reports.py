@@ -14,7 +14,8 @@ from mailbox.models import Account, Message
 from outbox.bounces.matching import MOST_ABOUT_OTHERS, MOST_ALIKE
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, SuppressedAddress
 from tests.api.calling import Program, program
-from tests.outbox.bounces.test_bounces import about, arrived, sent
+from tests.outbox.bounces.report_forms import complaint
+from tests.outbox.bounces.test_bounces import about, arrived, sent, sent_from
 
 __all__ = ["program", "sent"]
 pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
@@ -95,3 +96,80 @@ def test_the_page_and_programs_are_told_the_proven_reports_first(
     reports = program.get(f"/outbox/{sent.outbox_id}").json()["data"]["reports"]
     assert [each["is_proven"] for each in reports] == sorted((each["is_proven"] for each in reports), reverse=True)
     assert {each["is_proven"] for each in reports} == {True, False}
+
+
+def complained(account: Account, sent: DeliveryAttempt, raw: bytes) -> Message:
+    raw = raw.replace(b"<outbox-7-0@example.com>", sent.message_id.encode())
+    return arrived(account, b"Message-ID: <%d@fbl.example>\r\n" % next(_numbers) + raw)
+
+
+def to_one(sent: DeliveryAttempt) -> None:
+    sent.outbox.recipients.exclude(address="gone@example.net").delete()
+
+
+def test_a_forged_complaint_puts_nobody_on_the_list_and_the_true_one_the_recipient(
+    account: Account, sent: DeliveryAttempt
+) -> None:
+    to_one(sent)
+    true = complaint()
+    envelope = true.replace(b"Version: 1\r\n", b"Version: 1\r\nOriginal-Envelope-Id: 5d1f\r\n").replace(MARK, b"")
+    for raw in (true.replace(MARK, b""), true.replace(MARK, b"X-PRX-Attempt: 5d1f\r\n"), envelope):
+        assert raw != true
+        complained(account, sent, raw)
+    assert set(DeliveryReport.objects.values_list("action", "is_proven")) == {("complaint", False)}
+    assert not SuppressedAddress.objects.exists()
+    complained(account, sent, true)
+    listed = SuppressedAddress.objects.get()
+    assert (listed.address, listed.reason, listed.account) == ("gone@example.net", "complaint", account)
+
+
+def test_one_recipient_cannot_complain_in_the_name_of_another(account: Account, sent: DeliveryAttempt) -> None:
+    """The mark is in the mail of each recipient: who got it can write a report about all of them."""
+    assert sent.outbox.recipients.count() > 1
+    complained(account, sent, complaint())
+    assert DeliveryReport.objects.complaints().get().is_proven
+    assert not SuppressedAddress.objects.exists()
+
+
+def test_a_mark_speaks_for_its_own_mail_whatever_message_id_stands_beside_it(
+    account: Account, sent: DeliveryAttempt
+) -> None:
+    to_one(sent)
+    other = sent_from(account, prx_attempt="77aa")
+    complained(account, other, complaint())  # the mark of the first mail, the Message-ID of the second
+    report = DeliveryReport.objects.get()
+    assert (report.outbox_id, report.is_proven) == (sent.outbox_id, True)
+    assert not other.outbox.reports.exists()
+
+
+@pytest.mark.parametrize("disposition", ["displayed", "deleted", "processed/error", "failed", "denied"])
+def test_a_receipt_changes_nothing_though_it_bears_the_mark(
+    account: Account, sent: DeliveryAttempt, disposition: str
+) -> None:
+    """RFC 8098: what a reader's program did, or says it did. No mail becomes seen, bounced or undelivered by it."""
+    to_one(sent)
+    fields = b"Final-Recipient: rfc822; gone@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\nDisposition: "
+    fields += b"automatic-action/MDN-sent-automatically; " + disposition.encode() + b"\r\n"
+    start, rest = about(sent).split(b"message/delivery-status\r\n\r\n")
+    raw = start + b"message/disposition-notification\r\n\r\n" + fields + rest[rest.index(b"\r\n--r") :]
+    arrived(account, raw.replace(b"report-type=delivery-status", b"report-type=disposition-notification"))
+    assert not DeliveryReport.objects.exists() and not SuppressedAddress.objects.exists()
+    assert OutboxMessage.objects.get().status == "sent"
+
+
+@pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
+def test_a_forged_delivery_neither_settles_an_uncertain_mail_nor_takes_a_bounce_away(
+    operator: Client, account: Account, sent: DeliveryAttempt, action: str
+) -> None:
+    to_one(sent)
+    true_one(account, sent)
+    said = about(sent).replace(MARK, b"").replace(b"Action: failed", f"Action: {action}".encode())
+    arrived(account, b"Message-ID: <%d@evil.example>\r\n" % next(_numbers) + said.replace(b"5.1.1", b"2.0.0"))
+    assert DeliveryReport.objects.get(action=action).is_proven is False
+    assert DeliveryReport.objects.unacknowledged().count() == 1
+    OutboxMessage.objects.update(status="failed", hold="uncertain")
+    arrived(account, b"Message-ID: <%d@evil.example>\r\n" % next(_numbers) + said.replace(b"5.1.1", b"2.0.0"))
+    row = OutboxMessage.objects.get()
+    assert (row.status, row.hold) == ("failed", "uncertain")
+    detail = operator.get(reverse("outbox:detail", args=[row.pk])).content.decode()
+    assert "anybody could have written it" in detail
