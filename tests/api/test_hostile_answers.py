@@ -55,3 +55,24 @@ def test_an_etag_is_of_the_bytes_that_are_answered(program: Program, ops: Accoun
     assert FACE.encode() in answer.content
     again = program.get(f"/messages/{message.pk}", **{"if-none-match": answer.headers["ETag"]})
     assert again.status_code == 304
+
+
+def test_a_list_holds_the_first_recipients_of_a_mail_to_all_the_world_and_the_message_all(
+    program: Program, ops: Account
+) -> None:
+    everyone = ", ".join(f"P {number} <p{number}@example.com>" for number in range(6_000))
+    store(ops, f"From: e@example.com\r\nTo: {everyone}\r\nCc: {everyone}\r\nSubject: s\r\n\r\nbody".encode())
+    store(ops, HEAD + b"\r\nbody")
+    lists = [
+        program.get("/messages").json()["data"]["items"],
+        program.get("/messages?by=conversation").json()["data"]["items"],
+    ]
+    for plain, many in lists:
+        assert (plain["recipients"], plain["recipients_are_cut"]) == ("bob@example.com", False)
+        for name in ("recipients", "cc"):
+            assert 9_900 < len(many[name]) <= 10_000
+            assert everyone.startswith(f"{many[name]}, ")
+        assert many["recipients_are_cut"]
+    whole = program.get(f"/messages/{lists[0][1]['id']}").json()["data"]
+    assert len(whole["recipients"]) > 100_000
+    assert whole["recipients_are_cut"] is False

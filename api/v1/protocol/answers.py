@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from mailbox.models import Message
 from outbox.answers import SendResult
 
+RECIPIENTS_IN_LISTS = 10_000  # characters of To and of Cc
 T = TypeVar("T")
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]  # a primary key
 Position = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -101,11 +102,19 @@ class MessageHead(Schema):
     answered: bool
     has_attachments: bool
     is_complete: bool
+    recipients_are_cut: bool = Field(
+        False,
+        description="In a list `recipients` and `cc` hold 10,000 characters each at most: there are more. "
+        "`/messages/{id}` has all.",
+    )
     conversation_size: int | None = Field(None, description="The mails of its conversation, where the list is by that.")
 
     @classmethod
     def of(cls, row: Message) -> MessageHead:
-        return cls(**columns(cls, row), conversation_size=getattr(row, "conversation_size", None))
+        of_list = {
+            name: getattr(row, name) for name in ("recipients_are_cut", "conversation_size") if hasattr(row, name)
+        }
+        return cls(**columns(cls, row), **of_list)
 
 
 class AttachmentState(Schema):
