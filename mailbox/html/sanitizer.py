@@ -16,6 +16,7 @@ import nh3
 from django.utils.translation import gettext
 
 from mailbox.html.addresses import SCHEME, STRIPPED, base_address, joined, safe_link
+from mailbox.html.breaks import with_breaks
 from mailbox.html.contrast import readable, readable_page
 from mailbox.html.css import safe_style
 from mailbox.html.images import ImageRoom
@@ -61,6 +62,10 @@ _ATTRIBUTES = {
 }
 _PROSE = {"alt", "title", "summary", "abbr", "face", "href", "src", "style"}
 _PLAIN_VALUE = re.compile(r"[\w #%.,*+-]{0,100}")  # allowed values of bgcolor, width, align and similar attributes
+
+# A browser keeps a slot for each row and column that a cell covers: to lay out eight thousand cells that each cover as
+# many as HTML allows takes a quarter of a minute.
+_MOST_SPANNED = {"colspan": 100, "rowspan": 500, "span": 100}
 
 # Shown in place of a remote image. The comment in the GIF makes it differ from any spacer image of a mail.
 PLACEHOLDER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH+B2Jsb2NrZWQAIfkEAQAAAAAsAAAAAAEAAQAAAgFEADs="
@@ -128,7 +133,7 @@ def safe_html(
     )
     notes += _images_note() if attributes.room.has_left_out else ""
     return SafeHtml(
-        html=_document(readable(body, background) + notes, background),
+        html=_document(with_breaks(readable(body, background)) + notes, background),
         blocked_images=attributes.blocked_images,
         remote_addresses=tuple(attributes.remote_addresses),
     )
@@ -167,7 +172,7 @@ def text_to_html(text: str) -> str:
     pieces.append("</blockquote>" * depth)
     if len(text) > MAX_HTML:
         pieces.append(_cut_note())
-    return _document(f'<div style="white-space: pre-wrap">{"".join(pieces)}</div>', "")
+    return _document(f'<div style="white-space: pre-wrap">{with_breaks("".join(pieces))}</div>', "")
 
 
 _ADDRESS_IN_TEXT = re.compile(
@@ -246,6 +251,8 @@ class _AttributeFilter:
             if tag != "img":  # Ammonia also calls this for elements that it removes afterwards
                 return None
             return self._source(STRIPPED.sub("", value) if len(value) < 10_000 else value.strip())
+        if name in _MOST_SPANNED:
+            return value if value.isdecimal() and int(value[:9]) <= _MOST_SPANNED[name] else str(_MOST_SPANNED[name])
         if tag == "a" and name in ("target", "rel"):
             return value
         return value if name in _PROSE or _PLAIN_VALUE.fullmatch(value) else None

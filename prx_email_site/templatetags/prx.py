@@ -12,12 +12,13 @@ from django.conf import settings
 from django.forms import BoundField, CheckboxInput
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from heroicons.templatetags.heroicons import heroicon_mini
 
 from mailbox import localized
+from mailbox.html.breaks import with_breaks
 from mailbox.lazy_text import spoken
 from mailbox.messages import sender_name
 from mailbox.permissions import saved_filters_of
@@ -100,6 +101,12 @@ def countdown(when: datetime | None) -> SafeString | str:
 def server_words(reply: str) -> dict[str, Any]:
     """A server's reply, unchanged: monospace, selectable, with a copy button."""
     return {"reply": reply, "id": f"reply-{next(_numbers)}"}
+
+
+@register.filter
+def breakable(text: str) -> SafeString:
+    """A stranger's text, escaped, with places to break its endless words: see mailbox.html.breaks."""
+    return mark_safe(with_breaks(escape(text)))  # noqa: S308 - escaped here
 
 
 @register.inclusion_tag("_fragments/after_sending.html")
