@@ -53,6 +53,7 @@ def make(
     sealing.check(recipients)
     writer = Writer(store, tuple(sorted(set(recipients))))
     with store.alone():
+        _refuse_a_place_of_others(store)
         backup = manifest.next_in(store, now)
         for _ in range(ATTEMPTS):
             try:
@@ -60,6 +61,21 @@ def make(
             except SegmentSwept as error:
                 swept = error
         raise BackupFault(f"Stored mail is removed faster than it is copied ({swept}): run this again.")
+
+
+def _refuse_a_place_of_others(store: BackupStore) -> None:
+    """Raise BackupFault if the newest backup there is another installation's: `--keep` would remove those, and the
+    newest one is what is restored and proven. A copy of this installation has the same keys and is not noticed."""
+    for newest in manifest.complete_in(store)[-1:]:
+        try:
+            keys = newest.listing.keys
+        except NoBackup:  # damaged
+            continue
+        if keys and not set(keys) & set(manifest.key_digests(settings.ENCRYPTION_KEYS)):
+            raise BackupFault(
+                f"{newest} was made with other PRX_EMAIL_ENCRYPTION_KEYS, so by another installation: give this one a "
+                f"place of its own, or move those backups away."
+            )
 
 
 def _make(backup: Backup, writer: Writer, now: datetime, say: Callable[[str], object]) -> Backup:

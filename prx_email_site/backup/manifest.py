@@ -49,13 +49,15 @@ class Manifest:
 class Listing:
     """The readable part of a backup, by which the next one copies only new files.
 
-    For an encrypted backup, manifest.json contains this alone, and `sealed` is the encrypted manifest.
+    For an encrypted backup, manifest.json contains this alone, and `sealed` is the encrypted manifest. keys: as in
+    Manifest; none in encrypted ones of before.
     """
 
     recipients: list[str]
     segments: list[BackupFile]
     files: list[BackupFile]
     sealed: BackupFile | None = None
+    keys: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Backup:
             else:
                 raise NoBackup(f"{self} has format {said['format']}; this release reads {FORMAT} and {SEALED_FORMAT}.")
             stored = {name: [BackupFile(**each) for each in said[name]] for name in ("segments", "files")}
-            return Listing(recipients, sealed=sealed, **stored)
+            return Listing(recipients, sealed=sealed, keys=list(said.get("keys", ())), **stored)
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable(error) from error
 
@@ -201,6 +203,7 @@ def _listing_of(manifest: Manifest, writer: Writer, sealed: BackupFile) -> dict[
         segments=manifest.segments,
         files=[BackupFile(each.kept_as, each.size, each.sha256, each.kept_as) for each in manifest.files],
         sealed=sealed,
+        keys=manifest.keys,
     )
     return {"format": SEALED_FORMAT, "made_at": manifest.made_at.isoformat(), **asdict(listing)}
 

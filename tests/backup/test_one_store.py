@@ -1,19 +1,24 @@
-"""A backup that is restored onto the store of the site whose backup it is: neither removes what the other has."""
+"""A backup that is restored onto the store of the site whose backup it is: neither removes what the other has. And two
+installations do not back up into one place."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
+from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from mailbox.models import Account, RawMessage, StoreNote
 from mailbox.storage import installations, raw_store, sweeping
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.backup import manifest, restoring
+from prx_email_site.backup import making, manifest, places, restoring
+from prx_email_site.backup.faults import BackupFault
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.backup import killed
 from tests.backup.made import NOW
@@ -82,3 +87,30 @@ def test_a_restore_that_was_killed_and_run_again_is_no_other_installation(
     assert len(list((tmp_path / "another" / installations.FOLDER).iterdir())) == 1
     restoring.restore(backup, NOW)
     assert installations.note(timezone.now()) == []
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_a_place_with_backups_of_another_installation_is_refused(
+    account: Account, tmp_path: Path, settings: Any, is_encrypted: bool
+) -> None:
+    recipients = [str(pyrage.x25519.Identity.generate().to_public())] if is_encrypted else []
+    store, ours = places.at(tmp_path / "backups"), settings.ENCRYPTION_KEYS
+    making.make(store, NOW, recipients)
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    with pytest.raises(BackupFault, match="another installation"):
+        making.make(store, NOW + timedelta(days=1), recipients)
+    assert len(manifest.complete_in(store)) == 1
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *ours]  # the key was rotated
+    making.make(store, NOW + timedelta(days=1), recipients)
+
+
+def test_an_encrypted_backup_of_before_that_names_no_keys_stops_no_later_one(
+    account: Account, tmp_path: Path, settings: Any
+) -> None:
+    recipients, store = [str(pyrage.x25519.Identity.generate().to_public())], places.at(tmp_path / "backups")
+    path = Path(str(making.make(store, NOW, recipients)), manifest.FILE_NAME)
+    said = json.loads(path.read_text())
+    del said["keys"]
+    path.write_text(json.dumps(said))
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    making.make(store, NOW + timedelta(days=1), recipients)
