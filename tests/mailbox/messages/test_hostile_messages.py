@@ -65,6 +65,26 @@ HOSTILE = {
     "lone surrogates in winmail.dat": multipart(TEXT, b"Content-Type: application/ms-tnef\r\n\r\n" + SURROGATES),
     "an event out of time": multipart(TEXT, b"Content-Type: text/calendar\r\n\r\n" + EVENT),
     "dates at the ends of time": b"Date: 31 Dec 9999 23:59:59 -1400\r\nReceived: x; 1 Jan 0001 00:00 +1400\r\n\r\nb",
+    "line ends in encoded words": b"From: =?utf-8?q?A=0D=0ABcc:_x@y.example?= <e@example.com>\r\n"
+    b"Reply-To: =?utf-8?q?R=0D=0ABcc:_x@y.example?= <r@example.com>\r\nMessage-ID: <a=0D=0A@b.example>\r\n"
+    b"Subject: =?utf-8?q?S=0D=0ABcc:_x@y.example=00=0D=0A=0D=0Abody?=\r\n\r\nbody",
+    "line ends of Unicode": "From: a\u2028b\x85c <e@example.com>\r\nTo: a\u2029b <t@example.com>\r\n"
+    "Subject: a\u2028Bcc: x@y.example\x85Bcc: z\x0bq\x0c\x1c\x1d\x1e\r\n\r\nbody\u2028x".encode(),
+    "halves of characters": b"From: =?utf-16-le?b?ANg=?= <e@example.com>\r\n"
+    b"Subject: \xed\xa0\x80 =?utf-8?q?=ED=A0=80?=\r\n"
+    b"Message-ID: <\xed\xa0\x80@b.example>\r\nContent-Type: text/plain; charset=utf-7\r\n\r\n+2AA- +AAA-",
+    "ten thousand references": b"From: e@example.com\r\nMessage-ID: <m@b.example>\r\nReferences: "
+    + b" ".join(b"<%d@x.example>" % number for number in range(10_000))
+    + b"\r\n\r\nbody",
+    "references without end": b"From: e@example.com\r\nMessage-ID: <"
+    + b"y" * 90_000
+    + b"@x.example>\r\nReferences: <"
+    + b"x" * 90_000
+    + b">\r\n\r\nbody",
+    "formulas": b"From: =cmd|' /C calc'!A0 <e@example.com>\r\nTo: @SUM(1) <t@example.com>\r\nSubject: =A1\r\n\r\nx",
+    "an endless word that joins": HEAD
+    + b"Content-Type: text/html; charset=utf-8\r\n\r\n"
+    + "\u0639".encode() * 200_000,
     "many parts": multipart(*[NAME + b"a\r\n\r\n%d" % number for number in range(ATTACHMENTS_SHOWN + 1)]),
 }
 
