@@ -15,7 +15,8 @@ _LETTER = r"""[^\s\x00-\x1f<>()\[\],:;@"\\]"""
 _ADDRESS = re.compile(
     rf"""(?:(?<!{_LETTER})(['=]*+{_LETTER}?+){_LETTER}*+|"[^"\n]{{1,64}}")@(\w[\w.-]*+|\[[^\s\[\]@]{{1,64}}\])"""
 )
-_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85)} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
+# Control characters, C1 too: a terminal takes U+009B for the beginning of a command, as it does ESC and "[".
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
 _ESCAPED |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
 # Links that sign people in (people.links): a reader of the log must not be able to use one.
 _LINK = re.compile(r"(/password/link/\w+/\d+/|/profile/email/)[^/\s\"'?]+")
@@ -80,6 +81,11 @@ class EventFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return " ".join([line, *(_pair(key, value) for key, value in fields.items())]).translate(_ESCAPED)
+
+
+def on_a_line(text: str) -> str:
+    """A stranger's text for one line of a log or a terminal, its control characters escaped."""
+    return text.translate(_ESCAPED)
 
 
 def _pair(key: str, value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mailbox.exports.to_file import Written
+from mailbox.logs import on_a_line
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Message
 
@@ -51,7 +52,7 @@ class ListingCommand(RefusingCommand):
         for each in listed:
             mark = " " if each["seen"] else "*"
             line = f"{each['id']:>7} {mark} {each['received_at']:%Y-%m-%d %H:%M}  {each['from']}  {each['subject']}"
-            self.stdout.write(" ".join(line.split("\n")).rstrip())
+            self.stdout.write(on_a_line(line).rstrip())
         if not listed:
             self.stdout.write("No message.")
         elif has_more:

@@ -39,6 +39,7 @@ def test_an_exception_is_one_line_with_its_traceback() -> None:
 
 
 def test_no_servers_word_begins_a_line_of_its_own() -> None:
-    forged = "gone\r\n2026-01-01 ERROR\u2028x mailbox forged\x85\x1b[2J"
+    forged = "gone\r\n2026-01-01 ERROR\u2028x mailbox forged\x85\x1b[2J\x9b2J\x9d52;c;eA==\x9c"
     text = line(forged, reply=forged)
-    assert len(text.splitlines()) == 1 and "\x1b" not in text
+    assert len(text.splitlines()) == 1 and not set(text) & set("\x1b\x9b\x9c\x9d")
+    assert "\\x9b2J\\x9d52;c;eA==\\x9c" in text

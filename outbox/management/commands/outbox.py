@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db.models import Count
 
+from mailbox.logs import on_a_line
 from outbox.management.commands._answers import AnsweringCommand
 from outbox.models import OutboxMessage
 
@@ -40,10 +41,11 @@ class Command(AnsweringCommand):
             )
             return
         for row in listed:
-            self.stdout.write(
+            line = (
                 f"{row['outbox_id']:>6}  {row['status']:<9} {row['hold']:<9} {row['retries']:>3}  "
-                f"{row['to']}  {row['subject']}  {row['error'].splitlines()[0] if row['error'] else ''}".rstrip()
+                f"{row['to']}  {row['subject']}  {row['error'].splitlines()[0] if row['error'] else ''}"
             )
+            self.stdout.write(on_a_line(line).rstrip())
         if has_more:
             self.stdout.write(f"These are the newest {limit}: --limit shows up to {MAX_LIMIT}.")
         self.stdout.write(
