@@ -1,15 +1,117 @@
-"""The accounts that a run still has to sync: a given list (GivenAccounts), or those that are due (DueAccounts)."""
+"""Which folders are due, which accounts come next, and the accounts that a run still has to sync.
+
+A run's queue is a given list (GivenAccounts), or the accounts that are due (DueAccounts). Nothing is claimed here.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from mailbox.models import Account
-from mailbox.scheduler.jobs import SyncJob, due_jobs, next_accounts
+from mailbox.clocks import SLACK, is_over, is_waiting
+from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncState
+from mailbox.models.sync import FolderQuerySet
+
+SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class SyncJob:
+    """One folder to sync in a run; at most `max_messages` are fetched in a round."""
+
+    account_id: int
+    folder: str = "INBOX"
+    max_messages: int = 100
+
+
+def due_jobs(now: datetime, since: datetime | None = None, accounts: Collection[int] | None = None) -> list[SyncJob]:
+    """One job for each chosen folder that may be synced now and was not tried since `since`, the longest wait first.
+
+    An account whose folders were never listed gets a job for INBOX. An account whose sign-in was refused is tried once
+    an hour, or at once when its credentials have changed. `accounts`: pks to look at; None: all that sync.
+    """
+    folders, unknown = _due_folders(now, since), _due_unknown(now)
+    if accounts is not None:
+        folders, unknown = folders.filter(account_id__in=accounts), unknown.filter(pk__in=accounts)
+    limit = settings.SYNC_MAX_MESSAGES
+    jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
+    return jobs + [SyncJob(pk, "INBOX", limit) for pk in unknown.values_list("pk", flat=True)]
+
+
+def next_accounts(now: datetime, since: datetime) -> list[int]:
+    """The accounts (pks) with a due folder that was not tried since `since`, or has more waiting; longest wait first.
+
+    Left out are accounts whose lease another worker holds, and those with a folder that failed since `since`: its
+    connection may be the reason, so the other folders wait for the next round. An account whose IDLE connection is up
+    comes only when push reported news, or SYNC_PUSHED_SECONDS after its last sync: some servers report nothing.
+    """
+    held = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__gt=now)
+    failed = SyncState.objects.filter(_tried(now, since)).exclude(last_error_code="")
+    folders = _due_folders(now, since).exclude(Exists(held.filter(account=OuterRef("account"))))
+    folders = folders.exclude(Exists(failed.filter(account=OuterRef("account")))).exclude(_is_listened_to(now))
+    unknown = _due_unknown(now).exclude(Exists(held.filter(account=OuterRef("pk"))))
+    # New accounts first: they have waited longest of all.
+    found = [*unknown.values_list("pk", flat=True), *folders.values_list("account_id", flat=True)]
+    return list(dict.fromkeys(found))
+
+
+def _is_listened_to(now: datetime) -> Q:
+    """Folders without anything to do that were synced within SYNC_PUSHED_SECONDS and whose account has push up."""
+    return Q(
+        account_id__in=PushHeartbeat.connected(now),
+        sync_state__last_success_at__gt=now - timedelta(seconds=settings.SYNC_PUSHED_SECONDS),
+        sync_state__last_success_at__lte=now,
+        sync_state__last_error_code="",
+        sync_state__more_waiting=False,
+        sync_state__news_at=None,
+    )
+
+
+def _due_folders(now: datetime, since: datetime | None) -> FolderQuerySet:
+    sign_in = (
+        Q(account__imap__needs_sign_in_since=None)
+        | Q(sync_state__last_attempt_at=None)
+        | Q(sync_state__last_attempt_at__lte=now - SIGN_IN_AGAIN_AFTER)
+    )
+    due = Folder.objects.due(now).filter(sign_in)
+    if since is not None:
+        done = SyncState.objects.filter(_tried(now, since), more_waiting=False)
+        due = due.exclude(Exists(done.filter(folder=OuterRef("pk"))))
+    return due.order_by(F("sync_state__last_attempt_at").asc(nulls_first=True), "pk")
+
+
+def _due_unknown(now: datetime) -> models.QuerySet[Account]:
+    unknown = Account.objects.syncing().filter(folders=None, imap__needs_sign_in_since=None)
+    return unknown.filter(is_over("imap__next_allowed_at", now)).order_by("pk")
+
+
+def _tried(now: datetime, since: datetime) -> Q:
+    """Sync states tried since `since`. An attempt in the future was written by a wrong clock and does not count."""
+    return Q(last_attempt_at__gte=since, last_attempt_at__lte=now + SLACK)
+
+
+def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
+    """One job for each chosen folder of the account, whether in backoff or not; INBOX when none is known yet."""
+    names = list(Folder.objects.chosen().filter(account_id=account_id).values_list("name", flat=True))
+    if not names and not Folder.objects.filter(account_id=account_id).exists():
+        names = ["INBOX"]
+    return [SyncJob(account_id, name, max_messages or settings.SYNC_MAX_MESSAGES) for name in names]
+
+
+def outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
+    """The jobs whose folder and IMAP server do not wait after a failure."""
+    waiting = Folder.objects.filter(account_id__in={job.account_id for job in jobs}).filter(
+        is_waiting("sync_state__next_allowed_at", now) | is_waiting("account__imap__next_allowed_at", now)
+    )
+    skipped = set(waiting.values_list("account_id", "name"))
+    return [job for job in jobs if (job.account_id, job.folder) not in skipped]
 
 
 class GivenAccounts:

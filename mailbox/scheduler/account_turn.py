@@ -12,12 +12,12 @@ from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder
-from mailbox.scheduler.jobs import SyncJob, jobs_of
+from mailbox.scheduler.account_queue import SyncJob, jobs_of
 from mailbox.scheduler.report import RunReport
 from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync, state_rows
 from mailbox.sync.account_session import AccountSession, Clock, connect
-from mailbox.sync.folders import canonical, discover, listing_is_due
+from mailbox.sync.folders import discover, listing_is_due
 from mailbox.sync.outcome import Crashed, SyncOutcome, failed
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class AccountTurn:
             if account is None or not self.jobs or disk_budget.is_spent():
                 # Deleted, or synced by another worker since it was queued; or the disk is full, and it stays due.
                 return self.jobs.clear()
-            states = state_rows.states_of(account, [canonical(job.folder) for job in self.jobs])
+            states = state_rows.states_of(account, [job.folder for job in self.jobs])
             with connect(account, self.clock) as imap:
                 session = AccountSession(account, imap, self.token, self.clock, states)
                 self._list_folders(session)
@@ -77,7 +77,7 @@ class AccountTurn:
             go_on = self._going_on(deadline, turn_ends)
             outcome = folder_sync.sync_folder(session, job.folder, None, job.max_messages, go_on=go_on)
             self.jobs.popleft()
-            self._record(canonical(job.folder), outcome)
+            self._record(job.folder, outcome)
             if outcome.error_code in LEAVE_ACCOUNT:  # the connection or the lease is lost; the other folders stay due
                 event(logger, "account_left", account=self.account_id, error_code=outcome.error_code)
                 return self.jobs.clear()
@@ -135,7 +135,7 @@ class AccountTurn:
     def _without_labels(self) -> None:
         """Replace the jobs when the listing has just shown that one is for a Gmail label: All Mail holds its mail."""
         labels = Folder.objects.filter(account_id=self.account_id, is_label=True).values_list("name", flat=True)
-        if {canonical(job.folder) for job in self.jobs}.intersection(labels):
+        if {job.folder for job in self.jobs}.intersection(labels):
             self.jobs = deque(jobs_of(self.account_id, self.jobs[0].max_messages))
 
     def fail_unexpectedly(self, error: Exception, folder: str | None) -> None:

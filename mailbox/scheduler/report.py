@@ -18,7 +18,6 @@ from django.utils import timezone
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Folder, SyncRun, SyncRunFolder
-from mailbox.sync.folders import canonical
 from mailbox.sync.job import MORE_WAITING
 from mailbox.sync.outcome import SyncOutcome
 
@@ -53,8 +52,8 @@ class RunReport:
         """Save the folder's line, or add this outcome to it. A folder that is unchanged so far is only counted."""
         if outcome.error_code == "busy":  # another worker syncs the account and reports it
             return
-        key = (account_id, canonical(name))
-        where = {"run": self.run, "account_id": account_id, "folder_name": key[1]}
+        key = (account_id, name)
+        where = {"run": self.run, "account_id": account_id, "folder_name": name}
         line = self.lines.get(key)
         if line is None and not outcome.is_unchanged:  # another worker of this run may have saved a line already
             line = SyncRunFolder.objects.filter(**where).first()
@@ -63,7 +62,7 @@ class RunReport:
         self.lines[key] = line
         _add_round(line, outcome)
         if line.pk is None and not outcome.is_unchanged:
-            line.folder = Folder.objects.filter(account_id=account_id, name=key[1]).first()
+            line.folder = Folder.objects.filter(account_id=account_id, name=name).first()
         if line.pk or not outcome.is_unchanged:
             line.save()
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -26,12 +26,20 @@ from mailbox.keep_alive import LEASE_SECONDS, keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
-from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts
+from mailbox.scheduler.account_queue import (
+    AccountQueue,
+    DueAccounts,
+    GivenAccounts,
+    SyncJob,
+    due_jobs,
+    jobs_of,
+    outside_backoff,
+)
 from mailbox.scheduler.account_turn import AccountTurn, past
-from mailbox.scheduler.jobs import SyncJob, due_jobs, jobs_of, outside_backoff
 from mailbox.scheduler.report import RunReport
 from mailbox.scheduler.results import Results
 from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, renewing
+from mailbox.sync.folders import canonical
 
 logger = logging.getLogger(__name__)
 __all__ = ["SyncJob", "SyncRunnerConfig", "due_jobs", "jobs_of", "run_share", "run_sync"]
@@ -63,6 +71,7 @@ def run_sync(
     after the other; a job with more waiting runs again within the time budget. An account's failure, expected or not,
     is in its lines of the report and stops no other account.
     """
+    jobs = [replace(job, folder=canonical(job.folder)) for job in jobs]
     config = config or SyncRunnerConfig(time_budget_seconds=settings.SYNC_TICK_SECONDS)
     clock: Clock = timezone.now if now is None else lambda: now
     if trigger in (SyncRun.Trigger.SCHEDULE, SyncRun.Trigger.PUSH):

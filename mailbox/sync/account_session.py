@@ -36,19 +36,17 @@ WAIT_STEP_SECONDS = 0.1
 QUOTA_PAUSE_SECONDS = 3600.0
 
 
-def backoff_seconds(failures: int, stated: float | None = None) -> float:
-    """The wait after a failure that `failures` others preceded; at least `stated`, which the server asked for.
+def backoff_wait(failures: int, stated: float | None = None) -> float:
+    """The seconds to wait after a failure that `failures` others preceded; at least `stated`, as the server asked.
 
-    PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS, doubled by each failure up to PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS. At most
-    LONGEST_WAIT, whatever the server asks for.
+    PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS, doubled by each failure up to PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS, with jitter,
+    so that accounts that failed together do not all come back at one instant. At most LONGEST_WAIT, whatever the server
+    asks for.
     """
     grown: float = settings.SYNC_BASE_BACKOFF_SECONDS * 2 ** min(failures, 30)
-    return min(max(min(grown, settings.SYNC_MAX_BACKOFF_SECONDS), stated or 0), LONGEST_WAIT.total_seconds())
-
-
-def backoff_wait(failures: int, stated: float | None = None) -> float:
-    """backoff_seconds() with jitter, so that accounts that failed together do not all come back at one instant."""
-    return jittered(backoff_seconds(failures, stated), at_least=min(stated or 0, LONGEST_WAIT.total_seconds()))
+    longest = LONGEST_WAIT.total_seconds()
+    least = min(stated or 0, longest)
+    return jittered(min(max(min(grown, settings.SYNC_MAX_BACKOFF_SECONDS), least), longest), at_least=least)
 
 
 @dataclass(frozen=True)

@@ -32,21 +32,19 @@ def sync(
     max_messages: int = 100,
     *,
     now: datetime | None = None,
-    wait_seconds: float = 0,
 ) -> SyncOutcome:
     """Sign in and fetch up to `max_messages` of a folder.
 
     cursor: None goes on from the stored cursors. A UID fetches what lies above it, oldest first, and never lowers the
         stored cursor.
-    wait_seconds: how long to wait for another sync of this account.
 
     A MailError is returned in the outcome; Account.DoesNotExist and bugs are raised.
     """
-    account = Account.objects.with_transports().get(pk=account_id)
+    account, folder = Account.objects.with_transports().get(pk=account_id), canonical(folder)
     clock: Clock = timezone.now if now is None else lambda: now
     started = time.monotonic()
     try:
-        with signed_in(account, clock, wait_seconds=wait_seconds) as session:
+        with signed_in(account, clock) as session:
             outcome = sync_folder(session, folder, cursor, max_messages)
             if outcome.unchanged:
                 with session.transaction():
@@ -113,9 +111,9 @@ def sync_folder(
 
 def _opened(session: AccountSession, name: str) -> tuple[LoadedState, FolderStatus]:
     """EXAMINE the folder, with QRESYNC where it is known; make its rows if it is new. Raises MailError."""
-    loaded = session.states.pop(canonical(name), None)
+    loaded = session.states.pop(name, None)
     if loaded is None or not loaded.is_fresh():
-        loaded = states_of(session.account, [canonical(name)]).get(canonical(name))
+        loaded = states_of(session.account, [name]).get(name)
     if loaded is not None and loaded.state.stopped_at is not None:
         raise uidvalidity.FolderStopped(uidvalidity.STOPPED)
     try:

@@ -38,8 +38,7 @@ def listing_is_due(account: Account, now: datetime) -> bool:
 
 
 def folder_for(account_id: int, name: str) -> Folder:
-    """The row of a folder that the server has just opened. A new row is chosen for sync only when it is INBOX."""
-    name = canonical(name)
+    """The row of a folder, by its canonical name. A new row is chosen for sync only when it is INBOX."""
     folder, _ = Folder.objects.get_or_create(
         account_id=account_id, name=name, defaults={"sync_enabled": name == "INBOX"}
     )

@@ -11,7 +11,7 @@ from mailbox.imap.session import FolderStatus
 from mailbox.logs import event, provider_words
 from mailbox.models import Counter, Folder, SyncState
 from mailbox.sync.account_session import backoff_wait
-from mailbox.sync.folders import canonical, folder_for
+from mailbox.sync.folders import folder_for
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ def failed(
     outcome.ok, outcome.error_code, outcome.error = False, error.code, str(error)
     if isinstance(error, Busy):
         return outcome
-    folder = Folder.objects.filter(account_id=account_id, name=canonical(name)).first()
-    if folder is None and canonical(name) == "INBOX":  # INBOX always exists, and its state must hold the backoff
+    folder = Folder.objects.filter(account_id=account_id, name=name).first()
+    if folder is None and name == "INBOX":  # INBOX always exists, and its state must hold the backoff
         folder = folder_for(account_id, name)
     if folder is not None:
         state, _ = SyncState.objects.get_or_create(account_id=account_id, folder=folder)

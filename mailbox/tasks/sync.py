@@ -38,8 +38,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from mailbox.queueing import queue
-from mailbox.scheduler import jobs, report, runner
-from mailbox.scheduler.account_queue import DueAccounts
+from mailbox.scheduler import account_queue, report, runner
 from mailbox.search.index import sweep_words
 from mailbox.storage import disk_budget, installations, partial_files, store_check, sweeping, table_sizes
 from mailbox.storage.durable_files import store_folder
@@ -93,7 +92,7 @@ def sync_tick(is_extra: bool = False) -> None:
     """
     now = timezone.now()
     since = now - TICK if is_extra else now
-    if not may_fetch() or not (accounts := jobs.next_accounts(now, since)):
+    if not may_fetch() or not (accounts := account_queue.next_accounts(now, since)):
         return
     clusters = _clusters(now)
     slices = -(-len(accounts) // runner.SLICE)
@@ -124,7 +123,7 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int, pas
         queue("mailbox.tasks.sync_share", run_pk, since, until, share, shares, passes + 1, group="sync")
         time.sleep(PASS_SECONDS)  # this worker would be the next to take it
         return
-    accounts = DueAccounts(datetime.fromisoformat(since), share, shares, runner.SLICE)
+    accounts = account_queue.DueAccounts(datetime.fromisoformat(since), share, shares, runner.SLICE)
     runner.run_share(run, accounts, left, places)
 
 

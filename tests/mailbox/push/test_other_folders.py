@@ -15,7 +15,7 @@ from mailbox.accounts.health import push_words
 from mailbox.imap.idle import FolderNumbers
 from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncRun, SyncState
 from mailbox.push import listener
-from mailbox.scheduler.jobs import next_accounts
+from mailbox.scheduler.account_queue import next_accounts
 from mailbox.sync import folder_sync
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.push.listeners import QUICK, Heard, MakeAccount, listen

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from mailbox import jitter
 from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
 from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, due_jobs, jobs_of, run_sync
 from mailbox.sync import folder_sync
-from mailbox.sync.account_session import backoff_seconds
+from mailbox.sync.account_session import backoff_wait
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 
@@ -166,6 +167,16 @@ def test_an_account_is_never_synced_by_two_at_once(make_account: MakeAccount, do
     assert Message.objects.count() == 9
 
 
-def test_the_backoff_never_undercuts_what_the_server_states() -> None:
-    assert [backoff_seconds(failures) for failures in (0, 1, 4, 5, 5000)] == [10, 20, 160, 300, 300]
-    assert backoff_seconds(0, stated=900.5) == 900.5
+def test_inbox_is_one_folder_in_whatever_case_it_is_asked_for(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 2)
+    run = run_sync([SyncJob(account.pk, "inbox"), SyncJob(account.pk, "Inbox")], ONCE)
+    assert (run.attempted, run.folders.get().folder_name) == (1, "INBOX")
+    assert folder_sync.sync(account.pk, "InBox").ok
+    assert account.folders.get().name == "INBOX"
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_the_backoff_never_undercuts_what_the_server_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jitter, "JITTER", 0)
+    assert [backoff_wait(failures) for failures in (0, 1, 4, 5, 5000)] == [10, 20, 160, 300, 300]
+    assert backoff_wait(0, stated=900.5) == 900.5
