@@ -15,7 +15,8 @@ from mailbox.accounts.create import TransportFields, create_account
 from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncState, WorkerHeartbeat
 from mailbox.models.operations import WORKER_SILENT_AFTER
 from mailbox.queueing import queue
-from mailbox.scheduler.runner import SyncRunnerConfig, jobs_of, run_sync
+from mailbox.scheduler.account_queue import jobs_of
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.search.results import search
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks

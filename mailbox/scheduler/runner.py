@@ -26,15 +26,7 @@ from mailbox.keep_alive import LEASE_SECONDS, keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
-from mailbox.scheduler.account_queue import (
-    AccountQueue,
-    DueAccounts,
-    GivenAccounts,
-    SyncJob,
-    due_jobs,
-    jobs_of,
-    outside_backoff,
-)
+from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts, SyncJob, outside_backoff
 from mailbox.scheduler.account_turn import AccountTurn, past
 from mailbox.scheduler.report import RunReport
 from mailbox.scheduler.results import Results
@@ -42,7 +34,6 @@ from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, renew
 from mailbox.sync.folders import canonical
 
 logger = logging.getLogger(__name__)
-__all__ = ["SyncJob", "SyncRunnerConfig", "due_jobs", "jobs_of", "run_share", "run_sync"]
 SLICE = 25  # accounts that one statement claims
 WRITE_SECONDS = 0.25
 CLAIMED_SECONDS = 5.0  # longest wait of a claimed account for its turn; then it is released, as a person may need it

@@ -153,7 +153,7 @@ def sync_account(account_id: int, user_id: int | None) -> None:
         return
     Account.objects.filter(pk=account_id).update(sync_asked_at=None)
     config = runner.SyncRunnerConfig(time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS)
-    runner.run_sync(runner.jobs_of(account_id), config, trigger=SyncRun.Trigger.CLICK, requested_by=user_id)
+    runner.run_sync(account_queue.jobs_of(account_id), config, trigger=SyncRun.Trigger.CLICK, requested_by=user_id)
 
 
 def sync_pushed(account_id: int) -> None:
@@ -161,7 +161,7 @@ def sync_pushed(account_id: int) -> None:
 
     If a sync of the account is running, that one syncs INBOX again, and the next tick the other folders.
     """
-    chosen = runner.jobs_of(account_id)
+    chosen = account_queue.jobs_of(account_id)
     news = SyncState.objects.filter(account_id=account_id, news_at__isnull=False)
     names = {"INBOX", *news.values_list("folder__name", flat=True)}
     if any(job.folder == "INBOX" for job in chosen):  # on Gmail, All Mail holds the inbox

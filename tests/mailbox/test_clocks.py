@@ -11,7 +11,7 @@ from mailbox import deletions
 from mailbox.keep_alive import LEASE_SECONDS
 from mailbox.models import Account, Counter, DeletionLook, Folder, Lease, Message, RawMessage, SyncState
 from mailbox.models.leases import LONGEST_SECONDS
-from mailbox.scheduler.runner import SyncJob, due_jobs, outside_backoff
+from mailbox.scheduler.account_queue import SyncJob, due_jobs, outside_backoff
 from mailbox.storage import partial_files, raw_store
 from mailbox.sync import flags_and_expunges, folders
 from mailbox.sync.account_session import backoff_wait

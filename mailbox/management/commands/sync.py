@@ -12,7 +12,8 @@ from django.conf import settings
 from mailbox import network
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account, SyncRun, SyncRunFolder
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
+from mailbox.scheduler.account_queue import SyncJob, jobs_of
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.storage import disk_budget
 from mailbox.sync.folders import canonical
 

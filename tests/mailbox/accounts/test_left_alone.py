@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.accounts import health
 from mailbox.models import Account, Folder, Lease, SyncRun, SyncState
-from mailbox.scheduler import runner
+from mailbox.scheduler import account_queue, runner
 from mailbox.sync import account_session, folder_sync
 from outbox import connection_check
 from tests.mailbox.sync.scripted_account import account
@@ -63,7 +63,7 @@ def test_over_quota_pauses_the_account_for_an_hour_in_the_servers_words(
     condition = said_of(account)
     assert (condition.tone, condition.label) == ("needs", "over its quota")
     assert "Bandwidth used up" in condition.reply
-    assert runner.due_jobs(timezone.now()) == []
+    assert account_queue.due_jobs(timezone.now()) == []
     server.faults.clear()
     assert folder_sync.sync(account.pk).ok
     assert imap_of(account).next_allowed_at is None
@@ -117,7 +117,7 @@ def test_a_run_leaves_the_other_folders_of_an_account_over_quota(account: Accoun
         Folder.objects.create(account=account, name=name, sync_enabled=True)
     Account.objects.update(folders_listed_at=timezone.now())
     server.faults["EXAMINE"] = saying("NO [OVERQUOTA] enough")
-    run = runner.run_sync(runner.jobs_of(account.pk), trigger=SyncRun.Trigger.COMMAND)
+    run = runner.run_sync(account_queue.jobs_of(account.pk), trigger=SyncRun.Trigger.COMMAND)
     assert (run.attempted, server.seen.count("EXAMINE")) == (1, 1)
 
 

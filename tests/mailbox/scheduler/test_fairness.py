@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
 from mailbox.scheduler import account_turn, report
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, due_jobs, run_sync
+from mailbox.scheduler.account_queue import SyncJob, due_jobs
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.outcome import SyncOutcome
 from tests.rows import letter

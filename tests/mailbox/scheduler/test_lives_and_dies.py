@@ -14,7 +14,8 @@ from django.utils import timezone
 from mailbox.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
 from mailbox.scheduler import account_turn, report, results
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.scheduler.account_queue import SyncJob
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import signed_in
 from mailbox.tasks import sync as sync_tasks

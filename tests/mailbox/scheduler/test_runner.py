@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from mailbox import jitter
 from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, due_jobs, jobs_of, run_sync
+from mailbox.scheduler.account_queue import SyncJob, due_jobs, jobs_of
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import backoff_wait
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
@@ -167,7 +168,9 @@ def test_an_account_is_never_synced_by_two_at_once(make_account: MakeAccount, do
     assert Message.objects.count() == 9
 
 
-def test_inbox_is_one_folder_in_whatever_case_it_is_asked_for(account: Account, dovecot: Dovecot) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_inbox_is_one_folder_in_whatever_case_it_is_asked_for(make_account: MakeAccount, dovecot: Dovecot) -> None:
+    account = make_account()
     fill(dovecot, account, 2)
     run = run_sync([SyncJob(account.pk, "inbox"), SyncJob(account.pk, "Inbox")], ONCE)
     assert (run.attempted, run.folders.get().folder_name) == (1, "INBOX")

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from alerts.problems import installation
 from mailbox.models import Account, Message, Quarantine, SyncRun, WorkerHeartbeat
-from mailbox.scheduler.runner import jobs_of, run_sync
+from mailbox.scheduler.account_queue import jobs_of
+from mailbox.scheduler.runner import run_sync
 from mailbox.storage import store_check
 from mailbox.tasks import sync as sync_tasks
 from outbox import api

@@ -10,7 +10,8 @@ from django.db import connection
 
 from mailbox.imap.session import FolderStatus, ImapSession
 from mailbox.models import Account
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.scheduler.account_queue import SyncJob
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from tests.mailbox.sync.synced import fill
 from tests.servers.dovecot import Dovecot
 

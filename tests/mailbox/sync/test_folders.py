@@ -14,7 +14,7 @@ from mailbox.imap.fetch import ListedFolder
 from mailbox.imap.special_use import with_common_uses
 from mailbox.messages import purge
 from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncRun, SyncState
-from mailbox.scheduler import runner
+from mailbox.scheduler import account_queue, runner
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync
 from tests.mailbox.sync.scripted_account import account
@@ -86,12 +86,12 @@ def test_a_run_that_misses_a_folder_looks_for_it_in_the_next(
     folder_sync.discover_folders(account.pk)
     choose(account, "Work")
     config = runner.SyncRunnerConfig(time_budget_seconds=None)
-    runner.run_sync(runner.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
     rename(dovecot, account, "Work", "Done")
-    runner.run_sync(runner.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
-    runner.run_sync(runner.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
-    assert {job.folder for job in runner.jobs_of(account.pk)} == {"INBOX", "Done"}
-    run = runner.run_sync(runner.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    assert {job.folder for job in account_queue.jobs_of(account.pk)} == {"INBOX", "Done"}
+    run = runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
     assert run.failed == 0
     assert stored(account) == on_server(dovecot, account, "INBOX", "Done")
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, Folder, Message, MessagePlace, SyncRun
-from mailbox.scheduler import runner
+from mailbox.scheduler import account_queue, runner
 from mailbox.search import results as search_results
 from mailbox.sync import folder_sync
 from mailbox.tasks import sync as sync_tasks
@@ -51,7 +51,7 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
 
 def run(account: Account) -> SyncRun:
     config = runner.SyncRunnerConfig(time_budget_seconds=None)
-    return runner.run_sync(runner.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    return runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
 
 
 def labels() -> dict[str, list[str]]:

@@ -14,7 +14,8 @@ from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncRunFolder, SyncState, Transport
 from mailbox.scheduler import runner
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.scheduler.account_queue import SyncJob
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import no_change
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
 from mailbox.sync.state_rows import LoadedState, account_by_pk, states_of

@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
-from mailbox.scheduler import results, runner
-from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.scheduler import account_queue, results, runner
+from mailbox.scheduler.account_queue import SyncJob
+from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync, no_change
 from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step, take_database_away
 from tests.mailbox.sync.synced import fill, on_server, state_of, stored
@@ -115,7 +116,7 @@ def test_accounts_that_cannot_be_claimed_as_the_database_is_away_stay_due(
     monkeypatch.setattr(Lease, "acquire_all", away)
     run = run_sync([SyncJob(each.pk) for each in accounts], ONCE)
     assert (run.attempted, run.failed) == (0, 0)
-    assert {job.account_id for job in runner.due_jobs(timezone.now())} == {each.pk for each in accounts}
+    assert {job.account_id for job in account_queue.due_jobs(timezone.now())} == {each.pk for each in accounts}
 
 
 def test_a_claim_whose_commit_was_not_heard_of_is_ours_all_the_same(account: Account) -> None:
@@ -134,8 +135,8 @@ import django, os, signal, sys
 django.setup()
 from mailbox.imap.session import FolderStatus, ImapSession
 from mailbox.models import Lease
-from mailbox.scheduler import runner
-from mailbox.scheduler import results
+from mailbox.scheduler import account_queue, runner
+from mailbox.scheduler import account_queue, results
 from mailbox.scheduler.results import Results
 from mailbox.sync import no_change, state_rows
 calls = 0
@@ -151,7 +152,7 @@ def stop(*args, **kwargs):
     return answer
 {step} = stop
 config = runner.SyncRunnerConfig(max_concurrency=1, time_budget_seconds=0)
-runner.run_sync([runner.SyncJob(int(pk)) for pk in sys.argv[1:]], config)
+runner.run_sync([account_queue.SyncJob(int(pk)) for pk in sys.argv[1:]], config)
 """
 STAGES = {
     "when the accounts are claimed": ("Lease.acquire_all", 1, True),

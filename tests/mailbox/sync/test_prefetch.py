@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from mailbox.messages import store
 from mailbox.models import Account, Folder, Message, Quarantine, SyncState
-from mailbox.scheduler import runner
+from mailbox.scheduler import account_queue, runner
 from mailbox.sync import folder_sync
 from mailbox.sync.batches import BREAKS_CONNECTION
 from mailbox.sync.prefetch import BATCH_COUNT, META_COUNT
@@ -128,7 +128,7 @@ def test_a_batch_the_database_refuses_stops_what_was_fetched_behind_it(
 
 def test_a_folder_alone_is_fetched_on_one_beginning_and_few_commands(account: Account, server: ScriptedImap) -> None:
     Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
-    run = runner.run_sync([runner.SyncJob(account.pk, "INBOX", 100)])
+    run = runner.run_sync([account_queue.SyncJob(account.pk, "INBOX", 100)])
     line = run.folders.get()
     assert (line.ok, line.fetched) == (True, COUNT)
     assert Message.objects.count() == COUNT

@@ -19,7 +19,7 @@ from mailbox.models import (
     SyncRunFolder,
     SyncState,
 )
-from mailbox.scheduler import runner
+from mailbox.scheduler import account_queue, runner
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync, uidvalidity
 from tests.mailbox.sync.scripted_account import account
@@ -168,7 +168,7 @@ def test_new_mail_comes_before_the_old_is_compared(account: Account, server: Scr
 def test_the_report_has_one_entry_however_many_rounds_it_takes(account: Account, server: ScriptedImap) -> None:
     folder_sync.sync(account.pk)
     renumbered(server)
-    job = runner.SyncJob(account.pk, "INBOX", 2)
+    job = account_queue.SyncJob(account.pk, "INBOX", 2)
     run = runner.run_sync([job], runner.SyncRunnerConfig(time_budget_seconds=None), trigger=SyncRun.Trigger.COMMAND)
     assert run.folders.get().note == "UIDVALIDITY changed from 1 to 2: about 6 kept, about 0 to fetch."
     assert equal(account, server)
@@ -264,12 +264,12 @@ def test_five_changes_in_a_row_stop_the_folder_until_somebody_lets_it_go_on(
     assert "5 times in a row" in outcome.error
     assert Message.objects.visible().count() == 6
     assert state().stopped_at is not None
-    assert runner.due_jobs(timezone.now()) == []
+    assert account_queue.due_jobs(timezone.now()) == []
     before = len(server.seen)
     assert folder_sync.sync(account.pk).error_code == "stopped"
     assert "EXAMINE" not in server.seen[before:]
     uidvalidity.let_go_on(account.pk)
-    assert runner.due_jobs(timezone.now()) != []
+    assert account_queue.due_jobs(timezone.now()) != []
     asked = bodies_asked_for(server)
     assert folder_sync.sync(account.pk).ok
     assert asked == []
@@ -289,7 +289,7 @@ def test_other_folders_of_a_stopped_one_go_on(account: Account, server: Scripted
     folder_sync.sync(account.pk)
     SyncState.objects.update(stopped_at=timezone.now())
     Folder.objects.create(account=account, name="Other", sync_enabled=True)
-    assert [job.folder for job in runner.due_jobs(timezone.now())] == ["Other"]
+    assert [job.folder for job in account_queue.due_jobs(timezone.now())] == ["Other"]
 
 
 def test_a_folder_with_ten_times_the_mail_asks_for_bounded_answers(
