@@ -31,15 +31,15 @@ class SyncJob:
     max_messages: int = 100
 
 
-def due_jobs(now: datetime, since: datetime | None = None, accounts: Collection[int] | None = None) -> list[SyncJob]:
-    """One job for each chosen folder that may be synced now and was not tried since `since`, the longest wait first.
+def due_jobs(now: datetime, since: datetime, accounts: Collection[int]) -> list[SyncJob]:
+    """One job for each chosen folder of these accounts (pks) that may be synced now and was not tried since `since`,
+    the longest wait first.
 
     An account whose folders were never listed gets a job for INBOX. An account whose sign-in was refused is tried once
-    an hour, or at once when its credentials have changed. `accounts`: pks to look at; None: all that sync.
+    an hour, or at once when its credentials have changed.
     """
-    folders, unknown = _due_folders(now, since), _due_unknown(now)
-    if accounts is not None:
-        folders, unknown = folders.filter(account_id__in=accounts), unknown.filter(pk__in=accounts)
+    folders = _due_folders(now, since).filter(account_id__in=accounts)
+    unknown = _due_unknown(now).filter(pk__in=accounts)
     limit = settings.SYNC_MAX_MESSAGES
     jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
     return jobs + [SyncJob(pk, "INBOX", limit) for pk in unknown.values_list("pk", flat=True)]
@@ -74,16 +74,14 @@ def _is_listened_to(now: datetime) -> Q:
     )
 
 
-def _due_folders(now: datetime, since: datetime | None) -> FolderQuerySet:
+def _due_folders(now: datetime, since: datetime) -> FolderQuerySet:
     sign_in = (
         Q(account__imap__needs_sign_in_since=None)
         | Q(sync_state__last_attempt_at=None)
         | Q(sync_state__last_attempt_at__lte=now - SIGN_IN_AGAIN_AFTER)
     )
-    due = Folder.objects.due(now).filter(sign_in)
-    if since is not None:
-        done = SyncState.objects.filter(_tried(now, since), more_waiting=False)
-        due = due.exclude(Exists(done.filter(folder=OuterRef("pk"))))
+    done = SyncState.objects.filter(_tried(now, since), more_waiting=False)
+    due = Folder.objects.due(now).filter(sign_in).exclude(Exists(done.filter(folder=OuterRef("pk"))))
     return due.order_by(F("sync_state__last_attempt_at").asc(nulls_first=True), "pk")
 
 

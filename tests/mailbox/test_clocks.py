@@ -11,11 +11,12 @@ from mailbox import deletions
 from mailbox.keep_alive import LEASE_SECONDS
 from mailbox.models import Account, Counter, DeletionLook, Folder, Lease, Message, RawMessage, SyncState
 from mailbox.models.leases import LONGEST_SECONDS
-from mailbox.scheduler.account_queue import SyncJob, due_jobs, outside_backoff
+from mailbox.scheduler.account_queue import SyncJob, outside_backoff
 from mailbox.storage import partial_files, raw_store
 from mailbox.sync import flags_and_expunges, folders
 from mailbox.sync.account_session import backoff_wait
 from mailbox.tasks import sync as sync_tasks
+from tests.mailbox.sync.quiet import due_jobs
 from tests.rows import NOWHERE, letter, looked_yesterday, store
 
 pytestmark = pytest.mark.django_db

@@ -16,6 +16,7 @@ from mailbox.models import Account, Folder, Lease, SyncRun, SyncState
 from mailbox.scheduler import account_queue, runner
 from mailbox.sync import account_session, folder_sync
 from outbox import connection_check
+from tests.mailbox.sync.quiet import due_jobs
 from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.servers.certificates import Certificates
@@ -63,7 +64,7 @@ def test_over_quota_pauses_the_account_for_an_hour_in_the_servers_words(
     condition = said_of(account)
     assert (condition.tone, condition.label) == ("needs", "over its quota")
     assert "Bandwidth used up" in condition.reply
-    assert account_queue.due_jobs(timezone.now()) == []
+    assert due_jobs(timezone.now()) == []
     server.faults.clear()
     assert folder_sync.sync(account.pk).ok
     assert imap_of(account).next_allowed_at is None

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
 from mailbox.scheduler import account_turn, report
-from mailbox.scheduler.account_queue import SyncJob, due_jobs
+from mailbox.scheduler.account_queue import SyncJob
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.outcome import SyncOutcome
+from tests.mailbox.sync.quiet import due_jobs
 from tests.rows import letter
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from mailbox import jitter
 from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
-from mailbox.scheduler.account_queue import SyncJob, due_jobs, jobs_of
+from mailbox.scheduler.account_queue import SyncJob, jobs_of
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import backoff_wait
+from tests.mailbox.sync.quiet import due_jobs
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 

@@ -2,14 +2,17 @@
 
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection
 
+from mailbox.clocks import SLACK
 from mailbox.imap.session import FolderStatus, ImapSession
 from mailbox.models import Account
+from mailbox.scheduler import account_queue
 from mailbox.scheduler.account_queue import SyncJob
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from tests.mailbox.sync.synced import fill
@@ -30,6 +33,12 @@ def in_step(account: Account, dovecot: Dovecot) -> Account:
     for _ in range(2):
         assert run_sync([SyncJob(account.pk)], ONCE).succeeded == 1
     return account
+
+
+def due_jobs(now: datetime) -> list[SyncJob]:
+    """What is due of all accounts, whenever it was tried."""
+    everyone = list(Account.objects.values_list("pk", flat=True))
+    return account_queue.due_jobs(now, now + 2 * SLACK, everyone)
 
 
 def at_examine(act: Callable[[ImapSession], None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
-from mailbox.scheduler import account_queue, results, runner
+from mailbox.scheduler import results, runner
 from mailbox.scheduler.account_queue import SyncJob
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync, no_change
-from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step, take_database_away
+from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, due_jobs, in_step, take_database_away
 from tests.mailbox.sync.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import ROOT, environment
@@ -116,7 +116,7 @@ def test_accounts_that_cannot_be_claimed_as_the_database_is_away_stay_due(
     monkeypatch.setattr(Lease, "acquire_all", away)
     run = run_sync([SyncJob(each.pk) for each in accounts], ONCE)
     assert (run.attempted, run.failed) == (0, 0)
-    assert {job.account_id for job in account_queue.due_jobs(timezone.now())} == {each.pk for each in accounts}
+    assert {job.account_id for job in due_jobs(timezone.now())} == {each.pk for each in accounts}
 
 
 def test_a_claim_whose_commit_was_not_heard_of_is_ours_all_the_same(account: Account) -> None:

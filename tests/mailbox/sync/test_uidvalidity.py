@@ -22,6 +22,7 @@ from mailbox.models import (
 from mailbox.scheduler import account_queue, runner
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync, uidvalidity
+from tests.mailbox.sync.quiet import due_jobs
 from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.certificates import Certificates
@@ -264,12 +265,12 @@ def test_five_changes_in_a_row_stop_the_folder_until_somebody_lets_it_go_on(
     assert "5 times in a row" in outcome.error
     assert Message.objects.visible().count() == 6
     assert state().stopped_at is not None
-    assert account_queue.due_jobs(timezone.now()) == []
+    assert due_jobs(timezone.now()) == []
     before = len(server.seen)
     assert folder_sync.sync(account.pk).error_code == "stopped"
     assert "EXAMINE" not in server.seen[before:]
     uidvalidity.let_go_on(account.pk)
-    assert account_queue.due_jobs(timezone.now()) != []
+    assert due_jobs(timezone.now()) != []
     asked = bodies_asked_for(server)
     assert folder_sync.sync(account.pk).ok
     assert asked == []
@@ -289,7 +290,7 @@ def test_other_folders_of_a_stopped_one_go_on(account: Account, server: Scripted
     folder_sync.sync(account.pk)
     SyncState.objects.update(stopped_at=timezone.now())
     Folder.objects.create(account=account, name="Other", sync_enabled=True)
-    assert [job.folder for job in account_queue.due_jobs(timezone.now())] == ["Other"]
+    assert [job.folder for job in due_jobs(timezone.now())] == ["Other"]
 
 
 def test_a_folder_with_ten_times_the_mail_asks_for_bounded_answers(
