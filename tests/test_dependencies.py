@@ -71,10 +71,7 @@ TALKS_TO_SERVERS = words(
     "outbox.delivery alerts.http_post alerts.notice_delivery"
 )
 # What a page may know of those: they write rows or words, and ask no server.
-PAGES_MAY_KNOW = words(
-    "mailbox.sync.backfill_progress mailbox.sync.folders mailbox.sync.requested mailbox.sync.uidvalidity "
-    "mailbox.completeness.words"
-)
+PAGES_MAY_KNOW = words("mailbox.sync.folders mailbox.sync.uidvalidity mailbox.completeness.words")
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
     "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text localized logs "

@@ -7,7 +7,6 @@ and sync_state has the time of the sync. In a run that a person asked for, uncha
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,7 +16,7 @@ from django.utils import timezone
 
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
-from mailbox.models import Folder, SyncRun, SyncRunFolder
+from mailbox.models import SyncRun, SyncRunFolder
 from mailbox.sync.job import MORE_WAITING
 from mailbox.sync.outcome import SyncOutcome
 
@@ -61,12 +60,10 @@ class RunReport:
             line = SyncRunFolder(**where, ok=True)
         self.lines[key] = line
         _add_round(line, outcome)
-        if line.pk is None and not outcome.is_unchanged:
-            line.folder = Folder.objects.filter(account_id=account_id, name=name).first()
         if line.pk or not outcome.is_unchanged:
             line.save()
 
-    def finish(self, now: datetime) -> SyncRun:
+    def finish(self, now: datetime) -> None:
         """End this worker's share of the run; the last share ends the run, with its counts.
 
         A run in which nothing was tried is deleted, unless a person asked for it.
@@ -76,7 +73,7 @@ class RunReport:
         def write() -> bool:
             with transaction.atomic():
                 if run.trigger in BY_PERSON:
-                    _insert(unchanged)
+                    SyncRunFolder.objects.bulk_create(unchanged)
                 this = SyncRun.objects.filter(pk=run.pk)
                 this.update(unchanged=F("unchanged") + len(unchanged), shares_left=F("shares_left") - 1, seen_at=now)
                 counts = _counts(run)
@@ -92,25 +89,16 @@ class RunReport:
             logger, "sync_run", run_id=str(run.run_id), attempted=len(self.lines), failed=failed,
             unchanged=len(unchanged), fetched=sum(line.fetched for line in self.lines.values()),
         )  # fmt: skip
-        return run
 
 
 def _add_round(line: SyncRunFolder, outcome: SyncOutcome) -> None:
-    line.ok = outcome.ok
+    line.ok, line.folder_id = outcome.ok, outcome.folder_id
     for name in ("fetched", "updated", "quarantined", "bytes", "seconds"):
         setattr(line, name, getattr(line, name) + getattr(outcome, name))
     line.error_code, line.error = outcome.error_code, outcome.error
     told = [*line.note.replace(MORE_WAITING, "").split("\n"), outcome.note]
     line.note = "\n".join(dict.fromkeys(each.strip() for each in told if each.strip()))
     line.finished_at = timezone.now()
-
-
-def _insert(lines: Sequence[SyncRunFolder]) -> None:
-    folders = Folder.objects.filter(account_id__in={line.account_id for line in lines})
-    pks = {(account_id, name): pk for account_id, name, pk in folders.values_list("account_id", "name", "pk")}
-    for line in lines:
-        line.folder_id = pks.get((line.account_id, line.folder_name))
-    SyncRunFolder.objects.bulk_create(lines)
 
 
 def _counts(run: SyncRun) -> dict[str, int]:

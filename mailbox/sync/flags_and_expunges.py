@@ -16,7 +16,7 @@ from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
 from mailbox.messages import places
 from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
-from mailbox.sync.batches import FolderRun
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
 from mailbox.sync.reassigned_uids import modseq_fell, uidnext_fell
 

@@ -13,9 +13,10 @@ from mailbox.errors import Busy, MailError, OverQuota, ProviderError, StorageErr
 from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
+from mailbox.parsing import pool as parsing_pool
 from mailbox.sync import no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Clock, pause_account, signed_in
-from mailbox.sync.batches import FolderRun
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import run_job
 from mailbox.sync.outcome import SyncOutcome, UnchangedFolder, count_run, failed
@@ -91,12 +92,14 @@ def sync_folder(
         if account.sends_site_mail:  # its Sent folder and its bounces contain links that sign people in
             raise ProviderError(SITE_MAIL_IS_NOT_FETCHED)
         loaded, status = _opened(session, name)
+        outcome.folder_id = loaded.state.folder_id
         now = session.clock()
         if cursor is None and no_change.nothing_new(account, loaded, status, now):
             outcome.unchanged = UnchangedFolder(loaded.state.pk, status, now)
         else:
             run = FolderRun(session, loaded.state, status, outcome)
-            run_job(run, cursor, MessageBudget(max_messages, go_on))
+            with parsing_pool.running():
+                run_job(run, cursor, MessageBudget(max_messages, go_on))
             count_run(account.pk, outcome, session.clock())
     except (MailError, *DATABASE_TROUBLE) as trouble:
         error = trouble if isinstance(trouble, MailError) else StorageError(f"The database failed: {trouble}")

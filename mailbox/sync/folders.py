@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import transaction
 
@@ -23,6 +22,8 @@ LISTING_EVERY = timedelta(days=1)
 MAX_NAME = 500  # characters; the column's size
 CHUNK = 500  # places in one transaction
 SAMPLED = 25  # oldest, and as many newest, UIDs that are compared before a folder counts as renamed
+# The columns that a listing changes of a row that is there; gone_at becomes None.
+STATED = ["delimiter", "special_use", "selectable", "is_subscribed", "is_name_encoded", "is_label", "gone_at"]
 # These hold each message of a Gmail account once; every other folder that Gmail lists is a label on those messages.
 GMAIL_FOLDERS = ("\\All", "\\Junk", "\\Trash")
 
@@ -72,15 +73,14 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
         is_first = not any(folder.gone_at is None for folder in known.values() if folder.name != "INBOX")
         # With INBOX not chosen, a person is asked to choose the folders.
         is_first = is_first and ("INBOX" not in known or known["INBOX"].sync_enabled)
-        new = []
+        rows = []
         for name, each in listed.items():
-            columns = _stated(each, name in labels)
-            if name in known:
-                _bring_in_line(known[name], columns)
-            else:
-                is_chosen = is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX"
-                new.append(Folder(account=account, name=name, sync_enabled=is_chosen, **columns))
-        Folder.objects.bulk_create(new, ignore_conflicts=True)
+            is_chosen = is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX"
+            rows.append(_row(account, name, each, is_label=name in labels, is_chosen=is_chosen))
+        Folder.objects.bulk_create(rows, update_conflicts=True, unique_fields=["account", "name"], update_fields=STATED)
+        for name in listed:
+            if name in known and (gone_at := known[name].gone_at) is not None:
+                _show_again(known[name], gone_at)
         if labels and is_first:  # INBOX was chosen before the listing showed that All Mail holds its mail too
             Folder.objects.filter(account=account, name__in=labels).update(sync_enabled=False)
         Account.objects.filter(pk=account.pk).update(folders_listed_at=now)
@@ -98,28 +98,19 @@ def _labels(imap: ImapSession, folders: Collection[ListedFolder]) -> set[str]:
     return {canonical(each.name) for each in folders if each.special_use not in GMAIL_FOLDERS}
 
 
-def _stated(each: ListedFolder, is_label: bool) -> dict[str, Any]:
-    """The columns of the folder that LIST states."""
-    return {
-        "delimiter": each.delimiter[:4],
-        "special_use": each.special_use,
-        "selectable": each.selectable,
-        "is_subscribed": each.is_subscribed,
-        "is_name_encoded": each.is_name_encoded,
-        "is_label": is_label,
-        "gone_at": None,
-    }
-
-
-def _bring_in_line(folder: Folder, columns: dict[str, Any]) -> None:
-    changed = {name: value for name, value in columns.items() if getattr(folder, name) != value}
-    came_back = folder.gone_at
-    for name, value in changed.items():
-        setattr(folder, name, value)
-    if changed:
-        folder.save(update_fields=changed)
-    if came_back is not None:
-        _show_again(folder, came_back)
+def _row(account: Account, name: str, each: ListedFolder, *, is_label: bool, is_chosen: bool) -> Folder:
+    """A row of a folder that exists. If one is there already, only its columns STATED are changed to those of this."""
+    return Folder(
+        account=account,
+        name=name,
+        sync_enabled=is_chosen,
+        delimiter=each.delimiter[:4],
+        special_use=each.special_use,
+        selectable=each.selectable,
+        is_subscribed=each.is_subscribed,
+        is_name_encoded=each.is_name_encoded,
+        is_label=is_label,
+    )
 
 
 def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str]) -> list[tuple[Folder, str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mailbox.models import SyncState
 from mailbox.sync import flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
-from mailbox.sync.batches import FolderRun
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
 MORE_WAITING = "More is waiting."
@@ -17,22 +19,21 @@ def run_job(run: FolderRun, cursor: int | None, budget: MessageBudget) -> None:
     cursor: fetch only what lies above this UID; None goes on from the state.
     """
     state, status, outcome = run.state, run.status, run.outcome
-    planned = plan.plan(state, status, cursor)
-    is_anew = planned.restarted or reassigned_uids.found_after_a_fall(run)
+    # Any difference, not only a larger value, makes the known UIDs meaningless (RFC 3501, 2.3.1.1).
+    is_anew = state.uidvalidity not in (None, status.uidvalidity) or reassigned_uids.found_after_a_fall(run)
     if is_anew:
         uidvalidity.begin(run)
-        planned = plan.plan(state, status, cursor)
     elif state.uidvalidity is None:
         # The first sync. Whatever changes from now on has a higher mod-sequence: saved first, in case this run fails.
         state.highestmodseq = status.highestmodseq
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
-    run.stretch = planned.start
+    walks = plan.walks(run.stretch, state.exists, status, cursor)
     more_asked = requested.fetch_asked(run)
     vanished = 0
     if status.changes is not None and not is_anew:
         vanished = flags_and_expunges.apply_changes(run, status.changes)
-    more = _walk_all(run, planned, budget, is_anew=is_anew)
+    more = _walk_all(run, walks, budget, is_anew=is_anew)
     if run.has_put_off and not more_asked:
         more_asked = requested.fetch_asked(run)
     if more or cursor is not None:
@@ -68,15 +69,15 @@ def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
     return False
 
 
-def _walk_all(run: FolderRun, planned: plan.SyncPlan, budget: MessageBudget, *, is_anew: bool) -> bool:
-    """Fetch on all walks of the plan, as the budget allows; return whether more is waiting."""
+def _walk_all(run: FolderRun, walks: Sequence[plan.Walk], budget: MessageBudget, *, is_anew: bool) -> bool:
+    """Fetch on all walks, as the budget allows; return whether more is waiting."""
     state, tells = run.state, is_anew
     if state.surveyed_uid is not None:
         tells = state.surveyed_uid < plan.MAX_UID
         if not uidvalidity.survey(run):
             return True
     more = False
-    for walk in planned.walks:
+    for walk in walks:
         more = not _walk(run, walk, budget) or more
     if tells:
         kept = uidvalidity.expected(run) if more else run.kept

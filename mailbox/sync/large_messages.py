@@ -45,13 +45,12 @@ class LargeMessage:
     file: PartialFile
     limit: int
 
-    def fetch(self, on_progress: Callable[[], object], *, seconds: float = RUN_SECONDS) -> list[FetchedMessage]:
+    def fetch(self, on_progress: Callable[[], object]) -> list[FetchedMessage]:
         """Fetch what is still missing and return the whole message; its bytes are mapped from the file.
 
         An empty list when the server no longer has the message.
 
         on_progress: called after each piece that is on disk.
-        seconds: time for this run.
 
         A message whose length is not RFC822.SIZE, or whose header is not the one that the server gives alone, is
         fetched once more from its beginning. If the same bytes come again, the stated size is wrong: the message is
@@ -60,7 +59,7 @@ class LargeMessage:
         Raises Unfinished; ProviderError for a message above the limit or with other bytes each time;
         StorageError; and what a broken connection raises.
         """
-        end = time.monotonic() + seconds
+        end = time.monotonic() + RUN_SECONDS
         is_there = self._fetch_to_its_end(on_progress, end)
         if is_there and not self._is_as_stated() and not self.file.was_begun_anew():
             self.file.begin_anew()

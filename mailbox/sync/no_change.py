@@ -36,7 +36,7 @@ def nothing_new(account: Account, loaded: LoadedState, status: FolderStatus, now
         and status.uidnext is not None
         and known == (status.uidvalidity, status.uidnext, status.exists)
         and _has_no_changes(state, status)
-        and not plan.plan(state, status).walks
+        and not plan.walks(plan.stretch_of(state.backfill_cursor, state.cursor), state.exists, status)
     )
 
 

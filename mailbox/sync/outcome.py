@@ -35,12 +35,14 @@ class UnchangedFolder:
 class SyncOutcome:
     """What one sync did to one folder. It is counted while batches commit, so that it is true of a failed sync too.
 
-    fetched, updated, quarantined: messages. bytes: of raw messages. seconds: wall-clock time.
+    folder_id: the folder's pk, None for one that has no row. fetched, updated, quarantined: messages. bytes: of raw
+    messages. seconds: wall-clock time.
     error_code: the `code` of a MailError, "" for none. error: the sentence for a person.
     unchanged: set when nothing was new; the caller saves that, for many folders at once (no_change.write).
     """
 
     ok: bool
+    folder_id: int | None = None
     fetched: int = 0
     updated: int = 0
     quarantined: int = 0
@@ -85,6 +87,7 @@ def failed(
     if folder is None and name == "INBOX":  # INBOX always exists, and its state must hold the backoff
         folder = folder_for(account_id, name)
     if folder is not None:
+        outcome.folder_id = folder.pk
         state, _ = SyncState.objects.get_or_create(account_id=account_id, folder=folder)
         wait = timedelta(seconds=backoff_wait(state.failure_count, error.wait_seconds))
         SyncState.objects.filter(pk=state.pk).update(

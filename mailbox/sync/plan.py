@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from mailbox.imap.fetch import FolderStatus
 
@@ -41,48 +41,34 @@ class Walk:
     high: int
 
 
-class Known(Protocol):
-    """What a plan is made from: these columns of SyncState."""
-
-    uidvalidity: int | None
-    cursor: int
-    backfill_cursor: int | None
-    exists: int | None
+def stretch_of(backfill_cursor: int | None, cursor: int) -> UidRange | None:
+    """The stretch that these columns of SyncState say; None for a folder that has none yet."""
+    return None if backfill_cursor is None else UidRange(backfill_cursor, cursor)
 
 
-@dataclass(frozen=True)
-class SyncPlan:
-    """What a run does. start: the stored stretch, None for a folder that has none. restarted: UIDVALIDITY changed."""
+def walks(
+    stretch: UidRange | None, exists: int | None, status: FolderStatus, from_cursor: int | None = None
+) -> list[Walk]:
+    """What a run walks, from the stored stretch and the server's status.
 
-    start: UidRange | None
-    walks: tuple[Walk, ...]
-    restarted: bool = False
-
-
-def plan(known: Known, status: FolderStatus, from_cursor: int | None = None) -> SyncPlan:
-    """Plan a run from the stored state and the server's status.
-
-    from_cursor: fetch only what lies above this UID, oldest first. Where more messages are there than at the last run
-    and UIDNEXT is as it was, UIDNEXT is stale, as that of a server's cache.
-
-    Any difference of UIDVALIDITY, not only a larger value, makes the known UIDs meaningless (RFC 3501, 2.3.1.1).
+    exists: messages on the server at the last run. Where more are there than then and UIDNEXT is as it was, UIDNEXT is
+    stale, as that of a server's cache.
+    from_cursor: fetch only what lies above this UID, oldest first.
     """
-    restarted = known.uidvalidity not in (None, status.uidvalidity)
-    start = None if restarted or known.backfill_cursor is None else UidRange(known.backfill_cursor, known.cursor)
     if status.exists == 0:
-        return SyncPlan(start, (), restarted)
+        return []
     if from_cursor is not None:
-        return SyncPlan(start, (Walk("up", from_cursor + 1, top(status, from_cursor)),), restarted)
-    if start is None:
-        return SyncPlan(None, (Walk("down", 1, top(status, 0)),), restarted)
-    walks = []
-    if status.uidnext != start.high + 1:
-        walks.append(Walk("up", start.high + 1, top(status, start.high)))
-    elif known.exists is not None and status.exists > known.exists:
-        walks.append(Walk("up", start.high + 1, MAX_UID))
-    if start.low > 1:
-        walks.append(Walk("down", 1, start.low - 1))
-    return SyncPlan(start, tuple(walks), restarted)
+        return [Walk("up", from_cursor + 1, top(status, from_cursor))]
+    if stretch is None:
+        return [Walk("down", 1, top(status, 0))]
+    found = []
+    if status.uidnext != stretch.high + 1:
+        found.append(Walk("up", stretch.high + 1, top(status, stretch.high)))
+    elif exists is not None and status.exists > exists:
+        found.append(Walk("up", stretch.high + 1, MAX_UID))
+    if stretch.low > 1:
+        found.append(Walk("down", 1, stretch.low - 1))
+    return found
 
 
 def top(status: FolderStatus, known: int) -> int:

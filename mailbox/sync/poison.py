@@ -15,6 +15,9 @@ MOST_ATTEMPTS = 4  # then it gets one last attempt, right after another message 
 PROVEN_BAD = 100  # count of a message in its last attempt; found again, it goes to quarantine
 MOST_ATTEMPTS_ASKED = 2  # attempts for a message that a person asked for
 MOST_NOTED = 50  # UIDs of one folder
+BREAKS_CONNECTION = (
+    "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
+)
 
 
 @dataclass
@@ -46,6 +49,11 @@ class Attempts:
         # Saved even if it is not there: a transaction that removed it before may have been rolled back.
         self.counts.pop(str(uid), None)
         self._save()
+
+    def reason(self) -> str:
+        """The reason for quarantining a message that breaks each connection, with the folder's last error."""
+        words = SyncState.objects.filter(pk=self.state_pk).values_list("last_error", flat=True).first()
+        return f"{BREAKS_CONNECTION} The last time: {words}" if words else BREAKS_CONNECTION
 
     def _save(self) -> None:
         SyncState.objects.filter(pk=self.state_pk).update(begun=self.counts)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from mailbox.imap.session import FolderStatus
 from mailbox.messages import places
 from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
-from mailbox.sync.batches import FolderRun
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.plan import MAX_UID
 
 CHUNK = 500  # UIDs in one FETCH

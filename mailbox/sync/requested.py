@@ -14,9 +14,8 @@ from django.db.models import F, Q
 from mailbox.imap.session import FetchedMessage, MessageMeta
 from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine
-from mailbox.parsing import pool as parsing_pool
 from mailbox.storage.partial_files import PartialFile
-from mailbox.sync.batches import FolderRun, breaks_connection
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, Unfinished
 from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
 from mailbox.sync.prefetch import Batch
@@ -52,21 +51,20 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     """Fetch and store one message; False when the time was over first, and the request stays."""
     number = run.attempts.begin(uid)
     if number > MOST_ATTEMPTS_ASKED:
-        run.commit(Batch([uid], failures={uid: breaks_connection(run.state.pk)}))
+        run.commit(Batch([uid], failures={uid: run.attempts.reason()}))
         _settle(run, uid, is_there=True)
         return True
     metas = {meta.uid: meta for meta in run.session.imap.fetch_meta([uid])}
     meta = metas.get(uid)
     run.session.renew()
-    with parsing_pool.running():
-        # Where it broke the connection, it may be larger than the server states.
-        is_large = meta is not None and meta.size <= limit and (meta.size > PIECES_FROM_BYTES or number > 1)
-        try:
-            batch = run.source(limit).bring([uid], metas, partial(_in_pieces, run, limit) if is_large else None)
-        except Unfinished:
-            run.attempts.end(uid)
-            return False
-        run.commit(batch, prove=True)
+    # Where it broke the connection, it may be larger than the server states.
+    is_large = meta is not None and meta.size <= limit and (meta.size > PIECES_FROM_BYTES or number > 1)
+    try:
+        batch = run.source(limit).bring([uid], metas, partial(_in_pieces, run, limit) if is_large else None)
+    except Unfinished:
+        run.attempts.end(uid)
+        return False
+    run.commit(batch, prove=True)
     if meta is not None:
         _file(run, meta).remove()
     _settle(run, uid, is_there=bool(batch.messages or batch.failures))

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
+from typing import Any
 
 from django.db.models import Count, Min
 
@@ -24,7 +25,7 @@ from mailbox.imap.session import MessageMeta
 from mailbox.messages import places
 from mailbox.models import Folder, LetGo, MessagePlace, Quarantine, SurveyedUid, SyncState
 from mailbox.sync import plan
-from mailbox.sync.batches import FolderRun
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import MessageBudget
 
@@ -58,22 +59,21 @@ def begin(run: FolderRun) -> None:
     session, state, status, count = run.session, run.state, run.status, run.state.renumbered_count + 1
     is_reassigned = state.uidvalidity == status.uidvalidity
     former = _unused_uidvalidity(state.folder) if is_reassigned else state.uidvalidity
-    state.uidvalidity, state.cursor, state.backfill_cursor, state.begun = status.uidvalidity, 0, None, {}
-    state.highestmodseq, state.exists, state.uidnext = status.highestmodseq, None, None
-    state.former_uidvalidity, state.former_places, state.renumbered_count = former, True, count
-    state.surveyed_uid = 0 if MessagePlace.objects.present().filter(folder=state.folder).exists() else None
-    state.stopped_at = session.clock() if count >= MOST_IN_A_ROW else None
-    names = (
-        "uidvalidity", "cursor", "backfill_cursor", "begun", "highestmodseq", "exists", "uidnext", "former_uidvalidity",
-        "former_places", "renumbered_count", "surveyed_uid", "stopped_at",
-    )  # fmt: skip
+    has_mail = MessagePlace.objects.present().filter(folder=state.folder).exists()
+    fresh: dict[str, Any] = {
+        "uidvalidity": status.uidvalidity, "cursor": 0, "backfill_cursor": None, "begun": {},
+        "highestmodseq": status.highestmodseq, "exists": None, "uidnext": None,
+        "former_uidvalidity": former, "former_places": True, "renumbered_count": count,
+        "surveyed_uid": 0 if has_mail else None, "stopped_at": session.clock() if count >= MOST_IN_A_ROW else None,
+    }  # fmt: skip
     with session.transaction():
         if is_reassigned:
             for rows in (MessagePlace.objects, Quarantine.objects):
                 rows.filter(run.here).update(uidvalidity=former)
         LetGo.objects.filter(folder=state.folder).delete()  # their UIDs belong to other messages now
-        SyncState.objects.filter(pk=state.pk).update(**{name: getattr(state, name) for name in names})
+        SyncState.objects.filter(pk=state.pk).update(**fresh)
         SurveyedUid.objects.filter(folder=state.folder).delete()
+    vars(state).update(fresh)
     run.stretch, run.attempts = None, Attempts(state.pk, {})
     if state.stopped_at:
         raise FolderStopped(STOPPED)

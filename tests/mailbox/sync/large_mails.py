@@ -57,7 +57,7 @@ def account(make_account: MakeAccount, server: ScriptedImap, certificates: Certi
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that two megabytes are large."""
-    for module in ("mailbox.sync.large_messages", "mailbox.sync.requested", "mailbox.sync.batches"):
+    for module in ("mailbox.sync.large_messages", "mailbox.sync.requested", "mailbox.sync.folder_run"):
         monkeypatch.setattr(f"{module}.PIECES_FROM_BYTES", 200_000)
     for name in ("FIRST_PIECE", "SMALLEST_PIECE", "LARGEST_PIECE"):
         monkeypatch.setattr(large_messages, name, 300_000)

@@ -106,8 +106,7 @@ def test_when_its_time_is_over_the_next_run_goes_on(
 ) -> None:
     raw = big(2 * MB)
     server.mails = {2: Mail(raw)}
-    fetch = large_messages.LargeMessage.fetch
-    monkeypatch.setattr(large_messages.LargeMessage, "fetch", lambda self, progress: fetch(self, progress, seconds=0))
+    monkeypatch.setattr(large_messages, "RUN_SECONDS", 0)
     runs = 0
     while (outcome := folder_sync.sync(account.pk)).more_waiting:
         runs += 1

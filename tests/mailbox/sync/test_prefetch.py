@@ -10,7 +10,7 @@ from mailbox.messages import store
 from mailbox.models import Account, Folder, Message, Quarantine, SyncState
 from mailbox.scheduler import account_queue, runner
 from mailbox.sync import folder_sync
-from mailbox.sync.batches import BREAKS_CONNECTION
+from mailbox.sync.poison import BREAKS_CONNECTION
 from mailbox.sync.prefetch import BATCH_COUNT, META_COUNT
 from tests.mailbox.sync.synced import mail
 from tests.mailbox.sync.test_sync_faults import account, breaking_on, drop, uids_stored

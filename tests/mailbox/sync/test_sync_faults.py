@@ -9,7 +9,7 @@ from django.utils import timezone
 from mailbox.models import Account, Message, MessagePlace, Quarantine, SyncState
 from mailbox.sync import folder_sync
 from mailbox.sync import poison as sync_poison
-from mailbox.sync.batches import BREAKS_CONNECTION
+from mailbox.sync.poison import BREAKS_CONNECTION
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 WORKER = """
 import django, os, signal, sys
 django.setup()
-from mailbox.sync import batches as batch
+from mailbox.sync import folder_run
 from mailbox.parsing import pool
 from mailbox.messages import places
 from mailbox.storage import raw_store as rawstore
@@ -48,8 +48,8 @@ STAGES = {
     "after the bytes, before their index": "rawstore._index:before",
     "after the raw save": "rawstore.save_batch:after",
     "with half of the rows written": "store._write_places:before",
-    "before the commit": "batch.FolderRun._announce:after",
-    "after the commit": "batch.FolderRun.commit:after",
+    "before the commit": "folder_run.FolderRun._announce:after",
+    "after the commit": "folder_run.FolderRun.commit:after",
     "before the end": "job._finalize:before",
 }
 

@@ -14,7 +14,7 @@ from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserPipe, Result
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
-from mailbox.sync.batches import FolderRun
+from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.prefetch import Batch
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers import MAILBOX_PASSWORD

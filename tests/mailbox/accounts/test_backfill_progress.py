@@ -13,7 +13,7 @@ from django.utils import timezone
 from mailbox.accounts.health import PUSH_WORDS, push_words
 from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncRunFolder, SyncState
 from mailbox.push import watcher
-from mailbox.sync.backfill_progress import FetchedByRun, about, progress, rate_of, together
+from mailbox.views.accounts.backfill import FetchedByRun, about, progress, rate_of, together
 from tests.rows import folder_of, letter, queries_of, store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
