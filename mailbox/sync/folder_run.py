@@ -55,7 +55,6 @@ class FolderRun:
     status: FolderStatus
     outcome: SyncOutcome
     kept: int = 0  # messages that were surely the same after a change of UIDVALIDITY
-    has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
     _alone_left: int = 0  # messages still to be fetched one by one, to find the one that breaks the connection
 
     def __post_init__(self) -> None:
@@ -242,13 +241,12 @@ class FolderRun:
         return stored
 
     def _ask_for_large(self, batch: Batch, now: datetime) -> None:
-        """Have incomplete messages fetched whole, in pieces, after all others.
+        """Have incomplete messages fetched whole, in pieces, after all others (requested.fetch_asked).
 
         Not those above MAX_MESSAGE_BYTES: these are fetched only when a person asks.
         """
         metas = [each.fetched.meta for each in batch.incoming if not each.fetched.is_complete]
         if large := [meta.uid for meta in metas if meta.size <= settings.MAX_MESSAGE_BYTES]:
-            self.has_put_off = True
             there = MessagePlace.objects.filter(self.here, uid__in=large, is_complete=False)
             there.update(fetch_requested_at=now)
 

@@ -29,13 +29,11 @@ def run_job(run: FolderRun, cursor: int | None, budget: MessageBudget) -> None:
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
     walks = plan.walks(run.stretch, state.exists, status, cursor)
-    more_asked = requested.fetch_asked(run)
     vanished = 0
     if status.changes is not None and not is_anew:
         vanished = flags_and_expunges.apply_changes(run, status.changes)
     more = _walk_all(run, walks, budget, is_anew=is_anew)
-    if run.has_put_off and not more_asked:
-        more_asked = requested.fetch_asked(run)
+    more_asked = requested.fetch_asked(run)  # large messages among them: after all others
     if more or cursor is not None:
         marks_followed = status.changes is not None or flags_and_expunges.follow_meanwhile(run)
         _finalize(run, more=more, followed=False, marks_followed=marks_followed)
