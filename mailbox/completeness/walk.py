@@ -159,7 +159,7 @@ class _Walk:
             part = uids[start : start + PART]
             high = MAX_UID if start + PART >= len(uids) else part[-1]
             held = held_of(folder, state, status.uidvalidity, line.next_uid, high)
-            metas = {meta.uid: meta for meta in imap.fetch_meta_around(part)}
+            metas = imap.fetch_meta(part)
             sizes = sizes_of(imap, part, metas)
             if len(listed) != status.exists:
                 sizes |= _unlisted(imap, line, sizes, held)

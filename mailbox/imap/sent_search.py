@@ -125,7 +125,7 @@ def find(session: ImapSession, folder: str, wanted: AttemptHeaders | ForgottenAt
     refusal: MailError | None = None
     for text in wanted.searched:
         uids = session.find_message_id(folder, text)[-LOOKED_AT:]
-        for meta in session.fetch_meta_around(uids):
+        for meta in session.fetch_meta(uids).values():
             try:
                 if found := wanted.match(session.fetch_header(meta).raw):
                     return found

@@ -167,22 +167,17 @@ class ImapSession:
             return imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
         return []
 
-    def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Flags, INTERNALDATE and size of these messages, in the order of `uids`, without messages that are gone."""
-        metas: list[MessageMeta] = []
-        for chunk in chunks(uids, META_CHUNK):
-            answer = self._rows(chunk, META_ITEMS)
-            metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
-        return metas
+    def fetch_meta(self, uids: Sequence[int]) -> dict[int, MessageMeta]:
+        """Flags, INTERNALDATE and size by UID, in the order of `uids`, without messages that are gone.
 
-    def fetch_meta_around(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Like fetch_meta(), but a message whose data the server refuses is returned with its UID alone: fetching it
-        later shows whether the server refuses the message itself."""
-        metas: list[MessageMeta] = []
+        A message whose data the server refuses has its UID alone: fetching it later shows whether the server refuses
+        the message itself.
+        """
+        metas = {}
         for chunk in chunks(uids, META_CHUNK):
             answer, refused = rows_around(lambda some: self._rows(some, META_ITEMS), chunk)
             answer |= {uid: imap_fetch.FetchRow() for uid in refused}
-            metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
+            metas.update({uid: imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer})
         return metas
 
     def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta]:

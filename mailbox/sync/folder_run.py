@@ -160,7 +160,7 @@ class FolderRun:
         smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
         other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - by chance: one of them may be bad
         if other is not None:
-            list(self.session.imap.fetch_messages(self.session.imap.fetch_meta([other])))
+            list(self.session.imap.fetch_messages(list(self.session.imap.fetch_meta([other]).values())))
 
     def commit(self, batch: Batch, walk: plan.Walk | None = None, *, prove: bool = False) -> None:
         """Read the batch, then commit rows and cursor in one transaction. If the database refuses it, write it message

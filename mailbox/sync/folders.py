@@ -151,7 +151,7 @@ def _has_the_same_mail(imap: ImapSession, state: SyncState, name: str) -> bool:
     rows = MessagePlace.objects.present().filter(folder=state.folder, uidvalidity=state.uidvalidity).order_by("uid")
     ours = {place.uid: place for place in (*rows[:SAMPLED], *rows.reverse()[:SAMPLED])}
     # Without a size: the server refused this UID.
-    theirs = [meta for meta in imap.fetch_meta_around(sorted(ours)) if meta.size]
+    theirs = [meta for meta in imap.fetch_meta(sorted(ours)).values() if meta.size]
     return bool(theirs) and all(places.agrees(ours[meta.uid], meta) for meta in theirs)
 
 

@@ -177,7 +177,7 @@ def metas_in_range(imap: ImapSession, low: int, high: int) -> dict[int, MessageM
     except MailError as error:
         if not is_refusal(error):
             raise
-    return {meta.uid: meta for meta in imap.fetch_meta_around(imap.search_uids(low, high))}
+    return imap.fetch_meta(imap.search_uids(low, high))
 
 
 @dataclass
@@ -213,7 +213,7 @@ class Prefetcher:
         if allowed[0] not in self.metas:
             some = allowed[:asked]
             self.metas.update(dict.fromkeys(some))
-            self.metas.update({meta.uid: meta for meta in self.source.imap.fetch_meta_around(some)})
+            self.metas.update(self.source.imap.fetch_meta(some))
         known = list(takewhile(self.metas.__contains__, allowed[:count]))
         bytes_up_to = accumulate(map(self._wire_size, known))
         chosen = [uid for uid, total in zip(known, bytes_up_to, strict=True) if total <= BATCH_BYTES] or known[:1]

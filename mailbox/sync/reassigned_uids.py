@@ -59,7 +59,7 @@ def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = No
     held = MessagePlace.objects.present().filter(run.here)
     let_go = LetGo.objects.filter(run.here, received_at__isnull=False)
     for ours in chain(_newest_first(held, below, newest), _newest_first(let_go, below, newest)):
-        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(sorted(ours))}
+        metas = run.session.imap.fetch_meta(sorted(ours))
         differing = [uid for uid, place in ours.items() if uid in metas and not places.agrees(place, metas[uid])]
         if _has_other_headers(run, ours, differing):
             return None
@@ -88,5 +88,5 @@ def _quarantined_otherwise(run: FolderRun) -> list[int]:
     """UIDs in quarantine whose message has another size now: it may be another one, which can be fetched."""
     rows = Quarantine.objects.open().filter(run.here, size__gt=0)
     sizes = dict(rows.values_list("uid", "size"))
-    metas = run.session.imap.fetch_meta_around(sorted(sizes))
+    metas = run.session.imap.fetch_meta(sorted(sizes)).values()
     return [meta.uid for meta in metas if meta.size and meta.size != sizes[meta.uid]]

@@ -54,7 +54,7 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
         run.commit(Batch([uid], failures={uid: run.attempts.reason()}))
         _settle(run, uid, is_there=True)
         return True
-    metas = {meta.uid: meta for meta in run.session.imap.fetch_meta([uid])}
+    metas = run.session.imap.fetch_meta([uid])
     meta = metas.get(uid)
     run.session.renew()
     # Where it broke the connection, it may be larger than the server states.

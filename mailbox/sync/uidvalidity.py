@@ -11,7 +11,7 @@ server's messages; then the folder is walked as usual.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
@@ -96,7 +96,7 @@ def survey(run: FolderRun) -> bool:
     walk = plan.Walk("up", begun + 1, plan.top(run.status, begun))
     uids = list(islice(plan.uids_of(walk, run.session.imap.search_uids), SURVEYED_AT_ONCE + 1))
     for some in chunks(uids[:SURVEYED_AT_ONCE], CHUNK):
-        metas = run.session.imap.fetch_meta_around(some)
+        metas = run.session.imap.fetch_meta(some).values()
         alike = {_pair(place) for place in _alike(run, metas)}
         rows = [
             SurveyedUid(folder=run.folder, uidvalidity=run.uidvalidity, uid=meta.uid, received_at=date, size=meta.size)
@@ -139,8 +139,8 @@ def fetch(run: FolderRun, walk: plan.Walk, uids: Iterator[int], budget: MessageB
     A kept message moves the cursor in the transaction that gives it its new UID.
     """
     while chunk := list(islice(uids, min(CHUNK, budget.left))):
-        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(chunk)}
-        again = _surely_the_same(run, list(metas.values()))
+        metas = run.session.imap.fetch_meta(chunk)
+        again = _surely_the_same(run, metas.values())
         for is_kept, group in groupby(chunk, key=again.__contains__):
             some = list(group)
             if is_kept:
@@ -151,7 +151,7 @@ def fetch(run: FolderRun, walk: plan.Walk, uids: Iterator[int], budget: MessageB
     return next(uids, None) is None
 
 
-def _surely_the_same(run: FolderRun, metas: Sequence[MessageMeta]) -> dict[int, Kept]:
+def _surely_the_same(run: FolderRun, metas: Collection[MessageMeta]) -> dict[int, Kept]:
     """UID -> our place, of those messages whose INTERNALDATE, size and header occur once on either side."""
     stretch = run.stretch  # what was found again already
     ours: list[MessagePlace] = []

@@ -129,7 +129,7 @@ def _found(session: ImapSession) -> None:
 
 
 def _fetched(session: ImapSession) -> None:
-    metas = session.fetch_meta([1, 2, 3])
+    metas = list(session.fetch_meta([1, 2, 3]).values())
     for meta in metas:
         assert meta.uid in (1, 2, 3) and 0 <= meta.size <= fetch.MAX_NUMBER
         words = "".join((*meta.flags, *(meta.labels or ())))

@@ -174,7 +174,7 @@ def test_messages_come_whole_with_flags_and_dates_in_utc(endpoint: Endpoint, dov
         dovecot.append(endpoint.user, "INBOX", raw, flags=("\\Flagged",), when=when)
     with open_session(endpoint) as session:
         session.examine("INBOX")
-        metas = session.fetch_meta([1, 2, 3, 4, 99])
+        metas = list(session.fetch_meta([1, 2, 3, 4, 99]).values())
         messages = list(session.fetch_messages(metas))
     assert [meta.uid for meta in metas] == [1, 2, 3, 4]
     assert {meta.internal_date for meta in metas} == {when}
@@ -187,8 +187,8 @@ def test_reading_leaves_every_flag_as_it_was(endpoint: Endpoint, dovecot: Doveco
     before = dovecot.flags(endpoint.user)
     with open_session(endpoint) as session:
         session.examine("INBOX")
-        list(session.fetch_messages(session.fetch_meta([1])))
-        session.fetch_header(session.fetch_meta([1])[0])
+        list(session.fetch_messages(list(session.fetch_meta([1]).values())))
+        session.fetch_header(session.fetch_meta([1])[1])
     assert {uid: flags - {"\\Recent"} for uid, flags in before.items()} == {
         uid: flags - {"\\Recent"} for uid, flags in dovecot.flags(endpoint.user).items()
     }
@@ -198,7 +198,7 @@ def test_a_header_comes_alone(endpoint: Endpoint, dovecot: Dovecot) -> None:
     dovecot.append(endpoint.user, "INBOX", RAW)
     with open_session(endpoint) as session:
         session.examine("INBOX")
-        message = session.fetch_header(session.fetch_meta([1])[0])
+        message = session.fetch_header(session.fetch_meta([1])[1])
     assert message.raw == RAW.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     assert not message.is_complete
 
@@ -245,7 +245,7 @@ def test_an_appended_copy_is_found_by_its_message_id(endpoint: Endpoint, dovecot
         session.append("Sent", raw, ["\\Seen"], when)
         assert session.find_message_id("Sent", "<outbox-1-0@example.test>") == [1]
         assert session.find_message_id("Sent", "<outbox-2-0@example.test>") == []
-        assert session.fetch_meta([1])[0].internal_date == when
+        assert session.fetch_meta([1])[1].internal_date == when
     assert dovecot.messages(endpoint.user, "Sent") == {1: raw}
 
 

@@ -146,22 +146,19 @@ class FakeServer:
         self._command()
         return sorted(uid for uid in self.box.mails if low <= uid <= high)
 
-    def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
+    def fetch_meta(self, uids: Sequence[int]) -> dict[int, MessageMeta]:
         self._command()
         there = [(uid, self.box.mails[uid]) for uid in uids if uid in self.box.mails]
-        return [
-            MessageMeta(uid, flags_and_labels_of(held).flags, WHEN + timedelta(minutes=held.number), len(held.raw))
+        return {
+            uid: MessageMeta(uid, flags_and_labels_of(held).flags, WHEN + timedelta(minutes=held.number), len(held.raw))
             for uid, held in there
-        ]
-
-    def fetch_meta_around(self, uids: Sequence[int]) -> list[MessageMeta]:
-        return self.fetch_meta(uids)
+        }
 
     def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
-        return {meta.uid: meta for meta in self.fetch_meta(sorted(self.box.mails)) if low <= meta.uid <= high}
+        return dict(self.fetch_meta([uid for uid in sorted(self.box.mails) if low <= uid <= high]))
 
     def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
-        return {meta.uid: meta.flags_and_labels for meta in self.fetch_meta(uids)}
+        return {uid: meta.flags_and_labels for uid, meta in self.fetch_meta(uids).items()}
 
     def _changed(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         mails = self.box.mails.items()

@@ -113,15 +113,15 @@ def test_a_server_killed_in_the_middle_of_a_run(
 ) -> None:
     account = make_account()
     fill(dovecot, account, 6)
-    meta = ImapSession.fetch_meta_around
+    meta = ImapSession.fetch_meta
 
-    def stopping(self: ImapSession, uids: list[int]) -> list[MessageMeta]:
+    def stopping(self: ImapSession, uids: list[int]) -> dict[int, MessageMeta]:
         metas = meta(self, uids)
         dovecot.kill()
         return metas
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImapSession, "fetch_meta_around", stopping)
+        patch.setattr(ImapSession, "fetch_meta", stopping)
         outcome = folder_sync.sync(account.pk)
     assert not outcome.ok
     dovecot.start()
@@ -176,7 +176,7 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta_around"])
+@pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta"])
 @pytest.mark.in_part(3)
 def test_a_mailbox_that_changes_while_it_is_read(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, moment: str

@@ -94,7 +94,7 @@ def recreated(dovecot: Dovecot, account: Account) -> None:
     refill(dovecot, account, 7, 6, 5, 4)
 
 
-@pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta_around", "fetch_messages"])
+@pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta", "fetch_messages"])
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 @pytest.mark.in_part(4)
 def test_a_mailbox_recreated_while_it_is_read(
@@ -122,7 +122,7 @@ def test_a_mailbox_recreated_while_it_is_read(
     assert visible == {digest for _, _, digest in stored(account)}
 
 
-@pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta_around", "fetch_messages"])
+@pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta", "fetch_messages"])
 @pytest.mark.in_part(2)
 def test_mail_moved_while_a_sync_runs(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -148,7 +148,7 @@ def test_mail_moved_while_a_sync_runs(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("moment", ["examine", "fetch_meta_around", "fetch_messages"])
+@pytest.mark.parametrize("moment", ["examine", "fetch_meta", "fetch_messages"])
 def test_the_database_ends_our_connection_in_the_middle_of_a_run(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
