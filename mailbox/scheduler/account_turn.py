@@ -93,7 +93,7 @@ class AccountTurn:
 
     def _record(self, name: str, outcome: SyncOutcome) -> None:
         self.unchanged.pop(name, None)  # the outcome of an earlier round is out of date
-        if outcome.unchanged is not None:
+        if outcome.unchanged_at is not None:
             self.unchanged[name] = outcome
         else:
             self.report.add(self.account_id, name, outcome)

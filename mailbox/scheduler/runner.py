@@ -28,7 +28,7 @@ from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
 from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts, SyncJob, outside_backoff
 from mailbox.scheduler.account_turn import AccountTurn, past
-from mailbox.scheduler.report import RunReport
+from mailbox.scheduler.report import BY_PERSON, RunReport
 from mailbox.scheduler.results import Results
 from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, renewing
 from mailbox.sync.folders import canonical
@@ -65,7 +65,7 @@ def run_sync(
     jobs = [replace(job, folder=canonical(job.folder)) for job in jobs]
     config = config or SyncRunnerConfig(time_budget_seconds=settings.SYNC_TICK_SECONDS)
     clock: Clock = timezone.now if now is None else lambda: now
-    if trigger in (SyncRun.Trigger.SCHEDULE, SyncRun.Trigger.PUSH):
+    if trigger not in BY_PERSON:
         jobs = outside_backoff(jobs, clock())
     queue = GivenAccounts(jobs, config.wait_seconds)
     run = _Run(RunReport.begin(trigger, requested_by, clock()), config.time_budget_seconds, clock, queue)

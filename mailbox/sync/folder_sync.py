@@ -19,7 +19,7 @@ from mailbox.sync.account_session import AccountSession, Clock, pause_account, s
 from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import run_job
-from mailbox.sync.outcome import SyncOutcome, UnchangedFolder, count_run, failed
+from mailbox.sync.outcome import SyncOutcome, count_run, failed
 from mailbox.sync.prefetch import MessageBudget
 from mailbox.sync.state_rows import LoadedState, states_of
 
@@ -47,7 +47,7 @@ def sync(
     try:
         with signed_in(account, clock) as session:
             outcome = sync_folder(session, folder, cursor, max_messages)
-            if outcome.unchanged:
+            if outcome.unchanged_at:
                 with session.transaction():
                     no_change.write({account_id: [outcome]})
             return outcome
@@ -95,7 +95,7 @@ def sync_folder(
         outcome.folder_id = loaded.state.folder_id
         now = session.clock()
         if cursor is None and no_change.nothing_new(account, loaded, status, now):
-            outcome.unchanged = UnchangedFolder(loaded.state.pk, status, now)
+            outcome.unchanged_at = now
         else:
             run = FolderRun(session, loaded.state, status, outcome)
             with parsing_pool.running():

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from django.db import connection
-
 from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, SyncState
 from mailbox.sync import plan
@@ -46,9 +44,9 @@ def _is_unsettled(state: SyncState) -> bool:
 
 
 def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
-    if status.changes is not None:
-        return not (status.changes.flags or status.changes.vanished)
-    # With CONDSTORE alone HIGHESTMODSEQ shows changed flags. With neither, flags must be fetched, unless it is empty.
+    if status.changes is not None and (status.changes.flags or status.changes.vanished):
+        return False
+    # HIGHESTMODSEQ shows changed flags. Without CONDSTORE flags must be fetched, unless the folder is empty.
     same = state.highestmodseq is not None and state.highestmodseq == status.highestmodseq
     return same or status.exists == 0
 
@@ -59,21 +57,18 @@ def write(outcomes: Mapping[int, Sequence[SyncOutcome]]) -> None:
     Call it in a transaction that has checked the accounts' leases. All get the time of the earliest look, so that no
     folder seems to have been looked at later than it was.
     """
-    folders = [look for of_account in outcomes.values() for each in of_account if (look := each.unchanged)]
-    if not folders:
+    looks = {each.folder_id: at for some in outcomes.values() for each in some if (at := each.unchanged_at)}
+    if not looks:
         return
-    first = min(each.at for each in folders)
-    at = connection.ops.adapt_datetimefield_value(first)
-    cases, places = "WHEN %s THEN %s " * len(folders), ", ".join(["(%s, %s, %s)"] * len(folders))
-    sequences = [value for each in folders for value in (each.state_pk, each.status.highestmodseq)]
-    known = [value for each in folders for value in (each.state_pk, each.status.uidvalidity, each.status.uidnext)]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""UPDATE "sync_state" SET "highestmodseq" = CASE "id" {cases} ELSE "highestmodseq" END,
-            "followed_at" = %s, "last_attempt_at" = %s, "last_success_at" = %s, "next_allowed_at" = NULL,
-            "failure_count" = 0, "last_error_code" = '', "last_error" = ''
-            WHERE ("id", "uidvalidity", "uidnext") IN (VALUES {places})""",  # noqa: S608 - only placeholders are put in
-            [*sequences, at, at, at, *known],
-        )
+    first = min(looks.values())
+    SyncState.objects.filter(folder__in=list(looks)).update(
+        followed_at=first,
+        next_allowed_at=None,
+        failure_count=0,
+        last_error_code="",
+        last_error="",
+        last_attempt_at=first,
+        last_success_at=first,
+    )
     names = (Counter.Name.SYNC_ATTEMPTS, Counter.Name.SYNC_SUCCESSES)
     Counter.add_each({(pk, name): len(each) for pk, each in sorted(outcomes.items()) for name in names}, first)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailbox.errors import Busy, MailError, SignInRefused
-from mailbox.imap.session import FolderStatus
 from mailbox.logs import event, provider_words
 from mailbox.models import Counter, Folder, SyncState
 from mailbox.sync.account_session import backoff_wait
@@ -22,15 +21,6 @@ class Crashed(MailError):
     code = "internal"
 
 
-@dataclass(frozen=True)
-class UnchangedFolder:
-    """A folder in which nothing was new: its state's pk, the server's status, and when it was read."""
-
-    state_pk: int
-    status: FolderStatus
-    at: datetime
-
-
 @dataclass
 class SyncOutcome:
     """What one sync did to one folder. It is counted while batches commit, so that it is true of a failed sync too.
@@ -38,7 +28,8 @@ class SyncOutcome:
     folder_id: the folder's pk, None for one that has no row. fetched, updated, quarantined: messages. bytes: of raw
     messages. seconds: wall-clock time.
     error_code: the `code` of a MailError, "" for none. error: the sentence for a person.
-    unchanged: set when nothing was new; the caller saves that, for many folders at once (no_change.write).
+    unchanged_at: when EXAMINE alone showed that nothing is new; the caller saves that, for many folders at once
+        (no_change.write).
     """
 
     ok: bool
@@ -52,7 +43,7 @@ class SyncOutcome:
     error: str = ""
     more_waiting: bool = False
     note: str = ""
-    unchanged: UnchangedFolder | None = None
+    unchanged_at: datetime | None = None
 
     def tell(self, sentence: str) -> None:
         """Add a sentence to the note."""

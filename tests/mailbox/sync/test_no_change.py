@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # --- When it is believed ----------------------------------------------------------------------------------------
 NOW = timezone.now()
 STATUS = FolderStatus(uidvalidity=1, uidnext=6, exists=5, highestmodseq=9)
-QRESYNC = replace(STATUS, highestmodseq=10, changes=Changes({}, ()))
+QRESYNC = replace(STATUS, changes=Changes({}, ()))
 
 
 def held(**other: Any) -> LoadedState:
@@ -80,6 +80,7 @@ def test_a_server_that_says_what_it_said_has_nothing_new(state: LoadedState, sta
         (held(highestmodseq=None), replace(STATUS, highestmodseq=None)),
         (held(), replace(STATUS, mailbox_id="F2")),
         (held(), replace(QRESYNC, highestmodseq=8)),
+        (held(), replace(QRESYNC, highestmodseq=10)),
         (held(), replace(QRESYNC, changes=Changes({3: FlagsAndLabels(("\\Seen",))}, ()))),
         (held(), replace(QRESYNC, changes=Changes({}, ((3, 3),)))),
         (held(cursor=4), STATUS),
