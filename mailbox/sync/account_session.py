@@ -107,8 +107,7 @@ def give_back(held: Sequence[tuple[int, str]]) -> None:
         Lease.release_all(held, Lease.Purpose.SYNC)
         return False
 
-    if held:
-        keep_alive.do_until_done(release)
+    keep_alive.do_until_done(release)
 
 
 def holder() -> str:
