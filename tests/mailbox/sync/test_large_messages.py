@@ -118,6 +118,26 @@ def test_when_its_time_is_over_the_next_run_goes_on(
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("small_pieces")
+def test_new_mail_comes_before_what_an_earlier_run_left_of_a_large_one(
+    account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.mails = {2: Mail(big(2 * MB))}
+    monkeypatch.setattr(large_messages, "RUN_SECONDS", 0)
+    assert folder_sync.sync(account.pk).more_waiting
+    server.mails[3] = Mail(letter())
+    asked: list[str] = []
+
+    def note(_talk: Talk, _tag: str, arguments: str) -> bool:
+        asked.append(arguments.split(" ")[0])
+        return False
+
+    server.faults["BODY"] = note
+    assert folder_sync.sync(account.pk).more_waiting
+    assert asked == ["3", "2"]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("small_pieces")
 def test_one_that_makes_no_progress_is_put_aside_at_last_with_the_servers_words(
     account: Account, server: ScriptedImap
 ) -> None:
