@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 
 PIECE = 1000  # characters
+MOST_MARKS = 30  # behind one letter, in the Stream-Safe Text Format; no language has more
 
 
 def nfc(text: str) -> str:
@@ -23,6 +24,20 @@ def nfc(text: str) -> str:
         pieces.append(unicodedata.normalize("NFC", text[start:end]))
         start = end
     return "".join(pieces)
+
+
+def without_stacks(text: str) -> str:
+    """The text with MOST_MARKS marks behind a letter at most, for a field to edit: no line can be broken within a stack
+    of marks, and Chromium takes more than a minute to lay out 200,000 of them in a textarea."""
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for letter in text:
+        marks = marks + 1 if not letter.isascii() and unicodedata.category(letter)[0] == "M" else 0
+        if marks <= MOST_MARKS:
+            kept.append(letter)
+    return "".join(kept)
 
 
 def _end_of_piece(text: str, start: int) -> int:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.mime import readable_text as mime_body
+from mailbox.mime.normal_form import without_stacks
 from mailbox.models import Account, Message
 from mailbox.permissions import Role
 from mailbox.views.reading.message_lookup import find_message
@@ -158,6 +159,6 @@ def _letter(message: Message) -> replies.OriginalMessage:
         reply_to=message.reply_to,
         recipients=message.recipients,
         cc=message.cc,
-        text=mime_body.readable(message),
+        text=without_stacks(mime_body.readable(message)),
         at=timezone.localtime(message.date or message.received_at),
     )

@@ -3,6 +3,7 @@ into the header or to recipients that the writer did not see."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.mime import tree
+from mailbox.mime.normal_form import MOST_MARKS
 from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.models import OutboxMessage
@@ -65,3 +67,14 @@ def test_the_editor_is_given_no_picture_of_a_stranger_that_a_browser_cannot_hold
         message = store(account, letter_with(octets, "plan.png", "image/png"))
         answer = operator.get(f"{reverse('outbox:compose_picture')}?forward={message.pk}&file=0")
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize("way", ["reply_to", "forward"])
+def test_a_stack_of_marks_is_filled_in_as_high_as_a_browser_can_lay_out(
+    operator: Client, account: Account, way: str
+) -> None:
+    message = store(account, HOSTILE["accents without end"])
+    page = operator.get(f"{reverse('outbox:compose')}?{way}={message.pk}")
+    text = page.context["form"]["body_text"].value().rpartition("\n\n")[2]  # below the lines of the header
+    assert "a\u0315" in text
+    assert max(len(each) for each in re.findall("[\u0300\u0315]+", text)) == MOST_MARKS
