@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from mailbox.lazy_text import Words
 from mailbox.localized import grouped
-from mailbox.models import Lease, ProcessHeartbeat, StorageUse, StoreNote
+from mailbox.models import Lease, ProcessHeartbeat, StorageUse
 from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.schedules import ScheduleState
@@ -87,7 +87,6 @@ def system(request: HttpRequest) -> HttpResponse:
         "storage": [(StorageUse.Kind(kind).label, size) for kind, size in found.storage.items()],
         "releases": sorted(releases) if len(releases) > 1 else [],
         "database": found.versions["database"].replace("sqlite", "SQLite").replace("postgresql", "PostgreSQL"),
-        "store_users": StoreNote.others(),
         "whole_file": WHOLE_FILE,
     }
     return render(request, "_system.html" if is_partial(request) else "system.html", context)
