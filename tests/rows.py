@@ -79,7 +79,8 @@ def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime |
     columns += ("in_reply_to", "references_header", "date", "body_text", "body_html", "snippet")
     values: dict[str, Any] = {name: getattr(parsed, name) for name in columns}
     values |= {"variant": same.count(), "received_at": at, "size": len(raw), "raw_digest": digest}
-    values |= {"has_attachments": bool(parsed.attachments)}
+    values |= {"attachments": [dict(vars(each)) for each in parsed.attachments]}
+    values |= {"has_attachments": any(not each.is_inline for each in parsed.attachments)}
     message = Message.objects.create(account=account, **(values | fields))
     conversations.link([message], {message.pk: parsed.thread_index})
     MessagePlace.objects.create(
