@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailbox.db import shared_commit
 from mailbox.models import Transport
-from outbox.delivery import deliver, outcomes
+from outbox.delivery import deliver, finalization
 from outbox.delivery.database import Database, complete
 from outbox.delivery.sender import Sender
 from outbox.models import OutboxMessage
@@ -46,7 +46,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     real_commit = shared_commit.commit
     monkeypatch.setattr(shared_commit, "commit", commit)
-    for owner, name in ((DataPhase, "_write_end"), (Sender, "prepare_following"), (outcomes, "log")):
+    for owner, name in ((DataPhase, "_write_end"), (Sender, "prepare_following"), (finalization, "log_attempt")):
         note(owner, name)
     with connection.execute_wrapper(statement):
         yield found
@@ -61,7 +61,7 @@ def test_neither_log_nor_statement_is_between_the_commit_and_the_end(
     steps.clear()
     deliver.deliver_account(account.pk)
 
-    assert [state(row) for row in rows] == [("sent", "", 0)] * 3 and steps.count("log") == 3
+    assert [state(row) for row in rows] == [("sent", "", 0)] * 3 and steps.count("log_attempt") == 3
     assert [steps[place - 1] for place, step in enumerate(steps) if step == "_write_end"] == ["commit"] * 3
     assert Transport.objects.get(pk=account.smtp_id).failing_since is None
 
