@@ -66,6 +66,7 @@ _PLAIN_VALUE = re.compile(r"[\w #%.,*+-]{0,100}")  # allowed values of bgcolor, 
 # A browser keeps a slot for each row and column that a cell covers: to lay out eight thousand cells that each cover as
 # many as HTML allows takes a quarter of a minute.
 _MOST_SPANNED = {"colspan": 100, "rowspan": 500, "span": 100}
+_INTEGER = re.compile(r"[ \t\n\f\r]*+\+?+([0-9]++)")  # as browsers read one (HTML 2.3.4.2), whatever follows it
 
 # Shown in place of a remote image. The comment in the GIF makes it differ from any spacer image of a mail.
 PLACEHOLDER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH+B2Jsb2NrZWQAIfkEAQAAAAAsAAAAAAEAAQAAAgFEADs="
@@ -230,6 +231,12 @@ def _body_background(html: str) -> str:
     return "; ".join(part for part in kept if part.startswith(("background", "color:", "font", "direction", "text-")))
 
 
+def _spanned(name: str, value: str) -> str | None:
+    """The number of rows or columns that a browser would take the value for, bounded; None for none."""
+    stated = _INTEGER.match(value)
+    return stated and str(min(int(stated[1].lstrip("0")[:9] or 0), _MOST_SPANNED[name]))
+
+
 @dataclass
 class _AttributeFilter:
     """Called by Ammonia for each attribute that it allows; returns the value to keep, or None to remove it."""
@@ -252,7 +259,7 @@ class _AttributeFilter:
                 return None
             return self._source(STRIPPED.sub("", value) if len(value) < 10_000 else value.strip())
         if name in _MOST_SPANNED:
-            return value if value.isdecimal() and int(value[:9]) <= _MOST_SPANNED[name] else str(_MOST_SPANNED[name])
+            return _spanned(name, value)
         if tag == "a" and name in ("target", "rel"):
             return value
         return value if name in _PROSE or _PLAIN_VALUE.fullmatch(value) else None

@@ -57,7 +57,10 @@ def test_a_mails_html_its_text_in_print_and_its_text_on_our_pages_have_them() ->
     [
         ('<td colspan="3" rowspan="2">', '<td colspan="3" rowspan="2">'),
         ('<td colspan="1000" rowspan="65534">', '<td colspan="100" rowspan="500">'),
-        ('<td colspan="99999999999999999999" rowspan="x">', '<td colspan="100" rowspan="500">'),
+        ('<td colspan="99999999999999999999" rowspan="x">', '<td colspan="100">'),
+        ('<td colspan="0000000000000999" rowspan="00000000000065534">', '<td colspan="100" rowspan="500">'),
+        ('<td colspan=" +2px" rowspan="0">', '<td colspan="2" rowspan="0">'),
+        ('<td colspan="0000" rowspan="-3">', '<td colspan="0">'),
     ],
 )
 def test_a_cell_covers_no_more_of_its_table_than_a_browser_can_lay_out(given: str, kept: str) -> None:
