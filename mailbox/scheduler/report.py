@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
-from mailbox.models import SyncRun, SyncRunFolder
+from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.sync.job import MORE_WAITING
 from mailbox.sync.outcome import SyncOutcome
 
@@ -73,7 +73,9 @@ class RunReport:
         def write() -> bool:
             with transaction.atomic():
                 if run.trigger in BY_PERSON:
-                    SyncRunFolder.objects.bulk_create(unchanged)
+                    there = Account.objects.filter(pk__in={line.account_id for line in unchanged})
+                    pks = set(there.values_list("pk", flat=True))  # without those deleted since their turn
+                    SyncRunFolder.objects.bulk_create([line for line in unchanged if line.account_id in pks])
                 this = SyncRun.objects.filter(pk=run.pk)
                 this.update(unchanged=F("unchanged") + len(unchanged), shares_left=F("shares_left") - 1, seen_at=now)
                 counts = _counts(run)

@@ -11,9 +11,11 @@ from django.utils import timezone
 from mailbox import jitter
 from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
 from mailbox.scheduler.account_queue import SyncJob, jobs_of
+from mailbox.scheduler.report import RunReport
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import backoff_wait
+from mailbox.sync.outcome import SyncOutcome
 from tests.mailbox.sync.quiet import due_jobs
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
@@ -178,6 +180,19 @@ def test_inbox_is_one_folder_in_whatever_case_it_is_asked_for(make_account: Make
     assert folder_sync.sync(account.pk, "InBox").ok
     assert account.folders.get().name == "INBOX"
     assert stored(account) == on_server(dovecot, account)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_ends_though_an_account_was_deleted_after_its_turn(make_account: MakeAccount) -> None:
+    now, deleted, there = timezone.now(), make_account(), make_account()
+    report = RunReport.begin(SyncRun.Trigger.CLICK, None, now)
+    for account in (deleted, there):
+        folder = account.folders.create(name="INBOX")
+        report.add(account.pk, "INBOX", SyncOutcome(ok=True, folder_id=folder.pk, unchanged_at=now))
+    deleted.delete()
+    report.finish(now)
+    run = SyncRun.objects.get()
+    assert (run.finished_at, [line.account_id for line in run.folders.all()]) == (now, [there.pk])
 
 
 def test_the_backoff_never_undercuts_what_the_server_states(monkeypatch: pytest.MonkeyPatch) -> None:
