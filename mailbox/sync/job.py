@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mailbox.models import SyncState
 from mailbox.sync import flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.folder_run import FolderRun
+from mailbox.sync.outcome import succeeded
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
 MORE_WAITING = "More is waiting."
@@ -117,12 +118,7 @@ def _finalize(
         exists=None if agree is False else status.exists if followed or more else former.exists,
         compared_at=now if agree or (first_compared and agree is None) else former.compared_at,
         more_waiting=more or (former.more_waiting and not followed),
-        next_allowed_at=None,
-        failure_count=0,
-        last_error_code="",
-        last_error="",
-        last_attempt_at=now,
-        last_success_at=now,
+        **succeeded(now),
     )
     if not run.session.account.imap.is_in_order:
         run.session.account.imap.mark_signed_in()

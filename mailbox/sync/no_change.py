@@ -12,7 +12,7 @@ from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, SyncState
 from mailbox.sync import plan
 from mailbox.sync.flags_and_expunges import comparison_is_due
-from mailbox.sync.outcome import SyncOutcome
+from mailbox.sync.outcome import SyncOutcome, succeeded
 from mailbox.sync.state_rows import LoadedState
 
 
@@ -54,21 +54,14 @@ def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
 def write(outcomes: Mapping[int, Sequence[SyncOutcome]]) -> None:
     """Save unchanged folders, given by account pk; one statement for their states and one for the counters.
 
-    Call it in a transaction that has checked the accounts' leases. All get the time of the earliest look, so that no
-    folder seems to have been looked at later than it was.
+    Call it in a transaction that has checked the accounts' leases: only who holds one changes what the looks were
+    compared with. All get the time of the earliest look, so that no folder seems to have been looked at later than it
+    was.
     """
     looks = {each.folder_id: at for some in outcomes.values() for each in some if (at := each.unchanged_at)}
     if not looks:
         return
     first = min(looks.values())
-    SyncState.objects.filter(folder__in=list(looks)).update(
-        followed_at=first,
-        next_allowed_at=None,
-        failure_count=0,
-        last_error_code="",
-        last_error="",
-        last_attempt_at=first,
-        last_success_at=first,
-    )
+    SyncState.objects.filter(folder__in=list(looks)).update(followed_at=first, **succeeded(first))
     names = (Counter.Name.SYNC_ATTEMPTS, Counter.Name.SYNC_SUCCESSES)
     Counter.add_each({(pk, name): len(each) for pk, each in sorted(outcomes.items()) for name in names}, first)

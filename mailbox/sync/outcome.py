@@ -1,10 +1,11 @@
-"""The outcome of one folder's sync, and how a failure is saved."""
+"""The outcome of one folder's sync, and what the folder's state says of it."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.logs import event, provider_words
@@ -60,6 +61,12 @@ def count_run(account_id: int, outcome: SyncOutcome, now: datetime) -> None:
     ended = Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES
     amounts = {Counter.Name.SYNC_ATTEMPTS: 1, ended: 1, Counter.Name.MESSAGES_RECEIVED: outcome.fetched}
     Counter.add_all(account_id, amounts, now)
+
+
+def succeeded(at: datetime) -> dict[str, Any]:
+    """The columns of SyncState that say that a folder was looked at without a failure."""
+    no_failure = {"next_allowed_at": None, "failure_count": 0, "last_error_code": "", "last_error": ""}
+    return {"last_attempt_at": at, "last_success_at": at, **no_failure}
 
 
 def failed(
