@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,10 @@ from prx_email_site.backup.faults import BackupFault, NoBackup, NotEmpty
 from tests.backup.made import NOW, made_in
 from tests.servers.ports import free_ports, wait_until
 from tests.servers.site import ROOT, Cluster
-from tests.servers.small_disk import NoSmallDisk, SmallDisk, small_disk
+from tests.servers.small_disk import NoSmallDisk, SmallDisk, disk, small_disk
 
+__all__ = ["disk"]
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    try:
-        with small_disk(tmp_path / "disk", "16m") as disk:
-            yield disk
-    except NoSmallDisk as reason:
-        pytest.skip(str(reason))
 
 
 def test_a_backup_onto_a_read_only_disk_says_so_and_what_is_there_stays(

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 
 class NoSmallDisk(Exception):
     """Whoever runs the tests may not mount."""
@@ -51,3 +53,12 @@ def small_disk(path: Path, size: str) -> Iterator[SmallDisk]:
         yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    try:
+        with small_disk(tmp_path / "disk", "16m") as disk:
+            yield disk
+    except NoSmallDisk as reason:
+        pytest.skip(str(reason))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,74 +11,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from alerts.problems import installation
 from mailbox.models import RawMessage, StoreNote
 from mailbox.storage import installations, raw_store, sweeping
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.settings.raw_store import S3, raw_storage_of
-from tests.commands import Run
+from tests.mailbox.storage.one_store import TWO_DAYS, Site, bucket, folder, one_store
 from tests.servers.s3 import S3Server
 
+__all__ = ["bucket", "folder", "one_store"]
 pytestmark = pytest.mark.django_db
-TWO_DAYS = timedelta(days=2)
-
-
-class Site:
-    """An installation: its rows are in the tables while one is `in` it. All sites of a test have one store."""
-
-    def __init__(self) -> None:
-        self.rows: dict[type[Any], list[Any]] = {StoreNote: [], RawMessage: []}
-
-    @contextmanager
-    def here(self) -> Iterator[None]:
-        for model, rows in self.rows.items():
-            model.objects.all().delete()
-            model.objects.bulk_create(rows)
-        yield
-        self.rows = {model: list(model.objects.all()) for model in self.rows}
-
-    def copy(self) -> Site:
-        """As a restored backup or a cloned machine begins."""
-        copied = Site()
-        copied.rows = {model: list(rows) for model, rows in self.rows.items()}
-        return copied
-
-    def note(self) -> list[StoreNote]:
-        with self.here():
-            return installations.note(timezone.now())
-
-    def store(self, raw: bytes) -> str:
-        with self.here():
-            return raw_store.save_batch([raw])[0]
-
-    def sweep(self, after: timedelta = TWO_DAYS) -> int:
-        with self.here():
-            return sweeping.sweep(timezone.now() + after)
-
-    def reads(self, digest: str) -> bool:
-        with self.here():
-            return raw_store.is_sound(digest)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PRX_EMAIL_RAW_DIR", str(tmp_path / "shared"))
-    settings.STORAGES = {**settings.STORAGES, "raw": raw_storage_of(tmp_path / "data")}
-    settings.DATA_DIR = tmp_path / "data"
-    return tmp_path / "shared"
-
-
-@pytest.fixture
-def bucket(s3_server: S3Server, clients: dict[float, Any], settings: Any, tmp_path: Path) -> S3Server:
-    s3_server.clear(clients[60])
-    settings.STORAGES = {**settings.STORAGES, "raw": {"BACKEND": S3, "OPTIONS": s3_server.options}}
-    settings.DATA_DIR = tmp_path / "data"
-    return s3_server
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def one_store(request: pytest.FixtureRequest) -> None:
-    request.getfixturevalue(request.param)
 
 
 def are_kept(*sites_with_mail: tuple[Site, str]) -> bool:
@@ -252,51 +189,6 @@ def test_mail_is_stored_where_no_note_can_be_left(folder: Path, monkeypatch: pyt
     assert raw_store.is_sound(digest)
 
 
-def grown_old(folder: Path, name: str, by: timedelta = timedelta(minutes=20)) -> None:
-    then = time.time() - by.total_seconds()
-    os.utime(folder / installations.FOLDER / name, (then, then))
-
-
-def test_a_person_says_that_the_old_installation_is_gone_and_the_sweep_goes_on(
-    folder: Path, run: Run, settings: Any
-) -> None:
-    old, new = Site(), Site()
-    settings.DATA_DIR = Path("/srv/old")
-    old.note()
-    settings.DATA_DIR = Path("/srv/new")
-    with new.here():
-        assert run("store_users")[0] == 1
-        (theirs,) = StoreNote.objects.filter(is_ours=False)
-        assert theirs.host.endswith(":/srv/old")
-        grown_old(folder, theirs.name)
-        assert run("store_users", "--forget", theirs.name) == (0, {"ok": True, "data": [], "error": None})
-        raw_store.save_batch([b"forgotten"])
-        assert sweeping.sweep(timezone.now() + TWO_DAYS) == 1
-
-
-def test_an_installation_that_runs_is_not_forgotten(folder: Path, run: Run) -> None:
-    old, new = Site(), Site()
-    old.note()
-    with new.here():
-        (theirs,) = installations.note(timezone.now())
-        status, said = run("store_users", "--forget", theirs.name)
-        assert (status, said["error"]["code"]) == (1, "Validation")
-        assert (folder / installations.FOLDER / theirs.name).exists()
-        assert run("store_users", "--forget", "f" * 32)[0] == 1
-
-
-def test_an_installation_that_was_forgotten_and_runs_again_is_found_again(folder: Path) -> None:
-    old, new = Site(), Site()
-    old.note()
-    needed = old.store(b"needed")
-    (theirs,) = new.note()
-    grown_old(folder, theirs.name)
-    with new.here():
-        installations.forget(theirs.name, timezone.now())
-    assert len(old.note()) == 1  # it runs again
-    assert (new.sweep(), old.sweep(), old.reads(needed)) == (0, 0, True)
-
-
 def test_the_names_of_notes_that_are_gone_are_forgotten_after_days_only(folder: Path) -> None:
     now = timezone.now()
     for minutes in range(0, 60, 5):
@@ -305,20 +197,6 @@ def test_the_names_of_notes_that_are_gone_are_forgotten_after_days_only(folder: 
     installations.note(now + timedelta(days=3))
     assert StoreNote.objects.count() == 1
     assert len(list((folder / installations.FOLDER).iterdir())) == 1
-
-
-def test_an_incident_says_who_else_uses_the_store(folder: Path, settings: Any) -> None:
-    settings.DATA_DIR = Path("/srv/other")
-    Site().note()
-    settings.DATA_DIR = folder.parent / "data"
-    Site().note()
-    (problem,) = [each for each in installation.find(timezone.now()) if each.key == "store-shared"]
-    assert "/srv/other" in problem.sentence and "manage.py store_users" in problem.sentence
-
-
-def test_a_site_alone_has_no_such_incident(folder: Path) -> None:
-    installations.note(timezone.now())
-    assert "store-shared" not in {each.key for each in installation.find(timezone.now())}
 
 
 def test_a_full_disk_is_swept_by_who_left_its_note_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from django.db import DataError, connection
@@ -12,10 +11,12 @@ from django.db import DataError, connection
 from mailbox.db import failures
 from mailbox.models import Account, MessagePlace, Quarantine, SyncState
 from mailbox.sync import folder_sync
+from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap
 
+__all__ = ["account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.wire]
 BAD = 3
 
@@ -32,14 +33,6 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates, mails).start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account], server: ScriptedImap, settings: Any) -> Account:
-    settings.CONNECT_TIMEOUT_SECONDS, settings.COMMAND_TIMEOUT_SECONDS = 5, 5
-    smtp = {"smtp_host": "localhost", "smtp_port": 1}
-    ca_pem = server.certificates.ca_pem
-    return make_account(imap_host="localhost", imap_port=server.port, ca_certificate=ca_pem, **smtp)
 
 
 @pytest.fixture

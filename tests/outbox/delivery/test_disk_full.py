@@ -6,8 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
@@ -15,9 +14,10 @@ from django.db import connection
 from mailbox.models import Account
 from outbox import api
 from tests.servers.site import ROOT, environment
-from tests.servers.small_disk import NoSmallDisk, SmallDisk, small_disk
+from tests.servers.small_disk import SmallDisk, disk
 from tests.servers.smtp import SmtpServer
 
+__all__ = ["disk"]
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's files lie with its server."),
@@ -38,15 +38,6 @@ recovery.recover(clock())
 times = Times(SmtpTimeouts(10, 20, 20, 60), claim_lease=60, dot_lease=60, finalize=4)
 delivery.deliver_account(int(sys.argv[1]), times=times, clock=lambda: clock() + timedelta(seconds=1))
 """
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    try:
-        with small_disk(tmp_path / "disk", "16m") as disk:
-            yield disk
-    except NoSmallDisk as reason:
-        pytest.skip(str(reason))
 
 
 class Installation:
