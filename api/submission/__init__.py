@@ -1,6 +1,7 @@
 """SMTP submission (`manage.py submission`): programs hand over mail as they would to any mail server.
 
     protocol    one connection, by aiosmtpd: limits, sign-in, reading of mails
+    handler     the replies to its commands
     acceptance  database work, on threads: sign-in, permission, saving the mail
     limits      limits of connections and bytes
     configuration  addresses to listen on, from the settings

@@ -7,28 +7,17 @@ command, and calls the authenticator in the event loop.
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import re
-import ssl
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, cast
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from api.submission import acceptance, dsn_parameters
 from api.submission.acceptance import Program, SubmissionRefused, reply
-from api.submission.limits import SubmissionLimits
-from mailbox.logs import event
-from mailbox.mime.addresses import AddressError, canonical, same
-from outbox.compose.addresses import MAX_RECIPIENTS
-from outbox.compose.submitted_mail import Submitted
+from api.submission.handler import Handler, Service, in_thread
 
-logger = logging.getLogger(__name__)
-R = TypeVar("R")
 SIGN_IN_SECONDS = 60  # from the connection to the end of AUTH; no command extends it
 COMMAND_SECONDS = 300  # between two commands (RFC 5321 4.5.3.2.7)
 MAIL_SECONDS = 900  # from DATA to the end of the mail
@@ -41,25 +30,52 @@ _PATH = re.compile(rf"(?:<(?:@[^:<>]*+:)?({_MAILBOX}*+)>|({_MAILBOX}++))(?:\s++(
 TOO_LONG = "554 5.6.0 A line of the mail has more than 998 bytes: encode it"
 TOO_LARGE = "552 5.3.4 The mail is larger than SIZE says"
 NO_ROOM = "451 4.3.1 Too many mails at this moment: try again"
+HANDSHAKE_SECONDS = 15
 TOO_MANY = b"421 4.7.0 Too many connections: try again later\r\n"
 
 
-@dataclass(frozen=True)
-class Service:
-    """What all connections of the server share."""
+class ImplicitTls(asyncio.Protocol):
+    """A connection that begins with TLS (RFC 8314): counted before the handshake, as a stranger may never end it."""
 
-    limits: SubmissionLimits
-    threads: Executor
-    hostname: str
-    tls: ssl.SSLContext
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def connection_made(self, transport: Any) -> None:
+        """Count the connection, and begin TLS; close it beyond the limits, as nothing can be said before TLS."""
+        address = _address_of(transport)
+        if self._service.limits.enter(address):
+            self._task = asyncio.get_running_loop().create_task(self._begin_tls(transport, address))
+        else:
+            transport.abort()
+
+    async def _begin_tls(self, transport: asyncio.Transport, address: str) -> None:
+        protocol, loop = Protocol(self._service, counted_as=address), asyncio.get_running_loop()
+        seconds = HANDSHAKE_SECONDS
+        try:
+            tls = await loop.start_tls(
+                transport, protocol, self._service.tls, server_side=True, ssl_handshake_timeout=seconds
+            )
+        except OSError:  # no TLS, another certificate wanted, or gone
+            tls = None
+        if tls is None or tls.is_closing():
+            protocol.connection_lost(None)
+        else:
+            protocol.connection_made(tls)
+
+
+def _address_of(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return acceptance.plain_address(peer[0] if peer else "")
 
 
 class Protocol(SMTP):
-    """One connection. `is_implicit`: implicit TLS (RFC 8314); otherwise STARTTLS must come before AUTH."""
+    """One connection. `counted_as`: the address under which ImplicitTls has counted it; otherwise STARTTLS must come
+    before AUTH."""
 
-    def __init__(self, service: Service, *, is_implicit: bool) -> None:
+    def __init__(self, service: Service, *, counted_as: str | None = None) -> None:
+        is_implicit = counted_as is not None
         self.command_size_limits = defaultdict(lambda: LONGEST_COMMAND)  # in aiosmtpd, one object for all connections
-        self._service, self._is_counted, self._address = service, False, ""
+        self._service, self._is_counted, self._address = service, is_implicit, counted_as or ""
         super().__init__(
             Handler(service),
             data_size_limit=service.limits.largest_mail,
@@ -79,8 +95,7 @@ class Protocol(SMTP):
     def connection_made(self, transport: Any) -> None:
         """Count the connection; beyond the limits say 421 and close it."""
         if not self._is_counted:
-            peer = transport.get_extra_info("peername")
-            self._address = acceptance.plain_address(peer[0] if peer else "")
+            self._address = _address_of(transport)
             if not self._service.limits.enter(self._address):
                 transport.write(TOO_MANY)
                 transport.close()
@@ -95,14 +110,15 @@ class Protocol(SMTP):
 
     def eof_received(self) -> bool | None:
         """Pass on the end of what a counted connection sends."""
-        return super().eof_received() if self._is_counted else None
+        return super().eof_received() if self._is_counted and self.session else None
 
     def connection_lost(self, error: Exception | None) -> None:
         """Stop counting the connection, once."""
         if self._is_counted:
             self._is_counted = False
             self._service.limits.leave(self._address, was_signed_in=self._program() is not None)
-            super().connection_lost(error)
+            if self.session is not None:  # else it ended before its TLS began
+                super().connection_lost(error)
 
     def _program(self) -> Program | None:
         data = self.session.auth_data if self.session else None
@@ -114,6 +130,13 @@ class Protocol(SMTP):
             super()._reset_timeout(duration)
         elif self._timeout_handle is None:
             super()._reset_timeout(SIGN_IN_SECONDS)
+
+    def _timeout_cb(self) -> None:
+        """End the connection now. close(), as in aiosmtpd, would wait for ever for a client that does not read, and
+        within a TLS handshake asyncio does not say that the connection is lost."""
+        if transport := self._original_transport or self.transport:
+            cast(asyncio.Transport, transport).abort()
+        self.connection_lost(None)
 
     def _getaddr(self, arg: str | None) -> tuple[str | None, str | None]:
         """The address and the parameters of MAIL and RCPT; the handlers check the address.
@@ -234,67 +257,3 @@ class Protocol(SMTP):
 def _as_given(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
     """aiosmtpd's authenticator: return the credentials as given. Protocol._checked checks them on a thread."""
     return AuthResult(success=True, auth_data=data)
-
-
-async def in_thread(service: Service, ask: Callable[..., R], *args: object) -> R:
-    """Call `ask`, which may block or query, on one of the service's threads; returns or raises what it does."""
-    call = functools.partial(ask, *args)
-    return await asyncio.get_running_loop().run_in_executor(service.threads, call)
-
-
-class Handler:
-    """aiosmtpd calls handle_NAME for each command; the result is the reply."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def handle_EHLO(
-        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        """Announce PIPELINING (RFC 2920) and DSN (RFC 3461) beside aiosmtpd's own extensions."""
-        session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", "250-DSN", responses[-1]]
-
-    async def handle_MAIL(
-        self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
-    ) -> str:
-        """550 for an address that the program's account does not have. All else is checked at the mail's end."""
-        program: Program = session.auth_data  # type: ignore[assignment]
-        if same(address) not in program.addresses:
-            return reply("550 5.7.1", f"MAIL FROM must be {program.email} or another address of this account")
-        envelope.mail_from = address
-        return "250 2.1.0 OK"
-
-    async def handle_RCPT(
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
-    ) -> str:
-        """452 beyond MAX_RECIPIENTS, 553 for an address that is none or that needs SMTPUTF8 (RFC 6531) and did not
-        ask for it."""
-        if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
-            return "452 4.5.3 Too many recipients: send the mail to the others once more"
-        try:
-            spec = canonical(address)
-        except AddressError:
-            return reply("553 5.1.3", f"{address[:100]} is no address")
-        if not spec.isascii() and not envelope.smtp_utf8:
-            return "553 5.6.7 Say SMTPUTF8 with MAIL for such an address"
-        envelope.rcpt_tos.append(spec)
-        return "250 2.1.5 OK"
-
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope, content: bytes) -> str:
-        """Save the mail as an outbox row; 250 only after its commit."""
-        given = Submitted(
-            content,
-            tuple(envelope.rcpt_tos),
-            envelope.smtp_utf8,
-            dsn_parameters=" ".join(envelope.mail_options),
-            dsn_parameters_of=tuple(envelope.rcpt_options),
-        )
-        with self._service.limits.write():
-            return await in_thread(self._service, acceptance.accept, session.auth_data, given)
-
-    async def handle_exception(self, error: Exception) -> str:
-        """Log the error; 451, upon which programs try again."""
-        if not isinstance(error, TLSSetupException):  # the client refused our certificate, or did not speak TLS
-            event(logger, "submission_error", logging.ERROR, error=repr(error))
-        return "451 4.3.0 An error on our side: try again"

@@ -17,13 +17,13 @@ from django.db import connections
 
 from api.submission import acceptance
 from api.submission.configuration import Configuration
+from api.submission.handler import Service, in_thread
 from api.submission.limits import SubmissionLimits
-from api.submission.protocol import Protocol, Service, in_thread
+from api.submission.protocol import ImplicitTls, Protocol
 from mailbox.logs import event
 
 logger = logging.getLogger(__name__)
 THREADS = 8  # for database work
-HANDSHAKE_SECONDS = 15
 STOP_SECONDS = 20
 LOOK_SECONDS = 0.2
 RENEWAL_SECONDS = 60  # between two checks of the certificate's file and of the attachment policy
@@ -84,11 +84,9 @@ async def _close_connections(threads: ThreadPoolExecutor) -> None:
 
 async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(
-        lambda: Protocol(service, is_implicit=is_implicit),
+        lambda: ImplicitTls(service) if is_implicit else Protocol(service),
         host,
         port,
-        ssl=service.tls if is_implicit else None,
-        ssl_handshake_timeout=HANDSHAKE_SECONDS if is_implicit else None,
         reuse_port=True,  # several processes of a host listen, and the kernel divides the connections (SO_REUSEPORT)
     )
 

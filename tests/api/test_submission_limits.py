@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -70,6 +71,71 @@ def test_strangers_have_a_share_of_the_connections_and_little_time(
         stranger.close()
     wait_until(lambda: running.limits.enter("x"), seconds=20, what="room once more")
     running.stop()
+
+
+def never_reads(running: Submission) -> socket.socket:
+    """Asks for more answers than fit on the way, and takes none."""
+    stranger = socket.socket()
+    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    stranger.connect(("localhost", running.starttls))
+    stranger.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            stranger.send(b"RSET\r\n" * 1000)
+    return stranger
+
+
+def never_begins_tls(running: Submission) -> socket.socket:
+    stranger = socket.create_connection(("localhost", running.starttls))
+    with stranger.makefile("rb") as said:
+        for command in (b"", b"STARTTLS\r\n"):
+            stranger.sendall(command)
+            assert said.readline()[:3] == b"220"
+    return stranger
+
+
+def says_nothing_before_tls(running: Submission) -> socket.socket:
+    return socket.create_connection(("localhost", running.tls))
+
+
+def counted(running: Submission) -> int:
+    return running.limits._of.total()
+
+
+@pytest.mark.parametrize("hold", [never_reads, never_begins_tls, says_nothing_before_tls])
+def test_a_stranger_who_neither_reads_nor_begins_tls_does_not_keep_its_place(
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    transactional_db: None,
+    hold: Callable[[Submission], socket.socket],
+) -> None:
+    monkeypatch.setattr(protocol, "SIGN_IN_SECONDS", 3.0)
+    monkeypatch.setattr(protocol, "HANDSHAKE_SECONDS", 3.0)
+    running = Submission(certificates, SubmissionLimits(connections=1))
+    with hold(running):
+        wait_until(lambda: counted(running) == 1, seconds=20, what="the connection to be counted")
+        wait_until(lambda: counted(running) == 0, seconds=20, what="its place")
+    running.stop()
+
+
+def test_a_connection_is_counted_before_its_tls(certificates: Certificates, ops: Account, secret: str) -> None:
+    """Else strangers who begin none take all descriptors of the process, and the database cannot be opened."""
+    running = Submission(certificates, SubmissionLimits(of_an_address=3))
+    with running.connect(secret) as client, contextlib.ExitStack() as stack:
+        strangers = [stack.enter_context(socket.create_connection(("localhost", running.tls))) for _ in range(9)]
+        wait_until(lambda: sum(map(has_ended, strangers)) == 7, seconds=20, what="the end of those beyond the limit")
+        assert counted(running) == 3
+        assert send(client).startswith("250")
+    running.stop()
+
+
+def has_ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
 
 
 NOISE = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\0" * 600, b"\xff" * 4000, b'EHLO x\r\nMAIL FROM:<"\r\n')
