@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -117,6 +118,7 @@ def _edited(request: HttpRequest, form: AlertForm, words: str) -> HttpResponse:
     return render(request, "alerts/form.html", {"form": form, "rule": form.rule})
 
 
+@transaction.atomic
 def save_rule(request: HttpRequest, form: AlertForm) -> AlertRule:
     """Save a valid form, and record it."""
     verb = "add_alert" if form.rule is None else "edit_alert"
@@ -138,6 +140,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts:list")
 
 
+@transaction.atomic
 def begin_test(request: HttpRequest, rule: AlertRule) -> AlertNotice:
     """Have workers send a test notice, and record it."""
     notice = incidents.ask_for_test(rule, timezone.now())
@@ -156,6 +159,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts:list")
 
 
+@transaction.atomic
 def remove_rule(request: HttpRequest, rule: AlertRule) -> None:
     """Delete a rule with its notices, and record it."""
     record(request, "delete_alert", f"alert:{rule.pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -105,6 +106,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "alerts/webhook.html", {"form": form, "webhook": webhook, **_deliveries(request, webhook)})
 
 
+@transaction.atomic
 def save_webhook(request: HttpRequest, form: WebhookForm) -> Webhook:
     """Save a valid form, and record it. A changed webhook is tried at once."""
     is_new = form.webhook is None
@@ -164,6 +166,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts:webhook", pk)
 
 
+@transaction.atomic
 def begin_test(request: HttpRequest, webhook: Webhook) -> WebhookDelivery:
     """Have workers post a test event, and record it."""
     delivery = webhook_delivery.ask_for_test(webhook)
@@ -184,6 +187,7 @@ def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts:webhook", pk)
 
 
+@transaction.atomic
 def queue_again(request: HttpRequest, webhook: Webhook, chosen: int | None) -> int:
     """Have workers post the delivery with this pk again, or all that were given up; return how many. Recorded."""
     rows = WebhookDelivery.objects.filter(webhook=webhook)
@@ -205,6 +209,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("alerts:webhooks")
 
 
+@transaction.atomic
 def remove_webhook(request: HttpRequest, webhook: Webhook) -> None:
     """Delete a webhook with its deliveries, and record it."""
     _record(request, "delete_webhook", webhook)

@@ -8,6 +8,7 @@ killed process leaves work that a sweep finds.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -63,14 +64,20 @@ def is_held(account: Account) -> bool:
     return holds_account(account.pk, LegalHolds.standing())
 
 
-def ask(account: Account, seconds: float = ASKED_SECONDS) -> Outcome:
-    """Ask for the deletion, and remove for `seconds`. If it is refused, the account's switches are put back."""
+def ask(account: Account, note: Callable[[], object], seconds: float = ASKED_SECONDS) -> Outcome:
+    """Ask for the deletion, and remove for `seconds`. If it is refused, the account's switches are put back.
+
+    note: records who asked, in the transaction that marks the account: workers go on from there if this process dies.
+    """
     if refusal := refusal_of(account):
         return Outcome(refusal)
     asked = Account.objects.filter(pk=account.pk)
-    asked.filter(deleting_since=None).update(deleting_since=timezone.now(), deletion_stopped_at=None)
+    with transaction.atomic():
+        asked.filter(deleting_since=None).update(deleting_since=timezone.now(), deletion_stopped_at=None)
+        note()
     outcome = go_on(account.pk, seconds)
     if outcome.refusal:
+        _note_stop(account.pk, outcome)
         stopped_at = account.deletion_stopped_at
         asked.update(
             sync_enabled=account.sync_enabled, send_enabled=account.send_enabled, deletion_stopped_at=stopped_at
@@ -102,9 +109,13 @@ def go_on_by_worker(account_id: int) -> Outcome:
     Fetching stays off, since a sync would bring back what was removed already."""
     outcome = go_on(account_id)
     if outcome.refusal:
-        verb, target = "stop_deletion", f"account:{account_id}"
-        AuditEntry.objects.create(account_id=account_id, verb=verb, target=target, detail=outcome.refusal[:500])
+        _note_stop(account_id, outcome)
     return outcome
+
+
+def _note_stop(account_id: int, outcome: Outcome) -> None:
+    target = f"account:{account_id}"
+    AuditEntry.objects.create(account_id=account_id, verb="stop_deletion", target=target, detail=outcome.refusal[:500])
 
 
 def _held(account: Account) -> str:

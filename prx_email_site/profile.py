@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone, translation
@@ -89,9 +90,10 @@ def profile(request: HttpRequest) -> HttpResponse:
         return render(request, "profile.html", context)
     chosen = before | form.cleaned_data
     if chosen != before:
-        UserPreference.objects.update_or_create(user=user, defaults=chosen)
         detail = ", ".join(value or "default" for name, value in chosen.items() if value != before[name])
-        AuditEntry.objects.create(user=user, verb="change_profile", target=f"user:{user.pk}", detail=detail)
+        with transaction.atomic():
+            UserPreference.objects.update_or_create(user=user, defaults=chosen)
+            AuditEntry.objects.create(user=user, verb="change_profile", target=f"user:{user.pk}", detail=detail)
     with translation.override(chosen["language"] or translation.get_language_from_request(request)):
         words = gettext("Times are shown as in %(zone)s.") % {"zone": chosen["time_zone"] or settings.TIME_ZONE}
         messages.success(request, words)

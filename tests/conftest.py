@@ -21,7 +21,7 @@ from pytest_django import DjangoDbBlocker
 
 from mailbox.storage import installations
 from mailbox.storage.durable_files import raw_stores
-from tests import clean_tables, one_migration, secret_guard
+from tests import activity_guard, clean_tables, one_migration, secret_guard
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
@@ -193,6 +193,14 @@ def _no_secret_gets_out(request: pytest.FixtureRequest) -> Iterator[None]:
     if folder:
         guard.logs_in(folder)
     assert not guard.found, guard.found
+
+
+@pytest.fixture(autouse=True)
+def _entries_have_their_change() -> Iterator[None]:
+    """See tests/activity_guard.py."""
+    with activity_guard.guarding() as found:
+        yield
+    assert not found, f"not in the transaction of the change: {found}"
 
 
 @pytest.fixture(autouse=True)

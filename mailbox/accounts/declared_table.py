@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
@@ -29,15 +29,17 @@ class LineOutcome:
 
 def look_through(rows: Iterable[TableRow]) -> list[LineOutcome]:
     """What carry_out() would do now; everything is rolled back."""
-    return list(_outcomes(rows, is_kept=False))
+    return list(_outcomes(rows, None))
 
 
-def carry_out(rows: Iterable[TableRow]) -> Iterator[LineOutcome]:
-    """Import line by line; a refused line does not stop the others."""
-    return _outcomes(rows, is_kept=True)
+def carry_out(rows: Iterable[TableRow], note: Callable[[declared.DeclarationOutcome], object]) -> Iterator[LineOutcome]:
+    """Import line by line; a refused line does not stop the others. note: called in the transaction of its line."""
+    return _outcomes(rows, note)
 
 
-def _outcomes(rows: Iterable[TableRow], *, is_kept: bool) -> Iterator[LineOutcome]:
+def _outcomes(
+    rows: Iterable[TableRow], note: Callable[[declared.DeclarationOutcome], object] | None
+) -> Iterator[LineOutcome]:
     lines: dict[str, int] = {}  # address -> number of its first line
     for row in rows:
         email = row.values.get("email", "").strip()
@@ -47,21 +49,25 @@ def _outcomes(rows: Iterable[TableRow], *, is_kept: bool) -> Iterator[LineOutcom
                 raise declared.InvalidDeclaration(
                     gettext("This address stands in line %(line)s already.") % {"line": first}
                 )
-            found = _declared(row, is_kept=is_kept)
+            found = _declared(row, note)
         except declared.InvalidDeclaration as refusal:
             yield LineOutcome(row.line, _shown(email), "refused", reason=str(refusal))
             continue
         yield LineOutcome(row.line, found.account.email, found.state, found.account, found.changed)
 
 
-def _declared(row: TableRow, *, is_kept: bool) -> declared.DeclarationOutcome:
+def _declared(
+    row: TableRow, note: Callable[[declared.DeclarationOutcome], object] | None
+) -> declared.DeclarationOutcome:
     """Import one line. A new account syncs no folder before a person chooses some, unless the line has sync_enabled."""
     try:
         with transaction.atomic():
             outcome = declared.declare(row.values, declared.IN_FILE)
             if outcome.state == "made" and not row.values.get("sync_enabled", "").strip():
                 outcome.account.folders.update(sync_enabled=False)
-            if not is_kept:
+            if note:
+                note(outcome)
+            else:
                 transaction.set_rollback(True)
     except IntegrityError:  # somebody else has just added this address
         raise declared.InvalidDeclaration(gettext("An account with this address exists already.")) from None

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -116,8 +117,9 @@ class AccountAdmin(ModelAdmin):
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         rows = self._operated(request, queryset)
         for account in rows:
-            sync_tasks.queue_sync(account.pk, request.user.pk)
-            audit(request, "sync_now", account, f"account:{account.pk}")
+            with transaction.atomic():
+                sync_tasks.queue_sync(account.pk, request.user.pk)
+                audit(request, "sync_now", account, f"account:{account.pk}")
         self.message_user(
             request,
             ngettext("A sync of %(number)s account is queued.", "A sync of %(number)s accounts is queued.", len(rows))
@@ -141,9 +143,10 @@ class AccountAdmin(ModelAdmin):
             # Resume only a pause that was made before the list was shown: this person has not seen a later one.
             state = {"sending_paused_at": None} if paused else {"sending_paused_at__lte": seen}
             row = Account.objects.filter(pk=account.pk, **state)
-            if row.update(sending_paused_at=timezone.now() if paused else None):
-                audit(request, verb, account, f"account:{account.pk}")
-                changed += 1
+            with transaction.atomic():
+                if row.update(sending_paused_at=timezone.now() if paused else None):
+                    audit(request, verb, account, f"account:{account.pk}")
+                    changed += 1
         self.message_user(
             request,
             (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -98,9 +99,10 @@ class QuarantineAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Fetch again"), permissions=["operate"])
     def fetch_again(self, request: HttpRequest, queryset: QuerySet[Quarantine]) -> None:
         rows = list(queryset.filter(resolved_at=None).select_related("account"))
-        Quarantine.objects.filter(pk__in=[row.pk for row in rows]).update(fetch_requested_at=timezone.now())
-        for row in rows:
-            audit(request, "fetch_again", row.account, f"quarantine:{row.pk}")
+        with transaction.atomic():
+            Quarantine.objects.filter(pk__in=[row.pk for row in rows]).update(fetch_requested_at=timezone.now())
+            for row in rows:
+                audit(request, "fetch_again", row.account, f"quarantine:{row.pk}")
         for account_id in sorted({row.account_id for row in rows}):
             sync_tasks.queue_sync(account_id, request.user.pk)
         self.message_user(

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages as notices
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -96,6 +97,7 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("mailbox:quarantine")
 
 
+@transaction.atomic
 def ask_to_fetch(request: HttpRequest, row: Quarantine, account: Account) -> None:
     """Mark the message for the sync that is queued now, and record it. The caller checks the role."""
     Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
@@ -111,8 +113,9 @@ def read_again(request: HttpRequest, pk: int) -> HttpResponse:
     if row is None:
         raise Http404("No such reading.")
     account = get_account(request.user, row.account_id, Role.OPERATOR)
-    rows.ask_again(timezone.now())
-    record(request, "read_again", f"message:{row.message_id}", account)
+    with transaction.atomic():
+        rows.ask_again(timezone.now())
+        record(request, "read_again", f"message:{row.message_id}", account)
     notices.success(request, gettext("The message is read again within a minute."))
     return redirect("mailbox:quarantine")
 
@@ -143,8 +146,9 @@ def ask_for_whole(request: HttpRequest, row: Message) -> str:
             "mail program, or have PRX_EMAIL_FETCH_NOW_MAX_BYTES raised."
         )
         return words % {"size": filesizeformat(row.size), "most": most}
-    if not places.update(fetch_requested_at=timezone.now()):
-        return gettext("Nothing to fetch: the message is complete, or the server no longer has it.")
-    record(request, "fetch_now", f"message:{row.pk}", row.account)
-    sync_tasks.queue_sync(row.account_id, signed_in_user(request).pk)
+    with transaction.atomic():
+        if not places.update(fetch_requested_at=timezone.now()):
+            return gettext("Nothing to fetch: the message is complete, or the server no longer has it.")
+        record(request, "fetch_now", f"message:{row.pk}", row.account)
+        sync_tasks.queue_sync(row.account_id, signed_in_user(request).pk)
     return ""

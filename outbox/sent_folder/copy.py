@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -225,6 +226,7 @@ def _fail(copy: SentCopy, token: str, words: str, now: datetime) -> None:
     )
 
 
+@transaction.atomic
 def try_again(row: OutboxMessage, *, user: object, now: datetime) -> None:
     """Make a failed or waiting copy due again for a person. Raises ValidationFailed if there is none."""
     failed = SentCopy.objects.filter(outbox=row, state__in=(State.FAILED, State.WAITING), lease_expires_at=None)

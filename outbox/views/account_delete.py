@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -30,11 +32,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and "keep" in request.POST:
         return _keep(request, account)
     if request.method == "POST" and not account.deleting_since:
-        outcome = account_deletion.ask(account)
+        note = partial(record, request, "delete_account", f"account:{pk}", None, account.email)
+        outcome = account_deletion.ask(account, note)
         if outcome.refusal:
             messages.error(request, outcome.refusal)
             return redirect("account_delete", pk)
-        record(request, "delete_account", f"account:{pk}", None, account.email)
         if outcome.left:
             queue_deletion(pk)
             said = gettext("%(account)s is being deleted here, which takes a while. You need not wait for it.")
@@ -61,8 +63,9 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def _keep(request: HttpRequest, account: Account) -> HttpResponse:
     """Fetch and send again, after a deletion that was stopped."""
     if account.deletion_stopped_at:
-        account.keep()
-        record(request, "keep_account", f"account:{account.pk}", account)
+        with transaction.atomic():
+            account.keep()
+            record(request, "keep_account", f"account:{account.pk}", account)
         if account.sync_enabled:
             queue_first_look(request, account)
         messages.success(request, gettext("%(account)s is kept.") % {"account": account.email})

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -58,6 +59,7 @@ def resume_sending(request: HttpRequest) -> HttpResponse:
     return redirect(back_to(request, reverse("outbox:list")))
 
 
+@transaction.atomic
 def pause_all(request: HttpRequest, reason: str) -> bool:
     """Pause all sending; False when it was paused already."""
     SendingSwitch.current()
@@ -68,6 +70,7 @@ def pause_all(request: HttpRequest, reason: str) -> bool:
     return True
 
 
+@transaction.atomic
 def resume_all(request: HttpRequest, paused_at: datetime | None) -> bool:
     """End the pause of this time; False when it has ended, or is another one."""
     paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False, paused_at=paused_at)

@@ -64,6 +64,7 @@ def set_active(by: User, person: User, is_active: bool) -> None:
         _note(by, "switch_user_on" if is_active else "switch_user_off", person, person.get_username())
 
 
+@transaction.atomic
 def sign_out(by: User, person: User) -> int:
     """End all sessions of the user; return how many."""
     _note(by, "end_sessions", person, person.get_username())

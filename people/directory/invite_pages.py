@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -85,11 +86,14 @@ def link(request: HttpRequest, pk: int) -> HttpResponse:
     if user.is_superuser:
         messages.error(request, gettext("A user with all rights gets no link by mail."))
         return redirect("people:person", pk)
-    is_queued = user.email and (
-        mails.invite(user, by) if purpose == LinkPurpose.INVITATION else mails.password_link(user, by=by)
-    )
+    with transaction.atomic():
+        is_queued = user.email and (
+            mails.invite(user, by) if purpose == LinkPurpose.INVITATION else mails.password_link(user, by=by)
+        )
+        if is_queued:
+            target = audit.target_of(user)
+            AuditEntry.objects.create(user=by, verb="send_link", target=target, detail=user.get_username())
     if is_queued:
-        AuditEntry.objects.create(user=by, verb="send_link", target=audit.target_of(user), detail=user.get_username())
         messages.success(request, gettext("A link is on its way to %(email)s.") % {"email": user.email})
     else:
         messages.error(request, gettext("No mail could be sent. Copy a link instead."))

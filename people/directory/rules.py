@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -50,8 +51,9 @@ def rules(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         return render(request, "people/rules.html", {"form": form})
     chosen = form.cleaned_data["second_factor_role"]
-    SignInRules.objects.update_or_create(pk=1, defaults={"second_factor_role": chosen})
     user = signed_in_user(request)
-    AuditEntry.objects.create(user=user, verb="edit_sign_in_rules", target="", detail=chosen or "each decides")
+    with transaction.atomic():
+        SignInRules.objects.update_or_create(pk=1, defaults={"second_factor_role": chosen})
+        AuditEntry.objects.create(user=user, verb="edit_sign_in_rules", target="", detail=chosen or "each decides")
     messages.success(request, gettext("The rules are changed. They hold from the next page that anybody opens."))
     return redirect("people:rules")

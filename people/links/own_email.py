@@ -28,9 +28,10 @@ def ask(user: User, email: str) -> bool:
     verb, since = "asked_for_email", timezone.now() - timedelta(days=1)
     if AuditEntry.objects.filter(user=user, verb=verb, at__gt=since).count() >= A_DAY:
         raise TooManyChanges
-    AuditEntry.objects.create(user=user, verb=verb, target=audit.target_of(user))
     defaults = {"email": email, "asked_at": timezone.now()}
-    change, _made = EmailChange.objects.update_or_create(user=user, defaults=defaults)
+    with transaction.atomic():
+        AuditEntry.objects.create(user=user, verb=verb, target=audit.target_of(user))
+        change, _made = EmailChange.objects.update_or_create(user=user, defaults=defaults)
     return mails.confirm_email(change)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -63,8 +64,9 @@ def end_sessions(user: User) -> int:
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """End all of one's own sessions; the browser is told to delete what it stored of this site."""
     user = signed_in_user(request)
-    AuditEntry.objects.create(user=user, verb="sign_out_everywhere", target=audit.target_of(user))
-    end_sessions(user)
+    with transaction.atomic():
+        AuditEntry.objects.create(user=user, verb="sign_out_everywhere", target=audit.target_of(user))
+        end_sessions(user)
     logout(request)
     messages.success(request, gettext("You are signed out in every browser, this one included."))
     response = redirect("login")

@@ -13,6 +13,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.translation import gettext, ngettext
@@ -97,6 +98,7 @@ class ChangePassword(PasswordChangeView):
         cast(GuardedPasswordForm, form).request = self.request
         return form
 
+    @transaction.atomic
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Save the new password and record it."""
         user = cast(User, self.request.user)

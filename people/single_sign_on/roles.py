@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 
 from mailbox.models import AccountGrant, AuditEntry
 from mailbox.permissions import ROLES
@@ -34,6 +35,7 @@ def give(user: User, role: str) -> None:
     _set(user, {role})
 
 
+@transaction.atomic
 def take_away(user: User) -> None:
     """Withdraw all roles, also for single accounts, and end the user's sessions. API tokens of the user then reach
     nothing either."""

@@ -140,7 +140,7 @@ def test_it_may_be_deleted_after_all(administrator: Client, stopped: Account) ->
 
 def test_a_refusal_leaves_it_stopped(stopped: Account) -> None:
     outbox_row(stopped, status="pending")
-    assert account_deletion.ask(stopped).refusal
+    assert account_deletion.ask(stopped, lambda: None).refusal
     assert Account.objects.get().deletion_stopped_at == stopped.deletion_stopped_at
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -64,9 +66,7 @@ def create_account(
 
 
 def _created(request: HttpRequest, given: NewAccount) -> Status[Answer[AccountWhole]]:
-    account = _saved(AccountForm(_initial(AccountForm()) | given.form_data()))
-    record(request, "add_account", f"account:{account.pk}", account, account.email)
-    queue_first_look(request, account)
+    account = _saved(request, AccountForm(_initial(AccountForm()) | given.form_data()))
     return Status(201, Answer(data=AccountWhole.of(account_of(request, account.pk, Scope.ADMINISTER))))
 
 
@@ -75,8 +75,8 @@ def _initial(form: AccountForm) -> dict[str, Any]:
     return {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
 
 
-def _saved(form: AccountForm) -> Account:
-    if not save_form(form):
+def _saved(request: HttpRequest, form: AccountForm) -> Account:
+    if not save_form(request, form):
         found = {name.replace("_", ".", 1) if name[:4] in ("imap", "smtp") else name: each for name, each in
                  form.errors.items()}  # fmt: skip
         raise Refused(" ".join(f"{name}: {' '.join(map(str, each))}" for name, each in found.items()))
@@ -98,8 +98,7 @@ def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange)
         account = account_of(request, pk, Scope.ADMINISTER)
         data = _initial(AccountForm(account=account)) | given.form_data()
         form = AccountForm(data, account=account, any_server=any_server)
-        was_fetched, account = account.sync_enabled, _saved(form)
-        record(request, "edit_account", f"account:{pk}", account, ", ".join(form.changed_data)[:500])
+        was_fetched, account = account.sync_enabled, _saved(request, form)
         if account.sync_enabled and not was_fetched:
             queue_first_look(request, account)
         return _whole(pk)
@@ -126,10 +125,10 @@ def delete_account(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None
     account = account_of(request, pk, Scope.ADMINISTER)
     with _unchanged(request, pk):
         pass  # the lock ends here: the account is deleted in many short transactions
-    outcome = account_deletion.ask(account)
+    note = partial(record, request, "delete_account", f"account:{pk}", None, account.email)
+    outcome = account_deletion.ask(account, note)
     if outcome.refusal:
         raise Conflict(outcome.refusal)
-    record(request, "delete_account", f"account:{pk}", None, account.email)
     if outcome.left:
         queue_deletion(account.pk)
     return Status(202 if outcome.left else 200, Answer(data=None))
@@ -180,8 +179,9 @@ def get_test(request: HttpRequest, pk: Path[Number], test: Path[Number]) -> Answ
 def sync(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
     """Ask the workers for a sync now."""
     account = account_of(request, pk, Scope.OPERATE)
-    sync_tasks.queue_sync(account.pk, caller_of(request).token.user_id)
-    record(request, "sync_now", f"account:{pk}", account)
+    with transaction.atomic():
+        sync_tasks.queue_sync(account.pk, caller_of(request).token.user_id)
+        record(request, "sync_now", f"account:{pk}", account)
     return Answer(data=AccountState.of(account))
 
 
@@ -211,7 +211,7 @@ def resume(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
 def _paused(request: HttpRequest, pk: int, *, is_paused: bool) -> Answer[AccountState]:
     account = account_of(request, pk, Scope.OPERATE)
     other = Account.objects.filter(pk=pk, sending_paused_at__isnull=is_paused)
-    with _unchanged(request, pk):
+    with transaction.atomic(), _unchanged(request, pk):
         if other.update(sending_paused_at=timezone.now() if is_paused else None):
             record(request, "pause_sending" if is_paused else "resume_sending", f"account:{pk}", account)
         return Answer(data=AccountState.of(account_of(request, pk, Scope.OPERATE)))

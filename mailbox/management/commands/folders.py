@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import transaction
 from django.db.models import Count, Q
 
 from mailbox.errors import MailError
@@ -44,6 +45,7 @@ class Command(ListingCommand):
             when = f"up to date {each['up_to_date_at']:%Y-%m-%d %H:%M} UTC" if each["up_to_date_at"] else ""
             self.stdout.write(f"{state:<7} {each['stored']:>8}  {each['name']}  {when} {each['error']}".rstrip())
 
+    @transaction.atomic
     def _choose(self, account: Account, wanted: dict[str, bool], *, as_json: bool) -> None:
         """Set which folders are synced; refuse and change nothing when one of the names does not exist."""
         folders = Folder.objects.filter(account=account, gone_at=None, selectable=True)

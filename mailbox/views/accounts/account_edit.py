@@ -40,7 +40,7 @@ def add(request: HttpRequest) -> HttpResponse:
     found = autoconfig_lookup.found_by(lookup) if lookup else None
     initial = initial_of(lookup.email, Discovery() if preset or not found else found) if lookup else {}
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
-    if request.method == "POST" and save_form(form, asks_for_folders=True):
+    if request.method == "POST" and save_form(request, form, asks_for_folders=True):
         return _added(request, form.account)
     form.fields["imap_password" if lookup else "email"].widget.attrs["autofocus"] = True  # what is to be typed next
     known = preset or (preset_of(found) if found else None)
@@ -79,18 +79,25 @@ def _provider_of(email: str, found: Discovery | None) -> OAuthApp | None:
     return app if app and sign_in.servers_for(app, found) else None
 
 
-def save_form(form: AccountForm, *, asks_for_folders: bool = False) -> bool:
-    """Save the form; False when it is invalid, and its errors say why.
+def save_form(request: HttpRequest, form: AccountForm, *, asks_for_folders: bool = False) -> bool:
+    """Save the form and record it; of a new account, folders are listed. False when it is invalid, and its errors say
+    why.
 
     `asks_for_folders`: the next page asks for the folders to sync, and none is synced before.
     """
     if not form.is_valid():
         return False
+    is_new = form.account.pk is None
     try:
         with transaction.atomic():
             account = form.save()
             if asks_for_folders:
                 account.folders.update(sync_enabled=False)
+            verb = "add_account" if is_new else "edit_account"
+            detail = account.email if is_new else ", ".join(form.changed_data)[:500]
+            record(request, verb, f"account:{account.pk}", account, detail)
+            if is_new:
+                queue_first_look(request, account)
     except IntegrityError:
         # Two requests at the same time (two people, or a double click): neither was stored when both were validated.
         form.add_error("email", gettext("An account with this address exists already."))
@@ -99,8 +106,6 @@ def save_form(form: AccountForm, *, asks_for_folders: bool = False) -> bool:
 
 
 def _added(request: HttpRequest, account: Account) -> HttpResponseRedirect:
-    record(request, "add_account", f"account:{account.pk}", account, account.email)
-    queue_first_look(request, account)
     words = gettext("%(email)s was added. Both servers are being tried now; what they say appears below.")
     messages.success(request, words % {"email": account.email})
     return redirect("connection_test", ask_for_test(request, account).pk)
@@ -112,6 +117,7 @@ def _after_saving(request: HttpRequest, account: Account) -> HttpResponseRedirec
     return redirect("connection_test", ask_for_test(request, account).pk)
 
 
+@transaction.atomic
 def ask_for_test(request: HttpRequest, account: Account) -> ConnectionTest:
     """Save a connection test of both servers; the signal queues it for a worker."""
     test = ConnectionTest.objects.create(account=account, requested_by=signed_in_user(request))
@@ -133,8 +139,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     any_server = has_role_everywhere(request.user, Role.ADMINISTRATOR)
     form = AccountForm(request.POST or None, request.FILES or None, account=account, any_server=any_server)
-    if request.method == "POST" and save_form(form):
-        record(request, "edit_account", f"account:{pk}", form.account, ", ".join(form.changed_data)[:500])
+    if request.method == "POST" and save_form(request, form):
         messages.success(request, gettext("The settings were saved."))
         return _after_saving(request, form.account)
     context = {"form": form, "account": account, "preset": None}
@@ -150,9 +155,10 @@ def sign_in_again(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     pair = (account.imap, account.smtp) if kind == "imap" else (account.smtp, account.imap)
     form = SignInForm(request.POST or None, transport=pair[0], other=pair[1])
     if request.method == "POST" and form.is_valid():
-        form.save(account.pk)
         both, server = form.cleaned_data["both"], pair[0].get_kind_display()
-        record(request, "sign_in_again", f"account:{pk}", account, "for both servers" if both else f"for {server}")
+        with transaction.atomic():
+            form.save(account.pk)
+            record(request, "sign_in_again", f"account:{pk}", account, "for both servers" if both else f"for {server}")
         messages.success(
             request, gettext("The new password was saved. Both servers are being tried with what is stored now.")
         )

@@ -21,9 +21,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from mailbox.accounts import declared, declared_table
 from mailbox.accounts.connection_tests import ask_for_tests
+from mailbox.accounts.declared import DeclarationOutcome
 from mailbox.accounts.declared_csv import TableRow, UnreadableTable, read_table
 from mailbox.accounts.declared_table import LineOutcome
-from mailbox.models import audit_part
+from mailbox.models import Account, audit_part
 from mailbox.views.accounts.account_edit import queue_first_look
 from mailbox.views.accounts.autoconfig import require_administrator
 from mailbox.views.activity.audit import record
@@ -114,19 +115,21 @@ def _digest(request: HttpRequest, content: bytes) -> str:
 
 
 def _carried_out(request: HttpRequest, rows: list[TableRow]) -> list[LineOutcome]:
-    outcomes, made = [], []
+    made: list[Account] = []
+
+    def note(outcome: DeclarationOutcome) -> None:
+        if outcome.state == "unchanged":
+            return
+        account, is_new = outcome.account, outcome.state == "made"
+        detail = account.email if is_new else ", ".join(outcome.changed)[:500]
+        record(request, "add_account" if is_new else "edit_account", f"account:{account.pk}", account, detail)
+        if is_new:
+            made.append(account)
+            queue_first_look(request, account)
+
     with audit_part.one_click(signed_in_user(request), "import_accounts", len(rows)) as click:
-        for each in declared_table.carry_out(rows):
-            outcomes.append(each)
-            if each.account is None or each.state == "unchanged":
-                continue
-            click.done += 1
-            is_new = each.state == "made"
-            verb, detail = ("add_account", each.email) if is_new else ("edit_account", ", ".join(each.changed)[:500])
-            record(request, verb, f"account:{each.account.pk}", each.account, detail)
-            if is_new:
-                made.append(each.account)
-                queue_first_look(request, each.account)
+        outcomes = list(declared_table.carry_out(rows, note))
+        click.done = sum(each.account is not None and each.state != "unchanged" for each in outcomes)
     ask_for_tests(made, signed_in_user(request))
     return outcomes
 

@@ -175,6 +175,7 @@ def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(f"{url}?asked={now:%Y-%m-%dT%H:%M:%S.%fZ}")
 
 
+@transaction.atomic
 def ask_for_listing(request: HttpRequest, account: Account) -> None:
     """Have a worker list the account's folders, and record it in the activity. The caller checks the role."""
     sync_tasks.queue_folder_listing(account.pk)

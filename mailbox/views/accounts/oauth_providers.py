@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
@@ -66,8 +67,9 @@ def other_provider(request: HttpRequest, pk: int) -> HttpResponse:
 def _edit(request: HttpRequest, row: OAuthApp) -> HttpResponse:
     form = AppForm(request.POST or None, app=row)
     if request.method == "POST" and form.is_valid():
-        saved = form.save()
-        record(request, "edit_provider", f"provider:{saved.pk}", None, saved.name)
+        with transaction.atomic():
+            saved = form.save()
+            record(request, "edit_provider", f"provider:{saved.pk}", None, saved.name)
         if saved.kind == OAuthApp.Kind.DISCOVERY:
             oauth_tasks.queue_discovery(saved.pk)
             messages.success(request, gettext("Saved. A worker reads the discovery document now."))
@@ -95,6 +97,7 @@ def remove_provider(request: HttpRequest, pk: int) -> HttpResponse:
     if row.grants.exists():
         messages.error(request, gettext("Accounts still sign in by %(name)s.") % {"name": row.name})
         return redirect("mailbox:provider", pk)
-    record(request, "delete_provider", f"provider:{pk}", None, row.name)
-    row.delete()
+    with transaction.atomic():
+        record(request, "delete_provider", f"provider:{pk}", None, row.name)
+        row.delete()
     return redirect("mailbox:providers")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from django.contrib import messages as notices
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -187,6 +188,7 @@ def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpRespo
     return redirect("mailbox:message", pk)
 
 
+@transaction.atomic
 def remove(request: HttpRequest, found: Attachment) -> bool:
     """Remove it and record that; False when it was removed already, or another file has its position now."""
     still = Attachment.objects.filter(pk=found.pk, digest=found.digest, removed_at=None)

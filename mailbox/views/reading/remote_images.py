@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib import messages as notices
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -72,10 +73,11 @@ def message_images(request: HttpRequest, pk: int) -> HttpResponse:
     message = find_message(request, pk)
     here = f"{reverse('mailbox:message', args=[pk])}?view=html&images=1"
     if request.method == "POST":
-        if request.POST.get("always") and message.sender_address:
-            _trust(request, message)
-        _ask(request, message)
-        record(request, "load_images", f"message:{pk}", message.account)
+        with transaction.atomic():
+            if request.POST.get("always") and message.sender_address:
+                _trust(request, message)
+            _ask(request, message)
+            record(request, "load_images", f"message:{pk}", message.account)
         return redirect(here)
     images = images_of(request, message)
     if request.headers.get("HX-Request") and not images.is_waiting:
@@ -109,8 +111,9 @@ def trusted_senders(request: HttpRequest) -> HttpResponse:
         given = request.POST.get("remove", "")
         row = own.filter(pk=int(given)).first() if given.isascii() and given.isdigit() and len(given) < 19 else None
         if row is not None:
-            row.delete()
-            record(request, "distrust_sender", "trusted_senders", detail=row.address)
+            with transaction.atomic():
+                row.delete()
+                record(request, "distrust_sender", "trusted_senders", detail=row.address)
             notices.success(
                 request,
                 gettext("Images from %(address)s are blocked again until you ask for them.") % {"address": row.address},

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages as notices
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.expressions import BaseExpression
 from django.http import HttpRequest, HttpResponse
@@ -119,6 +120,7 @@ def _save(request: HttpRequest, message: Message, before: TeamMark, given: dict[
     return save_team_mark(request, message, before, given, untouched)
 
 
+@transaction.atomic
 def save_team_mark(
     request: HttpRequest, message: Message, before: TeamMark, given: dict[str, Any], only_if: Q | None = None
 ) -> bool:
@@ -135,6 +137,7 @@ def save_team_mark(
     return True
 
 
+@transaction.atomic
 def _take(request: HttpRequest, message: Message) -> None:
     user = signed_in_user(request)
     if TeamMark.change(message, user, only_if=Q(assigned_to=None) | Q(assigned_to=user), assigned_to=user):
@@ -145,17 +148,20 @@ def _take(request: HttpRequest, message: Message) -> None:
     notices.warning(request, gettext("%(name)s has taken this message already.") % {"name": name})
 
 
+@transaction.atomic
 def _release(request: HttpRequest, message: Message) -> None:
     user = signed_in_user(request)
     if TeamMark.change(message, user, only_if=Q(assigned_to=user), assigned_to=None):
         record(request, "release_message", f"message:{message.pk}", message.account)
 
 
+@transaction.atomic
 def _done(request: HttpRequest, message: Message) -> None:
     if TeamMark.change(message, signed_in_user(request), only_if=Q(done_at=None), done_at=timezone.now()):
         record(request, "message_done", f"message:{message.pk}", message.account)
 
 
+@transaction.atomic
 def _not_done(request: HttpRequest, message: Message) -> None:
     if TeamMark.change(message, signed_in_user(request), only_if=Q(done_at__isnull=False), done_at=None):
         record(request, "message_not_done", f"message:{message.pk}", message.account)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -185,6 +186,7 @@ def policy(request: HttpRequest) -> HttpResponse:
     return render(request, "outbox/policy.html", {"form": form, "policy": current})
 
 
+@transaction.atomic
 def save_policy(request: HttpRequest, form: PolicyForm) -> None:
     """Save a valid form, with the user, and record it."""
     changed = form.save(commit=False)

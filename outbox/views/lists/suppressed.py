@@ -97,12 +97,14 @@ def add(request: HttpRequest) -> HttpResponse:
     return redirect("outbox:suppressed")
 
 
+@transaction.atomic
 def put_on_list(request: HttpRequest, account: Account, given: suppression.Given) -> None:
     """Add the address, and record it unless it is on the list already. Shared by page and API."""
     if suppression.add(account, [given], signed_in_user(request).pk):
         record(request, "suppress", f"account:{account.pk}", account, given.address)
 
 
+@transaction.atomic
 def take_off_list(request: HttpRequest, row: SuppressedAddress) -> None:
     """Delete the row, and record what it said. Shared by page and API."""
     detail = f"{row.address}: {row.reason} {row.since:%Y-%m-%d}"

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import messages as notices
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -161,6 +162,7 @@ def _saved(request: HttpRequest, form: SavedReplyForm, verb: str) -> HttpRespons
     return redirect("outbox:saved_replies")
 
 
+@transaction.atomic
 def save_reply(request: HttpRequest, form: SavedReplyForm, verb: str) -> SavedReply:
     """Save a valid form, with the user, and record it."""
     form.instance.changed_by = signed_in_user(request)
@@ -169,6 +171,7 @@ def save_reply(request: HttpRequest, form: SavedReplyForm, verb: str) -> SavedRe
     return reply
 
 
+@transaction.atomic
 def remove_reply(request: HttpRequest, reply: SavedReply) -> None:
     """Delete a saved reply and record it."""
     target = f"saved_reply:{reply.pk}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import yaml
 from django.core.management.base import CommandParser
+from django.db import transaction
 
 from mailbox import network
 from mailbox.accounts import declared
@@ -65,10 +67,11 @@ class Command(AnsweringCommand):
         account = self.find_account(options["email"], as_json=options["json"])
         given = {name: options[name] for name in EDITED if options[name] is not None}
         try:
-            outcome = declared.declare({"email": account.email, **given})
+            with transaction.atomic():
+                outcome = declared.declare({"email": account.email, **given})
+                _record(outcome)
         except declared.InvalidDeclaration as error:
             self.refuse(str(error), as_json=options["json"])
-        _record(outcome)
         self._say(_told(outcome), _sentence(outcome), as_json=options["json"])
 
     def _test(self, options: dict[str, Any]) -> None:
@@ -91,10 +94,10 @@ class Command(AnsweringCommand):
         if not options["yes"]:
             self.refuse(f"{account.email} would be deleted here with all its mail: say --yes.", as_json=options["json"])
         pk, email = account.pk, account.email
-        outcome = account_deletion.ask(account, seconds=inf)
+        note = partial(AuditEntry.objects.create, verb="delete_account", target=f"account:{pk}", detail=email)
+        outcome = account_deletion.ask(account, note, seconds=inf)
         if outcome.refusal:
             self.refuse(outcome.refusal, as_json=options["json"])
-        AuditEntry.objects.create(verb="delete_account", target=f"account:{pk}", detail=email)
         words = f"A worker is busy with {email}: workers delete it." if outcome.left else f"Deleted {email} here."
         self._say({"account_id": pk, "email": email, "left": outcome.left}, words, as_json=options["json"])
 
@@ -105,11 +108,12 @@ class Command(AnsweringCommand):
         with audit_part.one_click(None, "import_accounts", len(given_rows)) as click:
             for number, given in enumerate(given_rows, start=1):
                 try:
-                    outcome = declared.declare(given)
+                    with transaction.atomic():
+                        outcome = declared.declare(given)
+                        _record(outcome)
                 except declared.InvalidDeclaration as error:
                     failed.append({"row": number, "email": given.get("email"), "message": str(error)})
                     continue
-                _record(outcome)
                 click.done += outcome.state != "unchanged"
                 told.append(_told(outcome))
                 if outcome.state == "made":
