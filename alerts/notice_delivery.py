@@ -16,6 +16,7 @@ from alerts.models import AlertNotice, Channel, Kind
 from alerts.problems.problem import ALERT_KEY
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
+from mailbox.plain_words import without_controls
 from outbox import api
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 CLAIMED = timedelta(minutes=5)  # longer than any attempt; if a worker dies, another may claim the notice after this
 WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1), timedelta(hours=3))
 AT_ONCE = 50  # notices in one run
+_NO_MARKUP = {ord("<"): "\u2039", ord(">"): "\u203a", ord("["): "(", ord("]"): ")"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def subject_of(notice: AlertNotice) -> str:
     if notice.incident is None:
         return "PRX-Email: a test of your alerts"
     begins = "Over: " if notice.phase == AlertNotice.Phase.END else ""
-    return f"PRX-Email: {begins}{notice.incident.sentence}".replace("\r", " ").replace("\n", " ")[:200]
+    return without_controls(f"PRX-Email: {begins}{notice.incident.sentence}")[:200]
 
 
 def text_of(notice: AlertNotice) -> str:
@@ -115,7 +117,7 @@ def text_of(notice: AlertNotice) -> str:
     incident = notice.incident
     if incident is None:
         return f"This is a test: alerts of this site reach you.\n\n{settings.BASE_URL}/alerts/\n"
-    lines = [incident.sentence, "", f"Since: {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"]
+    lines = [without_controls(incident.sentence), "", f"Since: {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"]
     if incident.closed_at:
         lines += [f"Over since: {incident.absent_since or incident.closed_at:%Y-%m-%d %H:%M:%S} UTC"]
     lines += ["", f"{settings.BASE_URL}{incident.path}", "", f"Who is notified of what: {settings.BASE_URL}/alerts/"]
@@ -123,14 +125,15 @@ def text_of(notice: AlertNotice) -> str:
 
 
 def payload_of(notice: AlertNotice) -> bytes:
-    """The JSON body for a webhook. Chat systems show its `text`."""
+    """The JSON body for a webhook. Chat systems show its `text`: there a server's words must not call people, nor
+    disguise a link (<!channel>, <https://other.example|this page>)."""
     incident = notice.incident
     names = {"begin": "incident.opened", "end": "incident.closed", "test": "test"}
     url = f"{settings.BASE_URL}{incident.path if incident else '/alerts/'}"
     words: dict[str, object] = {
         "delivery": notice.pk,
         "event": names[notice.phase],
-        "text": f"{subject_of(notice)} {url}",
+        "text": f"{subject_of(notice).translate(_NO_MARKUP)} {url}",
         "url": url,
         "site": settings.BASE_URL,
     }

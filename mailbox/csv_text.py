@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 _BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-_BEGINS_LATER = re.compile(r"((?:;|(?<=[\s\S])[\t\r\n])[ \xa0\"']*+)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+# Blanks and characters that are displayed as nothing: programs that read CSV skip some of them before a formula.
+_SKIPPED = " \xa0\xad\u1680\u180e\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, (*range(0x2000, 0x2010), *range(0x2060, 0x2065)))
+)
+_BEGINS_LATER = re.compile(rf"""((?:;|(?<=[\s\S])[\t\r\n])[{_SKIPPED}"']*+)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+# C0 but for tabs and line breaks, DEL, C1 and halves of a character: no reader of CSV needs them, some drop them, and a
+# terminal takes them for commands.
+_UNWANTED = dict.fromkeys({*range(32), *range(127, 160), *range(0xD800, 0xE000)} - {0x09, 0x0A, 0x0D})
 
 
 class _Echo:
@@ -21,16 +28,22 @@ def safe_cell(value: object) -> str:
     """The value as text that no spreadsheet takes for a formula: subjects and names come from strangers (CWE-1236).
 
     A character that would begin a formula gets an apostrophe before it. So it does after blanks, which some programs
-    skip, and after characters that separate cells in some countries.
+    skip, and after characters that separate cells in some countries. Control characters are left out.
     """
-    text = "" if value is None else str(value).replace("\0", "")
+    text = "" if value is None else str(value)
+    if not (text.isascii() and text.isprintable()):
+        text = text.translate(_UNWANTED)
     text = _BEGINS_LATER.sub(r"\1'", text)
-    return f"'{text}" if text.lstrip(" \xa0").startswith(_BEGINS_FORMULA) else text
+    return f"'{text}" if _begins_formula(text) else text
 
 
 def read_cell(text: str) -> str:
     """The text of a cell that safe_cell() wrote, or that a person protected by the same apostrophe."""
-    return text[1:] if text.startswith("'") and text[1:].lstrip(" \xa0").startswith(_BEGINS_FORMULA) else text
+    return text[1:] if text.startswith("'") and _begins_formula(text[1:]) else text
+
+
+def _begins_formula(text: str) -> bool:
+    return text.lstrip(_SKIPPED).startswith(_BEGINS_FORMULA)
 
 
 def lines_of(head: Sequence[object], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from mailbox.plain_words import on_a_line
+
 PROVIDER_WORDS_LIMIT = 160
 # A local part: any characters of RFC 5322 and 6531, as in VERP's "bounce+ann=example.com", or a quoted string. The
 # look-behind lets a match begin only at the start of a run of such characters, which keeps the search linear.
@@ -15,12 +17,13 @@ _LETTER = r"""[^\s\x00-\x1f<>()\[\],:;@"\\]"""
 _ADDRESS = re.compile(
     rf"""(?:(?<!{_LETTER})(['=]*+{_LETTER}?+){_LETTER}*+|"[^"\n]{{1,64}}")@(\w[\w.-]*+|\[[^\s\[\]@]{{1,64}}\])"""
 )
-# Control characters, C1 too: a terminal takes U+009B for the beginning of a command, as it does ESC and "[".
-_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
-_ESCAPED |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
+# Characters. Docker ends a line after 16 KiB, journald after 48: the rest would begin a line with a stranger's words.
+LONGEST_LINE, LONGEST_VALUE, LONGEST_TRACEBACK = 16_000, 1_000, 5_000
+LONGEST_LIST = 100
 # Links that sign people in (people.links): a reader of the log must not be able to use one.
 _LINK = re.compile(r"(/password/link/\w+/\d+/|/profile/email/)[^/\s\"'?]+")
 # Message-IDs look like addresses and are not redacted: they connect the lines about one mail.
+_ABOUT = frozenset({"time", "level", "host", "process", "logger", "event"})  # no field stands in their place
 _MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
 
 
@@ -63,63 +66,79 @@ def event(logger: logging.Logger, name: str, level: int = logging.INFO, **fields
     logger.log(level, name, extra={"fields": fields})
 
 
+def _cut(text: str, longest: int = LONGEST_VALUE) -> str:
+    """The text, or its beginning and its end: the last line of a traceback says what was raised."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
+
+
 class EventFormatter(logging.Formatter):
     """Formats `time level host/process logger event key=value ...` as one line; a traceback is a field as well.
 
-    Every value except Message-IDs passes through redact(). Line breaks are escaped, so that a server's words cannot
-    forge a line.
+    Every value except Message-IDs passes through redact(). Line breaks are escaped and long values cut, so that a
+    server's words cannot forge a line.
     """
 
     def __init__(self) -> None:
         super().__init__(f"%(asctime)s %(levelname)s {this_host()}/%(process)d %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.message = record.getMessage()
+        record.message = _cut(record.getMessage())
         record.asctime = self.formatTime(record)
         line = redact(self.formatMessage(record))
-        fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        pairs = [_pair(key, value) for key, value in dict(getattr(record, "fields", {})).items()]
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return " ".join([line, *(_pair(key, value) for key, value in fields.items())]).translate(_ESCAPED)
+            pairs.append(_pair("traceback", self.formatException(record.exc_info), LONGEST_TRACEBACK))
+        return _cut(on_a_line(" ".join([line, *pairs])), LONGEST_LINE)
 
 
-def on_a_line(text: str) -> str:
-    """A stranger's text for one line of a log or a terminal, its control characters escaped."""
-    return text.translate(_ESCAPED)
-
-
-def _pair(key: str, value: Any) -> str:
+def _pair(key: str, value: Any, longest: int = LONGEST_VALUE) -> str:
     shown = json.dumps(value, default=str, ensure_ascii=False)
-    return f"{key}={shown if key in _MESSAGE_IDS else redact(shown)}"
+    return f"{key}={_cut(shown if key in _MESSAGE_IDS else redact(shown), longest)}"
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (ISO 8601, UTC), level, host, process, logger, event, request_id, and its fields.
 
-    Values keep their types; strings in them, except Message-IDs, pass through redact().
+    Values keep their types; strings in them, except Message-IDs, pass through redact(), and long ones are cut.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        for part in (1, 20):  # a control character is six in JSON: what is much too long then is cut further
+            line = json.dumps(self._about(record, part) | self._said(record, part), default=str)
+            if len(line) <= LONGEST_LINE:
+                return line
+        return json.dumps(self._about(record, 20) | {"left_out": "fields"})
+
+    def _said(self, record: logging.LogRecord, part: int) -> dict[str, Any]:
         fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        longest = LONGEST_VALUE // part
+        said = {
+            key: _said(value, longest, with_addresses=key in _MESSAGE_IDS)
+            for key, value in fields.items()
+            if key not in _ABOUT
+        }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        said = {key: value if key in _MESSAGE_IDS else _redacted(value) for key, value in fields.items()}
-        if given := request_id.get():
-            said["request_id"] = given
-        about = {
+            said["traceback"] = _cut(redact(self.formatException(record.exc_info)), LONGEST_TRACEBACK // part)
+        return said | ({"request_id": given} if (given := request_id.get()) else {})
+
+    def _about(self, record: logging.LogRecord, part: int) -> dict[str, Any]:
+        return {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "host": this_host(),
             "process": record.process,
             "logger": record.name,
-            "event": redact(record.getMessage()),
+            "event": _cut(redact(record.getMessage()), LONGEST_VALUE // part),
         }
-        return json.dumps({**about, **{key: value for key, value in said.items() if key not in about}}, default=str)
 
 
-def _redacted(value: Any) -> Any:
+def _said(value: Any, longest: int, *, with_addresses: bool = False) -> Any:
     if isinstance(value, dict):
-        return {_redacted(str(key)): _redacted(each) for key, each in value.items()}
+        some = list(value.items())[:LONGEST_LIST]
+        return {_said(str(key), longest): _said(each, longest, with_addresses=with_addresses) for key, each in some}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(each) for each in value]
-    return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
+        return [_said(each, longest, with_addresses=with_addresses) for each in list(value)[:LONGEST_LIST]]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _cut(str(value) if with_addresses else redact(str(value)), longest)

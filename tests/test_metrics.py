@@ -22,6 +22,7 @@ from alerts.models import AlertIncident, Event, EventNumbers, Kind, Webhook, Web
 from api import request_counts
 from api.models import RequestCount
 from mailbox.models import Account, Counter, RestoreProof, StorageUse, SyncState, WorkerHeartbeat
+from prx_email_site.monitoring import metrics_collector
 from tests.conftest import missing
 from tests.rows import NOWHERE, attempt, folder_of, outbox_row
 from tests.servers.site import ROOT
@@ -211,3 +212,36 @@ def test_a_proof_that_a_clock_that_was_ahead_has_dated_is_not_the_last_one(accou
     for proven_at in (now + timedelta(days=365), now - timedelta(hours=2)):
         RestoreProof.note(RestoreProof(proven_at=proven_at, backup_at=now))
     assert 7200 <= samples(client)[("prx_email_restore_proven_seconds", ())] < 7300
+
+
+def test_a_metric_says_that_rows_are_left_out(client: Client, account: Account) -> None:
+    def left_out() -> dict[str, float]:
+        return {labels[0]: each for (name, labels), each in samples(client).items() if name == "prx_email_left_out"}
+
+    now, most = timezone.now(), metrics_collector.INCIDENTS_SHOWN
+    said = {"kind": "failed", "path": "/", "opened_at": now, "present_since": now}
+    rows = [AlertIncident(key=f"failed:{each}", sentence=f"{each}.", **said) for each in range(most)]
+    AlertIncident.objects.bulk_create(rows)
+    before = left_out()
+    assert set(before.values()) == {0}
+    assert before.keys() >= {"accounts", "incidents", "webhooks", "clusters", "hosts", "processes", "database_failures"}
+    AlertIncident.objects.create(key="failed:more", sentence="more.", **said)
+    assert left_out() == before | {"incidents": 1}
+    assert len(found_labels(client, "prx_email_incident")) == most
+
+
+def test_rows_of_the_same_labels_are_one_series_of_their_sum(client: Client, account: Account) -> None:
+    now = timezone.now()
+    for number in (1, 2):
+        said = {
+            "kind": "events",
+            "sentence": "Webhook crm is off.",
+            "path": "/",
+            "opened_at": now,
+            "present_since": now,
+        }
+        AlertIncident.objects.create(key=f"events:{number}", **said)
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).content.decode()
+    assert [line for line in answer.splitlines() if "Webhook crm" in line] == [
+        'prx_email_incident{account="",kind="events",sentence="Webhook crm is off."} 2.0'
+    ]

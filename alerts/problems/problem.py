@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.translation import get_language_bidi, gettext, override
 
 from alerts.models import Kind
+from mailbox.plain_words import with_isolates, without_controls
 
 ALERT_KEY = "alert:"  # prefix of the idempotency keys of our own alert mails
 LONGEST = 500  # characters of a sentence
@@ -32,8 +33,12 @@ class Problem:
 
     @property
     def sentence(self) -> str:
-        """The sentence in the present language, at most LONGEST characters."""
-        return self.words()[:LONGEST]
+        """The sentence in the present language, one line of at most LONGEST characters.
+
+        Names of folders and the words of servers are in it, and it becomes a subject, which takes no control character.
+        """
+        plain = with_isolates if get_language_bidi() else without_controls
+        return plain(self.words())[:LONGEST]
 
     def stored(self) -> tuple[str, dict[str, str]]:
         """The sentence in English, and by language code in the other languages of the pages where it differs."""
@@ -53,7 +58,8 @@ def said(text: str, **values: object) -> Callable[[], str]:
 def isolated(value: object) -> str:
     """The value, in a right-to-left language within an isolate (U+2068, U+2069), as its parts would be reordered
     otherwise."""
-    return f"\u2068{value}\u2069" if value and get_language_bidi() else str(value)
+    text = without_controls(str(value))
+    return f"\u2068{text}\u2069" if text and get_language_bidi() else text
 
 
 def utc(at: datetime) -> str:

@@ -21,6 +21,7 @@ from mailbox.accounts.troubleshooting import waiting_is_no_use, what_to_do
 from mailbox.localized import grouped
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
+from mailbox.plain_words import without_controls
 
 # Added to SYNC_PUSHED_SECONDS, the longest interval between syncs: time for a round of backoff.
 BEHIND_AFTER = timedelta(minutes=5)
@@ -117,10 +118,10 @@ def push_words(account: Account, folders: Sequence[Folder], listening: Sequence[
 def _names(folders: Sequence[Folder]) -> str:
     """Such as "INBOX and 3 more"."""
     if len(folders) == 1:
-        return folders[0].name
+        return without_controls(folders[0].name)
     more = len(folders) - 1
     return ngettext("%(name)s and %(number)s more", "%(name)s and %(number)s more", more) % {
-        "name": folders[0].name,
+        "name": without_controls(folders[0].name),
         "number": grouped(more),
     }
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import DatabaseError, InterfaceError
 
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import in_words, is_locked_by_another
 from mailbox.errors import StorageError
 from mailbox.models import Account
+from mailbox.plain_words import as_json, on_lines
+
+
+class PlainOutput(OutputWrapper):
+    """stdout or stderr of a command, to which a stranger's words are text and no commands.
+
+    Line feeds stay; on_a_line() escapes them in a row of a list. What the output's charset lacks is escaped, too.
+    """
+
+    def write(  # type: ignore[override]  # as Django's does
+        self, msg: str = "", style_func: Callable[[str], str] | None = None, ending: str | None = None
+    ) -> None:
+        if style_func is None:  # else it is Django's own, coloured: the results of its checks
+            codec = getattr(self._out, "encoding", None) or "utf-8"
+            msg = on_lines(msg).encode(codec, "backslashreplace").decode(codec)
+        super().write(msg, style_func, ending)
 
 
 class RefusingCommand(BaseCommand):
@@ -29,11 +44,15 @@ class RefusingCommand(BaseCommand):
     # Options that must not be empty: a shell passes "" for an unset variable, which would select all instead of one.
     NARROWING = ("account", "email", "filter", "folder", "network", "status")
 
+    def print_json(self, answer: Any) -> None:
+        """Print an answer as one line of JSON; times in ISO 8601, and letters as they are."""
+        self.stdout.write(as_json(answer, default=_plain))
+
     def refuse(self, message: str, *, as_json: bool, code: str = "Validation") -> NoReturn:
         """Write the message (with --json, an object too) and exit with status 1. For failures that changed nothing."""
         if as_json:
             answer = {"ok": False, "data": None, "error": {"code": code, "message": message}}
-            self.stdout.write(json.dumps(answer, ensure_ascii=False))
+            self.print_json(answer)
         self.stderr.write(message)
         sys.exit(1)
 
@@ -61,6 +80,9 @@ class RefusingCommand(BaseCommand):
         self.refuse(f"{message[:1].upper()}{message[1:]}. See --help.", as_json="--json" in sys.argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        self.stdout = PlainOutput(options.pop("stdout", None) or sys.stdout)
+        self.stderr, style = PlainOutput(options.pop("stderr", None) or sys.stderr), self.stderr.style_func
+        self.stderr.style_func = style
         for name, value in options.items():
             for text in value if isinstance(value, list) else [value]:
                 if isinstance(text, str) and not _is_text(text):
@@ -88,6 +110,10 @@ class RefusingCommand(BaseCommand):
         """Refuse these options if they were given, as `what` would ignore them. None, False and [] mean not given."""
         if given := [name for name in names if options[name] not in (None, False, [])]:
             self.refuse(f"--{given[0].replace('_', '-')} does not go with {what}.", as_json=bool(options.get("json")))
+
+
+def _plain(value: Any) -> str:
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
 def _parts_of(parser: CommandParser) -> Iterator[CommandParser]:

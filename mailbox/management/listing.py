@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mailbox.exports.to_file import Written
-from mailbox.logs import on_a_line
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Message
+from mailbox.plain_words import on_a_line
 
 MIN_LIMIT, MAX_LIMIT = 1, 500
 
@@ -29,7 +28,7 @@ class ListingCommand(RefusingCommand):
         with status 1."""
         error = {"code": code, "message": wrong} if wrong else None
         answer = {"ok": not wrong, "data": data, "error": error}
-        self.stdout.write(json.dumps(answer, default=lambda value: value.isoformat(), ensure_ascii=False))
+        self.print_json(answer)
 
     def say_written(self, path: Path, written: Written, *, as_json: bool) -> None:
         """Report an export file that was written. Exits with status 1 when stored bytes of some mail were missing."""

@@ -25,12 +25,13 @@ from mailbox.models import (
     SyncRunFolder,
     SyncState,
 )
+from mailbox.plain_words import without_controls
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
 from prx_email_site.monitoring import host_metrics, program_metrics
-from prx_email_site.monitoring.metric_families import gauge, labelled
+from prx_email_site.monitoring.metric_families import Bounds, gauge, labelled
 
 ACCOUNTS_SHOWN = 100  # the accounts furthest behind
-INCIDENTS_SHOWN = 100
+INCIDENTS_SHOWN = 100  # the oldest
 ATTEMPTS_READ = 5000  # the newest attempts, so that the cost of a scrape does not grow
 WINDOW = timedelta(hours=1)
 BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)  # seconds
@@ -51,22 +52,23 @@ class InstallationCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, for prometheus_client, at each scrape. Raises DatabaseError."""
-        began = time.monotonic()
+        began, bounds = time.monotonic(), Bounds()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         words = "Time of the smallest question to the database."
         yield gauge("database_answer_seconds", words, time.monotonic() - began)
         yield from _outbox(self._now)
         yield from _attempts(self._now)
-        yield from _sync(self._now)
+        yield from _sync(self._now, bounds)
         yield from _fetched(self._now)
-        yield from host_metrics.of_hosts(self._now)
-        yield from host_metrics.of_processes(self._now)
-        yield from host_metrics.of_database_failures()
+        yield from host_metrics.of_hosts(self._now, bounds)
+        yield from host_metrics.of_processes(self._now, bounds)
+        yield from host_metrics.of_database_failures(bounds)
         yield from _stored(self._now)
-        yield from program_metrics.of_webhooks(self._now)
+        yield from program_metrics.of_webhooks(self._now, bounds)
         yield from program_metrics.of_api()
-        yield from _incidents()
+        yield from _incidents(bounds)
+        yield bounds.family()
 
 
 def _outbox(now: datetime) -> Iterator[GaugeMetricFamily]:
@@ -114,7 +116,7 @@ def _histogram(name: str, words: str, values: list[float]) -> GaugeHistogramMetr
     return GaugeHistogramMetricFamily(f"prx_email_{name}", words, buckets=buckets, gsum_value=sum(values))
 
 
-def _sync(now: datetime) -> Iterator[GaugeMetricFamily]:
+def _sync(now: datetime, bounds: Bounds) -> Iterator[GaugeMetricFamily]:
     """The lag of each syncing account: seconds since the last success of its folder furthest behind."""
     states = SyncState.objects.filter(
         folder__sync_enabled=True, folder__gone_at=None, folder__account__sync_enabled=True
@@ -122,8 +124,8 @@ def _sync(now: datetime) -> Iterator[GaugeMetricFamily]:
     worst = states.order_by().values_list("folder__account").annotate(Min("last_success_at"), Count("pk"))
     never = set(states.filter(last_success_at=None).values_list("folder__account", flat=True))
     known = [(pk, (now - last).total_seconds()) for pk, last, _ in worst if last and pk not in never]
-    rows = sorted(known, key=lambda each: -each[1])[:ACCOUNTS_SHOWN]
-    words = "Since when the folder that lags most was up to date; the accounts furthest behind."
+    rows = bounds.first("accounts", sorted(known, key=lambda each: -each[1]), ACCOUNTS_SHOWN)
+    words = "Since when the folder that lags most was up to date; the 100 accounts furthest behind."
     yield labelled("sync_lag_seconds", words, ("account",), [((str(pk),), lag) for pk, lag in rows])
     yield gauge("sync_never_up_to_date", "Accounts with a folder that was never up to date.", len(never))
     failing = states.filter(failure_count__gt=0).order_by().values_list("last_error_code").annotate(Count("pk"))
@@ -159,11 +161,16 @@ def _stored(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield labelled("restore_proven_seconds", "How long ago a restore was last proven; absent if never.", (), ages)
 
 
-def _incidents() -> Iterator[GaugeMetricFamily]:
+def _without_addresses(sentence: str) -> str:
+    return redact(without_controls(sentence))  # rows of an earlier release may have controls
+
+
+def _incidents(bounds: Bounds) -> Iterator[GaugeMetricFamily]:
     """Open incidents, with the sentence of dashboard and alerts as a label; addresses in it are redacted."""
-    rows = AlertIncident.objects.open().filter(absent_since=None).order_by("pk")[:INCIDENTS_SHOWN]
-    told = [((row.kind, str(row.account_id or ""), redact(row.sentence)), float(row.count)) for row in rows]
-    yield labelled("incident", "What needs a person now.", ("kind", "account", "sentence"), told)
+    open_ones = AlertIncident.objects.open().filter(absent_since=None).order_by("pk")[: INCIDENTS_SHOWN + 1]
+    rows = bounds.first("incidents", list(open_ones), INCIDENTS_SHOWN)
+    told = [((row.kind, str(row.account_id or ""), _without_addresses(row.sentence)), float(row.count)) for row in rows]
+    yield labelled("incident", "What needs a person now; the 100 oldest.", ("kind", "account", "sentence"), told)
     waiting = AlertNotice.objects.order_by().exclude(state="sent").values_list("state").annotate(Count("pk"))
     rows_of_state = [((state,), float(number)) for state, number in waiting]
     yield labelled("alert_notices", "Alerts that wait, or could not be delivered.", ("state",), rows_of_state)

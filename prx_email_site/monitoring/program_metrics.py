@@ -14,14 +14,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from alerts.models import EventNumbers, Webhook, WebhookDelivery
 from api import request_counts
 from api.models import RequestCount
+from prx_email_site.monitoring.metric_families import Bounds
 
 DELIVERIES_READ = 5000  # the newest deliveries, so that the cost of a scrape does not grow
 WEBHOOKS_SHOWN = 100
 
 
-def of_webhooks(now: datetime) -> Iterator[GaugeMetricFamily]:
+def of_webhooks(now: datetime, bounds: Bounds) -> Iterator[GaugeMetricFamily]:
     """Metrics of webhooks, labelled by pk: name and URL stay private."""
-    hooks = list(_hooks().values("pk", "waits", "oldest", "cursor", "last", "failures", "is_on")[:WEBHOOKS_SHOWN])
+    columns = ("pk", "waits", "oldest", "cursor", "last", "failures", "is_on")
+    hooks = bounds.first("webhooks", list(_hooks().values(*columns)[: WEBHOOKS_SHOWN + 1]), WEBHOOKS_SHOWN)
     words = "Events that wait to be delivered to a webhook."
     yield _by_webhook("webhook_waiting", words, hooks, lambda hook: hook["waits"] or 0)
     words = "How long the event that waits longest for a webhook has waited; 0 when none waits."

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -87,8 +86,10 @@ class Command(RefusingCommand):
         return user
 
     def say(self, data: Any, words: str, *, as_json: bool) -> None:
-        answer = {"ok": True, "data": data, "error": None}
-        self.stdout.write(json.dumps(answer, ensure_ascii=False) if as_json else words)
+        if as_json:
+            self.print_json({"ok": True, "data": data, "error": None})
+        else:
+            self.stdout.write(words)
 
 
 def shown(token: Token) -> dict[str, Any]:

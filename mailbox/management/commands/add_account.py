@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -45,9 +44,9 @@ class Command(RefusingCommand):
             self.refuse(str(error), as_json=True)
         if options["json"]:
             made = {"account_id": account.pk, "email": account.email}
-            self.stdout.write(json.dumps({"ok": True, "data": made, "error": None}))
+            self.print_json({"ok": True, "data": made, "error": None})
             return
-        self.stdout.write(self.style.SUCCESS(f"Added {account.email}. Fetch its mail: manage.py sync {account.email}"))
+        self.stdout.write(f"Added {account.email}. Fetch its mail: manage.py sync {account.email}")
 
 
 def _added(options: dict[str, Any]) -> Account:

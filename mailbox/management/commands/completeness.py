@@ -14,6 +14,7 @@ from mailbox.completeness import signature, walk, words
 from mailbox.errors import MailError
 from mailbox.management.listing import ListingCommand
 from mailbox.models import Account, Completeness
+from mailbox.plain_words import on_a_line
 
 LARGEST_REPORT = 64 * 1024 * 1024
 
@@ -63,13 +64,13 @@ class Command(ListingCommand):
             self.print_data({"rows": listed, "public_keys": signature.public_keys()}, wrong=wrong, code="Differs")
             return
         for row in rows:
-            self.stdout.write(row.account.email + (f": {row.error}" if row.error else ""))
+            self.stdout.write(on_a_line(row.account.email + (f": {row.error}" if row.error else "")))
             if row.finished_at is None:
                 self.stdout.write("  It was not compared yet.")
             for line in words.lines_of(row):
-                self.stdout.write(f"  {words.sentence(line)}")
+                self.stdout.write(on_a_line(f"  {words.sentence(line)}"))
                 for each in line.findings:
-                    self.stdout.write(f"    UID {each.uid}: {each.what} {each.remedy}".rstrip())
+                    self.stdout.write(on_a_line(f"    UID {each.uid}: {each.what} {each.remedy}").rstrip())
         if not rows:
             self.stdout.write("Nothing was compared yet.")
 

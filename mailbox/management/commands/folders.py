@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from mailbox.errors import MailError
 from mailbox.management.listing import ListingCommand
 from mailbox.models import Account, AuditEntry, Folder
+from mailbox.plain_words import on_a_line
 from mailbox.sync import folder_sync
 
 
@@ -43,7 +44,8 @@ class Command(ListingCommand):
         for each in rows:
             state = "synced" if each["synced"] else "-"
             when = f"up to date {each['up_to_date_at']:%Y-%m-%d %H:%M} UTC" if each["up_to_date_at"] else ""
-            self.stdout.write(f"{state:<7} {each['stored']:>8}  {each['name']}  {when} {each['error']}".rstrip())
+            line = f"{state:<7} {each['stored']:>8}  {each['name']}  {when} {each['error']}"
+            self.stdout.write(on_a_line(line).rstrip())
 
     @transaction.atomic
     def _choose(self, account: Account, wanted: dict[str, bool], *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -52,7 +51,7 @@ class Command(RefusingCommand):
             data = {"segments": moved.segments, "messages": moved.messages, "bytes": moved.size, "left": moved.left}
             words = f"{left} segments are left in the other store."
             error = {"code": "Storage", "message": words} if left else None
-            self.stdout.write(json.dumps({"ok": not left, "data": data, "error": error}))
+            self.print_json({"ok": not left, "data": data, "error": error})
             return
         self.stdout.write(f"Moved {moved.messages} messages in {moved.segments} segments, {moved.size} bytes.")
         for line in moved.left:

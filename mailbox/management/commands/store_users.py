@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -52,7 +51,7 @@ class Command(RefusingCommand):
                 {"note": each.name, "host": each.host, "written_at": each.written_at.isoformat()} for each in others
             ]
             error = {"code": "Conflict", "message": "Other installations use the store."} if others else None
-            self.stdout.write(json.dumps({"ok": not others, "data": data, "error": error}))
+            self.print_json({"ok": not others, "data": data, "error": error})
             return
         for each in others:
             self.stdout.write(f"{each.name}  {each.host}  last heard of {each.written_at:%Y-%m-%d %H:%M} UTC")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -12,6 +11,7 @@ from django.conf import settings
 from mailbox import network
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account, SyncRun, SyncRunFolder
+from mailbox.plain_words import on_a_line
 from mailbox.scheduler.account_queue import SyncJob, jobs_of
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.storage import disk_budget
@@ -53,14 +53,14 @@ class Command(RefusingCommand):
         left_out -= {(line.account_id, line.folder_name) for line in lines}
         ok = all(line.ok for line in lines) and not left_out
         if options["json"]:
-            self.stdout.write(json.dumps(_report(run, lines, ok=ok, left_out=len(left_out)), ensure_ascii=False))
+            self.print_json(_report(run, lines, ok=ok, left_out=len(left_out)))
         else:
             self._tell(lines)
         if left_out and not run.failed:
             self.stderr.write("Another worker is syncing the account at this moment; try again when it is done.")
         for line in lines:
             if not line.ok:
-                self.stderr.write(f"{line.account.email} {line.folder_name}: {line.error}")
+                self.stderr.write(on_a_line(f"{line.account.email} {line.folder_name}: {line.error}"))
         if not ok:
             sys.exit(1)
 
@@ -69,8 +69,10 @@ class Command(RefusingCommand):
             self.stdout.write("There is nothing to sync.")
         for line in lines:
             self.stdout.write(
-                f"{line.account.email} {line.folder_name}: {line.fetched} fetched, {line.updated} updated, "
-                f"{line.quarantined} quarantined, {line.bytes} bytes in {line.seconds:.1f} s. {line.note}".rstrip()
+                on_a_line(
+                    f"{line.account.email} {line.folder_name}: {line.fetched} fetched, {line.updated} updated, "
+                    f"{line.quarantined} quarantined, {line.bytes} bytes in {line.seconds:.1f} s. {line.note}"
+                ).rstrip()
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -26,14 +25,6 @@ class AnsweringCommand(RefusingCommand):
             if response.error and not as_json:
                 self.stderr.write(response.error.message)
             sys.exit(1)
-
-    def print_json(self, answer: dict[str, Any]) -> None:
-        """Print an answer as one line of JSON; datetimes in ISO 8601, and text beyond ASCII as it is."""
-        self.stdout.write(json.dumps(answer, default=_plain, ensure_ascii=False))
-
-
-def _plain(value: Any) -> str:
-    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
 def _sentence(result: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db.models import Count
 
-from mailbox.logs import on_a_line
+from mailbox.plain_words import on_a_line
 from outbox.management.commands._answers import AnsweringCommand
 from outbox.models import OutboxMessage
 

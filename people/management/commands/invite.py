@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -34,7 +33,7 @@ class Command(RefusingCommand):
         link = None if is_mailed else _link(user)
         if options["json"]:
             data = {"user_id": user.pk, "user": user.get_username(), "is_mailed": is_mailed, "link": link}
-            self.stdout.write(json.dumps({"ok": True, "data": data, "error": None}, ensure_ascii=False))
+            self.print_json({"ok": True, "data": data, "error": None})
         elif is_mailed:
             self.stdout.write(f"An invitation is on its way to {user.email}.")
         else:

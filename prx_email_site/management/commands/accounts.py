@@ -17,6 +17,7 @@ from mailbox.accounts import declared
 from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.models import Account, AuditEntry, ConnectionTest, audit_part
+from mailbox.plain_words import on_a_line
 from outbox import account_deletion, connection_check
 from outbox.management.commands._answers import AnsweringCommand
 
@@ -87,7 +88,7 @@ class Command(AnsweringCommand):
         }
         lines = [f"{side.upper()}  {'ok' if each['ok'] else 'FAILED'}  {each['reply']}" for side, each in sides.items()]
         ok = all(each["ok"] for each in sides.values())
-        self._say({"account": account.email, **sides}, "\n".join(lines), as_json=options["json"], ok=ok)
+        self._say({"account": account.email, **sides}, "\n".join(map(on_a_line, lines)), as_json=options["json"], ok=ok)
 
     def _delete(self, options: dict[str, Any]) -> None:
         account = self.find_account(options["email"], as_json=options["json"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ class Command(RefusingCommand):
             error = {"code": SegmentMissing.__name__, "message": lacks}
         if as_json:
             said = {"ok": not lacks, "backup": str(backup), "rows": rows, "segments": len(made.segments)}
-            self.stdout.write(json.dumps({**said, "missing": made.missing, "warning": warning, "error": error}))
+            self.print_json({**said, "missing": made.missing, "warning": warning, "error": error})
             if lacks:
                 self.stderr.write(lacks)
                 sys.exit(1)

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mailbox import network
+from mailbox.plain_words import on_a_line
 from outbox.management.commands._answers import AnsweringCommand
 from prx_email_site.monitoring import connection_steps
 
@@ -32,7 +33,8 @@ class Command(AnsweringCommand):
         for step in connection_steps.examine(account):
             steps.append(step)
             if not as_json:
-                self.stdout.write(f"{step.side.upper()}  {step.step}: {'ok' if step.ok else 'FAILED'}  {step.words}")
+                state = "ok" if step.ok else "FAILED"
+                self.stdout.write(on_a_line(f"{step.side.upper()}  {step.step}: {state}  {step.words}"))
                 if step.advice:
                     self.stdout.write(f"      {step.advice}")
         ok = all(step.ok for step in steps)

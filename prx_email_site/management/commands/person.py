@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ class Command(ListingCommand):
             for line in words.lines_of(search):
                 self.stdout.write(f"{line.number:>7}  {line.table}: {line.outcome}")
         if search.document:
-            self.stdout.write(json.dumps(search.document, sort_keys=True))
+            self.print_json(search.document)
         elif not search.found:
             self.stdout.write("It stands nowhere.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,14 +33,14 @@ class Command(RefusingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["in_scratch"]:
-            self.stdout.write(json.dumps(_within(options["backup"], options["identity"])))
+            self.print_json(_within(options["backup"], options["identity"]))
             return
         proof = proving.prove(options["backup"], timezone.now(), options["identity"])
         if options["json"]:
             names = ("fault", "detail", "messages", "missing")
             error = {"code": proof.fault, "message": proof.detail} if proof.fault else None
             said = {"ok": not proof.fault, **{name: getattr(proof, name) for name in names}, "error": error}
-            self.stdout.write(json.dumps(said))
+            self.print_json(said)
             if proof.fault:
                 self.stderr.write(proof.detail)
                 sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ class Command(RefusingCommand):
             wrong = {"code": SegmentMissing.__name__, "message": lacks}
         if options["json"]:
             said = {"ok": not lacks, "made_at": stated.made_at.isoformat(), "missing": stated.missing, "error": wrong}
-            self.stdout.write(json.dumps(said, ensure_ascii=False))
+            self.print_json(said)
             if lacks:
                 self.stderr.write(lacks)
                 sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from mailbox.management.base import RefusingCommand
+from mailbox.plain_words import on_a_line
 from outbox.models import SendingSwitch
 from prx_email_site.monitoring import system_status
 from prx_email_site.monitoring.system_status import FAULTS, Host, SystemStatus
@@ -30,10 +30,10 @@ class Command(RefusingCommand):
             paused = SendingSwitch.objects.filter(paused_at__isnull=False).exists()
             error = {"code": "Needed", "message": " ".join(needs.values())} if needs else None
             said = {"ok": not needs, "error": error, "needs": needs, "sending_paused": paused, **found.as_json()}
-            self.stdout.write(json.dumps(said, default=lambda value: value.isoformat(), ensure_ascii=False))
+            self.print_json(said)
         else:
             for line in _lines(needs, found):
-                self.stdout.write(line)
+                self.stdout.write(on_a_line(line))
         if needs:
             sys.exit(1)
 
