@@ -11,7 +11,6 @@ from collections.abc import Collection
 
 from imapclient import imap_utf7
 
-_ENDS_A_LINE = frozenset(b"\r\n\0")
 APART = {" [raw]": "utf-8", " [Latin-1]": "latin-1"}  # appended to a text that another folder has, too -> encoding
 
 
@@ -44,13 +43,10 @@ def _told(raw: bytes) -> str:
 
 
 def ways_to_write(name: str) -> list[bytes]:
-    """The possible encodings of this name on the server, modified UTF-7 first.
-
-    None with a line break, which would end the command: whoever shares a folder with this account chooses its name.
-    """
+    """The possible encodings of this name on the server, modified UTF-7 first."""
     ways = [imap_utf7.encode(name), _encoded(name, "utf-8"), _encoded(name, "latin-1")]
     ways += [_encoded(name.removesuffix(suffix), codec) for suffix, codec in APART.items() if name.endswith(suffix)]
-    return list(dict.fromkeys(bytes(way) for way in ways if way is not None and not set(way) & _ENDS_A_LINE))
+    return list(dict.fromkeys(bytes(way) for way in ways if way is not None))
 
 
 def _encoded(name: str, codec: str) -> bytes | None:

@@ -7,6 +7,7 @@ announces a literal of a terabyte, or never stops sending, would exhaust the mem
 from __future__ import annotations
 
 import io
+import re
 import socket
 import ssl
 import time
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientError
 from imapclient.tls import IMAP4_TLS
 
 from mailbox import public_hosts
@@ -26,6 +28,7 @@ SLACK_BYTES = 32 * 1024 * 1024  # beyond the expected bytes: wrong sizes, UIDs o
 BUFFER_BYTES = 64 * 1024
 BLANK_LINES = (b"\r\n", b"\n")
 EMPTY_LINES = (*BLANK_LINES, b"*\r\n", b"* \r\n", b"*\n")  # responses that say nothing
+_ENDS_A_COMMAND = re.compile(rb"[\r\n\0]")
 MOST_ALERTS = 10  # kept for one connection
 CONNECT_SECONDS = 60.0  # without a time-out from the caller
 OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")  # responses about the open folder
@@ -183,7 +186,9 @@ class _BeneathPublic(_Beneath):
 class ImapClient(IMAPClient):  # type: ignore[misc]
     """imapclient's client, on a SocketReader.
 
-    written_names: folder -> the server's bytes for its name, for names that are not written in modified UTF-7.
+    written_names: folder -> the server's bytes for its name, for names that are not written in modified UTF-7. A name
+    with a line break, which a literal may bring, is refused: what stands behind it would be a command of its own, and
+    whoever shares a folder with the account chooses its name.
     """
 
     def __init__(self, *arguments: Any, public_only: bool = False, **named: Any) -> None:
@@ -193,9 +198,11 @@ class ImapClient(IMAPClient):  # type: ignore[misc]
 
     def _normalise_folder(self, folder_name: str | bytes) -> bytes | str:
         written = self.written_names.get(folder_name) if isinstance(folder_name, str) else None
-        if written is not None and self.folder_encode:
-            return b'"' + written.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
         quoted: bytes | str = super()._normalise_folder(folder_name)
+        if written is not None and self.folder_encode:
+            quoted = b'"' + written.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        if _ENDS_A_COMMAND.search(quoted if isinstance(quoted, bytes) else quoted.encode("utf-8", "replace")):
+            raise IMAPClientError("The folder's name has a line break in it")
         return quoted
 
     def _normalise_capabilites(self, raw_response: bytes | str | None) -> tuple[bytes, ...]:
