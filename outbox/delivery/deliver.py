@@ -73,16 +73,14 @@ async def deliver_due(
     Returns at once when another worker is the account's sender: it will find the same rows.
     """
     times, report, until = times or Times.from_settings(), DeliveryCounts(), time.monotonic() + budget
-    while database.run(lambda: _has_work(account_id, clock())):
+    while sender := database.run(lambda: Sender.begin(database, account_id, times, clock)):
+        seen(sender)
+        has_to_wait = await _drain(sender, until, report)
+        # Look again after the lease was released: whoever added a row meanwhile found the account taken.
+        if has_to_wait or not database.run(lambda: _has_work(account_id, clock())):
+            break
         if time.monotonic() >= until:
             report.more_due = True
-            break
-        sender = database.run(lambda: Sender.begin(database, account_id, times, clock))
-        if sender is None:
-            break
-        seen(sender)
-        # Look again after the lease was released: whoever added a row meanwhile found the account taken.
-        if await _drain(sender, until, report):
             break
     return report
 

@@ -48,7 +48,7 @@ class Sender(Ledger):
         """The account's one sender; None when another worker is that. Call it within `Database.run`."""
         lease = SendLease.acquire(account_id, times.send_lease, clock, database)
         # None when it was just deleted, and the lease with it.
-        account = Account.objects.with_transports().filter(pk=account_id).first() if lease else None
+        account = Account.objects.select_related("smtp").filter(pk=account_id).first() if lease else None
         return cls(account, lease, times) if lease and account else None
 
     def __init__(self, account: Account, lease: SendLease, times: Times) -> None:
