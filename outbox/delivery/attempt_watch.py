@@ -15,12 +15,13 @@ from outbox.delivery import claims
 from outbox.delivery.claims import Claim
 from outbox.delivery.database import Database
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
-from outbox.retry.faults import AFTER_DOT, OPENING, Phase
+from outbox.retry.faults import AFTER_DOT, Phase
 from outbox.smtp.mail import Watch
 
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries
 STALL_SECONDS = 2.0  # without progress; then the session counts as stalled, and others get its place
+SHOWN_SECONDS = 1.0  # between two phases that are saved for pages: most attempts end within it, and save none
 RENEW_SECONDS = 10.0  # longest interval between two renewals of the row's lease
 Clock = Callable[[], datetime]
 
@@ -95,7 +96,7 @@ class AttemptWatch(Watch):
         self._moved_at = time.monotonic()
         self.refused_before: Collection[str] = ()  # recipients that refused an earlier attempt for now
         self._is_lapsed = False  # the lease was lost after "dot": the row is uncertain until our answer or a person
-        self.phase: Phase = Phase.CLAIM
+        self.phase = self._shown = Phase.CLAIM  # the phase reached, and the one that pages show, as it was saved
         self.dot_committed = False
         self.transcript: list[dict[str, str]] = []
 
@@ -114,7 +115,7 @@ class AttemptWatch(Watch):
         self.dot_committed, self._held, self._kept_at = True, self._times.dot_lease, self._clock()
 
     async def reached(self, phase: Phase) -> None:
-        """Note that a phase begins. Phases of the sign-in are saved at once, as they are slow; others when it is time.
+        """Note that a phase begins; save it if the attempt has lasted for a second since the last was saved.
 
         Raises ClaimLost, also just before the end of the mail is written: a worker that was frozen must not send a mail
         about which a person was asked meanwhile.
@@ -122,9 +123,7 @@ class AttemptWatch(Watch):
         if phase is Phase.DOT and self._is_old(self._held / 2):
             await self._extend(phase)
         self.phase, self._moved_at = phase, time.monotonic()
-        if phase in OPENING:  # DNS, TCP and TLS do not call waiting()
-            self._lease.renew_in_time()
-        if not self.dot_committed and (phase in OPENING or self._is_old(1)):
+        if not self.dot_committed and self._is_old(SHOWN_SECONDS):
             await self._extend(phase)
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
@@ -135,9 +134,11 @@ class AttemptWatch(Watch):
             self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
     async def waiting(self) -> None:
-        """Renew the leases in time. Raises ClaimLost before the end of the mail; after it, the answer still counts."""
+        """Renew the leases in time, and save the phase for pages. Raises ClaimLost before the end of the mail; after
+        it, the answer still counts."""
         self._lease.renew_in_time()
-        if self._is_old(min(RENEW_SECONDS, self._held / 3)) and not self._is_lapsed:
+        is_shown = self.dot_committed or self.phase is self._shown
+        if self._is_old(min(RENEW_SECONDS, self._held / 3) if is_shown else SHOWN_SECONDS) and not self._is_lapsed:
             await self._extend(self.phase)
 
     def _is_old(self, seconds: float) -> bool:
@@ -158,7 +159,7 @@ class AttemptWatch(Watch):
                 raise ClaimLost from error
             return
         if kept:
-            self._held, self._kept_at = seconds, now
+            self._held, self._kept_at, self._shown = seconds, now, phase
         elif self.may_be_taken:
             self._is_lapsed = True
         else:

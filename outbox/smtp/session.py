@@ -71,7 +71,8 @@ class SmtpSession(MailTransaction):
             context = await in_thread(lambda: tls_context(self._endpoint))  # reads files
         except (ssl.SSLError, ValueError) as error:
             raise self._failure(Kind.LOCAL, f"The account's extra CA certificate cannot be read: {error}") from error
-        self.tls_version = await self._guarded(wire.wrap(context, self._endpoint.host, self._patience.connect))
+        host, seconds = self._endpoint.host, self._patience.connect
+        self.tls_version = await self._guarded(wire.wrap(context, host, seconds, self._watch.waiting))
 
     async def _starttls(self) -> None:
         if "starttls" not in self._extensions:

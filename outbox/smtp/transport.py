@@ -71,14 +71,14 @@ class Wire:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)
 
-    async def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> str:
+    async def wrap(self, context: ssl.SSLContext, host: str, seconds: float, waiting: Waiting) -> str:
         """Start TLS, and verify certificate and host name; returns the version, as in "TLSv1.3".
 
-        Raises OSError, which includes ssl.SSLError and TimeoutError.
+        `waiting` is called every few seconds. Raises OSError, which includes ssl.SSLError and TimeoutError.
         """
         self._socket = tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
         self._unread = b""
-        if not await self._done(tls.do_handshake, time.monotonic() + seconds):
+        if not await self._done(tls.do_handshake, time.monotonic() + seconds, waiting):
             raise TimeoutError("The TLS handshake took too long.")
         return tls.version() or ""
 
@@ -113,18 +113,20 @@ class Wire:
             timer.cancel()
             end(descriptor)
 
-    async def _done(self, act: Callable[[], object], until: float) -> bool:
+    async def _done(self, act: Callable[[], object], until: float, waiting: Waiting = _nothing) -> bool:
         """Call `act`, again whenever the socket is ready for more of it; False when it is not done by `until`."""
         while True:
             try:
                 act()
                 return True
             except WANTS_READ:
-                is_ready = await self.ready(until)
+                to_write = False
             except ssl.SSLWantWriteError:
-                is_ready = await self.ready(until, to_write=True)
-            if not is_ready:
-                return False
+                to_write = True
+            if not await self.ready(min(until, time.monotonic() + TICK_SECONDS), to_write=to_write):
+                if time.monotonic() >= until:
+                    return False
+                await waiting()
 
     def look(self) -> bool:
         """Read what has arrived, without waiting; return whether anything had. Raises Lost or OSError at its end."""

@@ -117,6 +117,27 @@ def test_a_worker_that_waits_for_what_blocks_renews_its_claim(
     assert (row.status, row.attempts.count(), len(server.mails())) == ("sent", 1, 1)
 
 
+@pytest.mark.parametrize(("command", "phase"), [("CONNECT", "tls"), ("AUTH", "auth"), ("RCPT", "rcpt")])
+def test_pages_see_the_phase_in_which_a_server_is_silent(
+    account_on: Accounts, smtp_server: Start, command: str, phase: str
+) -> None:
+    server, hold = smtp_server("tls"), Hold()
+    server.on(command, hold, times=1)
+    row = queued(account_on(server))
+
+    def work() -> None:
+        deliver.deliver_account(row.account_id)
+        connections.close_all()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert hold.reached.wait(30)
+    wait_until(lambda: row.attempts.get().phase == phase, seconds=30, what="the phase")
+    hold.release()
+    worker.join(30)
+    assert row.attempts.get().phase == "accepted" and len(server.mails()) == 1
+
+
 @pytest.mark.parametrize("command", ["CONNECT", "AUTH", "RCPT"])
 def test_what_a_killed_worker_had_not_handed_over_goes_out_within_a_minute(
     account_on: Accounts, smtp_server: Start, command: str
