@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from mailbox.clocks import SLACK, is_over, is_waiting
@@ -82,7 +83,10 @@ def _due_folders(now: datetime, since: datetime) -> FolderQuerySet:
     )
     done = SyncState.objects.filter(_tried(now, since), more_waiting=False)
     due = Folder.objects.due(now).filter(sign_in).exclude(Exists(done.filter(folder=OuterRef("pk"))))
-    return due.order_by(F("sync_state__last_attempt_at").asc(nulls_first=True), "pk")
+    # A failed folder waits from the end of its backoff on. By its last attempt, servers that hang would come first,
+    # since their backoff is longer than a round, and take all connections until each has timed out.
+    waits_since = Coalesce("sync_state__next_allowed_at", "sync_state__last_attempt_at")
+    return due.order_by(waits_since.asc(nulls_first=True), "pk")
 
 
 def _due_unknown(now: datetime) -> models.QuerySet[Account]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.utils import timezone
 
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
 from mailbox.scheduler import account_turn, report
-from mailbox.scheduler.account_queue import SyncJob
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.account_queue import DueAccounts, SyncJob, next_accounts
+from mailbox.scheduler.runner import SyncRunnerConfig, run_share, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.outcome import SyncOutcome
 from tests.mailbox.sync.quiet import due_jobs
 from tests.rows import letter
 from tests.servers.certificates import Certificates
-from tests.servers.imap_script import Mail, ScriptedImap
+from tests.servers.imap_script import HangUp, Mail, ScriptedImap
 
 WAITING = 5000
 
@@ -93,6 +94,35 @@ def test_a_folder_with_more_waiting_is_due_again_at_once_and_behind_those_who_wa
     assert [job.account_id for job in due_jobs(now)] == [small.pk, large.pk]
     run_sync([SyncJob(small.pk)], SyncRunnerConfig(time_budget_seconds=0), now=now + timedelta(seconds=1))
     assert [job.account_id for job in due_jobs(now + timedelta(seconds=1))] == [large.pk, small.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("backoff_over", "mails_before_it"), [(50, 1), (70, 0)])
+def test_a_server_that_hangs_is_asked_behind_those_that_answer_until_it_has_waited_longer(
+    servers: Any, account_on: Any, backoff_over: int, mails_before_it: int
+) -> None:
+    """It was tried six minutes ago, they a minute ago: by these times it would be first, and hold the connection."""
+    hanging, good = servers(0), account_on(servers(1))
+    stored: list[int] = []
+
+    def hang(*_: Any) -> NoReturn:
+        stored.append(count(good))
+        raise HangUp  # what a time-out does, at once
+
+    hanging.faults["GREETING"] = hang
+    now, accounts = timezone.now(), (account_on(hanging), good)
+    for account, tried, over in zip(accounts, (360, 60), (backoff_over, None), strict=True):
+        SyncState.objects.create(
+            account=account,
+            folder=account.folders.get(),
+            last_attempt_at=now - timedelta(seconds=tried),
+            next_allowed_at=over and now - timedelta(seconds=over),
+        )
+    assert len(next_accounts(now, now)) == 2
+    run = report.RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now).run
+    run_share(run, DueAccounts(now, 0, 1, 25), 60, [nullcontext()])
+    assert stored == [mails_before_it]
+    assert count(good) == 1
 
 
 @pytest.mark.django_db(transaction=True)
