@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from django.conf import settings
 from django.utils import timezone
@@ -16,19 +12,17 @@ from mailbox.accounts import seen_certificates
 from mailbox.accounts.troubleshooting import FailureCode
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
-from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
+from mailbox.errors import MailError, SignInRefused, without_secrets
+from mailbox.held_lease import held
 from mailbox.imap.session import ImapSession
-from mailbox.keep_alive import keep_alive
 from mailbox.models import Account, ConnectionTest, Lease, Transport
 from mailbox.oauth import refresh
-from mailbox.sync import account_session
 from outbox.delivery import recovery
 from outbox.delivery.database import complete
 from outbox.delivery.endpoint import endpoint_of
 from outbox.delivery.timeouts import Times
 from outbox.retry.classification import classify
 from outbox.retry.faults import Fault, Kind, Verdict
-from outbox.sent_folder.session import lease_seconds
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.session import SmtpSession
 
@@ -95,8 +89,8 @@ def code_of(fault: Fault) -> FailureCode:
 def _imap_words(account: Account) -> str:
     refresh.ensure_fresh(account, "imap")
     endpoint = account.imap_endpoint()
-    with (
-        _third_connection(account),
+    with (  # the account's third connection, besides sync and push: providers limit them
+        held(account.pk, Lease.Purpose.SENT, wait_seconds=WAIT_SECONDS),
         ImapSession.open(
             endpoint,
             connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
@@ -104,22 +98,6 @@ def _imap_words(account: Account) -> str:
         ) as session,
     ):
         return without_secrets(session.greeting, endpoint.secrets())
-
-
-@contextmanager
-def _third_connection(account: Account) -> Iterator[None]:
-    """Take the account's third connection (besides sync and push): providers limit the connections of an account."""
-    deadline, seconds = time.monotonic() + WAIT_SECONDS, lease_seconds()
-    purpose, holder = Lease.Purpose.SENT, f"{platform.node()}/{os.getpid()}"
-    while (token := Lease.acquire(account.pk, purpose, holder, seconds=seconds, now=timezone.now())) is None:
-        if time.monotonic() > deadline:
-            raise Busy("Another worker is signed in to this account for short work; try again in a minute.")
-        time.sleep(0.2)
-    try:
-        with keep_alive.during(account_session.renewing(token, timezone.now, purpose)):
-            yield
-    finally:
-        Lease.release(account.pk, purpose, token)
 
 
 def _smtp_words(account: Account) -> str:

@@ -23,7 +23,7 @@ FLOORS = [
     "mailbox.permissions mailbox.deletions mailbox.schedules",
     "mailbox.features",
     "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.keep_alive",
-    "mailbox.oauth",
+    "mailbox.oauth mailbox.held_lease",
     "mailbox.push",
     "mailbox.parsing mailbox.pictures",
     "mailbox.messages mailbox.exports",
@@ -74,8 +74,8 @@ TALKS_TO_SERVERS = words(
 PAGES_MAY_KNOW = words("mailbox.sync.folders mailbox.sync.uidvalidity mailbox.completeness.words")
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
-    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text localized logs "
-    "messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
+    "accounts credentials db endpoints errors features held_lease host_slots html imap keep_alive lazy_text localized "
+    "logs messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
     "signals storage sync tls"
 )
 ONLY_USERS = {

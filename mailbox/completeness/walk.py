@@ -19,11 +19,12 @@ from django.utils import timezone
 from mailbox.completeness import compare, sample, schedule, signature
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid
 from mailbox.errors import MailError, Throttled
+from mailbox.held_lease import Clock
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import ImapSession, MessageMeta
 from mailbox.messages import places
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, SyncState
-from mailbox.sync.account_session import AccountSession, Clock, signed_in
+from mailbox.sync.account_session import AccountSession, signed_in
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
 from mailbox.sync.plan import MAX_UID
 
@@ -139,7 +140,7 @@ class _Walk:
     def _store_line(self, folder: Folder, line: FolderLine) -> None:
         self.row.progress[str(folder.pk)] = asdict(line)
         with transaction.atomic():
-            self.session.renew()
+            self.session.lease.renew()
             self.row.save(update_fields=["progress", "sampled_to"])
 
     def _parts(self, folder: Folder, line: FolderLine) -> Iterator[None]:
@@ -189,7 +190,7 @@ class _Walk:
             return
         now = self.session.clock()
         with transaction.atomic():
-            self.session.renew()
+            self.session.lease.renew()
             if is_missing:
                 SyncState.objects.filter(folder=folder).update(compared_at=now - 2 * COMPARE_EVERY)
             lying = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity, uid__in=again)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.errors import MailError
+from mailbox.held_lease import HeldLease
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder
 from mailbox.scheduler.account_queue import SyncJob, jobs_of
 from mailbox.scheduler.report import RunReport
 from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync, state_rows
-from mailbox.sync.account_session import AccountSession, Clock, connect
+from mailbox.sync.account_session import AccountSession, connect
 from mailbox.sync.folders import discover, listing_is_due
 from mailbox.sync.outcome import Crashed, SyncOutcome, failed
 
@@ -29,18 +30,21 @@ TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection w
 
 @dataclass(eq=False)
 class AccountTurn:
-    """One account that this run holds under the lease `token`.
+    """One account that this run holds by `lease`.
 
     `jobs`: still to do. `unchanged`: folder name -> outcome, of folders in which nothing was new; they are written by
     `results`, in the transaction that releases the lease.
     """
 
-    account_id: int
-    token: str
-    clock: Clock
+    lease: HeldLease
     report: RunReport
     jobs: deque[SyncJob] = field(default_factory=deque)
     unchanged: dict[str, SyncOutcome] = field(default_factory=dict)
+
+    @property
+    def account_id(self) -> int:
+        """The account's pk."""
+        return self.lease.account_id
 
     def take(self, deadline: float | None, *, is_alone: bool = False) -> None:
         """Sync until no job is left or the turn's time is over. Raises nothing: failures are in the report.
@@ -54,13 +58,13 @@ class AccountTurn:
                 # Deleted, or synced by another worker since it was queued; or the disk is full, and it stays due.
                 return self.jobs.clear()
             states = state_rows.states_of(account, [job.folder for job in self.jobs])
-            with connect(account, self.clock) as imap:
-                session = AccountSession(account, imap, self.token, self.clock, states)
+            with connect(account, self.lease.clock) as imap:
+                session = AccountSession(account, imap, self.lease, states)
                 self._list_folders(session)
                 self._sync_in_turn(session, deadline, is_alone=is_alone)
         except MailError as error:  # the failure to connect is that of each folder that was to be synced
             for job in self.jobs:
-                self.report.add(self.account_id, job.folder, failed(self.account_id, job.folder, error, self.clock()))
+                self._fail(job.folder, error)
             self.jobs.clear()
         except Exception as error:
             self.fail_unexpectedly(error, self.jobs[0].folder if self.jobs else None)
@@ -121,10 +125,10 @@ class AccountTurn:
             self.jobs = deque([told, *(job for job in self.jobs if job is not told)])
 
     def _list_folders(self, session: AccountSession) -> None:
-        if not listing_is_due(session.account, self.clock()):
+        if not listing_is_due(session.account, self.lease.clock()):
             return
         try:
-            discover(session.account, session.imap, self.clock())
+            discover(session.account, session.imap, self.lease.clock())
             self._without_labels()
         except MailError as error:
             event(
@@ -147,9 +151,12 @@ class AccountTurn:
         close_if_broken()
         try:
             if folder is not None and Account.objects.filter(pk=self.account_id).exists():
-                self.report.add(self.account_id, folder, failed(self.account_id, folder, crash, self.clock()))
+                self._fail(folder, crash)
         except DATABASE_TROUBLE as trouble:  # the database is still away: the account stays due
             event(logger, "crash_not_recorded", logging.WARNING, account=self.account_id, error=type(trouble).__name__)
+
+    def _fail(self, folder: str, error: MailError) -> None:
+        self.report.add(self.account_id, folder, failed(self.account_id, folder, error, self.lease.clock()))
 
 
 def past(moment: float | None) -> bool:

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
+from mailbox.held_lease import give_back
 from mailbox.logs import event
 from mailbox.models import Lease
 from mailbox.scheduler.account_turn import AccountTurn
 from mailbox.sync import no_change
-from mailbox.sync.account_session import give_back
 
 logger = logging.getLogger(__name__)
 LAST_TRIES = 4
@@ -52,7 +52,7 @@ class Results:
             if not self._over:
                 return
             time.sleep(AGAIN_SECONDS)
-        give_back([(turn.account_id, turn.token) for turn in self._over])
+        give_back([turn.lease for turn in self._over])
 
     def _write(self, turns: Sequence[AccountTurn]) -> None:
         try:
@@ -68,12 +68,12 @@ class Results:
                 return
             for name in turns[0].unchanged:
                 turns[0].fail_unexpectedly(error, name)
-            give_back([(turns[0].account_id, turns[0].token)])
+            give_back([turns[0].lease])
 
 
 def _commit(turns: Sequence[AccountTurn]) -> None:
     with transaction.atomic():
-        ours = Lease.release_all([(turn.account_id, turn.token) for turn in turns], Lease.Purpose.SYNC)
+        ours = Lease.release_all([(turn.account_id, turn.lease.token) for turn in turns], Lease.Purpose.SYNC)
         kept = [turn for turn in turns if turn.account_id in ours]
         no_change.write({turn.account_id: list(turn.unchanged.values()) for turn in kept})
     for turn in turns:

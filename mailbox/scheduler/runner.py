@@ -22,7 +22,8 @@ from django.db import connections
 from django.utils import timezone
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
-from mailbox.keep_alive import LEASE_SECONDS, keep_alive
+from mailbox.held_lease import WAIT_STEP_SECONDS, Clock, renewing, take_all
+from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
@@ -30,7 +31,6 @@ from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAcco
 from mailbox.scheduler.account_turn import AccountTurn, past
 from mailbox.scheduler.report import BY_PERSON, RunReport
 from mailbox.scheduler.results import Results
-from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, renewing
 from mailbox.sync.folders import canonical
 
 logger = logging.getLogger(__name__)
@@ -88,12 +88,12 @@ class _Run:
     def __init__(self, report: RunReport, seconds: float | None, clock: Clock, queue: AccountQueue) -> None:
         self._report, self._seconds, self._clock, self._queue = report, seconds, clock, queue
         self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._token = secrets.token_hex(16)  # of all leases that the run takes
         self._is_stopped = False
         self._results = Results()
         self._lock = threading.Lock()  # guards the queue and the attributes below
         self._claimed = deque[AccountTurn]()  # claimed accounts whose turn has not begun
         self._claimed_at = 0.0
-        self._renewals = ExitStack()
 
     def work_alone(self) -> SyncRun:
         """Run on this thread; for a run of one account or none."""
@@ -121,7 +121,7 @@ class _Run:
         end.callback(lambda: self._report.finish(self._clock()))
         end.enter_context(keep_alive.during(self._report.say_it_goes_on))
         end.enter_context(parsing_pool.running())  # parser processes start once a run, not once a job
-        end.enter_context(self._renewals)
+        end.enter_context(keep_alive.during(renewing(Lease.Purpose.SYNC, self._token, self._clock)))
         end.callback(self._results.write_last)
         end.callback(self._let_go, 0)
         return end
@@ -149,14 +149,13 @@ class _Run:
         while not self._is_over():
             with self._lock:
                 try:
-                    is_there_more = bool(self._claimed) or self._claim_slice()
+                    if not self._claimed and not self._claim_slice():
+                        return None
                 except DATABASE_TROUBLE as error:
                     event(logger, "claim_failed", logging.WARNING, error=type(error).__name__)
                     return None
                 if self._claimed:
                     return self._claimed.popleft()
-            if not is_there_more:
-                return None
             time.sleep(WAIT_STEP_SECONDS)  # other workers hold all accounts of this slice: try for the next
         return None
 
@@ -168,18 +167,13 @@ class _Run:
         """Take the leases of the next slice; False when the queue is empty."""
         self._results.write()  # releases the leases of ended turns, so that accounts with more waiting can be claimed
         chosen = self._queue.accounts()[:SLICE]
-        token = secrets.token_hex(16)
-        ours = Lease.acquire_all(
-            chosen, Lease.Purpose.SYNC, holder(), seconds=LEASE_SECONDS, now=self._clock(), token=token
-        )
-        turns = {pk: AccountTurn(pk, token, self._clock, self._report) for pk in chosen if pk in ours}
+        leases = take_all(chosen, Lease.Purpose.SYNC, self._token, self._clock)
+        turns = {lease.account_id: AccountTurn(lease, self._report) for lease in leases}
         for job in self._queue.take(turns):
             turns[job.account_id].jobs.append(job)
         self._claimed.extend(turns.values())
         self._claimed_at = time.monotonic()
-        if turns:
-            self._renewals.enter_context(keep_alive.during(renewing(token, self._clock)))
-        self._queue.note_busy([pk for pk in chosen if pk not in ours])
+        self._queue.note_busy([pk for pk in chosen if pk not in turns])
         return bool(chosen)
 
     def _let_go(self, after_seconds: float) -> None:

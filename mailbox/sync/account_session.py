@@ -1,13 +1,9 @@
-"""The lease that lets one sync of an account run at a time, and the IMAP connection that is opened under it."""
+"""The IMAP connection of one account's sync, opened under the lease that lets one sync run at a time."""
 
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,19 +16,17 @@ from mailbox.accounts import seen_certificates
 from mailbox.clocks import LONGEST_WAIT
 from mailbox.credentials import DecryptionFailed
 from mailbox.db import deadlocks
-from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
+from mailbox.errors import MailError, NetworkError, OverQuota, SignInRefused, Throttled
+from mailbox.held_lease import Clock, HeldLease, held
 from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
-from mailbox.keep_alive import LEASE_SECONDS, Act, keep_alive
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
 from mailbox.oauth import refresh
 from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
-Clock = Callable[[], datetime]
 T = TypeVar("T")
-WAIT_STEP_SECONDS = 0.1
 QUOTA_PAUSE_SECONDS = 3600.0
 
 
@@ -53,66 +47,34 @@ def backoff_wait(failures: int, stated: float | None = None) -> float:
 class AccountSession:
     """A signed-in IMAP connection and the lease that makes it the account's only sync.
 
-    token: of the lease.
     states: folder name -> state, read when the account was claimed, for the first look at each folder.
     """
 
     account: Account
     imap: ImapSession
-    token: str
-    clock: Clock
+    lease: HeldLease
     states: dict[str, LoadedState] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> Clock:
+        """The lease's clock, and so that of all that is written under it."""
+        return self.lease.clock
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction that writes: it renews the lease first. Raises Busy when another worker has taken it."""
         with transaction.atomic():
-            self.renew()
+            self.lease.renew()
             yield
 
     def committed(self, write: Callable[[], T]) -> T:
         """transaction() for one act, which is done again after a deadlock."""
 
         def under_lease() -> T:
-            self.renew()
+            self.lease.renew()
             return write()
 
         return deadlocks.committed(under_lease)
-
-    def renew(self) -> None:
-        """Renew the lease; raise Busy when another worker has taken it."""
-        if not Lease.renew(self.account.pk, Lease.Purpose.SYNC, self.token, seconds=LEASE_SECONDS, now=self.clock()):
-            raise Busy("Another worker took over the sync of this account.")
-
-
-def renewing(token: str, clock: Clock, purpose: str = Lease.Purpose.SYNC) -> Act:
-    """An act for keep_alive that renews all leases of this token, and never shortens one.
-
-    It keeps slow work from losing its lease. Correctness does not depend on it, as each transaction that writes renews
-    the lease too.
-    """
-
-    def renew() -> bool:
-        ends = clock() + timedelta(seconds=LEASE_SECONDS)
-        leases = Lease.objects.filter(purpose=purpose, token=token)
-        return leases.filter(expires_at__lt=ends).update(expires_at=ends) > 0 or leases.exists()
-
-    return renew
-
-
-def give_back(held: Sequence[tuple[int, str]]) -> None:
-    """Release the sync leases in `held` (account pk, token): now or, if the database fails, when it is back."""
-
-    def release() -> bool:
-        Lease.release_all(held, Lease.Purpose.SYNC)
-        return False
-
-    keep_alive.do_until_done(release)
-
-
-def holder() -> str:
-    """Who holds a lease, for people who read the table: host, process and thread. Only the token proves a lease."""
-    return f"{platform.node()}/{os.getpid()}/{threading.get_ident()}"
 
 
 @contextmanager
@@ -121,23 +83,11 @@ def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Ite
 
     Raises Busy when another worker holds the lease for longer than `wait_seconds`, and what connect() raises.
     """
-    token = _claim(account, clock, wait_seconds)
-    try:
-        with keep_alive.during(renewing(token, clock)), connect(account, clock) as imap:
-            yield AccountSession(account, imap, token, clock)
-    finally:
-        give_back([(account.pk, token)])
-
-
-def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        token = Lease.acquire(account.pk, Lease.Purpose.SYNC, holder(), seconds=LEASE_SECONDS, now=clock())
-        if token:
-            return token
-        if time.monotonic() >= deadline:
-            raise Busy("Another worker is syncing this account at this moment; try again when it is done.")
-        time.sleep(WAIT_STEP_SECONDS)
+    with (
+        held(account.pk, Lease.Purpose.SYNC, clock, wait_seconds=wait_seconds) as lease,
+        connect(account, clock) as imap,
+    ):
+        yield AccountSession(account, imap, lease)
 
 
 def connect(account: Account, clock: Clock) -> ImapSession:

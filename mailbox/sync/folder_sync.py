@@ -10,12 +10,13 @@ from django.utils import timezone
 
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, StorageError, Throttled
+from mailbox.held_lease import Clock
 from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.parsing import pool as parsing_pool
 from mailbox.sync import no_change, uidvalidity
-from mailbox.sync.account_session import AccountSession, Clock, pause_account, signed_in
+from mailbox.sync.account_session import AccountSession, pause_account, signed_in
 from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import run_job

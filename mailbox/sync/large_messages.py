@@ -84,7 +84,7 @@ class LargeMessage:
         """
         size, offset = FIRST_PIECE, self.file.length()
         while True:
-            self.session.renew()
+            self.session.lease.renew()
             began = time.monotonic()
             piece = fetch_piece(self.session.imap, self.meta.uid, offset, size)
             if piece is None:

@@ -56,7 +56,7 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
         return True
     metas = run.session.imap.fetch_meta([uid])
     meta = metas.get(uid)
-    run.session.renew()
+    run.session.lease.renew()
     # Where it broke the connection, it may be larger than the server states.
     is_large = meta is not None and meta.size <= limit and (meta.size > PIECES_FROM_BYTES or number > 1)
     try:

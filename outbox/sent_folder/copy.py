@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 
 from mailbox import logs
 from mailbox.errors import Busy, MailError, SignInRefused
+from mailbox.held_lease import Clock
 from mailbox.imap import sent_search
 from mailbox.keep_alive import keep_alive
 from mailbox.models import Account
@@ -28,7 +29,7 @@ from outbox.compose import addresses
 from outbox.compose import build as compose_build
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch, SentCopy
-from outbox.sent_folder.session import Clock, SentSession, lease_seconds, renewing_claim, signed_in
+from outbox.sent_folder.session import SentSession, lease_seconds, renewing_claim, signed_in
 from outbox.sent_folder.wanted import wanted
 
 logger = logging.getLogger(__name__)
@@ -178,8 +179,9 @@ def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
     if may_be_there and sent_search.find(ours.imap, folder, wanted(attempt)):
         return
     raw = content(row, attempt)
-    ours.renew(len(raw))
-    lease = ours.clock() + timedelta(seconds=lease_seconds(len(raw)))
+    seconds = lease_seconds(len(raw))
+    ours.lease.renew(seconds)
+    lease = ours.clock() + timedelta(seconds=seconds)
     if SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(lease_expires_at=lease) != 1:
         raise Busy("Another worker makes this copy.")
     ours.imap.append(folder, raw, ("\\Seen",), attempt.finished_at or attempt.started_at)

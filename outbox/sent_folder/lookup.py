@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from mailbox import logs
 from mailbox.errors import Busy, MailError
+from mailbox.held_lease import Clock
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders, ForgottenAttempt
 from mailbox.keep_alive import Act, keep_alive
@@ -26,7 +27,7 @@ from outbox.actions import transitions
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
 from outbox.sent_folder import looked_words
 from outbox.sent_folder.looked_words import NO_FOLDER
-from outbox.sent_folder.session import Clock, SentSession, lease_seconds, renewing_claim, signed_in
+from outbox.sent_folder.session import SentSession, lease_seconds, renewing_claim, signed_in
 from outbox.sent_folder.wanted import is_for_all, note_mark, wanted
 
 logger = logging.getLogger(__name__)

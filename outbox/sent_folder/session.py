@@ -5,9 +5,7 @@ Providers refuse accounts with too many connections, so there are never more tha
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,14 +13,14 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import QuerySet
 
-from mailbox.errors import Busy, NetworkError, SignInRefused
+from mailbox.errors import NetworkError, SignInRefused
+from mailbox.held_lease import Clock, HeldLease, held
 from mailbox.imap.session import ImapSession
-from mailbox.keep_alive import LEASE_SECONDS, Act, keep_alive
+from mailbox.keep_alive import LEASE_SECONDS, Act
 from mailbox.models import Account, Lease
 from mailbox.sync import account_session
 from outbox.models import SentCopy, SentLookup
 
-Clock = Callable[[], datetime]
 SLOWEST_BYTES_PER_SECOND = 50_000
 
 
@@ -53,15 +51,12 @@ class SentSession:
     """A signed-in connection and the lease that allows it; made by signed_in()."""
 
     imap: ImapSession
-    account_id: int
-    token: str
-    clock: Clock
+    lease: HeldLease
 
-    def renew(self, upcoming_bytes: int = 0) -> None:
-        """Renew the lease; raises Busy if it had lapsed and another worker took it."""
-        seconds = lease_seconds(upcoming_bytes)
-        if not Lease.renew(self.account_id, Lease.Purpose.SENT, self.token, seconds=seconds, now=self.clock()):
-            raise Busy("Another worker took over the work in this account's Sent folder.")
+    @property
+    def clock(self) -> Clock:
+        """The lease's clock."""
+        return self.lease.clock
 
 
 @contextmanager
@@ -71,16 +66,8 @@ def signed_in(account: Account, clock: Clock) -> Iterator[SentSession]:
     A server in backoff is not contacted.
     """
     check_askable(account, clock())
-    holder = f"{platform.node()}/{os.getpid()}"
-    token = Lease.acquire(account.pk, Lease.Purpose.SENT, holder, seconds=lease_seconds(), now=clock())
-    if token is None:
-        raise Busy("Another worker is at work in this account's Sent folder.")
-    try:
-        renewing = account_session.renewing(token, clock, Lease.Purpose.SENT)
-        with keep_alive.during(renewing), account_session.connect(account, clock) as imap:
-            yield SentSession(imap, account.pk, token, clock)
-    finally:
-        Lease.release(account.pk, Lease.Purpose.SENT, token)
+    with held(account.pk, Lease.Purpose.SENT, clock) as lease, account_session.connect(account, clock) as imap:
+        yield SentSession(imap, lease)
 
 
 def check_askable(account: Account, now: datetime) -> None:

@@ -63,8 +63,8 @@ def test_a_share_goes_on_turn_after_turn_with_what_has_more_waiting_and_begins_n
     late = RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now).run
     sync_tasks.sync_share(late.pk, now.isoformat(), now.isoformat(), 0, 1)
     assert not stored(account) and not SyncRun.objects.exists()
-    turns = set[str]()
-    at_examine(lambda _: turns.add(Lease.objects.get().token), monkeypatch)
+    turns = set[int]()  # each has a lease of its own
+    at_examine(lambda _: turns.add(Lease.objects.get().pk), monkeypatch)
     sync_tasks.sync_tick()
     assert stored(account) == on_server(dovecot, account)
     assert len(turns) == 3

@@ -208,16 +208,16 @@ def test_while_a_server_is_slow_the_accounts_before_and_after_are_free(
     accounts = [in_step(make_account(), dovecot) for _ in range(3)]
     monkeypatch.setattr(runner, "WRITE_SECONDS", 0.01)
     monkeypatch.setattr(runner, "CLAIMED_SECONDS", 0)
-    began, tokens = timezone.now(), list[str]()
+    began, turns = timezone.now(), list[int]()
 
     def slow(_: Any) -> None:
         wait_until(lambda: Lease.objects.count() == 1, seconds=30, what="the others' leases to be given back")
-        tokens.append(Lease.objects.get().token)
-        assert SyncState.objects.filter(last_success_at__gte=began).count() == len(tokens) - 1
+        turns.append(Lease.objects.get().account_id)
+        assert SyncState.objects.filter(last_success_at__gte=began).count() == len(turns) - 1
 
     at_examine(slow, monkeypatch)
     run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
-    assert (run.succeeded, len(set(tokens)), Lease.objects.count()) == (3, 3, 0)
+    assert (run.succeeded, len(set(turns)), Lease.objects.count()) == (3, 3, 0)
 
 
 def test_news_after_a_quiet_look_are_fetched_as_ever(account: Account, dovecot: Dovecot) -> None:

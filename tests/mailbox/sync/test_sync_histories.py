@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from mailbox.errors import MailError, NetworkError, ProviderError
+from mailbox.held_lease import take_all
 from mailbox.imap.fetch import Changes, FetchedMessage, FlagsAndLabels, FolderStatus, MessageMeta
 from mailbox.imap.session import FolderIdentity, KnownFolder, ListedFolder
 from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncState
@@ -186,8 +187,8 @@ def flags_and_labels_of(held: LoadedState) -> FlagsAndLabels:
 def run(account: Account, server: FakeServer, max_messages: int) -> list[SyncOutcome]:
     """One round over the account: what a worker does when its folders are due."""
     Lease.objects.filter(account=account).delete()  # a crashed worker's has lapsed
-    token = Lease.acquire(account.pk, Lease.Purpose.SYNC, "test", seconds=60, now=timezone.now())
-    session: Any = AccountSession(account, server, token or "", timezone.now)  # type: ignore[arg-type]
+    (lease,) = take_all([account.pk], Lease.Purpose.SYNC, "test", timezone.now)
+    session: Any = AccountSession(account, server, lease)  # type: ignore[arg-type]
     account.refresh_from_db()
     if account.folders_listed_at is None:
         try:
