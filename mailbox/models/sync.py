@@ -111,6 +111,8 @@ class SyncState(models.Model):
     last_attempt_at = models.DateTimeField(null=True)
     last_success_at = models.DateTimeField(null=True)
 
+    has_asked = False  # whether somebody asked for single messages; no column: mailbox.sync.state_rows reads it
+
     class Meta:
         db_table = "sync_state"
         constraints = [models.UniqueConstraint(fields=["account", "folder"], name="sync_state_unique")]

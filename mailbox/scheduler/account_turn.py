@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.errors import MailError
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
 NEWS_AFTER_SECONDS = 0.8  # a turn longer than this looks for push news; below tasks.PUSH_WAIT_SECONDS
 GO_ON_SECONDS = 10.0  # how long one job may go on fetching before the folder is opened again
-TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection while others wait
 
 
 @dataclass(eq=False)
@@ -46,11 +45,11 @@ class AccountTurn:
         """The account's pk."""
         return self.lease.account_id
 
-    def take(self, deadline: float | None, *, is_alone: bool = False) -> None:
+    def take(self, deadline: float, turn_seconds: float) -> None:
         """Sync until no job is left or the turn's time is over. Raises nothing: failures are in the report.
 
         `deadline`: the run's end, as time.monotonic(). What is left in `jobs` afterwards is to be put back in the
-        queue. `is_alone`: no other account waits, so the turn is limited by the deadline only.
+        queue.
         """
         try:
             account = state_rows.account_by_pk(self.account_id)
@@ -61,38 +60,33 @@ class AccountTurn:
             with connect(account, self.lease.clock) as imap:
                 session = AccountSession(account, imap, self.lease, states)
                 self._list_folders(session)
-                self._sync_in_turn(session, deadline, is_alone=is_alone)
+                self._sync_in_turn(session, min(deadline, time.monotonic() + turn_seconds))
         except MailError as error:  # the failure to connect is that of each folder that was to be synced
             for job in self.jobs:
                 self._fail(job.folder, error)
             self.jobs.clear()
         except Exception as error:
             self.fail_unexpectedly(error, self.jobs[0].folder if self.jobs else None)
-        if past(deadline):
+        if time.monotonic() >= deadline:
             self.jobs.clear()
         return None
 
-    def _sync_in_turn(self, session: AccountSession, deadline: float | None, *, is_alone: bool) -> None:
-        began = time.monotonic()
-        turn_ends = None if is_alone else began + TURN_SECONDS
-        rounds = len(self.jobs)
-        while self.jobs:
-            job = self.jobs[0]
-            go_on = self._going_on(deadline, turn_ends)
+    def _sync_in_turn(self, session: AccountSession, end: float) -> None:
+        """Sync the jobs until `end`; each gets one round even after it, so that none at the end of the list starves."""
+        began, rounds = time.monotonic(), len(self.jobs)
+        while self.jobs and (rounds > 0 or time.monotonic() < end):
+            job, rounds = self.jobs[0], rounds - 1
+            go_on = partial(self._may_go_on, min(end, time.monotonic() + GO_ON_SECONDS))
             outcome = folder_sync.sync_folder(session, job.folder, None, job.max_messages, go_on=go_on)
             self.jobs.popleft()
             self._record(job.folder, outcome)
             if outcome.error_code in LEAVE_ACCOUNT:  # the connection or the lease is lost; the other folders stay due
                 event(logger, "account_left", account=self.account_id, error_code=outcome.error_code)
                 return self.jobs.clear()
-            rounds -= 1
-            if outcome.ok and outcome.more_waiting and not past(deadline):
+            if outcome.ok and outcome.more_waiting:
                 self.jobs.append(job)
             if time.monotonic() - began > NEWS_AFTER_SECONDS:
                 self._take_news(job.max_messages)
-            # Each job gets one round even after the deadline, so that folders at the end of the list do not starve.
-            if rounds <= 0 and (past(deadline) or past(turn_ends)):
-                return None
         return None
 
     def _record(self, name: str, outcome: SyncOutcome) -> None:
@@ -102,14 +96,13 @@ class AccountTurn:
         else:
             self.report.add(self.account_id, name, outcome)
 
-    def _going_on(self, *ends: float | None) -> Callable[[], bool]:
-        """Return a function that says whether a job may fetch more than its `max_messages` on the folder as opened.
+    def _may_go_on(self, until: float) -> bool:
+        """Whether a job may fetch more than its `max_messages` on the folder as opened.
 
-        It may while no other folder waits, push reported no news of INBOX, and none of `ends` (time.monotonic()) or
-        GO_ON_SECONDS is past: only opening the folder again finds mail that has arrived meanwhile.
+        It may `until` then, while no other folder waits and push reported no news of INBOX: only opening the folder
+        again finds mail that has arrived meanwhile.
         """
-        ends = (*ends, time.monotonic() + GO_ON_SECONDS)
-        return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._folder_with_news()
+        return len(self.jobs) == 1 and time.monotonic() < until and not self._folder_with_news()
 
     def _folder_with_news(self) -> str | None:
         """The folder in which the mail of INBOX is, if push reported news of it: on Gmail, All Mail."""
@@ -157,8 +150,3 @@ class AccountTurn:
 
     def _fail(self, folder: str, error: MailError) -> None:
         self.report.add(self.account_id, folder, failed(self.account_id, folder, error, self.lease.clock()))
-
-
-def past(moment: float | None) -> bool:
-    """Whether this moment (time.monotonic()) is over; None never is."""
-    return moment is not None and time.monotonic() >= moment

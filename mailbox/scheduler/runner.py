@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import inf
 
 from django.conf import settings
 from django.db import connections
@@ -28,13 +29,14 @@ from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
 from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts, SyncJob, outside_backoff
-from mailbox.scheduler.account_turn import AccountTurn, past
+from mailbox.scheduler.account_turn import AccountTurn
 from mailbox.scheduler.report import BY_PERSON, RunReport
 from mailbox.scheduler.results import Results
 from mailbox.sync.folders import canonical
 
 logger = logging.getLogger(__name__)
 SLICE = 25  # accounts that one statement claims
+TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection while others wait
 WRITE_SECONDS = 0.25
 CLAIMED_SECONDS = 5.0  # longest wait of a claimed account for its turn; then it is released, as a person may need it
 
@@ -87,7 +89,7 @@ def run_share(
 class _Run:
     def __init__(self, report: RunReport, seconds: float | None, clock: Clock, queue: AccountQueue) -> None:
         self._report, self._seconds, self._clock, self._queue = report, seconds, clock, queue
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._deadline = inf if seconds is None else time.monotonic() + seconds
         self._token = secrets.token_hex(16)  # of all leases that the run takes
         self._is_stopped = False
         self._results = Results()
@@ -98,7 +100,7 @@ class _Run:
     def work_alone(self) -> SyncRun:
         """Run on this thread; for a run of one account or none."""
         with self._until_its_end():
-            self._serve(is_alone=True)
+            self._serve(turn_seconds=inf)  # nobody else waits for this connection
         return self._report.run
 
     def work(self, places: Sequence[AbstractContextManager[object]]) -> SyncRun:
@@ -129,15 +131,15 @@ class _Run:
     def _serve_at(self, place: AbstractContextManager[object]) -> None:
         with place:
             try:
-                self._serve(is_alone=False)
+                self._serve(TURN_SECONDS)
             finally:
                 connections.close_all()  # Django's connections are per thread
 
-    def _serve(self, *, is_alone: bool) -> None:
+    def _serve(self, turn_seconds: float) -> None:
         """Take one account's turn after another, until none is left."""
         while turn := self._next():
             try:
-                turn.take(self._deadline, is_alone=is_alone)
+                turn.take(self._deadline, turn_seconds)
             finally:
                 self._results.add(turn)
             if turn.jobs:
@@ -161,7 +163,7 @@ class _Run:
 
     def _is_over(self) -> bool:
         """Whether no further turn may begin. Accounts left over stay due and come first in the next run."""
-        return self._is_stopped or (bool(self._seconds) and past(self._deadline))
+        return self._is_stopped or (bool(self._seconds) and time.monotonic() >= self._deadline)
 
     def _claim_slice(self) -> bool:
         """Take the leases of the next slice; False when the queue is empty."""

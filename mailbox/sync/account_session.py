@@ -21,9 +21,8 @@ from mailbox.held_lease import Clock, HeldLease, held
 from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
 from mailbox.logs import event, provider_words
-from mailbox.models import Account, Lease
+from mailbox.models import Account, Lease, SyncState
 from mailbox.oauth import refresh
-from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,7 +52,7 @@ class AccountSession:
     account: Account
     imap: ImapSession
     lease: HeldLease
-    states: dict[str, LoadedState] = field(default_factory=dict)
+    states: dict[str, SyncState] = field(default_factory=dict)
 
     @property
     def clock(self) -> Clock:

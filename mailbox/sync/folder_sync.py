@@ -22,7 +22,7 @@ from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import run_job
 from mailbox.sync.outcome import SyncOutcome, count_run, failed
 from mailbox.sync.prefetch import MessageBudget
-from mailbox.sync.state_rows import LoadedState, states_of
+from mailbox.sync.state_rows import states_of
 
 LISTING_WAIT_SECONDS = 60  # how long a listing waits for a sync of the account that is running
 
@@ -53,7 +53,7 @@ def sync(
                     no_change.write({account_id: [outcome]})
             return outcome
     except MailError as error:
-        return failed(account_id, folder, error, clock(), SyncOutcome(ok=False, seconds=time.monotonic() - started))
+        return failed(account_id, folder, error, clock(), SyncOutcome(seconds=time.monotonic() - started))
 
 
 def discover_folders(account_id: int) -> list[Folder]:
@@ -88,17 +88,17 @@ def sync_folder(
     `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
     """
     started, account = time.monotonic(), session.account
-    outcome = SyncOutcome(ok=True)
+    outcome = SyncOutcome()
     try:
         if account.sends_site_mail:  # its Sent folder and its bounces contain links that sign people in
             raise ProviderError(SITE_MAIL_IS_NOT_FETCHED)
-        loaded, status = _opened(session, name)
-        outcome.folder_id = loaded.state.folder_id
+        state, status = _opened(session, name)
+        outcome.folder_id = state.folder_id
         now = session.clock()
-        if cursor is None and no_change.nothing_new(account, loaded, status, now):
+        if cursor is None and no_change.nothing_new(account, state, status, now):
             outcome.unchanged_at = now
         else:
-            run = FolderRun(session, loaded.state, status, outcome)
+            run = FolderRun(session, state, status, outcome)
             with parsing_pool.running():
                 run_job(run, cursor, MessageBudget(max_messages, go_on))
             count_run(account.pk, outcome, session.clock())
@@ -113,29 +113,25 @@ def sync_folder(
     return outcome
 
 
-def _opened(session: AccountSession, name: str) -> tuple[LoadedState, FolderStatus]:
+def _opened(session: AccountSession, name: str) -> tuple[SyncState, FolderStatus]:
     """EXAMINE the folder, with QRESYNC where it is known; make its rows if it is new. Raises MailError."""
-    loaded = session.states.pop(name, None)
-    if loaded is None or not loaded.is_fresh():
-        loaded = states_of(session.account, [name]).get(name)
-    if loaded is not None and loaded.state.stopped_at is not None:
+    state = session.states.pop(name, None) or states_of(session.account, [name]).get(name)
+    if state is not None and state.stopped_at is not None:
         raise uidvalidity.FolderStopped(uidvalidity.STOPPED)
     try:
-        status = session.imap.examine(name, _known(loaded.state) if loaded else None)
+        status = session.imap.examine(name, _known(state) if state else None)
     except ProviderError:
-        if loaded is not None:  # it may be deleted or renamed: have the next turn list the folders
+        if state is not None:  # it may be deleted or renamed: have the next turn list the folders
             Account.objects.filter(pk=session.account.pk).update(folders_listed_at=None)
         raise
-    if loaded is None:
+    if state is None:
         folder = folder_for(session.account.pk, name)
         state, _ = SyncState.objects.get_or_create(account=session.account, folder=folder)
-        loaded = LoadedState(state, has_asked=False)
-    state = loaded.state
     if status.mailbox_id and status.mailbox_id != state.folder.mailbox_id:
         Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
     if state.news_at:
         SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
-    return loaded, status
+    return state, status
 
 
 def _known(state: SyncState) -> KnownFolder | None:

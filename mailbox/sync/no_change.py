@@ -13,19 +13,17 @@ from mailbox.models import Account, Counter, SyncState
 from mailbox.sync import plan
 from mailbox.sync.flags_and_expunges import comparison_is_due
 from mailbox.sync.outcome import SyncOutcome, succeeded
-from mailbox.sync.state_rows import LoadedState
 
 
-def nothing_new(account: Account, loaded: LoadedState, status: FolderStatus, now: datetime) -> bool:
+def nothing_new(account: Account, state: SyncState, status: FolderStatus, now: datetime) -> bool:
     """Whether a full run would find nothing to do. In doubt, False.
 
     It is so when the server states the same numbers as at the end of the last run, nobody asked for a message, and
     neither a comparison nor the rest of a UIDVALIDITY change is due.
     """
-    state = loaded.state
     known = (state.uidvalidity, state.uidnext, state.exists)
     return (
-        not loaded.has_asked
+        not state.has_asked
         and not _is_unsettled(state)
         and account.imap.is_in_order
         and state.compared_at is not None

@@ -33,7 +33,6 @@ class SyncOutcome:
         (no_change.write).
     """
 
-    ok: bool
     folder_id: int | None = None
     fetched: int = 0
     updated: int = 0
@@ -49,6 +48,11 @@ class SyncOutcome:
     def tell(self, sentence: str) -> None:
         """Add a sentence to the note."""
         self.note = f"{self.note} {sentence}".strip()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.error_code
 
     @property
     def is_unchanged(self) -> bool:
@@ -77,8 +81,8 @@ def failed(
     Busy is not saved on the folder: another worker syncs it. A refused sign-in starts no backoff of the folder: it is
     noted on the transport, and new credentials must make the folder due at once.
     """
-    outcome = outcome or SyncOutcome(ok=False)
-    outcome.ok, outcome.error_code, outcome.error = False, error.code, str(error)
+    outcome = outcome or SyncOutcome()
+    outcome.error_code, outcome.error = error.code, str(error)
     if isinstance(error, Busy):
         return outcome
     folder = Folder.objects.filter(account_id=account_id, name=name).first()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F, Q
 
 from mailbox.imap.session import FetchedMessage, MessageMeta
@@ -37,14 +36,11 @@ def fetch_asked(run: FolderRun) -> bool:
 def _wanted_places(run: FolderRun) -> set[int]:
     """UIDs of this folder that are to be fetched whole, found by the partial index of requests, which is small.
 
-    The `+ 0` keeps SQLite from choosing the folder's index, which is large; PostgreSQL chooses well by itself.
+    The `+ 0` keeps SQLite from choosing the folder's index, which is large.
     """
     wanted = MessagePlace.objects.present().filter(fetch_requested_at__isnull=False)
-    if connection.vendor == "sqlite":
-        here = wanted.alias(lies_in=F("folder_id") + 0).filter(lies_in=run.folder.pk)
-    else:
-        here = wanted.filter(folder=run.folder)
-    return {uid for uid, uidvalidity in here.values_list("uid", "uidvalidity") if uidvalidity == run.uidvalidity}
+    here = wanted.alias(lies_in=F("folder_id") + 0).filter(lies_in=run.folder.pk, uidvalidity=run.uidvalidity)
+    return set(here.values_list("uid", flat=True))
 
 
 def _fetch(run: FolderRun, uid: int, limit: int) -> bool:

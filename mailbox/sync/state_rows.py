@@ -5,31 +5,11 @@ The results are ordinary model instances.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
-
-from django.db import connection
 
 from mailbox.db.statements import RowReader, rows
 from mailbox.models import Account, Folder, SyncState, Transport
-
-FRESH_SECONDS = 2.0  # then the row is read again: push and people write some columns without holding the lease
-
-
-@dataclass
-class LoadedState:
-    """A folder's state, with its folder. `has_asked`: single messages were asked for (see requested)."""
-
-    state: SyncState
-    has_asked: bool
-    read_at: float = field(default_factory=time.monotonic)
-
-    def is_fresh(self) -> bool:
-        """Whether it was read so lately that other writers' columns (news_at, requests) need not be read again."""
-        return time.monotonic() - self.read_at < FRESH_SECONDS
-
 
 # ruff: noqa: S608 - put together from the names of our own tables and columns.
 _ACCOUNT, _TRANSPORT = RowReader(Account), RowReader(Transport)
@@ -48,24 +28,22 @@ def account_by_pk(pk: int) -> Account | None:
 
 
 @cache
-def _states_sql(vendor: str, count: int) -> str:
+def _states_sql(count: int) -> str:
     # The + 0 keeps SQLite from choosing the folder's index, which is large, over the partial index of requests.
-    # PostgreSQL chooses well by itself.
-    folder = '"folder_id" + 0' if vendor == "sqlite" else '"folder_id"'
     return f"""SELECT EXISTS (SELECT 1 FROM "quarantine" WHERE "folder_id" = "sync_state"."folder_id"
         AND "uidvalidity" = "sync_state"."uidvalidity" AND "resolved_at" IS NULL AND "fetch_requested_at" IS NOT NULL)
-    OR EXISTS (SELECT 1 FROM "message_places" WHERE {folder} = "sync_state"."folder_id"
+    OR EXISTS (SELECT 1 FROM "message_places" WHERE "folder_id" + 0 = "sync_state"."folder_id"
         AND "uidvalidity" = "sync_state"."uidvalidity" AND "gone_at" IS NULL AND "fetch_requested_at" IS NOT NULL),
     {_STATE.columns}, {_FOLDER.columns} FROM "sync_state"
     JOIN "folders" ON "folders"."id" = "sync_state"."folder_id"
     WHERE "sync_state"."account_id" = %s AND "folders"."name" IN ({", ".join(["%s"] * count)})"""
 
 
-def states_of(account: Account, names: Sequence[str]) -> dict[str, LoadedState]:
-    """Folder name -> state, for the account's folders of these names that have one."""
+def states_of(account: Account, names: Sequence[str]) -> dict[str, SyncState]:
+    """Folder name -> state, with its folder and `has_asked`, for the account's folders of these names that have one."""
     found = {}
-    for has_asked, *row in rows(_states_sql(connection.vendor, len(names)), [account.pk, *names]):
+    for has_asked, *row in rows(_states_sql(len(names)), [account.pk, *names]):
         state = _STATE.read(row)
-        state.folder = _FOLDER.read(row[len(_STATE.names) :])
-        found[state.folder.name] = LoadedState(state, bool(has_asked))
+        state.has_asked, state.folder = bool(has_asked), _FOLDER.read(row[len(_STATE.names) :])
+        found[state.folder.name] = state
     return found

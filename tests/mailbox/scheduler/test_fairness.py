@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
-from mailbox.scheduler import account_turn, report
+from mailbox.scheduler import account_turn, report, runner
 from mailbox.scheduler.account_queue import DueAccounts, SyncJob, next_accounts
 from mailbox.scheduler.runner import SyncRunnerConfig, run_share, run_sync
 from mailbox.sync import folder_sync
@@ -64,7 +64,7 @@ def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
     servers: Any, account_on: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where one is served at a time, and it stands first."""
-    monkeypatch.setattr(account_turn, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(runner, "TURN_SECONDS", 0.5)
     large, *small = [account_on(servers(number)) for number in (WAITING, 1, 2)]
     at_first: list[int] = []
     add = report.RunReport.add
@@ -176,7 +176,7 @@ def test_news_of_push_during_a_long_turn_go_first(
         return (
             sync_folder(session, "INBOX", *args, **kwargs)
             if name == "INBOX"
-            else SyncOutcome(ok=True, more_waiting=len(looked) < 6)
+            else SyncOutcome(more_waiting=len(looked) < 6)
         )
 
     monkeypatch.setattr(folder_sync, "sync_folder", watched)
@@ -203,7 +203,7 @@ def test_on_gmail_news_of_inbox_during_a_long_turn_is_fetched_from_all_mail_firs
     def watched(session: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         looked.append(name)
         news.update(news_at=timezone.now() if len(looked) == 2 else None)
-        return SyncOutcome(ok=True, more_waiting=len(looked) < 6 and name == "[Gmail]/Spam")
+        return SyncOutcome(more_waiting=len(looked) < 6 and name == "[Gmail]/Spam")
 
     monkeypatch.setattr(folder_sync, "sync_folder", watched)
     run_sync([SyncJob(account.pk, each.name) for each in folders.values()], SyncRunnerConfig(time_budget_seconds=10))

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
-from mailbox.scheduler import account_turn, report, results
+from mailbox.scheduler import report, results, runner
 from mailbox.scheduler.account_queue import SyncJob
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
@@ -175,7 +175,7 @@ def test_what_cannot_be_done_at_once_is_done_when_the_trouble_is_over_and_then_n
 def test_three_beats_fit_into_a_lease_and_a_run_is_silent_for_longer_than_one() -> None:
     assert BEAT_SECONDS * 3 < LEASE_SECONDS <= 30
     assert timedelta(seconds=2 * BEAT_SECONDS) < report.SILENT_AFTER
-    assert account_turn.TURN_SECONDS < LEASE_SECONDS
+    assert runner.TURN_SECONDS < LEASE_SECONDS
 
 
 def test_a_claim_that_the_database_ended_to_end_a_deadlock_is_made_again(account: Account) -> None:

@@ -188,7 +188,7 @@ def test_a_run_ends_though_an_account_was_deleted_after_its_turn(make_account: M
     report = RunReport.begin(SyncRun.Trigger.CLICK, None, now)
     for account in (deleted, there):
         folder = account.folders.create(name="INBOX")
-        report.add(account.pk, "INBOX", SyncOutcome(ok=True, folder_id=folder.pk, unchanged_at=now))
+        report.add(account.pk, "INBOX", SyncOutcome(folder_id=folder.pk, unchanged_at=now))
     deleted.delete()
     report.finish(now)
     run = SyncRun.objects.get()

@@ -58,7 +58,7 @@ def test_a_share_goes_on_turn_after_turn_with_what_has_more_waiting_and_begins_n
     fill(dovecot, account, 6)
     settings.SYNC_MAX_MESSAGES = 2
     monkeypatch.setattr("mailbox.scheduler.account_turn.GO_ON_SECONDS", 0.0)
-    monkeypatch.setattr("mailbox.scheduler.account_turn.TURN_SECONDS", 0.0)
+    monkeypatch.setattr("mailbox.scheduler.runner.TURN_SECONDS", 0.0)
     now = timezone.now()
     late = RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now).run
     sync_tasks.sync_share(late.pk, now.isoformat(), now.isoformat(), 0, 1)

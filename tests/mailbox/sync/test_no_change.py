@@ -18,7 +18,7 @@ from mailbox.scheduler.account_queue import SyncJob
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
 from mailbox.sync import no_change
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
-from mailbox.sync.state_rows import LoadedState, account_by_pk, states_of
+from mailbox.sync.state_rows import account_by_pk, states_of
 from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step
 from tests.mailbox.sync.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
@@ -34,13 +34,15 @@ STATUS = FolderStatus(uidvalidity=1, uidnext=6, exists=5, highestmodseq=9)
 QRESYNC = replace(STATUS, changes=Changes({}, ()))
 
 
-def held(**other: Any) -> LoadedState:
+def held(**other: Any) -> SyncState:
     given = {
         "uidvalidity": 1, "cursor": 5, "backfill_cursor": 1, "uidnext": 6, "exists": 5, "highestmodseq": 9,
         "compared_at": NOW - timedelta(hours=1), "former_places": False,
     }  # fmt: skip
     has_asked = other.pop("has_asked", False)
-    return LoadedState(SyncState(folder=Folder(name="INBOX", mailbox_id="F1"), **(given | other)), has_asked)
+    state = SyncState(folder=Folder(name="INBOX", mailbox_id="F1"), **(given | other))
+    state.has_asked = has_asked
+    return state
 
 
 def an_account(**transport: Any) -> Account:
@@ -60,7 +62,7 @@ def an_account(**transport: Any) -> Account:
         ),
     ],
 )
-def test_a_server_that_says_what_it_said_has_nothing_new(state: LoadedState, status: FolderStatus) -> None:
+def test_a_server_that_says_what_it_said_has_nothing_new(state: SyncState, status: FolderStatus) -> None:
     assert no_change.nothing_new(an_account(), state, status, NOW)
 
 
@@ -97,7 +99,7 @@ def test_a_server_that_says_what_it_said_has_nothing_new(state: LoadedState, sta
         (held(has_asked=True), STATUS),
     ],
 )
-def test_in_doubt_the_whole_run_is_made(state: LoadedState, status: FolderStatus) -> None:
+def test_in_doubt_the_whole_run_is_made(state: SyncState, status: FolderStatus) -> None:
     assert not no_change.nothing_new(an_account(), state, status, NOW)
 
 
@@ -114,7 +116,7 @@ def test_what_is_read_by_hand_is_what_the_orm_reads(account: Account) -> None:
     assert read is not None
     by_orm = Account.objects.select_related("imap").get(pk=account.pk)
     of_folder = SyncState.objects.select_related("folder").get(account=account)
-    by_hand = states_of(account, ["INBOX", "none"])["INBOX"].state
+    by_hand = states_of(account, ["INBOX", "none"])["INBOX"]
     for ours, theirs in [
         (read, by_orm), (read.imap, by_orm.imap), (by_hand, of_folder), (by_hand.folder, of_folder.folder),
     ]:  # fmt: skip
