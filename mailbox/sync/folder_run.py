@@ -9,18 +9,18 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from mailbox.db.deadlocks import repeated
 from mailbox.db.errors import DATABASE_TROUBLE
-from mailbox.errors import Busy, MailError, StorageError
+from mailbox.errors import Busy, MailError, ProviderError, StorageError
 from mailbox.imap.session import FolderStatus, MessageMeta
 from mailbox.logs import event
 from mailbox.messages import store
@@ -36,7 +36,16 @@ from mailbox.sync.account_session import AccountSession
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
 from mailbox.sync.outcome import SyncOutcome
 from mailbox.sync.poison import ALONE_FROM, MOST_ATTEMPTS, PROVEN_BAD, Attempts
-from mailbox.sync.prefetch import BATCH_COUNT, Batch, MessageBudget, MessageSource, Prefetcher, fetch_thread, fetching
+from mailbox.sync.prefetch import (
+    BATCH_COUNT,
+    NOTHING_GIVEN,
+    Batch,
+    MessageBudget,
+    MessageSource,
+    Prefetcher,
+    fetch_thread,
+    fetching,
+)
 
 logger = logging.getLogger(__name__)
 AHEAD = 1  # batches in the parsers while the next is fetched and the one before is committed
@@ -81,20 +90,17 @@ class FolderRun:
         """
         ahead = Prefetcher(self.source(), iter(uids), budget or MessageBudget(plan.MAX_UID), dict(known or {}))
         read: deque[Batch] = deque()
-        noted: list[int] = []
 
         def settle(keep: int) -> None:
             while len(read) > keep:
                 self.commit(read.popleft(), walk)
-                del noted[0]
 
-        with self._forgiving(noted), fetch_thread(self.session.imap) as thread:
+        with fetch_thread(self.session.imap) as thread:
             try:
                 ahead.first()
                 parsing_pool.prepare(len(ahead.waiting))
                 while (first := ahead.first()) is not None:
                     number = self._begin(first)
-                    noted.append(first)
                     # A batch that failed before is tried again while nothing else is under way. With several accounts
                     # at once the CPU is busy anyway, and all their batches must fit in memory.
                     if number > 1 or len(fetching) > 1:
@@ -137,30 +143,18 @@ class FolderRun:
             self._alone_left = 0  # the bad message is found
             return partial(ahead.skip, self.attempts.reason())
         if number > MOST_ATTEMPTS:
-            self._fetch_another(first, list(ahead.waiting)[1:])
+            self._demand_another(ahead, first)
             self.attempts.suspect(first)
         if number >= ALONE_FROM:
             return partial(ahead.bring, count=1, asked=1)
         return partial(ahead.bring, asked=BATCH_COUNT) if number > 1 else ahead.bring
 
-    @contextlib.contextmanager
-    def _forgiving(self, noted: Sequence[int]) -> Iterator[None]:
-        """Remove the notes of attempts when our disk or database failed, or the lease was lost: no message's fault."""
-        try:
-            yield
-        except (StorageError, Busy, *DATABASE_TROUBLE):
-            with contextlib.suppress(DatabaseError):
-                for uid in noted:
-                    self.attempts.end(uid)
-            raise
-
-    def _fetch_another(self, uid: int, rest: Sequence[int]) -> None:
-        """Fetch some other message. Raises MailError if that fails as well: then the server is at fault, not `uid`."""
-        known = MessagePlace.objects.present().filter(self.here)
-        smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
-        other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - by chance: one of them may be bad
-        if other is not None:
-            list(self.session.imap.fetch_messages(list(self.session.imap.fetch_meta([other]).values())))
+    def _demand_another(self, ahead: Prefetcher, uid: int) -> None:
+        """Raise MailError if the server gives no other message either: then it is at fault, not `uid`."""
+        rest = [] if ahead.source.stored else list(ahead.waiting)[1:]
+        others = [random.choice(rest)] if rest else []  # noqa: S311 - by chance: one of them may be bad
+        if not ahead.source.gives_another(uid, list(self.session.imap.fetch_meta(others).values())):
+            raise ProviderError(NOTHING_GIVEN)
 
     def commit(self, batch: Batch, walk: plan.Walk | None = None, *, prove: bool = False) -> None:
         """Read the batch, then commit rows and cursor in one transaction. If the database refuses it, write it message

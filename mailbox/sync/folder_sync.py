@@ -56,7 +56,7 @@ def sync(
         return failed(account_id, folder, error, clock(), SyncOutcome(seconds=time.monotonic() - started))
 
 
-def discover_folders(account_id: int) -> list[Folder]:
+def discover_folders(account_id: int) -> None:
     """List the folders on the server and update their rows. Raises MailError, Account.DoesNotExist.
 
     It takes the sync lease, so that an account never has more than three connections (sync, push, Sent). Raises Busy
@@ -65,12 +65,11 @@ def discover_folders(account_id: int) -> list[Folder]:
     account = Account.objects.with_transports().get(pk=account_id)
     try:
         with signed_in(account, timezone.now, wait_seconds=LISTING_WAIT_SECONDS) as session:
-            found = discover(account, session.imap, timezone.now())
+            discover(account, session.imap, timezone.now())
     except Busy:
         Account.objects.filter(pk=account_id).update(folders_listed_at=None)
         raise
     account.imap.mark_signed_in()
-    return found
 
 
 def sync_folder(
@@ -99,7 +98,7 @@ def sync_folder(
             outcome.unchanged_at = now
         else:
             run = FolderRun(session, state, status, outcome)
-            with parsing_pool.running():
+            with parsing_pool.running(), run.attempts.forgiving():
                 run_job(run, cursor, MessageBudget(max_messages, go_on))
             count_run(account.pk, outcome, session.clock())
     except (MailError, *DATABASE_TROUBLE) as trouble:

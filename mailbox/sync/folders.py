@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -46,71 +47,72 @@ def folder_for(account_id: int, name: str) -> Folder:
     return folder
 
 
-def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]:
-    """Update the account's folder rows from LIST and return those that exist. Raises MailError.
+def discover(account: Account, imap: ImapSession, now: datetime) -> None:
+    """Update the account's folder rows from LIST. Raises MailError.
 
     New folders get rows (INBOX is chosen for sync), renamed ones get their new name, deleted ones get `gone_at`. An
     empty LIST deletes nothing.
     """
-    found = [each for each in imap.list_folders() if 0 < len(each.name) <= MAX_NAME]
-    if (
-        found and not any(canonical(each.name) == "INBOX" for each in found) and _exists(imap, "INBOX")
-    ):  # some leave it out
-        found.append(ListedFolder("INBOX", found[0].delimiter, "", selectable=True))
-    # Of two lines for one name the one that says "selectable" is believed.
-    by_worth = sorted(with_common_uses(found), key=lambda each: each.selectable)
-    listed = {canonical(each.name): each for each in by_worth}
+    listed = _listed(imap)
     labels = _labels(imap, listed.values())
     known = {folder.name: folder for folder in Folder.objects.filter(account=account).select_related("sync_state")}
-    missing = [
-        folder for name, folder in known.items() if name not in listed and name != "INBOX" and not folder.gone_at
-    ]
-    fresh = [name for name in listed if name not in known or known[name].gone_at is not None]
-    for folder, name in _renamed(imap, missing, [name for name in fresh if listed[name].selectable]):
+    missing = [each for name, each in known.items() if name not in listed and name != "INBOX" and not each.gone_at]
+    fresh = [name for name, each in listed.items() if each.selectable and _is_away(known.get(name))]
+    for folder, name in _renamed(imap, missing, fresh):
         _rename(folder, name, known)
         missing.remove(folder)
     with transaction.atomic():
-        is_first = not any(folder.gone_at is None for folder in known.values() if folder.name != "INBOX")
-        # With INBOX not chosen, a person is asked to choose the folders.
-        is_first = is_first and ("INBOX" not in known or known["INBOX"].sync_enabled)
-        rows = []
-        for name, each in listed.items():
-            is_chosen = is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX"
-            rows.append(_row(account, name, each, is_label=name in labels, is_chosen=is_chosen))
-        Folder.objects.bulk_create(rows, update_conflicts=True, unique_fields=["account", "name"], update_fields=STATED)
-        for name in listed:
-            if name in known and (gone_at := known[name].gone_at) is not None:
-                _show_again(known[name], gone_at)
-        if labels and is_first:  # INBOX was chosen before the listing showed that All Mail holds its mail too
-            Folder.objects.filter(account=account, name__in=labels).update(sync_enabled=False)
-        Account.objects.filter(pk=account.pk).update(folders_listed_at=now)
+        _write(account, listed, labels, known, now)
     account.folders_listed_at = now
     for folder in missing if listed else ():
         if _is_gone(imap, folder.name):
             _hide(folder, now)
-    return list(Folder.objects.filter(account=account, gone_at=None))
+
+
+def _listed(imap: ImapSession) -> dict[str, ListedFolder]:
+    """Name -> folder. INBOX is among them though some servers leave it out."""
+    found = [each for each in imap.list_folders() if 0 < len(each.name) <= MAX_NAME]
+    if found and all(each.name != "INBOX" for each in found) and _exists(imap, "INBOX"):
+        found.append(ListedFolder("INBOX", found[0].delimiter, "", selectable=True))
+    # Of two lines for one name the one that says "selectable" is believed.
+    return {each.name: each for each in sorted(with_common_uses(found), key=lambda each: each.selectable)}
+
+
+def _is_away(folder: Folder | None) -> bool:
+    return folder is None or folder.gone_at is not None
+
+
+def _write(
+    account: Account, listed: dict[str, ListedFolder], labels: set[str], known: dict[str, Folder], now: datetime
+) -> None:
+    """Save the rows of the listed folders. Of a row that is there, only its columns STATED change."""
+    inbox = known.get("INBOX")
+    # At the first listing folders are chosen; with INBOX not chosen, a person is asked to choose them.
+    is_first = all(_is_away(each) for name, each in known.items() if name != "INBOX")
+    is_first = is_first and (inbox is None or inbox.sync_enabled)
+    rows = [
+        Folder(
+            account=account,
+            sync_enabled=is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX",
+            is_label=name in labels,
+            **vars(replace(each, delimiter=each.delimiter[:4])),
+        )
+        for name, each in listed.items()
+    ]
+    Folder.objects.bulk_create(rows, update_conflicts=True, unique_fields=["account", "name"], update_fields=STATED)
+    for name in listed:
+        if name in known and (gone_at := known[name].gone_at) is not None:
+            _show_again(known[name], gone_at)
+    if labels and is_first:  # INBOX was chosen before the listing showed that All Mail holds its mail too
+        Folder.objects.filter(account=account, name__in=labels).update(sync_enabled=False)
+    Account.objects.filter(pk=account.pk).update(folders_listed_at=now)
 
 
 def _labels(imap: ImapSession, folders: Collection[ListedFolder]) -> set[str]:
     """The names of Gmail folders that are labels: all but GMAIL_FOLDERS. None when All Mail is hidden from IMAP."""
     if not imap.has_gmail_labels or not any(each.special_use == "\\All" for each in folders):
         return set()
-    return {canonical(each.name) for each in folders if each.special_use not in GMAIL_FOLDERS}
-
-
-def _row(account: Account, name: str, each: ListedFolder, *, is_label: bool, is_chosen: bool) -> Folder:
-    """A row of a folder that exists. If one is there already, only its columns STATED are changed to those of this."""
-    return Folder(
-        account=account,
-        name=name,
-        sync_enabled=is_chosen,
-        delimiter=each.delimiter[:4],
-        special_use=each.special_use,
-        selectable=each.selectable,
-        is_subscribed=each.is_subscribed,
-        is_name_encoded=each.is_name_encoded,
-        is_label=is_label,
-    )
+    return {each.name for each in folders if each.special_use not in GMAIL_FOLDERS}
 
 
 def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str]) -> list[tuple[Folder, str]]:

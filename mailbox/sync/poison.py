@@ -6,8 +6,14 @@ batch that was noted several times is fetched message by message, and the messag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
+from django.db import DatabaseError
+
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.errors import Busy, StorageError
 from mailbox.models import SyncState
 
 ALONE_FROM = 3  # from this attempt on messages are fetched one by one
@@ -22,10 +28,25 @@ BREAKS_CONNECTION = (
 
 @dataclass
 class Attempts:
-    """The notes of one folder, saved in `SyncState.begun`: first UID of a batch -> number of attempts."""
+    """The notes of one folder, saved in `SyncState.begun`: first UID of a batch -> number of attempts.
+
+    noted: the first UIDs of the batches that this run began.
+    """
 
     state_pk: int
     counts: dict[str, int]
+    noted: set[int] = field(default_factory=set)
+
+    @contextmanager
+    def forgiving(self) -> Iterator[None]:
+        """Remove this run's notes when our disk or database failed, or the lease was lost: no message's fault."""
+        try:
+            yield
+        except (StorageError, Busy, *DATABASE_TROUBLE):
+            with suppress(DatabaseError):
+                for uid in self.noted:
+                    self.end(uid)
+            raise
 
     def begin(self, uid: int, *, is_alone: bool = False) -> int:
         """Note that the batch beginning with this UID is being fetched; return the number of the attempt.
@@ -36,6 +57,7 @@ class Attempts:
         self.counts[str(uid)] = max(number, ALONE_FROM) if is_alone else number
         for oldest in list(self.counts)[:-MOST_NOTED]:
             del self.counts[oldest]
+        self.noted.add(uid)
         self._save()
         return self.counts[str(uid)]
 

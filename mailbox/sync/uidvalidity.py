@@ -26,7 +26,6 @@ from mailbox.messages import places
 from mailbox.models import Folder, LetGo, MessagePlace, Quarantine, SurveyedUid, SyncState
 from mailbox.sync import plan
 from mailbox.sync.folder_run import FolderRun
-from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import MessageBudget
 
 MOST_IN_A_ROW = 5
@@ -74,7 +73,8 @@ def begin(run: FolderRun) -> None:
         SyncState.objects.filter(pk=state.pk).update(**fresh)
         SurveyedUid.objects.filter(folder=state.folder).delete()
     vars(state).update(fresh)
-    run.stretch, run.attempts = None, Attempts(state.pk, {})
+    run.stretch = None
+    run.attempts.counts.clear()
     if state.stopped_at:
         raise FolderStopped(STOPPED)
 

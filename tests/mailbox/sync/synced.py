@@ -7,7 +7,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from mailbox.models import Account, MessagePlace, SyncState
+from mailbox.models import Account, Folder, MessagePlace, SyncState
+from mailbox.sync import folder_sync
 from tests.servers.dovecot import Dovecot
 
 MakeAccount = Callable[..., Account]
@@ -56,3 +57,9 @@ def state_of(account: Account, folder: str = "INBOX") -> SyncState:
 @pytest.fixture
 def account(make_account: MakeAccount) -> Account:
     return make_account()
+
+
+def list_folders(account: Account) -> list[Folder]:
+    """The folders that are there after a listing."""
+    folder_sync.discover_folders(account.pk)
+    return list(Folder.objects.filter(account=account, gone_at=None))

@@ -18,7 +18,7 @@ from mailbox.scheduler import account_queue, runner
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync
 from tests.mailbox.sync.scripted_account import account
-from tests.mailbox.sync.synced import mail, on_server, stored
+from tests.mailbox.sync.synced import list_folders, mail, on_server, stored
 from tests.mailbox.sync.test_uidvalidity import dated
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
@@ -224,7 +224,7 @@ def test_odd_names_neither_hide_other_folders_nor_break_the_list(account: Accoun
         '() "/" 2024',
     ]
     server.subscribed = ['() "/" "Entw&APw-rfe"', '() "/" INBOX']
-    found = {folder.name: folder for folder in folder_sync.discover_folders(account.pk)}
+    found = {folder.name: folder for folder in list_folders(account)}
     assert {"INBOX", "Parent", 'Parent/Child "quoted"', "Entwürfe", "A & B", "räw", "flat", "liter", "2024"} <= set(
         found
     )
@@ -255,7 +255,7 @@ def test_subscriptions_are_read_from_dovecot(make_account: Callable[..., Account
     for name in ("One", "Two"):
         dovecot.create_folder(account.email, name)
     dovecot.doveadm("mailbox", "subscribe", "-u", account.email, "Two")
-    found = {folder.name: folder.is_subscribed for folder in folder_sync.discover_folders(account.pk)}
+    found = {folder.name: folder.is_subscribed for folder in list_folders(account)}
     assert (found["One"], found["Two"]) == (False, True)
 
 
@@ -292,5 +292,5 @@ def test_a_listing_waits_for_the_accounts_one_sync(make_account: Callable[..., A
         with pytest.raises(Exception, match="Another worker"):
             folder_sync.discover_folders(account.pk)
     Lease.release(account.pk, Lease.Purpose.SYNC, token or "")
-    assert folder_sync.discover_folders(account.pk)
+    assert list_folders(account)
     assert not SyncState.objects.exists() and not MessagePlace.objects.exists()

@@ -12,7 +12,7 @@ from django.urls import reverse
 from mailbox.models import Account, Folder
 from mailbox.sync import folder_sync
 from tests.mailbox.sync.odd_server import account, server, sync
-from tests.mailbox.sync.synced import mail, stored
+from tests.mailbox.sync.synced import list_folders, mail, stored
 from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk
 
 __all__ = ["account", "server"]
@@ -36,7 +36,7 @@ def test_a_folder_is_opened_by_the_name_that_the_server_wrote(
 ) -> None:
     server.listed.append(b'() "/" "' + written + b'"')
     server.boxes = {written.decode("latin-1"): Box({5: Mail(mail(5))})}
-    listed = {folder.name for folder in folder_sync.discover_folders(account.pk)}
+    listed = {folder.name for folder in list_folders(account)}
     assert listed == {"INBOX", shown}
     sync(account, shown)  # on a connection that has listed nothing
     assert ("&" + shown, 5) not in stored(account)
@@ -59,7 +59,7 @@ def test_folders_whose_names_have_one_text_stay_apart(
 ) -> None:
     server.listed += [b'() "/" "' + name + b'"' for name in written[::order]]
     server.boxes = {name.decode("latin-1"): Box({uid: Mail(mail(uid))}) for uid, name in enumerate(written, 1)}
-    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", *shown}
+    assert {folder.name for folder in list_folders(account)} == {"INBOX", *shown}
     for name in shown:
         sync(account, name)
     assert {(folder, uid) for folder, uid, _ in stored(account)} == {(name, uid) for uid, name in enumerate(shown, 1)}
@@ -91,7 +91,7 @@ WRITTEN = {
 
 def test_names_in_any_form_are_folders(account: Account, server: ScriptedImap) -> None:
     server.listed += WRITTEN
-    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", *WRITTEN.values()}
+    assert {folder.name for folder in list_folders(account)} == {"INBOX", *WRITTEN.values()}
 
 
 def test_a_folder_whose_name_ends_in_a_tab_is_opened(account: Account, server: ScriptedImap) -> None:
@@ -108,7 +108,7 @@ def test_inbox_is_there_though_list_leaves_it_out_or_says_otherwise_in_another_l
     account: Account, server: ScriptedImap, listed: list[bytes | str]
 ) -> None:
     server.listed = listed
-    found = {folder.name: folder for folder in folder_sync.discover_folders(account.pk)}
+    found = {folder.name: folder for folder in list_folders(account)}
     assert set(found) == {"INBOX", "Lists"}
     assert (found["INBOX"].selectable, found["INBOX"].sync_enabled) == (True, True)
 
@@ -126,12 +126,12 @@ def test_list_extended_that_is_offered_and_refused_is_left_out(
         return True
 
     server.faults["LIST"] = refuse
-    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX"}
+    assert {folder.name for folder in list_folders(account)} == {"INBOX"}
 
 
 def test_nil_is_no_folder(account: Account, server: ScriptedImap) -> None:
     server.listed += ['() "/" NIL', '(\\Noselect) "/" Parent', '() NIL "Flat"', '() "." "A.B"', '() "/" "NIL"']
-    found = {folder.name: folder for folder in folder_sync.discover_folders(account.pk)}
+    found = {folder.name: folder for folder in list_folders(account)}
     assert set(found) == {"INBOX", "Parent", "Flat", "A.B", "NIL"}
     assert not found["Parent"].selectable
     assert (found["A.B"].delimiter, found["Flat"].delimiter) == (".", "")
@@ -139,7 +139,7 @@ def test_nil_is_no_folder(account: Account, server: ScriptedImap) -> None:
 
 def test_a_name_that_came_as_a_literal(account: Account, server: ScriptedImap) -> None:
     server.listed.append(b'() "/" {6}\r\nLetter')
-    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", "Letter"}
+    assert {folder.name for folder in list_folders(account)} == {"INBOX", "Letter"}
 
 
 @pytest.mark.parametrize("answer", ['(("" "/")) NIL (("#shared/" "/"))', '(("" "/")) (("#shared/" "/")) NIL'])
@@ -157,7 +157,7 @@ def test_shared_folders_that_list_leaves_out_are_found(account: Account, server:
 
     server.faults = {"NAMESPACE": namespace, "LIST": listing}
     server.boxes = {"#shared/Team": Box({5: Mail(mail(5))})}
-    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", "#shared/Team"}
+    assert {folder.name for folder in list_folders(account)} == {"INBOX", "#shared/Team"}
     sync(account, "#shared/Team")
     assert {folder for folder, _, _ in stored(account)} == {"#shared/Team"}
 

@@ -13,7 +13,7 @@ from mailbox.search import index_terms
 from mailbox.signals import messages_stored
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
-from tests.mailbox.sync.synced import WHEN, MakeAccount, account, fill, mail, on_server, state_of, stored
+from tests.mailbox.sync.synced import WHEN, MakeAccount, account, fill, list_folders, mail, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
 
 __all__ = ["account"]
@@ -191,11 +191,11 @@ def test_a_changed_uidvalidity_reads_the_folder_again_and_loses_nothing(account:
 
 def test_folders_are_found_chosen_and_missed(account: Account, dovecot: Dovecot) -> None:
     dovecot.create_folder(account.email, "Entwürfe")
-    found = {folder.name: folder.sync_enabled for folder in folder_sync.discover_folders(account.pk)}
+    found = {folder.name: folder.sync_enabled for folder in list_folders(account)}
     assert found["INBOX"] is True
     assert found["Entwürfe"] is False
     dovecot.doveadm("mailbox", "delete", "-u", account.email, "Entwürfe")
-    assert "Entwürfe" not in {folder.name for folder in folder_sync.discover_folders(account.pk)}
+    assert "Entwürfe" not in {folder.name for folder in list_folders(account)}
     assert Folder.objects.get(name="Entwürfe").gone_at is not None
     dovecot.create_folder(account.email, "Entwürfe")
     folder_sync.discover_folders(account.pk)

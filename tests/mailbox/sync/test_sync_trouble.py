@@ -15,6 +15,7 @@ from mailbox.parsing.process import ParserPipe, Result
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
 from mailbox.sync.folder_run import FolderRun
+from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
 from mailbox.sync.prefetch import Batch
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers import MAILBOX_PASSWORD
@@ -146,6 +147,27 @@ def test_a_batch_whose_commit_fails_is_not_blamed_for_it(
         assert folder_sync.sync(account.pk).error_code == "storage"
     assert SyncState.objects.get().begun == {}
     assert folder_sync.sync(account.pk).fetched == 2
+
+
+def test_a_mail_that_a_person_asks_for_is_not_blamed_for_our_disk(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as the disk is full when it comes."""
+    fill(dovecot, account, 1)
+    with monkeypatch.context() as patch:
+        break_on(patch, b"Mail 1")
+        folder_sync.sync(account.pk)
+    Quarantine.objects.update(fetch_requested_at=timezone.now())
+
+    def full(run: FolderRun, pks: list[int]) -> None:
+        raise OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderRun, "_announce", full)
+        for _ in range(MOST_ATTEMPTS_ASKED + 1):
+            assert folder_sync.sync(account.pk).error_code == "storage"
+            assert SyncState.objects.get().begun == {}
+    assert folder_sync.sync(account.pk).fetched == 1
 
 
 def test_a_lease_held_by_another_is_respected(account: Account) -> None:
