@@ -34,9 +34,9 @@ def comparison_is_due(state: SyncState, status: FolderStatus, now: datetime) -> 
 
     It falls when a server was restored from a backup; then mod-sequences say nothing of what we hold.
     """
-    if modseq_fell(state, status):
-        return True
-    return state.compared_at is not None and is_due(state.compared_at, COMPARE_EVERY, now)
+    return modseq_fell(state, status) or (
+        state.compared_at is not None and is_due(state.compared_at, COMPARE_EVERY, now)
+    )
 
 
 def apply_changes(run: FolderRun, changes: Changes) -> int:
@@ -103,8 +103,11 @@ def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool
     stretch = run.stretch
     if stretch is None or stretch.low > 1:
         return True
-    by_count = not compare and not uidnext_fell(run.state, run.status)
-    if by_count and (_is_in_line(run, vanished) or len(_known(run)) == run.status.exists):
+    is_by_count = not compare and not uidnext_fell(run.state, run.status)
+    if is_by_count and _is_in_line(run, vanished):
+        return True
+    known = _known(run)
+    if is_by_count and len(known) == run.status.exists:
         return True
     found, is_whole = _search(run)
     if not is_whole:
@@ -112,12 +115,16 @@ def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool
             return False
         # SEARCH left some out, and on some servers EXISTS never agrees with it: a message we hold is gone only when
         # FETCH does not know its UID either.
-        found = sorted({*found, *run.session.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
-    above = [uid for uid in found if uid > stretch.high]
-    if above:  # messages above the UIDNEXT that the server stated
+        found |= run.session.imap.fetch_known_uids(sorted(known - found))
+    missing = sorted(uid for uid in found - known if uid <= stretch.high)
+    above = sorted(uid for uid in found if uid > stretch.high)  # above the UIDNEXT that the server stated
+    if missing:
+        run.outcome.tell(f"{len(missing)} messages on the server were missing here; they are fetched.")
+        run.fetch(None, missing[:MOST_MENDED])
+    if above:
         run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED])
-    in_line = _bring_in_line(run, {uid for uid in found if uid <= stretch.high})
-    return in_line and len(above) <= MOST_MENDED
+    _drop(run, known - found)
+    return max(len(missing), len(above)) <= MOST_MENDED
 
 
 def follow_meanwhile(run: FolderRun) -> bool:
@@ -135,13 +142,13 @@ def follow_meanwhile(run: FolderRun) -> bool:
     return True
 
 
-def _search(run: FolderRun) -> tuple[list[int], bool]:
+def _search(run: FolderRun) -> tuple[set[int], bool]:
     """All UIDs on the server, and whether their number agrees with EXISTS.
 
     If it does not, SEARCH left some out, or another client changed the folder meanwhile: then a UID that is missing in
     the result may still exist. Raises ProviderError when UIDVALIDITY changed meanwhile.
     """
-    found = run.session.imap.search_uids(1, MAX_UID)
+    found = set(run.session.imap.search_uids(1, MAX_UID))
     status = run.session.imap.examine(run.folder.name)
     if status.uidvalidity != run.uidvalidity:
         raise ProviderError("UIDVALIDITY changed while the folder was read; the next run goes on with the new one.")
@@ -164,15 +171,6 @@ def _known(run: FolderRun, which: Q | None = None) -> set[int]:
     quarantined = Quarantine.objects.open().filter(where).values_list("uid", flat=True)
     # LetGo: removed here by a retention rule; they are on the server and must not be fetched again.
     return set(lying).union(quarantined, LetGo.objects.filter(where).values_list("uid", flat=True))
-
-
-def _bring_in_line(run: FolderRun, found: set[int]) -> bool:
-    known = _known(run)
-    _drop(run, known - found)
-    if missing := sorted(found - known):
-        run.fetch(None, missing[:MOST_MENDED])
-        run.outcome.tell(f"{len(missing)} messages on the server were missing here; they are fetched.")
-    return len(missing) <= MOST_MENDED
 
 
 def _drop(run: FolderRun, uids: Collection[int]) -> None:

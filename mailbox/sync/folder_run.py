@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from mailbox.db.deadlocks import repeated
@@ -126,7 +126,7 @@ class FolderRun:
             limit = min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
         small = MessagePlace.objects.present().filter(self.here, size__lt=PIECES_FROM_BYTES).order_by("-uid")
         stored = next((MessageMeta(uid, (), None, size) for uid, size in small.values_list("uid", "size")[:1]), None)
-        return MessageSource(self.session.imap, self.folder.account_id, connection.vendor, limit, stored)
+        return MessageSource(self.session.imap, self.folder.account_id, limit, stored)
 
     def _begin(self, first: int) -> int:
         """Renew the lease and note that this batch is being tried (see poison); returns the number of the attempt."""

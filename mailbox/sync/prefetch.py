@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, takewhile
 
+from django.db import connection
+
 from mailbox.errors import MailError, ProviderError, Throttled
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
@@ -77,14 +79,12 @@ class MessageBudget:
 class MessageSource:
     """Fetches messages of the open folder and hands them to the parsers.
 
-    vendor: of the database, which decides how the parsers write index terms.
     limit: bytes; of a larger message only the header is fetched.
     stored: a message that was fetched before, to test whether the server gives any; None if there is none.
     """
 
     imap: ImapSession
     account_id: int
-    vendor: str
     limit: int
     stored: MessageMeta | None = None
 
@@ -102,7 +102,10 @@ class MessageSource:
         fetched.messages = list(bodies)
         self._look_for_missing(fetched)
         fetched.read = parsing_pool.read(
-            [ParseJob(each.raw, each.meta.size, self.account_id, self.vendor, each.path) for each in fetched.messages]
+            [
+                ParseJob(each.raw, each.meta.size, self.account_id, connection.vendor, each.path)
+                for each in fetched.messages
+            ]
         )
         return fetched
 

@@ -153,46 +153,36 @@ def fetch(run: FolderRun, walk: plan.Walk, uids: Iterator[int], budget: MessageB
 
 def _surely_the_same(run: FolderRun, metas: Collection[MessageMeta]) -> dict[int, Kept]:
     """UID -> our place, of those messages whose INTERNALDATE, size and header occur once on either side."""
-    stretch = run.stretch  # what was found again already
-    ours: list[MessagePlace] = []
-    digests: dict[int, str] = {}  # of headers on the server, by UID, as far as they are known
-    theirs: dict[int, Pair] = {}
-    for place in _alike(run, metas):
-        if place.uidvalidity == run.uidvalidity and stretch and stretch.low <= place.uid <= stretch.high:
-            theirs[place.uid], digests[place.uid] = _pair(place), place.header_digest
-        else:
-            ours.append(place)
-    number = Counter(map(_pair, ours))
-    wanted = {pair for pair in number if number[pair] <= MOST_ALIKE}
-    surveyed = SurveyedUid.objects.filter(folder=run.folder, received_at__in={date for date, _ in wanted})
-    theirs |= {row.uid: _pair(row) for row in surveyed} | {meta.uid: (meta.internal_date, meta.size) for meta in metas}
-    number = Counter(theirs.values())
-    few = {uid for uid, pair in theirs.items() if pair in wanted and number[pair] <= MOST_ALIKE}
-    answer = run.session.imap.fetch_header_digests(sorted(few.difference(digests)))
-    digests |= {uid: digest for uid, (_, digest) in answer.items()}
+    ours = [place for place in _alike(run, metas) if not _is_found_again(run, place)]
+    surveyed = SurveyedUid.objects.filter(folder=run.folder, received_at__in={place.received_at for place in ours})
+    theirs = {row.uid: _pair(row) for row in surveyed} | {meta.uid: (meta.internal_date, meta.size) for meta in metas}
+    of_ours, of_theirs = Counter(map(_pair, ours)), Counter(theirs.values())
+    few = [uid for uid, pair in theirs.items() if of_ours[pair] and max(of_ours[pair], of_theirs[pair]) <= MOST_ALIKE]
+    answer = run.session.imap.fetch_header_digests(sorted(few))
     here = Counter((_pair(place), place.header_digest) for place in ours)
-    there = Counter((pair, digests.get(uid)) for uid, pair in theirs.items())
+    there = Counter((theirs[uid], digest) for uid, (_, digest) in answer.items())
     by_header = {(_pair(place), place.header_digest): place for place in ours}
+    at = dict(MessagePlace.objects.filter(run.here, uid__in=list(answer)).values_list("uid", "pk"))
     same: dict[int, Kept] = {}
     for uid in answer.keys() & {meta.uid for meta in metas}:
-        found = (theirs[uid], digests[uid])
-        if here[found] == there[found] == 1:
-            same[uid] = (by_header[found], answer[uid][0])
-    return _without_taken(run, same)
+        flags, digest = answer[uid]
+        found = (theirs[uid], digest)
+        if here[found] == there[found] == 1 and _may_move(run, place := by_header[found], uid, at.get(uid)):
+            same[uid] = (place, flags)
+    return same
 
 
-def _without_taken(run: FolderRun, same: dict[int, Kept]) -> dict[int, Kept]:
-    """`same` without UIDs at which another row stands: a server may return to a UIDVALIDITY it had before.
+def _is_found_again(run: FolderRun, place: MessagePlace) -> bool:
+    reached = run.stretch is not None and run.stretch.low <= place.uid <= run.stretch.high
+    return reached and place.uidvalidity == run.uidvalidity
 
-    A row of that time may have this UID, or be the one that would be moved to another UID.
+
+def _may_move(run: FolderRun, place: MessagePlace, uid: int, pk_there: int | None) -> bool:
+    """Whether the place may get this UID: a server may return to a UIDVALIDITY it had before.
+
+    Then another row of that time may have the UID, or this is one that would be moved to another UID.
     """
-    rows = MessagePlace.objects.filter(run.here, uid__in=list(same))
-    taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
-    return {
-        uid: (place, flags)
-        for uid, (place, flags) in same.items()
-        if uid not in taken and (place.uidvalidity != run.uidvalidity or place.uid == uid)
-    }
+    return pk_there in (None, place.pk) and (place.uidvalidity != run.uidvalidity or place.uid == uid)
 
 
 def _relink(run: FolderRun, walk: plan.Walk, uids: list[int], again: dict[int, Kept]) -> None:
@@ -200,9 +190,7 @@ def _relink(run: FolderRun, walk: plan.Walk, uids: list[int], again: dict[int, K
     for uid in uids:
         place, flags = again[uid]
         # gone_at may be set: this message may have been fetched just now at another UID, which ended this place.
-        place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
-        for name, value in places.columns_of(flags).items():
-            setattr(place, name, value)
+        vars(place).update(uid=uid, uidvalidity=run.uidvalidity, gone_at=None, **places.columns_of(flags))
         found.append(place)
     with run.moving_to(plan.advanced(run.stretch, walk, uids)):
         MessagePlace.objects.bulk_update(found, MOVED, batch_size=100)

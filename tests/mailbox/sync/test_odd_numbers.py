@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from mailbox.models import Account, SyncState
 from mailbox.sync import folder_sync
+from mailbox.sync.flags_and_expunges import COMPARE_EVERY
 from tests.mailbox.sync.odd_server import account, all_stored, server, sync
 from tests.mailbox.sync.synced import mail
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
@@ -71,4 +73,17 @@ def test_more_messages_than_there_can_be_are_no_empty_folder(
 
     server.faults["EXAMINE"] = examine
     sync(account)
+    assert all_stored(account, server)
+
+
+def test_mail_above_a_stale_uidnext_is_shown_at_once_though_the_counts_say_nothing_of_it(
+    account: Account, server: ScriptedImap
+) -> None:
+    """As many went as came: the comparison finds it, and does not take it for one that is gone."""
+    sync(account)
+    assert all_stored(account, server)
+    server.uidnext = max(server.mails) + 1
+    server.mails[server.uidnext] = Mail(mail(9))
+    del server.mails[min(server.mails)]
+    assert folder_sync.sync(account.pk, now=timezone.now() + COMPARE_EVERY).ok
     assert all_stored(account, server)
