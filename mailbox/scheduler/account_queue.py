@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import starmap
 
 from django.conf import settings
 from django.db import models
@@ -25,11 +26,11 @@ SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class SyncJob:
-    """One folder to sync in a run; at most `max_messages` are fetched in a round."""
+    """One folder to sync in a run; at most `max_messages` are fetched in a round. None: PRX_EMAIL_SYNC_MAX_MESSAGES."""
 
     account_id: int
     folder: str = "INBOX"
-    max_messages: int = 100
+    max_messages: int | None = None
 
 
 def due_jobs(now: datetime, since: datetime, accounts: Collection[int]) -> list[SyncJob]:
@@ -41,9 +42,10 @@ def due_jobs(now: datetime, since: datetime, accounts: Collection[int]) -> list[
     """
     folders = _due_folders(now, since).filter(account_id__in=accounts)
     unknown = _due_unknown(now).filter(pk__in=accounts)
-    limit = settings.SYNC_MAX_MESSAGES
-    jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
-    return jobs + [SyncJob(pk, "INBOX", limit) for pk in unknown.values_list("pk", flat=True)]
+    return [
+        *starmap(SyncJob, folders.values_list("account_id", "name")),
+        *map(SyncJob, unknown.values_list("pk", flat=True)),
+    ]
 
 
 def next_accounts(now: datetime, since: datetime) -> list[int]:
@@ -104,7 +106,7 @@ def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
     names = list(Folder.objects.chosen().filter(account_id=account_id).values_list("name", flat=True))
     if not names and not Folder.objects.filter(account_id=account_id).exists():
         names = ["INBOX"]
-    return [SyncJob(account_id, name, max_messages or settings.SYNC_MAX_MESSAGES) for name in names]
+    return [SyncJob(account_id, name, max_messages) for name in names]
 
 
 def outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
@@ -135,26 +137,21 @@ class GivenAccounts:
         """
         return list(self._jobs)
 
-    def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """Remove these accounts, whose leases we now hold, and return their jobs."""
-        return [job for account_id in claimed for job in self._jobs.pop(account_id)]
+    def take(self, chosen: Collection[int], claimed: Collection[int]) -> Iterable[SyncJob]:
+        """Return the jobs of those `claimed`, whose leases we now hold.
+
+        Other workers hold the leases of the others, or these were deleted: those that still exist are put behind the
+        rest until `wait_seconds` are over.
+        """
+        jobs, busy = {pk: self._jobs.pop(pk) for pk in chosen}, [pk for pk in chosen if pk not in claimed]
+        if busy and time.monotonic() < self._gives_up_at:
+            there = Account.objects.filter(pk__in=busy).values_list("pk", flat=True)
+            self._jobs.update((pk, jobs[pk]) for pk in busy if pk in set(there))
+        return [job for pk in claimed for job in jobs[pk]]
 
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
         """Queue an account again whose turn ended with these jobs left."""
         self._jobs[account_id] = list(jobs)
-
-    def note_busy(self, accounts: Collection[int]) -> None:
-        """Note that these could not be claimed: another worker holds their leases, or they were deleted.
-
-        Those that still exist are put behind the others until `wait_seconds` are over; the rest are dropped.
-        """
-        there = set[int]()
-        if time.monotonic() < self._gives_up_at:
-            there.update(Account.objects.filter(pk__in=accounts).values_list("pk", flat=True))
-        for account_id in accounts:
-            jobs = self._jobs.pop(account_id)
-            if account_id in there:
-                self._jobs[account_id] = jobs
 
 
 class DueAccounts:
@@ -176,16 +173,16 @@ class DueAccounts:
         start = self._share * size % max(len(queue), 1)
         return (queue[start:] + queue[:start])[:size]
 
-    def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """Read the due jobs again, now that we hold the leases: another worker may have synced these accounts since."""
+    def take(self, chosen: Collection[int], claimed: Collection[int]) -> Iterable[SyncJob]:
+        """Read the due jobs again, now that we hold the leases: another worker may have synced these accounts since.
+
+        The workers that hold the leases of the others sync these.
+        """
         self._served.update(claimed)
         return due_jobs(timezone.now(), self._since, claimed)
 
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
         self._served.discard(account_id)
-
-    def note_busy(self, accounts: Collection[int]) -> None:
-        """Nothing to do: the workers that hold the leases sync these accounts."""
 
 
 AccountQueue = GivenAccounts | DueAccounts

@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 
+from django.conf import settings
+
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.errors import MailError
 from mailbox.held_lease import HeldLease
@@ -20,6 +22,7 @@ from mailbox.sync import folder_sync, state_rows
 from mailbox.sync.account_session import AccountSession, connect
 from mailbox.sync.folders import discover, listing_is_due
 from mailbox.sync.outcome import Crashed, SyncOutcome, failed
+from mailbox.sync.prefetch import MessageBudget
 
 logger = logging.getLogger(__name__)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
@@ -76,8 +79,9 @@ class AccountTurn:
         began, rounds = time.monotonic(), len(self.jobs)
         while self.jobs and (rounds > 0 or time.monotonic() < end):
             job, rounds = self.jobs[0], rounds - 1
-            go_on = partial(self._may_go_on, min(end, time.monotonic() + GO_ON_SECONDS))
-            outcome = folder_sync.sync_folder(session, job.folder, None, job.max_messages, go_on=go_on)
+            most, until = job.max_messages or settings.SYNC_MAX_MESSAGES, min(end, time.monotonic() + GO_ON_SECONDS)
+            budget = MessageBudget(most, partial(self._may_go_on, until))
+            outcome = folder_sync.sync_folder(session, job.folder, budget)
             self.jobs.popleft()
             self._record(job.folder, outcome)
             if outcome.error_code in LEAVE_ACCOUNT:  # the connection or the lease is lost; the other folders stay due
@@ -110,7 +114,7 @@ class AccountTurn:
         told = told.filter(sync_state__news_at__isnull=False)
         return told.order_by("special_use").values_list("name", flat=True).first()
 
-    def _take_news(self, max_messages: int) -> None:
+    def _take_news(self, max_messages: int | None) -> None:
         """Put a folder first when push reported news of it during this turn: the sync that push queued finds the
         account busy and relies on us."""
         if name := self._folder_with_news():

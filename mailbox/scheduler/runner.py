@@ -46,7 +46,7 @@ class SyncRunnerConfig:
     """Limits of a run; times in seconds. `time_budget_seconds`: 0 gives each job one round, None has no limit."""
 
     max_concurrency: int = field(default_factory=lambda: int(settings.SYNC_MAX_CONCURRENCY))
-    time_budget_seconds: float | None = 50
+    time_budget_seconds: float | None = field(default_factory=lambda: int(settings.SYNC_TICK_SECONDS))
     wait_seconds: float = 0  # how long to wait for a sync of the same account that is running elsewhere
 
 
@@ -65,7 +65,7 @@ def run_sync(
     is in its lines of the report and stops no other account.
     """
     jobs = [replace(job, folder=canonical(job.folder)) for job in jobs]
-    config = config or SyncRunnerConfig(time_budget_seconds=settings.SYNC_TICK_SECONDS)
+    config = config or SyncRunnerConfig()
     clock: Clock = timezone.now if now is None else lambda: now
     if trigger not in BY_PERSON:
         jobs = outside_backoff(jobs, clock())
@@ -171,11 +171,10 @@ class _Run:
         chosen = self._queue.accounts()[:SLICE]
         leases = take_all(chosen, Lease.Purpose.SYNC, self._token, self._clock)
         turns = {lease.account_id: AccountTurn(lease, self._report) for lease in leases}
-        for job in self._queue.take(turns):
+        for job in self._queue.take(chosen, turns):
             turns[job.account_id].jobs.append(job)
         self._claimed.extend(turns.values())
         self._claimed_at = time.monotonic()
-        self._queue.note_busy([pk for pk in chosen if pk not in turns])
         return bool(chosen)
 
     def _let_go(self, after_seconds: float) -> None:

@@ -49,7 +49,7 @@ def apply_changes(run: FolderRun, changes: Changes) -> int:
     gone = _held_within(run, changes.vanished)
     if gone and len(gone) > _most_expunged(run.state, run.status):
         gone.difference_update(run.session.imap.search_uids(min(gone), max(gone)))
-    _drop(run, gone)
+    drop(run, gone)
     return sum(run.state.uidnext is not None and uid < run.state.uidnext for uid in gone)
 
 
@@ -123,7 +123,7 @@ def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool
         run.fetch(None, missing[:MOST_MENDED])
     if above:
         run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED])
-    _drop(run, known - found)
+    drop(run, known - found)
     return max(len(missing), len(above)) <= MOST_MENDED
 
 
@@ -138,7 +138,7 @@ def follow_meanwhile(run: FolderRun) -> bool:
     follow_flags(run, all_of_them=False)
     found, is_whole = _search(run)
     if is_whole:
-        _drop(run, _known(run, Q(uid__range=(stretch.low, stretch.high))).difference(found))
+        drop(run, _known(run, Q(uid__range=(stretch.low, stretch.high))).difference(found))
     return True
 
 
@@ -173,7 +173,8 @@ def _known(run: FolderRun, which: Q | None = None) -> set[int]:
     return set(lying).union(quarantined, LetGo.objects.filter(where).values_list("uid", flat=True))
 
 
-def _drop(run: FolderRun, uids: Collection[int]) -> None:
+def drop(run: FolderRun, uids: Collection[int]) -> None:
+    """Hide messages that the server no longer has, and settle what was quarantined or let go of them."""
     for some in chunks(sorted(uids), CHUNK):
         run.outcome.updated += run.session.committed(partial(_drop_some, run, run.here & Q(uid__in=some)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import datetime
 
 from django.utils import timezone
@@ -47,7 +46,7 @@ def sync(
     started = time.monotonic()
     try:
         with signed_in(account, clock) as session:
-            outcome = sync_folder(session, folder, cursor, max_messages)
+            outcome = sync_folder(session, folder, MessageBudget(max_messages), cursor)
             if outcome.unchanged_at:
                 with session.transaction():
                     no_change.write({account_id: [outcome]})
@@ -72,19 +71,11 @@ def discover_folders(account_id: int) -> None:
     account.imap.mark_signed_in()
 
 
-def sync_folder(
-    session: AccountSession,
-    name: str,
-    cursor: int | None = None,
-    max_messages: int = 100,
-    *,
-    go_on: Callable[[], bool] = lambda: False,
-) -> SyncOutcome:
+def sync_folder(session: AccountSession, name: str, budget: MessageBudget, cursor: int | None = None) -> SyncOutcome:
     """Sync one folder on an open connection. A MailError, or a failure of the database, is saved on the folder and
     returned in the outcome.
 
     `cursor`: fetch only above this UID, oldest first.
-    `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
     """
     started, account = time.monotonic(), session.account
     outcome = SyncOutcome()
@@ -99,7 +90,7 @@ def sync_folder(
         else:
             run = FolderRun(session, state, status, outcome)
             with parsing_pool.running(), run.attempts.forgiving():
-                run_job(run, cursor, MessageBudget(max_messages, go_on))
+                run_job(run, cursor, budget)
             count_run(account.pk, outcome, session.clock())
     except (MailError, *DATABASE_TROUBLE) as trouble:
         error = trouble if isinstance(trouble, MailError) else StorageError(f"The database failed: {trouble}")

@@ -64,7 +64,10 @@ class Batch:
 
 @dataclass
 class MessageBudget:
-    """How many messages a job may still fetch. When it has had them, `go_on` says whether it may have more."""
+    """How many messages a job may still fetch.
+
+    When it has had them, `go_on` says whether it may have more without opening the folder again.
+    """
 
     left: int
     go_on: Callable[[], bool] = lambda: False

@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import partial
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F
 
 from mailbox.imap.session import FetchedMessage, MessageMeta
-from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine
 from mailbox.storage.partial_files import PartialFile
+from mailbox.sync.flags_and_expunges import drop
 from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, LargeMessage, Unfinished
 from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
@@ -79,10 +79,6 @@ def _file(run: FolderRun, meta: MessageMeta) -> PartialFile:
 
 
 def _settle(run: FolderRun, uid: int, *, is_there: bool) -> None:
-    now = run.session.clock()
-    where = run.here & Q(uid=uid)
-    MessagePlace.objects.filter(where).update(fetch_requested_at=None)
+    MessagePlace.objects.filter(run.here, uid=uid).update(fetch_requested_at=None)
     if not is_there and not run.session.imap.search_uids(uid, uid):
-        Quarantine.objects.wanted().filter(where).update(resolved_at=now, fetch_requested_at=None)
-        with run.session.transaction():
-            places.drop(where, now)
+        drop(run, [uid])

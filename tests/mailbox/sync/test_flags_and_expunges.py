@@ -238,7 +238,7 @@ def test_a_vanished_range_may_span_all_there_can_be(
     fill(dovecot, account, 3)
     folder_sync.sync(account.pk)
     dropped: list[object] = []
-    monkeypatch.setattr(flags_and_expunges, "_drop", lambda run, uids: dropped.extend(uids))
+    monkeypatch.setattr(flags_and_expunges, "drop", lambda run, uids: dropped.extend(uids))
     examine = imap_select.examine
 
     def vanishing(client: Any, folder: str, parameter: str, enabling: str | None) -> dict[bytes, Any]:

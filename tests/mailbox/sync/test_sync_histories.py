@@ -23,6 +23,7 @@ from mailbox.sync import uidvalidity as sync_uidvalidity
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.folders import discover
 from mailbox.sync.outcome import SyncOutcome
+from mailbox.sync.prefetch import MessageBudget
 from tests.mailbox.sync.synced import mail
 from tests.rows import NOWHERE
 
@@ -197,7 +198,7 @@ def run(account: Account, server: FakeServer, max_messages: int) -> list[SyncOut
             return []
     Folder.objects.filter(account=account).update(sync_enabled=True)
     names = list(Folder.objects.chosen().filter(account=account).values_list("name", flat=True))
-    return [folder_sync.sync_folder(session, name, None, max_messages) for name in names]
+    return [folder_sync.sync_folder(session, name, MessageBudget(max_messages)) for name in names]
 
 
 def nothing_is_skipped(account: Account, server: FakeServer) -> bool:

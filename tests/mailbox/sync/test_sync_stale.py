@@ -16,6 +16,7 @@ from mailbox.storage import raw_store
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync import folder_sync, job
 from mailbox.sync.account_session import signed_in
+from mailbox.sync.prefetch import MessageBudget
 from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
 from tests.mailbox.sync.test_sync_truth import once
@@ -54,8 +55,8 @@ def test_news_of_the_folder_that_was_open_are_not_taken_for_the_next_ones(
 
     server.faults["EXAMINE"] = with_news
     with signed_in(account, timezone.now) as session:
-        assert folder_sync.sync_folder(session, "INBOX").ok
-        assert folder_sync.sync_folder(session, "Other").ok
+        assert folder_sync.sync_folder(session, "INBOX", MessageBudget(100)).ok
+        assert folder_sync.sync_folder(session, "Other", MessageBudget(100)).ok
     assert not MessagePlace.objects.filter(flagged=True).exists()
     assert MessagePlace.objects.present().filter(folder__name="Other").count() == 3
 
