@@ -14,6 +14,7 @@ from django.db.models import Q
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 from alerts.problems.find import Problems
 from alerts.problems.problem import Problem
+from mailbox.clocks import is_due
 
 # How long a problem must last before anybody is notified: many are over after another attempt or two.
 TELL_AFTER = {
@@ -43,7 +44,7 @@ def update(problems: Problems, now: datetime) -> None:
             _gone(row, now)
     rules = list(AlertRule.objects.filter(is_on=True).select_related("user", "sender"))
     for row in AlertIncident.objects.open().filter(alerted_at=None, absent_since=None).order_by("pk"):
-        if now - row.present_since >= TELL_AFTER.get(Kind(row.kind), timedelta(0)):
+        if is_due(row.present_since, TELL_AFTER.get(Kind(row.kind), timedelta(0)), now):
             _tell(row, rules, now)
 
 
@@ -78,7 +79,7 @@ def _still_there(row: AlertIncident, problem: Problem, now: datetime) -> None:
             sentence, translations = problem.stored()
             more = {"count": problem.count, "newest": problem.newest}
             this.update(sentence=sentence, translations=translations, **more)
-    elif is_more and now - row.alerted_at >= AGAIN:
+    elif is_more and is_due(row.alerted_at, AGAIN, now):
         # The notice no longer tells all: a new incident replaces this one, whose end is not notified.
         with transaction.atomic():
             if this.update(closed_at=now):
@@ -89,7 +90,7 @@ def _gone(row: AlertIncident, now: datetime) -> None:
     this = AlertIncident.objects.open().filter(pk=row.pk)
     if row.absent_since is None:
         this.filter(absent_since=None).update(absent_since=now)
-    elif now - row.absent_since >= CALM:
+    elif is_due(row.absent_since, CALM, now):
         with transaction.atomic():
             if this.filter(absent_since=row.absent_since).update(closed_at=now) and row.alerted_at:
                 _write(_told_of(row), row, AlertNotice.Phase.END, now)

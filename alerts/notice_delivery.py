@@ -13,6 +13,7 @@ from django.utils.translation import gettext_noop
 
 from alerts import http_post
 from alerts.models import AlertNotice, Channel, Kind
+from alerts.models.incidents import LONGEST_WAIT
 from alerts.problems.problem import ALERT_KEY
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
@@ -23,7 +24,7 @@ from outbox.compose.create import SendRequest
 
 logger = logging.getLogger(__name__)
 CLAIMED = timedelta(minutes=5)  # longer than any attempt; if a worker dies, another may claim the notice after this
-WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1), timedelta(hours=3))
+WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1), LONGEST_WAIT)
 AT_ONCE = 50  # notices in one run
 _NO_MARKUP = {ord("<"): "\u2039", ord(">"): "\u203a", ord("["): "(", ord("]"): ")"}
 
@@ -39,13 +40,21 @@ class DeliveryResult:
 
 def send_due(now: datetime, *, foreground: bool = False, network: http_post.WebhookNetwork = http_post.OUTSIDE) -> int:
     """Send the notices that are due; return how many were attempted. `foreground`: send mail in this process instead of
-    queueing it, as no worker may be running."""
-    tried = 0
-    for pk in list(AlertNotice.objects.due(now).values_list("pk", flat=True)[:AT_ONCE]):
-        if AlertNotice.objects.claim(pk, now, timezone.now() + CLAIMED):
+    queueing it, as no worker may be running.
+
+    A destination that failed is asked for one notice in a run: each try may take half a minute, and others wait.
+    """
+    tried, failing = 0, set[str]()
+    for pk, target in list(AlertNotice.objects.due(now).values_list("pk", "target")):
+        if tried == AT_ONCE:
+            break
+        if target not in failing and AlertNotice.objects.claim(pk, now, timezone.now() + CLAIMED):
             notice = AlertNotice.objects.select_related("incident", "rule", "rule__user", "rule__sender").get(pk=pk)
-            _store_result(notice, _try(notice, foreground=foreground, network=network))
+            told = _try(notice, foreground=foreground, network=network)
+            _store_result(notice, told)
             tried += 1
+            if not told.is_sent and told.may_try_again:
+                failing.add(target)
     return tried
 
 

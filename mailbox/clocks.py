@@ -14,9 +14,9 @@ LONGEST_WAIT = timedelta(days=1)  # of an account or folder, even if a server as
 SLACK = timedelta(minutes=10)  # how far the clocks of machines that share a database may differ
 
 
-def is_over(field: str, now: datetime) -> Q:
-    """Rows whose wait is over: the column is NULL, past, or further ahead than LONGEST_WAIT (a wrong clock)."""
-    return Q(**{field: None}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + LONGEST_WAIT + SLACK})
+def is_over(field: str, now: datetime, longest: timedelta = LONGEST_WAIT) -> Q:
+    """Rows whose wait is over: the column is NULL, past, or further ahead than the longest wait (a wrong clock)."""
+    return Q(**{field: None}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + longest + SLACK})
 
 
 def is_waiting(field: str, now: datetime) -> Q:

@@ -30,6 +30,7 @@ from alerts.events import numbers
 from alerts.models import Webhook, WebhookDelivery
 from mailbox import network as network_switch
 from mailbox import tracing
+from mailbox.clocks import SLACK, is_over
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
 from outbox.models import SendingSwitch
@@ -84,7 +85,7 @@ def wait_after(tries: int) -> timedelta:
 def _due(now: datetime) -> QuerySet[Webhook]:
     """The webhooks that may be posted to now and whose lease is free."""
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now) | Q(lease_expires_at__gt=now + 2 * LEASE)
-    return Webhook.objects.filter(free, is_on=True, next_try_at__lte=now)
+    return Webhook.objects.filter(free, is_over("next_try_at", now, LONGEST_WAIT), is_on=True)
 
 
 def due(now: datetime) -> list[int]:
@@ -163,12 +164,13 @@ def _plan(pk: int, token: str) -> None:
 def _next(pk: int, skipped: set[str]) -> WebhookDelivery | None:
     """The oldest due delivery whose subject has no earlier delivery waiting, and is not in `skipped`; None if none."""
     now, held = timezone.now(), set(skipped)
+    latest = now + LONGEST_WAIT + SLACK  # a later time was written by a clock that was ahead
     waiting = WebhookDelivery.objects.waiting().filter(webhook=pk).select_related("event", "webhook")
     # Tests first, as a person waits for their result. By the bare column, SQLite would go through all deliveries of the
     # webhook in their order, for the few that wait.
     for row in waiting.order_by(Coalesce("event_id", 0), "pk")[: 2 * AT_ONCE].iterator():
         subject = row.event.subject if row.event else f"test {row.pk}"
-        if row.next_try_at <= now and subject not in held:
+        if not now < row.next_try_at <= latest and subject not in held:
             return row
         held.add(subject)
     return None

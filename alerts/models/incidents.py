@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
@@ -11,7 +11,10 @@ from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
+from mailbox.clocks import is_over
 from mailbox.models import Account
+
+LONGEST_WAIT = timedelta(hours=3)  # between two tries of a notice
 
 
 class Kind(models.TextChoices):
@@ -163,13 +166,13 @@ class NoticeQuerySet(models.QuerySet["AlertNotice"]):
         beginning = AlertNotice.objects.filter(
             incident=OuterRef("incident"), target=OuterRef("target"), phase="begin", state="waiting"
         )
-        waiting = self.filter(state=AlertNotice.State.WAITING, next_try_at__lte=now)
+        waiting = self.filter(is_over("next_try_at", now, LONGEST_WAIT), state=AlertNotice.State.WAITING)
         return waiting.exclude(Q(phase="end") & Exists(beginning)).order_by("pk")
 
     def claim(self, pk: int, now: datetime, until: datetime) -> bool:
         """Claim one attempt by one conditional UPDATE; return whether it worked. If the process dies, the notice can be
         claimed again from `until` on."""
-        waiting = self.filter(pk=pk, state=AlertNotice.State.WAITING, next_try_at__lte=now)
+        waiting = self.filter(is_over("next_try_at", now, LONGEST_WAIT), pk=pk, state=AlertNotice.State.WAITING)
         return waiting.update(next_try_at=until, tries=F("tries") + 1) == 1
 
 

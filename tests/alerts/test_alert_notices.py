@@ -99,6 +99,23 @@ def test_a_webhook_that_fails_is_tried_later_and_given_up_in_the_end(
     assert {headers["X-PRX-Delivery"] for headers, _body in receiver.asked} == {str(AlertNotice.objects.get().pk)}
 
 
+def test_one_receiver_that_takes_nothing_holds_up_no_other(account: Account, now: datetime, receiver: Receiver) -> None:
+    """Each try may take half a minute, and there may be a notice for each account."""
+    away = Receiver()
+    away.status = 503
+    by_webhook(away)
+    by_webhook(receiver)
+    failed(account)
+    OutboxMessage.objects.filter(pk=failed(account).pk).update(hold="uncertain")
+    look(now)
+    notice_delivery.send_due(now)
+    assert (len(away.asked), len(receiver.asked)) == (1, 2)
+    notice_delivery.send_due(now)
+    assert (len(away.asked), len(receiver.asked)) == (2, 2), "its other notice"
+    away.server.shutdown()
+    away.server.server_close()
+
+
 def test_that_it_is_over_is_not_told_before_that_it_began(account: Account, receiver: Receiver, now: datetime) -> None:
     by_webhook(receiver)
     receiver.status = 503
