@@ -144,6 +144,8 @@ def _form_again(request: HttpRequest) -> dict[str, Any]:
         sent, has_files = list(request.POST.lists()), bool(request.FILES)
     except SuspiciousOperation:
         return {}
+    if not sent and request.content_type == "multipart/form-data":  # its files could not be written: nothing was read
+        return {}
     fields = [(name, value) for name, values in sent for value in values if name != "csrfmiddlewaretoken"]
     kept = [(name, value) for name, value in fields if not _SECRET.search(name)]
     secrets = [name for name, _value in fields if _SECRET.search(name)]
