@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from api.submission import acceptance, dsn_parameters
 from api.submission.acceptance import Program, SubmissionRefused, reply
@@ -145,6 +145,21 @@ class Protocol(SMTP):
         """
         found = _PATH.fullmatch((arg or "").strip())
         return (found[1] or found[2] or "<>", found[3] or "") if found else (None, None)
+
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        """STARTTLS (RFC 3207), once: aiosmtpd would begin TLS within TLS, and forget who has signed in."""
+        if self._tls_protocol is None:
+            await super().smtp_STARTTLS(arg)
+        else:
+            await self.push("503 5.5.1 TLS is on already")
+
+    async def challenge_auth(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask for the next line of AUTH; aiosmtpd lets one that is too long be an error of ours."""
+        try:
+            return await super().challenge_auth(*args, **kwargs)
+        except ValueError:  # of asyncio's readline, which has dropped what was read
+            await self.push("500 5.5.6 The line is too long")
+            return MISSING
 
     async def smtp_AUTH(self, arg: str) -> None:
         """AUTH (RFC 4954). Names of mechanisms have no case; aiosmtpd knows them in upper case only."""

@@ -12,10 +12,12 @@ import pytest
 from api.submission import protocol
 from api.submission.limits import SubmissionLimits
 from mailbox.models import Account
+from outbox.delivery import deliver
 from outbox.models import OutboxMessage
 from tests.api.submitting import MAIL, OPS, Submission, frozen, ops, secret, send, submission
 from tests.servers.certificates import Certificates
 from tests.servers.ports import wait_until
+from tests.servers.smtp import SmtpServer
 
 __all__ = ["ops", "secret", "submission"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,6 +56,46 @@ def test_a_line_end_that_is_none_ends_no_mail(submission: Submission, ops: Accou
         assert client.getreply()[0] == 250
     row = OutboxMessage.objects.get()
     assert frozen(row).endswith(b"\r\n\r\n.\r\nMAIL FROM:<ops@example.com>\r\n")
+
+
+@pytest.mark.parametrize(
+    "end", [b"\n.\n", b"\r.\r", b"\r\n.\n", b"\n.\r\n", b"\r.\r\n", b"\r\n.\r", b"\n.\r", b"\r\n.\x0b\r\n"], ids=repr
+)
+@pytest.mark.in_part(3)
+def test_what_only_looks_like_an_end_is_one_mail_to_the_next_server_too(
+    submission: Submission,
+    account_on: Callable[..., Account],
+    smtp_server: Callable[..., SmtpServer],
+    secret: str,
+    end: bytes,
+) -> None:
+    sink = smtp_server("tls")
+    account = account_on(sink, email=OPS)
+    smuggled = b"MAIL FROM:<ops@example.com>\r\nRCPT TO:<eve@example.com>\r\nDATA\r\nDear Eve\r\n"
+    with submission.connect(secret) as client:
+        for command in (f"MAIL FROM:<{OPS}>", "RCPT TO:<ann@example.com>", "DATA"):
+            client.docmd(command)
+        client.send(MAIL + b"x" + end + smuggled + b".\r\n")
+        assert client.getreply()[0] == 250
+        assert client.docmd("NOOP") == (250, b"OK")
+    deliver.deliver_account(account.pk)
+    (mail,) = sink.mails()
+    assert mail.rcpt_tos == ["ann@example.com"] and b"Dear Eve" in mail.raw
+
+
+def test_tls_begins_once_and_an_endless_line_of_auth_is_the_programs_fault(
+    submission: Submission, ops: Account, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = submission.connect()
+    assert stranger.docmd("AUTH PLAIN")[0] == 334
+    assert stranger.docmd("x" * 100_000)[0] == 500
+    stranger.close()
+    with submission.connect(secret) as client:
+        assert client.docmd("STARTTLS")[0] == 503
+        assert send(client).startswith("250")
+    wait_until(lambda: counted(submission) == 0, seconds=20, what="the end of both")
+    assert submission.limits._signed_in == 0
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 def test_strangers_have_a_share_of_the_connections_and_little_time(
