@@ -24,6 +24,17 @@ def is_waiting(field: str, now: datetime) -> Q:
     return Q(**{f"{field}__gt": now, f"{field}__lte": now + LONGEST_WAIT + SLACK})
 
 
+def waits(until: datetime | None, now: datetime, longest: timedelta = LONGEST_WAIT) -> bool:
+    """Whether a wait until this time is not over; as `is_waiting`, of a time that was read."""
+    return until is not None and now < until <= now + longest + SLACK
+
+
+def is_stale(field: str, after: timedelta, now: datetime) -> Q:
+    """Rows whose process must have died: it wrote to the column `after` ago at the latest, or in the future (a wrong
+    clock)."""
+    return Q(**{f"{field}__lte": now - after}) | Q(**{f"{field}__gt": now + SLACK})
+
+
 def is_due(last: datetime | None, every: timedelta, now: datetime) -> bool:
     """Whether something done `every` interval is due again; so it is as well when `last` is in the future."""
     return last is None or last <= now - every or last > now + SLACK

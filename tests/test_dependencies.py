@@ -74,8 +74,8 @@ TALKS_TO_SERVERS = words(
 PAGES_MAY_KNOW = words("mailbox.sync.folders mailbox.sync.uidvalidity mailbox.completeness.words")
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
-    "accounts credentials db endpoints errors features held_lease host_slots html imap keep_alive lazy_text localized "
-    "logs messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
+    "accounts clocks credentials db endpoints errors features held_lease host_slots html imap keep_alive lazy_text "
+    "localized logs messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
     "signals storage sync tls"
 )
 ONLY_USERS = {

@@ -30,7 +30,7 @@ from alerts.events import numbers
 from alerts.models import Webhook, WebhookDelivery
 from mailbox import network as network_switch
 from mailbox import tracing
-from mailbox.clocks import SLACK, is_over
+from mailbox.clocks import is_over, waits
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
 from outbox.models import SendingSwitch
@@ -164,13 +164,12 @@ def _plan(pk: int, token: str) -> None:
 def _next(pk: int, skipped: set[str]) -> WebhookDelivery | None:
     """The oldest due delivery whose subject has no earlier delivery waiting, and is not in `skipped`; None if none."""
     now, held = timezone.now(), set(skipped)
-    latest = now + LONGEST_WAIT + SLACK  # a later time was written by a clock that was ahead
     waiting = WebhookDelivery.objects.waiting().filter(webhook=pk).select_related("event", "webhook")
     # Tests first, as a person waits for their result. By the bare column, SQLite would go through all deliveries of the
     # webhook in their order, for the few that wait.
     for row in waiting.order_by(Coalesce("event_id", 0), "pk")[: 2 * AT_ONCE].iterator():
         subject = row.event.subject if row.event else f"test {row.pk}"
-        if not now < row.next_try_at <= latest and subject not in held:
+        if not waits(row.next_try_at, now, LONGEST_WAIT) and subject not in held:
             return row
         held.add(subject)
     return None

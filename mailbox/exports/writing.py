@@ -19,6 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from mailbox.clocks import is_stale
 from mailbox.errors import StorageError
 from mailbox.exports import list_pages, manifest, mbox, zip_pieces
 from mailbox.exports.list_pages import ListSource
@@ -267,7 +268,7 @@ def fail(export: Export, why: str, now: datetime) -> None:
 
 def stalled(what: str, now: datetime) -> list[int]:
     """The pks of unfinished exports of this kind that nobody has written to for STALLED."""
-    rows = Export.objects.unfinished().filter(what=what, moved_at__lt=now - STALLED)
+    rows = Export.objects.unfinished().filter(is_stale("moved_at", STALLED, now), what=what)
     return list(rows.values_list("pk", flat=True))
 
 

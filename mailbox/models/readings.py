@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.clocks import is_stale
 from mailbox.models.accounts import Account
 from mailbox.models.messages import Message
 
@@ -26,7 +27,7 @@ class LaterReadingQuerySet(models.QuerySet["LaterReading"]):
 
     def left(self, now: datetime) -> LaterReadingQuerySet:
         """Readings whose worker must have died."""
-        return self.filter(finished_at=None, begun_at__lte=now - STALE_AFTER)
+        return self.filter(is_stale("begun_at", STALE_AFTER, now), finished_at=None)
 
     def ask_again(self, now: datetime) -> int:
         """Reset failed readings, so that the sweep tries them again. Returns how many."""

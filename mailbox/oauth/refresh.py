@@ -1,6 +1,6 @@
 """Refreshes the access token of a grant: one worker does it for all workers and hosts, and no token is lost.
 
-1. A worker claims the refresh by one conditional UPDATE: it takes a lease of LEASE_SECONDS on the grant's row, on
+1. A worker claims the refresh by one conditional UPDATE: it takes a lease of LEASE on the grant's row, on
    condition that the row still has the tokens that were read (`generation`).
 2. It asks the provider outside of a transaction.
 3. It stores the answer by a second UPDATE, on condition that no other tokens were stored meanwhile.
@@ -21,10 +21,11 @@ from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from mailbox.clocks import is_over, waits
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import MailError, NetworkError, ProviderError, SignInRefused
 from mailbox.logs import event
@@ -39,7 +40,7 @@ Failure = OAuthGrant.Failure
 Clock = Callable[[], datetime]
 
 LEFT_SECONDS = 60  # an access token that expires within this time is refreshed
-LEASE_SECONDS = 60  # three times the longest request
+LEASE = timedelta(seconds=60)  # three times the longest request
 WAIT_SECONDS = 30.0  # longest wait for another worker's refresh
 STEP_SECONDS = 0.05
 STORE_SECONDS = 300.0  # how long a failing database is retried: the provider's answer exists nowhere else
@@ -69,9 +70,9 @@ def plan(grant: OAuthGrant, now: datetime) -> RefreshStep:
     otherwise = RefreshStep.USE if left > 0 and not grant.must_refresh else None
     if grant.failure == Failure.ENDED or not grant.can_refresh:
         return otherwise or RefreshStep.SIGN_IN
-    if grant.next_allowed_at and grant.next_allowed_at > now:
+    if waits(grant.next_allowed_at, now):
         return otherwise or RefreshStep.LATER
-    if grant.lease_expires_at and grant.lease_expires_at > now:
+    if waits(grant.lease_expires_at, now, LEASE):
         return otherwise or RefreshStep.WAIT
     return RefreshStep.REFRESH
 
@@ -117,7 +118,7 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
 def _claim(grant: OAuthGrant, now: datetime) -> str:
     """Take the lease and return its token; "" when another worker has it or other tokens were stored meanwhile."""
     lease = secrets.token_hex(16)
-    free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
+    free = is_over("lease_expires_at", now, LEASE)
     # asked_at is still set when the answer to an earlier request was never stored. Its time is kept, as a lost answer
     # may be the reason for a refusal (see _with_lost_answer).
     taken = (
@@ -125,7 +126,7 @@ def _claim(grant: OAuthGrant, now: datetime) -> str:
         .filter(free, pk=grant.pk, generation=grant.generation)
         .update(
             lease_token=lease,
-            lease_expires_at=now + timedelta(seconds=LEASE_SECONDS),
+            lease_expires_at=now + LEASE,
             answer_lost_at=Coalesce(F("asked_at"), F("answer_lost_at")),
             asked_at=now,
         )

@@ -20,6 +20,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from mailbox.clocks import is_stale
 from mailbox.mime import message as mime_message
 from mailbox.models import Preview
 from mailbox.storage import out_of_reach, raw_store
@@ -89,7 +90,7 @@ def make(digest: str, *, now: datetime | None = None) -> None:
     If another worker took over the claim, this one's result is dropped.
     """
     now = now or timezone.now()
-    free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM)
+    free = Q(claimed_at=None) | is_stale("claimed_at", CLAIM, now)
     waiting = Preview.objects.filter(pk=digest, state=Preview.State.WAITING)
     if not waiting.filter(free).update(claimed_at=now):
         return

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from mailbox.clocks import is_stale
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Account, SyncRun, SyncRunFolder
@@ -113,10 +114,10 @@ def _counts(run: SyncRun) -> dict[str, int]:
 
 def end_abandoned(now: datetime) -> int:
     """End the runs whose process has died, with the counts of their saved lines; return how many there were."""
-    abandoned = SyncRun.objects.filter(finished_at=None, seen_at__lt=now - SILENT_AFTER)
+    abandoned = SyncRun.objects.filter(is_stale("seen_at", SILENT_AFTER, now), finished_at=None)
     ended = 0
     for run in abandoned.order_by("seen_at"):  # the index of runs without an end, not all runs of two weeks
         counts = _counts(run)
-        ended += abandoned.filter(pk=run.pk).update(finished_at=run.seen_at, **counts)
+        ended += abandoned.filter(pk=run.pk).update(finished_at=min(run.seen_at, now), **counts)
         event(logger, "sync_run_abandoned", logging.WARNING, run_id=str(run.run_id), **counts)
     return ended

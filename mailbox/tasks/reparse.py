@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from mailbox.clocks import is_stale
 from mailbox.messages import reparse
 from mailbox.models import Reparse
 from mailbox.queueing import queue
@@ -32,5 +33,6 @@ def reparse_slice(round_id: int) -> None:
 def reparse_stalled() -> None:
     """Every minute: queue rounds again that have made no progress lately. Each is a task of its own, so that one that
     fails does not hold up the others."""
-    for pk in Reparse.objects.unfinished().filter(moved_at__lt=timezone.now() - STALLED).values_list("pk", flat=True):
+    left = Reparse.objects.unfinished().filter(is_stale("moved_at", STALLED, timezone.now()))
+    for pk in left.values_list("pk", flat=True):
         queue_reparse(pk)

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from mailbox.accounts import connection_tests
-from mailbox.clocks import is_over
+from mailbox.clocks import is_over, is_stale
 from mailbox.models import Account, Folder, ImageFetch, OAuthApp, Preview, SettingsLookup
 from mailbox.oauth import sign_in
 from mailbox.pictures import previews, remote_images
@@ -43,10 +43,10 @@ def _asked(now: datetime, column: str = "asked_at") -> dict[str, datetime]:
 
 
 def _of_accounts(now: datetime) -> None:
-    syncs = Account.objects.filter(sync_asked_at__lt=now - BEGUN_WITHIN)
+    syncs = Account.objects.filter(is_stale("sync_asked_at", BEGUN_WITHIN, now))
     for pk in list(syncs.values_list("pk", flat=True)[:AT_ONCE]):
         sync.queue_sync(pk, None)
-    listings = Account.objects.filter(listing_asked_at__lt=now - BEGUN_WITHIN)
+    listings = Account.objects.filter(is_stale("listing_asked_at", BEGUN_WITHIN, now))
     asked = list(listings.values_list("pk", flat=True)[:AT_ONCE])
     for pk in [*asked, *_never_listed(now)]:
         sync.queue_folder_listing(pk)
@@ -66,11 +66,11 @@ def _never_listed(now: datetime) -> list[int]:
 
 
 def _of_pictures(now: datetime) -> None:
-    free = Q(claimed_at=None) | Q(claimed_at__lt=now - previews.CLAIM)
+    free = Q(claimed_at=None) | is_stale("claimed_at", previews.CLAIM, now)
     waiting = Preview.objects.filter(free, state=Preview.State.WAITING, **_asked(now))
     for digest in waiting.values_list("pk", flat=True)[:AT_ONCE]:
         pictures.queue_preview(digest)
     unfetched = ImageFetch.objects.filter(finished_at=None, **_asked(now))
-    unfetched.filter(claimed_at__lt=now - remote_images.CLAIM).update(claimed_at=None)  # its worker was killed
+    unfetched.filter(is_stale("claimed_at", remote_images.CLAIM, now)).update(claimed_at=None)  # its worker was killed
     for pk in unfetched.filter(claimed_at=None).values_list("pk", flat=True)[:AT_ONCE]:
         pictures.queue_image_fetch(pk)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop, override
 
 from mailbox import features
+from mailbox.clocks import is_stale
 from mailbox.models import AuditEntry, audit_part
 from outbox.actions import transitions
 from outbox.actions.estimate import (
@@ -201,7 +202,7 @@ def finish(operation_id: int, now: datetime) -> None:
 
 def stalled(now: datetime) -> list[int]:
     """The pks of unfinished operations whose last row was done longer ago than STALLED; a sweep queues them again."""
-    return list(Operation.objects.unfinished().filter(moved_at__lt=now - STALLED).values_list("pk", flat=True))
+    return list(Operation.objects.unfinished().filter(is_stale("moved_at", STALLED, now)).values_list("pk", flat=True))
 
 
 def _record_result(operation: Operation, verb: str, user: User | None) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from mailbox.clocks import is_stale
 from mailbox.exports import writing
 from mailbox.models import Export, PersonSearch
 from mailbox.permissions import Role, has_role_everywhere
@@ -40,7 +41,7 @@ def person_export_slice(export_id: int) -> None:
 def person_sweep() -> dict[str, int]:
     """Every minute: queue stalled searches and exports again; delete old searches that were not confirmed."""
     now = timezone.now()
-    left = list(PersonSearch.objects.at_work().filter(moved_at__lt=now - STALLED).values_list("pk", flat=True))
+    left = list(PersonSearch.objects.at_work().filter(is_stale("moved_at", STALLED, now)).values_list("pk", flat=True))
     for search_id in left:
         requests.queue_slice(search_id)
     exports = writing.stalled(Export.What.PERSON, now)

@@ -8,9 +8,23 @@ import pytest
 from django.utils import timezone
 
 from mailbox import deletions
+from mailbox.exports import writing
 from mailbox.keep_alive import LEASE_SECONDS
-from mailbox.models import Account, Counter, DeletionLook, Folder, Lease, Message, RawMessage, SyncState
+from mailbox.models import (
+    Account,
+    Counter,
+    DeletionLook,
+    Export,
+    Folder,
+    LaterReading,
+    Lease,
+    Message,
+    RawMessage,
+    SyncRun,
+    SyncState,
+)
 from mailbox.models.leases import LONGEST_SECONDS
+from mailbox.scheduler import report
 from mailbox.scheduler.account_queue import SyncJob, outside_backoff
 from mailbox.storage import partial_files, raw_store
 from mailbox.sync import flags_and_expunges, folders
@@ -91,6 +105,17 @@ def test_what_was_last_done_in_the_future_is_due(account: Account) -> None:
     assert flags_and_expunges.comparison_is_due(state, status, now)
     account.folders_listed_at = now + YEAR
     assert folders.listing_is_due(account, now)
+
+
+def test_what_a_worker_left_tomorrow_is_taken_up_now(account: Account) -> None:
+    now, reading = timezone.now(), LaterReading.Purpose.REPORT
+    LaterReading.objects.create(message=store(account, letter()), account=account, purpose=reading, begun_at=now + DAY)
+    run = SyncRun.objects.create(seen_at=now + DAY)
+    export = Export.objects.create(form="zip", moved_at=now + DAY)
+    assert LaterReading.objects.left(now).exists()
+    assert report.end_abandoned(now) == 1
+    assert SyncRun.objects.get(pk=run.pk).finished_at == now
+    assert writing.stalled(export.what, now) == [export.pk]
 
 
 # --- Deletions ----------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=59)
 LATER = NOW + timedelta(seconds=61)
 PAST = NOW - timedelta(seconds=1)
+DAY = timedelta(days=1)
+AHEAD = NOW + DAY  # no right clock writes such a lease
 pytestmark = pytest.mark.django_db
 
 
@@ -41,6 +43,8 @@ def now_for(account: Account) -> Account:
         ({"expires_at": SOON, "lease_expires_at": LATER}, RefreshStep.USE),
         ({"expires_at": LATER, "lease_expires_at": LATER, "must_refresh": True}, RefreshStep.WAIT),
         ({"expires_at": PAST, "lease_expires_at": PAST}, RefreshStep.REFRESH),
+        ({"expires_at": PAST, "lease_expires_at": AHEAD}, RefreshStep.REFRESH),
+        ({"expires_at": PAST, "next_allowed_at": NOW + 10 * DAY}, RefreshStep.REFRESH),
         ({"expires_at": PAST, "next_allowed_at": LATER}, RefreshStep.LATER),
         ({"expires_at": SOON, "next_allowed_at": LATER}, RefreshStep.USE),
         ({"expires_at": PAST, "next_allowed_at": PAST}, RefreshStep.REFRESH),

@@ -96,6 +96,23 @@ def test_what_pages_asked_for_is_queued_again_when_the_broker_has_lost_it(
     ]
 
 
+def test_so_is_what_was_asked_for_or_claimed_by_a_clock_that_was_ahead(make_account: Callable[..., Account]) -> None:
+    account, ahead, asked = make_account(**NOWHERE), timezone.now() + timedelta(days=1), timezone.now()
+    message, asked = store(account, letter()), asked - timedelta(minutes=1)
+    Account.objects.update(sync_asked_at=ahead, listing_asked_at=ahead)
+    claimed = {"asked_at": asked, "claimed_at": ahead}
+    Preview.objects.create(digest="0" * 64, source="1" * 64, position=0, content_type="a/b", **claimed)
+    ImageFetch.objects.create(message=message, **claimed)
+    OrmQ.objects.all().delete()
+    take_up_forgotten()
+    assert {each.rpartition(".")[2] for each in tasks_queued()} == {
+        "fetch_images",
+        "list_folders",
+        "make_preview",
+        "sync_account",
+    }
+
+
 def test_what_a_worker_has_begun_is_not_queued_again(
     make_account: Callable[..., Account], make_user: Callable[..., User], client: Client
 ) -> None:

@@ -150,6 +150,8 @@ def test_a_killed_worker_leaves_off_between_two_rows_and_another_goes_on(user: U
     operation.refresh_from_db()
     assert (operation.done, operation.finished_at) == (1, None)
     assert actions_bulk.stalled(timezone.now() + 2 * actions_bulk.STALLED) == [operation.pk]
+    Operation.objects.update(moved_at=timezone.now() + timedelta(days=1))  # by a clock that was ahead
+    assert actions_bulk.stalled(timezone.now()) == [operation.pk]
     actions_bulk.run(operation.pk)
     operation.refresh_from_db()
     assert operation.done == 5
