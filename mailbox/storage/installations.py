@@ -14,6 +14,7 @@ next note within minutes.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import secrets
@@ -70,16 +71,19 @@ def note_in_time() -> None:
 def note(now: datetime) -> list[StoreNote]:
     """Leave this installation's note in each store, remove its older ones, and return those of others.
 
-    A store that takes no new note, as its disk is full, keeps the older one. Raises OSError when a store cannot be
-    reached, or has none of this installation, after the other one has its note.
+    A store that takes no new note, as its disk is full, keeps the older one; one that is only read from may be
+    read-only and have none. Raises OSError when a store cannot be reached, or else has none of this installation, after
+    the other one has its note.
     """
     mine = StoreNote.objects.create(name=secrets.token_hex(16), is_ours=True, host=_who(), written_at=now)
     older = StoreNote.objects.filter(is_ours=True, pk__lt=mine.pk)  # never a newer one, whose host removes this one
     errors: list[OSError] = []
-    for store in raw_stores():
+    for number, store in enumerate(raw_stores()):
         try:
             _replace(store, mine.name, older)
         except OSError as error:
+            if number and is_read_only(error):
+                continue  # of the one that is only read from, of which nothing can be removed either
             errors.append(error)
     if errors:
         raise errors[0]
@@ -131,11 +135,16 @@ def forget(name: str, now: datetime) -> None:
     ours = set(StoreNote.objects.filter(is_ours=True).values_list("name", flat=True))
     for store in _all_names()[name]:
         # Both by the store's clock, which may differ from this host's.
-        newest = max(_written_at(store, each) for each in _names(store) if each in ours)
+        newest = max((_written_at(store, each) for each in _names(store) if each in ours), default=now)
         if newest - _written_at(store, name) < RUNNING:
             raise StillRuns(name)
         store.delete(f"{FOLDER}/{name}")
     note(now)
+
+
+def is_read_only(error: OSError) -> bool:
+    """Whether a store refused to be changed at all."""
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _who() -> str:

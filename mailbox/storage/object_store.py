@@ -197,6 +197,7 @@ def _as_os_errors(name: str) -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, "No such object in the bucket", name) from error
         kind = _PastItsEnd if code == "InvalidRange" else OSError
         hint = " (are its access key and that key's rights still valid?)" if code in _KEY_REFUSED else ""
-        raise kind(errno.EIO, f"the object store said {code} {said}".strip() + hint) from error
+        number = errno.EACCES if code in ("AccessDenied", "AllAccessDisabled") else errno.EIO
+        raise kind(number, f"the object store said {code} {said}".strip() + hint) from error
     except (BotoCoreError, Boto3Error) as error:
         raise _Cut(errno.EIO, f"the object store is out of reach: {error}") from error

@@ -109,10 +109,20 @@ def _tidy_segments(cutoff: datetime) -> None:
             looked = time.monotonic()
         needed = RawMessage.objects.filter(segment=name).aggregate(size=Sum("length"))["size"]
         if needed is None and name not in rewritten:
-            with contextlib.suppress(FileNotFoundError):
-                storage.delete(name)
+            _remove(storage, name)
         elif needed is not None and needed < size and time.monotonic() < ends and _rewrite(storage, name):
             rewritten.add(name)
+
+
+def _remove(storage: Storage, name: str) -> None:
+    """Remove a file, but from a store that is only read from and is read-only. Raises OSError."""
+    try:
+        storage.delete(name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if not (hasattr(storage, "other") and installations.is_read_only(error)):
+            raise
 
 
 def _rewrite(storage: Storage, name: str) -> bool:

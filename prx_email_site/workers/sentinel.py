@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from typing import Any
 
+from django.db import connections
+from django.utils import timezone
 from django_q import cluster
 from django_q.scheduler import scheduler
 
+from mailbox import presence
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.models import ProcessHeartbeat
 from prx_email_site.workers import pulse, shared_state
 from prx_email_site.workers.shared_state import SharedStates
 
 KILL_AFTER_SECONDS = 1.0  # time in which a worker whose task timed out saves that and ends by itself
+
+
+def _take_over_heartbeat() -> None:
+    """Put the sentinel's heartbeat, which workers write from their first task on, in place of the command's."""
+    with contextlib.suppress(*DATABASE_TROUBLE):  # then the first task writes it
+        presence.note(ProcessHeartbeat.Role.WORKERS, timezone.now())
+        presence.forget(ProcessHeartbeat.Role.WORKERS, pid=os.getppid())
+    connections.close_all()  # forks must not share connections
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
@@ -26,6 +41,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         # Also for all processes forked here. A signal to the whole group (from systemd, `timeout`) is meant as a stop,
         # which the parent initiates; a child that died of it could keep a lock or lose a mail's outcome.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _take_over_heartbeat()
         super().start()
 
     def status(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,9 @@ from mailbox.models import Account, ProcessHeartbeat
 from prx_email_site import one_at_a_time
 from prx_email_site.backup import databases, making, manifest, places, restoring, unfinished
 from prx_email_site.backup.faults import BackupFault, NoBackup, NotEmpty, ToolFailed
+from prx_email_site.management.commands import qcluster
+from prx_email_site.workers import sentinel
+from prx_email_site.workers.supervisor import Supervisor
 from tests.backup.made import NOW, made_in
 from tests.servers.small_disk import NoSmallDisk, small_disk
 
@@ -83,6 +87,27 @@ def test_a_database_that_processes_run_with_is_not_replaced(place: Path) -> None
     heartbeat(silent_at=NOW)
     restoring.restore(manifest.find(place), NOW)
     assert Account.objects.exists()
+
+
+def test_workers_that_have_just_begun_are_not_overtaken_by_a_restore(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command's first step on, and from the sentinel's on under its own number, before any task."""
+    Account.objects.all().delete()
+
+    def restore_meanwhile(*_: Any, **__: Any) -> int:
+        with pytest.raises(NotEmpty, match=f"workers on {logs.this_host()}/{os.getpid()}"):
+            restoring.restore(manifest.find(place), NOW)
+        return 1
+
+    monkeypatch.setattr(qcluster, "remove_left_ones", restore_meanwhile)
+    monkeypatch.setattr(Supervisor, "run", restore_meanwhile)
+    with pytest.raises(SystemExit):
+        call_command("qcluster")
+    ProcessHeartbeat.objects.update(pid=os.getppid())  # in the sentinel's process it is its parent's
+    sentinel._take_over_heartbeat()
+    restore_meanwhile()
+    assert ProcessHeartbeat.objects.count() == 1
 
 
 def test_two_restores_at_once_and_one_beside_prepare_are_refused(place: Path, settings: Any) -> None:

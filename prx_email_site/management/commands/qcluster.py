@@ -31,6 +31,8 @@ class Command(QClusterCommand):  # type: ignore[misc]
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
+        # First, as no restore may begin from here on. The sentinel takes it over, then the workers' task `beat`.
+        presence.note(ProcessHeartbeat.Role.WORKERS, now)
         remove_left_ones()
         # Before the first task, as a restored database contains its queue of tasks.
         restore_guard.check(now)

@@ -211,3 +211,14 @@ def test_a_full_disk_is_swept_by_who_left_its_note_before(folder: Path, monkeypa
     monkeypatch.setattr(raw_storage(), "_save", full)
     assert site.sweep() == 1
     assert not list(folder.rglob("*.seg"))
+
+
+def test_a_note_is_forgotten_in_a_store_that_has_none_of_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is only read from and takes none."""
+    monkeypatch.setattr(installations, "_replace", lambda *_: None)
+    (folder / installations.FOLDER).mkdir(parents=True)
+    (folder / installations.FOLDER / "theirs").write_text("{}")
+    with pytest.raises(installations.StillRuns):
+        installations.forget("theirs", timezone.now())
+    installations.forget("theirs", timezone.now() + timedelta(hours=1))
+    assert installations.note(timezone.now()) == []

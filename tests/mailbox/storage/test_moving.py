@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from mailbox.models import RawMessage
-from mailbox.storage import moving, raw_store, store_check, sweeping
+from mailbox.models import RawMessage, StoreNote
+from mailbox.storage import installations, moving, raw_store, store_check, sweeping
 from mailbox.storage.durable_files import raw_storage
+from mailbox.storage.sweeping import old_files
 from mailbox.storage.two_stores import TwoStores
 from prx_email_site.environment import SettingError
 from prx_email_site.settings.raw_store import raw_storage_of
@@ -199,11 +202,19 @@ def test_while_the_old_store_is_mounted_read_only_its_mail_is_moved_and_the_host
             use("old", "")
             raw_store.save_batch(RAWS)
             stores = use("new", "old")
+            shutil.rmtree(disk.path / installations.FOLDER, ignore_errors=True)
             subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
             with pytest.raises(OSError, match="Read-only"):
                 stores.other.delete("anything")
             assert store_check.is_usable(look_again=True)
             status, said = run("move_store")
             assert (status, said["data"]["messages"]) == (0, len(RAWS)) and all_are_read()
+            swept = sweeping.sweep(timezone.now() + timedelta(days=2))  # it has no note of ours, and takes none
+            assert swept == len(RAWS) and not RawMessage.objects.exists()
+            assert StoreNote.objects.filter(is_ours=True).exists()
+            assert stores.present.listdir(installations.FOLDER)[1] and not stores.other.exists(installations.FOLDER)
+            assert list(stores.old_files(timezone.now() + timedelta(days=2))) == list(
+                old_files(stores.other, timezone.now() + timedelta(days=2))
+            )
     except NoSmallDisk as reason:
         pytest.skip(str(reason))
