@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Schedule
 
@@ -23,6 +25,7 @@ from mailbox.models import (
     PushHeartbeat,
     RestoreProof,
     ScheduleRun,
+    StoreNote,
     TableSize,
     WorkerHeartbeat,
 )
@@ -163,3 +166,23 @@ def test_the_page_says_the_same(account: Account, client: Client, make_user: Cal
     ):
         assert words in page
     assert "Processes of several releases run (0.0.9, 0.1.0)" in page and "failed" in page
+
+
+def test_a_store_that_another_installation_uses_is_told_without_a_further_query(
+    account: Account, client: Client, make_user: Callable[..., User], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.force_login(make_user("administrator"))
+    sentence = "Another installation uses the same store of mail ("
+    assert sentence not in client.get("/system/").content.decode()
+    with CaptureQueriesContext(connection) as before:
+        client.get("/system/")
+    for number in (1, 2):
+        said = {"host": f"mail{number}:/srv", "written_at": timezone.now()}
+        StoreNote.objects.create(name=str(number), is_ours=False, **said)
+    WorkerHeartbeat.objects.create(host="web2", cluster_pid=8, started_at=timezone.now(), seen_at=timezone.now())
+    with CaptureQueriesContext(connection) as after:
+        assert f"{sentence}mail1:/srv)" in client.get("/system/").content.decode()
+    assert len(before) == len(after) <= 12
+    with pytest.raises(SystemExit):
+        call_command("status")
+    assert "store   shared with mail1:/srv\n" in capsys.readouterr().out

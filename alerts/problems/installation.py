@@ -98,14 +98,15 @@ def _stores(now: datetime) -> Iterator[Problem]:
         words = said(text, host=each.host)
         yield _problem(f"store:{each.host}"[:100], Kind.STORE, words)
     if others := StoreNote.others():
-        yield _problem("store-shared", Kind.STORE, partial(_shared, others))
+        yield _problem("store-shared", Kind.STORE, partial(store_is_shared, others))
     for miss in StoreMiss.objects.filter(last_at__gte=now - StoreMiss.KEPT):
         text = _("Stored mail is out of reach on %(host)s since %(time)s: %(file)s.")
         words = said(text, host=miss.host, time=utc(miss.first_at), file=miss.file)
         yield _problem(f"store-miss:{miss.host}"[:100], Kind.STORE, words)
 
 
-def _shared(others: list[str]) -> str:
+def store_is_shared(others: list[str]) -> str:
+    """That these other installations use the raw store, in the present language."""
     words = gettext(
         "Another installation uses the same store of mail (%(hosts)s), so nothing is swept from it. Give that one a "
         "store of its own, or say that it is gone: manage.py store_users."

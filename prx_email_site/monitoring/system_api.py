@@ -16,6 +16,8 @@ from api.v1.protocol.access import FAILURES, caller_of
 from api.v1.protocol.answers import Answer
 from prx_email_site.monitoring import system_status
 
+_AS_READ = ("push", "storage", "restore_proven_at", "store_shared_with", "versions")
+
 router = Router(tags=["operation"])
 
 
@@ -87,6 +89,7 @@ class SystemState(Schema):
     tables: list[TableState] = Field(description="The largest twenty.")
     storage: dict[str, int] = Field(description="Bytes by kind, of all accounts.")
     restore_proven_at: datetime | None
+    store_shared_with: str = Field(description="Another installation on the same store of mail; empty: none is known.")
     versions: dict[str, str]
 
 
@@ -95,7 +98,7 @@ def get_system(request: HttpRequest) -> Answer[SystemState]:
     """Hosts and their processes, leases, schedules, tables and versions. What needs a person is in /health."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
     found = system_status.read(timezone.now())
-    told: dict[str, Any] = {name: getattr(found, name) for name in ("push", "storage", "restore_proven_at", "versions")}
+    told: dict[str, Any] = {name: getattr(found, name) for name in _AS_READ}
     leases = [{**each, "account": each["account__email"]} for each in found.leases]
     return Answer(
         data=SystemState(

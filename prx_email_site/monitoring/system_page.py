@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from alerts.problems.installation import store_is_shared
 from mailbox.lazy_text import Words
 from mailbox.localized import grouped
 from mailbox.models import Lease, ProcessHeartbeat, StorageUse
@@ -85,6 +86,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "most": max((table.size for table in found.tables), default=0),
         "measured_at": found.tables[0].measured_at if found.tables else None,
         "storage": [(StorageUse.Kind(kind).label, size) for kind, size in found.storage.items()],
+        "shared": store_is_shared([found.store_shared_with]) if found.store_shared_with else "",
         "releases": sorted(releases) if len(releases) > 1 else [],
         "database": found.versions["database"].replace("sqlite", "SQLite").replace("postgresql", "PostgreSQL"),
         "whole_file": WHOLE_FILE,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from sqlite3 import sqlite_version
@@ -16,7 +16,7 @@ from typing import Any
 import django
 from django.conf import settings
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Subquery, Sum
 
 from alerts.problems.find import find_problems
 from mailbox import schedules
@@ -26,6 +26,7 @@ from mailbox.models import (
     PushHeartbeat,
     RestoreProof,
     StorageUse,
+    StoreNote,
     TableSize,
     WorkerHeartbeat,
 )
@@ -98,7 +99,8 @@ class TableStatus:
 @dataclass(frozen=True)
 class SystemStatus:
     """The state as of `now`. push: "host/pid" of a push process -> number of its accounts by state. leases: without
-    those of push, which has one for each account."""
+    those of push, which has one for each account. store_shared_with: host and data folder of another installation on
+    the same raw store, "" if none is known; the first of several."""
 
     now: datetime
     hosts: list[Host]
@@ -108,6 +110,7 @@ class SystemStatus:
     tables: list[TableStatus]
     storage: dict[str, int]
     restore_proven_at: datetime | None
+    store_shared_with: str
     versions: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
@@ -125,9 +128,13 @@ def read(now: datetime) -> SystemStatus:
     proof = RestoreProof.objects.filter(fault="").order_by("-pk").first()
     leases = Lease.objects.filter(expires_at__gt=now).exclude(purpose=Lease.Purpose.PUSH).order_by("expires_at")
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"))
+    # With the heartbeats, to save a query: without any no worker runs, and nothing is swept from the store anyway.
+    other = Subquery(StoreNote.objects.filter(is_ours=False).order_by("pk").values("host")[:1])
+    beats: list[Any] = list(WorkerHeartbeat.objects.annotate(other=other).order_by("-seen_at")[:ROWS_READ])
     return SystemStatus(
         now=now,
-        hosts=_hosts(now),
+        hosts=_hosts(beats, now),
+        store_shared_with=next((beat.other for beat in beats if beat.other), ""),
         push={str(row): dict(Tally(row.states.values())) for row in PushHeartbeat.objects.alive(now)},
         leases=[dict(row) for row in leases.values(*LEASE_COLUMNS)[:ROWS_READ]],
         schedules=schedules.states(),
@@ -148,9 +155,8 @@ def is_late(schedule: ScheduleState, now: datetime) -> bool:
     return schedule.next_at is not None and schedule.next_at < now - LATE_AFTER
 
 
-def _hosts(now: datetime) -> list[Host]:
+def _hosts(beats: Sequence[WorkerHeartbeat], now: datetime) -> list[Host]:
     """The hosts by name. A cluster of workers has two heartbeats (its own and that of its tasks) and is listed once."""
-    beats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
     rows = list(ProcessHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
     told = {(row.host, row.pid) for row in rows if row.role == ProcessHeartbeat.Role.WORKERS}
     names = sorted({beat.host for beat in beats} | {row.host for row in rows})

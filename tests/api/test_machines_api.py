@@ -43,6 +43,7 @@ def test_the_machines_are_told_as_on_their_page(program: Program, ops: Account) 
     (table,) = told["tables"]
     assert (table["name"], table["size"], table["rows"], table["grown"]) == ("accounts", 4096, 1, None)
     assert told["versions"]["database"].split()[0] in ("sqlite", "postgresql") and told["restore_proven_at"] is None
+    assert told["store_shared_with"] == ""
 
 
 def test_storage_is_told_of_the_tokens_accounts_alone(

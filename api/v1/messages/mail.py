@@ -40,7 +40,7 @@ def search(request: HttpRequest, q: str, limit: Limit = 50, before: str = "") ->
 
 
 def _message(request: HttpRequest, pk: int) -> Message:
-    rows = Message.objects.select_related("account").defer("attached_text")
+    rows = Message.objects.select_related("account").defer("attached_text", "attachments")
     return readable(get_object_or_404(rows, pk=pk, account__in=seen(request)))
 
 

@@ -117,7 +117,7 @@ class MessageHead(Schema):
         return cls(**columns(cls, row), **of_list)
 
 
-class AttachmentState(Schema):
+class AttachmentState(BaseModel):  # no Schema of ninja's, which reads each twice: a mail may have 10,000
     """An attachment of a received message. `size` is in bytes. `is_inline`: the HTML can show it."""
 
     position: int
@@ -142,8 +142,8 @@ class MessageWhole(MessageHead):
 
     @classmethod
     def of(cls, row: Message) -> MessageWhole:
-        there = row.attachment_rows.filter(removed_at=None).order_by("position")
-        attachments = [AttachmentState(**columns(AttachmentState, each)) for each in there]
+        there = row.attachment_rows.filter(removed_at=None).order_by("position").values(*AttachmentState.model_fields)
+        attachments = [AttachmentState.model_construct(**each) for each in there]
         return cls(**columns(cls, row), texts_are_cut="BodyCut" in row.parse_defects, attachments=attachments)
 
 

@@ -58,6 +58,8 @@ def _lines(needs: Mapping[str, str], found: SystemStatus) -> Iterator[str]:
         yield f"size    {table.name}: {table.size:,} bytes{grown}"
     for name, size in found.storage.items():
         yield f"size    {name}: {size:,} bytes"
+    if found.store_shared_with:
+        yield f"store   shared with {found.store_shared_with}"
     proven = found.restore_proven_at
     yield f"restore {f'last proven {_at(proven)}' if proven else 'never proven'}"
     yield "version " + ", ".join(f"{name} {version}" for name, version in found.versions.items())

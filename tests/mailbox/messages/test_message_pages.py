@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from email.message import EmailMessage
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +13,7 @@ from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, Attachment, AuditEntry, MessagePlace, Quarantine
 from mailbox.views.reading import message_parts
+from tests.mailbox.html.images_by_size import png
 from tests.mailbox.messages.message_pages import other_account, page
 from tests.rows import folder_of, letter, letter_with, queries_of, store, tasks_queued
 
@@ -40,6 +42,19 @@ def test_mail_text_is_never_markup_of_our_page(viewer: Client, account: Account)
     for view in ("html", "text", "headers", "source"):
         assert trick not in page(viewer, "mailbox:message", message.pk, query=f"?view={view}")
     assert trick not in page(viewer, "mailbox:messages")
+
+
+def test_an_image_that_is_left_out_for_its_size_is_not_said_to_be_shown(viewer: Client, account: Account) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["Message-ID"], mail["Subject"] = "ann@example.com", "<large@example.com>", "Large"
+    mail.set_content('<p><img src="cid:large"></p>', subtype="html")
+    image = {"maintype": "image", "subtype": "png", "cid": "<large>", "filename": "large.png", "disposition": "inline"}
+    mail.add_related(png(20_000, 20_000), **image)
+    message = store(account, mail.as_bytes())
+    assert Attachment.objects.get().is_inline
+    assert "Some images of this message are not shown here" in page(viewer, "mailbox:message_html", message.pk)
+    shown = page(viewer, "mailbox:message", message.pk)
+    assert "large.png" in shown and "belongs to the text" in shown and "shown in the text" not in shown
 
 
 def test_the_frame_is_sandboxed_and_may_only_stand_in_our_own_pages(viewer: Client, account: Account) -> None:
