@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.db import connections
+from django.utils.crypto import salted_hmac
 from django_q.brokers.orm import ORM
 from django_q.brokers.redis_broker import Redis
 from django_q.conf import Conf
@@ -55,13 +56,19 @@ class Broker(ORM):  # type: ignore[misc]
 class RedisBroker(Redis):  # type: ignore[misc]
     """The queue in Redis, and in the database while Redis is unavailable; workers read both.
 
-    Tasks in the database have an id, by which they are acknowledged; those in Redis have none.
+    Tasks in the database have an id, by which they are acknowledged; those in Redis have none. The list in Redis has a
+    name of the installation's own, as another one may use the same Redis: of its secret key, which all hosts of an
+    installation share, and without which a task cannot be read.
     """
 
+    list_key: str
     _away_until = 0.0  # by time.monotonic(); on the class, as django-q2 makes a broker for each task that it queues
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key=list_key)
+        # In which releases up to 0.1.0 queue; read as well, also while hosts are upgraded one after the other.
+        self._former_key = self.list_key
+        self.list_key = f"{self.list_key}:{salted_hmac('prx_email_site.broker', 'queue').hexdigest()[:16]}"
         self._rows = Broker(list_key=list_key or Conf.CLUSTER_NAME)
 
     @staticmethod
@@ -94,7 +101,8 @@ class RedisBroker(Redis):  # type: ignore[misc]
         if self._is_away():
             return None
         try:
-            return super().dequeue()
+            found = self.connection.blpop([self.list_key, self._former_key], 1)
+            return [(None, found[1])] if found else None
         except redis.RedisError as error:
             self._note_away(error)
             return None

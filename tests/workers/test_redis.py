@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django_q.brokers.redis_broker import Redis as FormerBroker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from pytest_django import Settings
@@ -82,6 +83,26 @@ def test_what_redis_held_when_it_died_is_found_in_the_database(
     except TimeoutError:
         pytest.fail(workers.log())
     assert len(server.mails()) == 1
+
+
+def test_two_installations_on_one_redis_take_their_own_tasks_alone(redis: RedisServer, settings: Settings) -> None:
+    ours = RedisBroker()
+    settings.SECRET_KEY = "of another installation " * 3
+    others = RedisBroker()
+    for broker, task in ((ours, "ours"), (others, "another's")):
+        broker.enqueue(task)
+    assert [task for _, task in ours.dequeue()] == [b"ours"] and ours.dequeue() is None
+    assert [task for _, task in others.dequeue()] == [b"another's"]
+
+
+def test_what_an_earlier_release_has_queued_is_taken(redis: RedisServer) -> None:
+    ours = RedisBroker()
+    earlier = FormerBroker()
+    earlier.connection = ours.connection
+    earlier.enqueue("before the upgrade")
+    ours.enqueue("after it")
+    assert {ours.dequeue()[0][1], ours.dequeue()[0][1]} == {b"before the upgrade", b"after it"}
+    assert not earlier.queue_size() and not ours.queue_size()
 
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze], ids=["gone", "silent"])
