@@ -145,8 +145,8 @@ class GivenAccounts:
         """
         jobs, busy = {pk: self._jobs.pop(pk) for pk in chosen}, [pk for pk in chosen if pk not in claimed]
         if busy and time.monotonic() < self._gives_up_at:
-            there = Account.objects.filter(pk__in=busy).values_list("pk", flat=True)
-            self._jobs.update((pk, jobs[pk]) for pk in busy if pk in set(there))
+            there = set(Account.objects.filter(pk__in=busy).values_list("pk", flat=True))
+            self._jobs.update((pk, jobs[pk]) for pk in busy if pk in there)
         return [job for pk in claimed for job in jobs[pk]]
 
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:

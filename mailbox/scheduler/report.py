@@ -18,10 +18,10 @@ from mailbox.clocks import is_stale
 from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Account, SyncRun, SyncRunFolder
-from mailbox.sync.job import MORE_WAITING
 from mailbox.sync.outcome import SyncOutcome
 
 logger = logging.getLogger(__name__)
+MORE_WAITING = "More is waiting."
 SILENT_AFTER = timedelta(seconds=60)  # a run not seen for this long has lost its process
 BY_PERSON = (SyncRun.Trigger.CLICK, SyncRun.Trigger.COMMAND)
 Key = tuple[int, str]  # account pk, folder name
@@ -99,7 +99,7 @@ def _add_round(line: SyncRunFolder, outcome: SyncOutcome) -> None:
     for name in ("fetched", "updated", "quarantined", "bytes", "seconds"):
         setattr(line, name, getattr(line, name) + getattr(outcome, name))
     line.error_code, line.error = outcome.error_code, outcome.error
-    told = [*line.note.replace(MORE_WAITING, "").split("\n"), outcome.note]
+    told = [*line.note.replace(MORE_WAITING, "").split("\n"), outcome.note, MORE_WAITING * outcome.more_waiting]
     line.note = "\n".join(dict.fromkeys(each.strip() for each in told if each.strip()))
     line.finished_at = timezone.now()
 

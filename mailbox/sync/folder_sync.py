@@ -1,8 +1,9 @@
-"""One folder, one run: claim -> connect -> status -> plan -> fetch -> parse -> store -> finalize."""
+"""One folder's sync: open it, see whether anything is new, fetch on its walks, follow flags and expunges, save."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.utils import timezone
@@ -14,15 +15,15 @@ from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.parsing import pool as parsing_pool
-from mailbox.sync import no_change, uidvalidity
+from mailbox.sync import flags_and_expunges, no_change, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.account_session import AccountSession, pause_account, signed_in
 from mailbox.sync.folder_run import FolderRun
 from mailbox.sync.folders import canonical, discover, folder_for
-from mailbox.sync.job import run_job
-from mailbox.sync.outcome import SyncOutcome, count_run, failed
-from mailbox.sync.prefetch import MessageBudget
+from mailbox.sync.outcome import SyncOutcome, count_run, failed, succeeded
+from mailbox.sync.prefetch import MessageBudget, metas_in_range
 from mailbox.sync.state_rows import states_of
 
+MOST_REFETCHED = 1000  # messages in one run whose date or size changed
 LISTING_WAIT_SECONDS = 60  # how long a listing waits for a sync of the account that is running
 
 
@@ -90,7 +91,7 @@ def sync_folder(session: AccountSession, name: str, budget: MessageBudget, curso
         else:
             run = FolderRun(session, state, status, outcome)
             with parsing_pool.running(), run.attempts.forgiving():
-                run_job(run, cursor, budget)
+                _run(run, cursor, budget)
             count_run(account.pk, outcome, session.clock())
     except (MailError, *DATABASE_TROUBLE) as trouble:
         error = trouble if isinstance(trouble, MailError) else StorageError(f"The database failed: {trouble}")
@@ -128,3 +129,113 @@ def _known(state: SyncState) -> KnownFolder | None:
     if not state.uidvalidity or not state.highestmodseq or not state.backfill_cursor:
         return None
     return KnownFolder(state.uidvalidity, state.highestmodseq, state.backfill_cursor, max(state.cursor, 1))
+
+
+def _run(run: FolderRun, cursor: int | None, budget: MessageBudget) -> None:
+    """Sync the open folder; what was done is added to the run's outcome. Raises MailError.
+
+    cursor: fetch only what lies above this UID; None goes on from the state.
+    """
+    state, status = run.state, run.status
+    # Any difference, not only a larger value, makes the known UIDs meaningless (RFC 3501, 2.3.1.1).
+    is_anew = state.uidvalidity not in (None, status.uidvalidity) or reassigned_uids.found_after_a_fall(run)
+    if is_anew:
+        uidvalidity.begin(run)
+    elif state.uidvalidity is None:
+        # The first sync. Whatever changes from now on has a higher mod-sequence: saved first, in case this run fails.
+        state.highestmodseq = status.highestmodseq
+        new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
+        SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
+    walks = plan.walks(run.stretch, state.exists, status, cursor)
+    vanished = 0
+    if status.changes is not None and not is_anew:
+        vanished = flags_and_expunges.apply_changes(run, status.changes)
+    more = _walk_all(run, walks, budget, is_anew=is_anew)
+    more_asked = requested.fetch_asked(run)  # large messages among them: after all others
+    if more or cursor is not None:
+        marks_followed = status.changes is not None or flags_and_expunges.follow_meanwhile(run)
+        _finalize(run, more=more, followed=False, marks_followed=marks_followed)
+    else:
+        if state.former_places or (state.renumbered_count and not is_anew):
+            uidvalidity.finish(run, changed_now=is_anew)
+        more = _compare_and_follow(run, vanished)
+    run.outcome.more_waiting = more or more_asked
+
+
+def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
+    """Follow flags and expunges, and compare all UIDs when that is due; everything on the server was fetched.
+
+    Returns whether more is waiting.
+    """
+    compare = flags_and_expunges.comparison_is_due(run.state, run.status, run.session.clock())
+    if compare:
+        changed = reassigned_uids.compare(run)
+        if changed is None:
+            uidvalidity.begin(run)
+            _finalize(run, more=True, followed=False)
+            run.outcome.tell(uidvalidity.REASSIGNED)
+            return True
+        run.fetch(None, sorted(changed)[:MOST_REFETCHED])
+    if run.status.changes is None or compare:
+        flags_and_expunges.follow_flags(run, all_of_them=compare)
+    in_line = flags_and_expunges.follow_expunges(run, compare=compare, vanished=vanished)
+    _finalize(run, more=False, followed=True, agree=in_line and (compare or None))
+    return False
+
+
+def _walk_all(run: FolderRun, walks: Sequence[plan.Walk], budget: MessageBudget, *, is_anew: bool) -> bool:
+    """Fetch on all walks, as the budget allows; return whether more is waiting."""
+    state, tells = run.state, is_anew
+    if state.surveyed_uid is not None:
+        tells = state.surveyed_uid < plan.MAX_UID
+        if not uidvalidity.survey(run):
+            return True
+    more = False
+    for walk in walks:
+        more = not _walk(run, walk, budget) or more
+    if tells:
+        kept = uidvalidity.expected(run) if more else run.kept
+        run.outcome.tell(uidvalidity.note(state, kept, run.status.exists, is_whole=not more))
+    return more
+
+
+def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget) -> bool:
+    """Fetch on one walk, as the budget allows; return whether none is left on it."""
+    imap, keeps_none = run.session.imap, run.state.surveyed_uid is None
+    if keeps_none and walk.direction == "up" and walk.high - walk.low < min(budget.left, plan.FIRST_WINDOW):
+        there = metas_in_range(imap, walk.low, walk.high)  # few UIDs: FETCH of the range without SEARCH
+        return run.fetch(walk, there, budget, known=there)
+    found = plan.uids_of(walk, imap.search_uids)
+    is_done = run.fetch(walk, found, budget) if keeps_none else uidvalidity.fetch(run, walk, found, budget)
+    if is_done:
+        run.finish(walk)
+    return is_done
+
+
+def _finalize(
+    run: FolderRun, *, more: bool, followed: bool, marks_followed: bool = False, agree: bool | None = None
+) -> None:
+    """Save the folder's state after a run without failure, and clear the failures of folder and transport.
+
+    more: messages are left to fetch. followed: flags and expunges are as in `status`. marks_followed: the flags are.
+    agree: whether all UIDs, which were compared, agree; None if only their number does. False: the next run compares
+        them again.
+    """
+    former, status, now = run.state, run.status, run.session.clock()
+    columns = succeeded(now) | {"more_waiting": more or (former.more_waiting and not followed)}
+    if followed or more:  # not when only what lies above a given cursor was fetched
+        columns |= {"uidnext": status.uidnext, "exists": status.exists}
+    has_modseq = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
+    if followed or marks_followed or not has_modseq:
+        # The former value stays until flags were followed: the changes since then have higher mod-sequences.
+        columns["highestmodseq"] = status.highestmodseq
+    if followed or marks_followed or former.followed_at is None:
+        columns["followed_at"] = now
+    if agree or (agree is None and followed and former.compared_at is None):
+        columns["compared_at"] = now
+    if agree is False:
+        columns["exists"] = None
+    # Not when another worker has saved a new UIDVALIDITY meanwhile: our numbers belong to the former one.
+    SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(**columns)
+    if not run.session.account.imap.is_in_order:
+        run.session.account.imap.mark_signed_in()

@@ -6,12 +6,12 @@ RFC822.SIZE are as before. When they differ, the header decides, since some serv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
+from mailbox.chunks import chunks
 from mailbox.imap.session import FolderStatus
 from mailbox.messages import places
 from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
@@ -56,26 +56,19 @@ def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = No
     Returns the UIDs whose date or size alone is another; None when a UID names another message now.
     """
     changed: list[int] = []
-    held = MessagePlace.objects.present().filter(run.here)
-    let_go = LetGo.objects.filter(run.here, received_at__isnull=False)
-    for ours in chain(_newest_first(held, below, newest), _newest_first(let_go, below, newest)):
-        metas = run.session.imap.fetch_meta(sorted(ours))
-        differing = [uid for uid, place in ours.items() if uid in metas and not places.agrees(place, metas[uid])]
-        if _has_other_headers(run, ours, differing):
-            return None
-        changed += [uid for uid in differing if isinstance(ours[uid], MessagePlace)]
+    held: QuerySet[Any] = MessagePlace.objects.present().filter(run.here)
+    let_go: QuerySet[Any] = LetGo.objects.filter(run.here, received_at__isnull=False)
+    for rows in (held, let_go):
+        uids = list(rows.filter(uid__lt=below).order_by("-uid").values_list("uid", flat=True)[:newest])
+        for some in chunks(uids, CHUNK):
+            columns = rows.filter(uid__in=some).only("uid", "received_at", "size", "header_digest")
+            ours: dict[int, PlaceOrLetGo] = {row.uid: row for row in columns}
+            metas = run.session.imap.fetch_meta(sorted(ours))
+            differing = [uid for uid, place in ours.items() if uid in metas and not places.agrees(place, metas[uid])]
+            if _has_other_headers(run, ours, differing):
+                return None
+            changed += [uid for uid in differing if rows is held]
     return changed + _quarantined_otherwise(run)
-
-
-def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
-    columns = rows.only("uid", "received_at", "size", "header_digest").order_by("-uid")
-    left = newest
-    while left is None or left > 0:
-        chunk = {row.uid: row for row in columns.filter(uid__lt=below)[: min(CHUNK, left or CHUNK)]}
-        if not chunk:
-            return
-        yield chunk
-        below, left = min(chunk), None if left is None else left - len(chunk)
 
 
 def _has_other_headers(run: FolderRun, ours: dict[int, PlaceOrLetGo], differing: Sequence[int]) -> bool:

@@ -159,7 +159,7 @@ def test_when_the_worker_was_killed_that_had_seen_the_news_the_account_is_looked
     PushHeartbeat.objects.create(pk=1, token="t", host="h", pid=1, started_at=now, seen_at=now, states=listened_to)
     SyncState.objects.filter(folder__name="INBOX").update(news_at=now)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(folder_sync, "run_job", killed)
+        patch.setattr(folder_sync, "_run", killed)
         sync_tasks.sync_pushed(account.pk)
     assert next_accounts(now, now) == []  # nobody knows of the news any more
     ended = now - timedelta(seconds=1)

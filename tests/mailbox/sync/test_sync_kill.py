@@ -31,7 +31,6 @@ from mailbox.messages import places
 from mailbox.storage import raw_store as rawstore
 from mailbox.messages import store
 from mailbox.sync import folder_sync as sync
-from mailbox.sync import job
 step = {step}
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -50,7 +49,7 @@ STAGES = {
     "with half of the rows written": "store._write_places:before",
     "before the commit": "folder_run.FolderRun._announce:after",
     "after the commit": "folder_run.FolderRun.commit:after",
-    "before the end": "job._finalize:before",
+    "before the end": "sync._finalize:before",
 }
 
 

@@ -14,7 +14,7 @@ from mailbox.messages import store
 from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, SyncState
 from mailbox.storage import raw_store
 from mailbox.storage.partial_files import PartialFile
-from mailbox.sync import folder_sync, job
+from mailbox.sync import folder_sync
 from mailbox.sync.account_session import signed_in
 from mailbox.sync.prefetch import MessageBudget
 from tests.mailbox.sync.scripted_account import account
@@ -102,16 +102,16 @@ def test_a_server_whose_exists_never_equals_its_search_has_its_expunges_followed
 def test_a_worker_that_slept_at_its_end_writes_nothing_of_a_former_uidvalidity(
     account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finalize = job._finalize
+    finalize = folder_sync._finalize
 
     def late(*arguments: Any, **options: Any) -> None:
-        monkeypatch.setattr(job, "_finalize", finalize)
+        monkeypatch.setattr(folder_sync, "_finalize", finalize)
         server.uidvalidity, server.highestmodseq = 2, 3
         del server.mails[5]
         another_worker_takes_over(account)
         finalize(*arguments, **options)
 
-    monkeypatch.setattr(job, "_finalize", late)
+    monkeypatch.setattr(folder_sync, "_finalize", late)
     folder_sync.sync(account.pk)
     state = SyncState.objects.get()
     assert (state.uidvalidity, state.highestmodseq, state.exists, state.uidnext) == (2, 3, 4, 5)
