@@ -7,8 +7,8 @@ killed process leaves work that a sweep finds.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,8 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from mailbox.db.deadlocks import committed
+from mailbox.errors import Busy
+from mailbox.held_lease import HeldLease, held
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, AuditEntry, Lease, Message
 from mailbox.pace import LOOKED_UP, Pace
@@ -26,9 +28,7 @@ from outbox.legal_holds import holds_account
 from outbox.models import OutboxMessage
 
 ASKED_SECONDS = 3.0  # how long a request removes by itself
-SLICE_SECONDS = 60.0  # of a worker's task; a lease is this old at most, as each task takes its own
-LEASE_SECONDS = 120
-RENEW_SECONDS = 10.0
+SLICE_SECONDS = 60.0  # of a worker's task
 PURPOSES = (Lease.Purpose.SYNC, Lease.Purpose.SEND, Lease.Purpose.SENT)
 
 
@@ -92,13 +92,12 @@ def go_on(account_id: int, seconds: float = SLICE_SECONDS, pace: Pace | None = N
     if account is None:
         return Outcome()
     Account.objects.filter(pk=account_id).update(sync_enabled=False, send_enabled=False)
-    leases = _Leases.take(account_id)
-    if leases is None:
-        return Outcome(left=True, busy=True)
     try:
-        outcome = _remove(account, leases, pace or Pace(), seconds)
-    finally:
-        leases.release()
+        with ExitStack() as until_the_end:
+            leases = [until_the_end.enter_context(held(account_id, each)) for each in PURPOSES]
+            outcome = _remove(account, leases, pace or Pace(), seconds)
+    except Busy:
+        return Outcome(left=True, busy=True)
     if outcome.refusal:
         Account.objects.filter(pk=account_id).update(deleting_since=None, deletion_stopped_at=timezone.now())
     return outcome
@@ -124,39 +123,7 @@ def _held(account: Account) -> str:
     }
 
 
-class _Leases:
-    """The leases for sync, sending and Sent of one account."""
-
-    def __init__(self, account_id: int) -> None:
-        self._account_id, self._renewed_at = account_id, 0.0
-        self._tokens: dict[str, str] = {}
-
-    @classmethod
-    def take(cls, account_id: int) -> _Leases | None:
-        """All of them; None, and none is held, if another process has one."""
-        leases, now, holder = cls(account_id), timezone.now(), f"deletion on {socket.gethostname()}"
-        for purpose in PURPOSES:
-            token = Lease.acquire(account_id, purpose, holder, seconds=LEASE_SECONDS, now=now)
-            if token is None:
-                leases.release()
-                return None
-            leases._tokens[purpose] = token
-        return leases
-
-    def release(self) -> None:
-        for purpose, token in self._tokens.items():
-            Lease.release(self._account_id, purpose, token)
-
-    def are_kept(self, clock: float) -> bool:
-        """Renew them each RENEW_SECONDS of `clock`. False if one was lost, since this process stood still."""
-        if clock - self._renewed_at < RENEW_SECONDS:
-            return True
-        self._renewed_at, now = clock, timezone.now()
-        held = self._tokens.items()
-        return all(Lease.renew(self._account_id, each, token, seconds=LEASE_SECONDS, now=now) for each, token in held)
-
-
-def _remove(account: Account, leases: _Leases, pace: Pace, seconds: float) -> Outcome:
+def _remove(account: Account, leases: Sequence[HeldLease], pace: Pace, seconds: float) -> Outcome:
     """Remove its mail at a pace that leaves pages quick, then the account, until `seconds` are over.
 
     A legal hold set meanwhile stops it, as does a mail written meanwhile.
@@ -165,12 +132,9 @@ def _remove(account: Account, leases: _Leases, pace: Pace, seconds: float) -> Ou
     for rows in _mail_of(account):
         while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:LOOKED_UP]):
             for part in pace.parts(pks):
-                clock = pace.clock()
-                if clock > end:
+                if pace.clock() > end:
                     return Outcome(left=True)
-                if not leases.are_kept(clock):
-                    return Outcome(left=True, busy=True)
-                if not committed(partial(_removed, account, rows.filter(pk__in=part))):
+                if not committed(partial(_removed, account, leases, rows.filter(pk__in=part))):
                     return Outcome(_held(account))
     with transaction.atomic():
         if holds_account(account.pk, LegalHolds.until_commit()):
@@ -181,8 +145,13 @@ def _remove(account: Account, leases: _Leases, pace: Pace, seconds: float) -> Ou
     return Outcome()
 
 
-def _removed(account: Account, rows: QuerySet[Any]) -> bool:
-    """Remove these rows; False, and nothing is removed, if a legal hold keeps them. Call it in a transaction."""
+def _removed(account: Account, leases: Sequence[HeldLease], rows: QuerySet[Any]) -> bool:
+    """Remove these rows; False, and nothing is removed, if a legal hold keeps them. Call it in a transaction.
+
+    Raises Busy when a lease was lost, since this process stood still.
+    """
+    for lease in leases:
+        lease.renew()
     if holds_account(account.pk, LegalHolds.until_commit()):
         return False
     rows.delete()
