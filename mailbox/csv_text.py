@@ -17,6 +17,10 @@ _BEGINS_LATER = re.compile(rf"""((?:;|(?<=[\s\S])[\t\r\n])[{_SKIPPED}"']*+)(?=[=
 _UNWANTED = dict.fromkeys({*range(32), *range(127, 160), *range(0xD800, 0xE000)} - {0x09, 0x0A, 0x0D})
 
 
+# Excel's most for a cell, in UTF-16: it puts the rest into the next row, where a formula may begin.
+LONGEST_CELL = 32_767
+
+
 class _Echo:
     """A file object for csv.writer whose write() returns the line."""
 
@@ -28,13 +32,21 @@ def safe_cell(value: object) -> str:
     """The value as text that no spreadsheet takes for a formula: subjects and names come from strangers (CWE-1236).
 
     A character that would begin a formula gets an apostrophe before it. So it does after blanks, which some programs
-    skip, and after characters that separate cells in some countries. Control characters are left out.
+    skip, and after characters that separate cells in some countries. Control characters are left out, and what is
+    beyond LONGEST_CELL is cut.
     """
     text = "" if value is None else str(value)
     if not (text.isascii() and text.isprintable()):
         text = text.translate(_UNWANTED)
     text = _BEGINS_LATER.sub(r"\1'", text)
-    return f"'{text}" if _begins_formula(text) else text
+    text = f"'{text}" if _begins_formula(text) else text
+    return text if len(text) * 2 <= LONGEST_CELL else _shortened(text)
+
+
+def _shortened(text: str) -> str:
+    units = text.encode("utf-16-le")
+    most = 2 * (LONGEST_CELL - 2)
+    return text if len(units) <= 2 * LONGEST_CELL else units[:most].decode("utf-16-le", "ignore") + " …"
 
 
 def read_cell(text: str) -> str:

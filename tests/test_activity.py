@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.csv_text import safe_cell
+from mailbox.csv_text import LONGEST_CELL, safe_cell
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.views.activity import activity as views_activity
 from outbox import api
@@ -192,6 +192,15 @@ def test_no_cell_of_a_csv_begins_a_formula(text: str) -> None:
 )
 def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells(text: str, cell: str) -> None:
     assert safe_cell(text) == cell
+
+
+@pytest.mark.parametrize("letter", ["x", "\U0001f4a9"])
+def test_no_cell_is_so_long_that_a_spreadsheet_begins_another_row_in_it(letter: str) -> None:
+    for number in (LONGEST_CELL, LONGEST_CELL + 1, 3 * LONGEST_CELL):
+        cell = safe_cell(f"{letter * number}=1+1")
+        assert len(cell.encode("utf-16-le")) // 2 <= LONGEST_CELL and cell.startswith(letter) and cell.endswith(" …")
+    whole = letter * (LONGEST_CELL * 2 // len(letter.encode("utf-16-le")))
+    assert safe_cell(whole) == whole
 
 
 def test_the_csv_holds_what_the_filters_show_and_nothing_one_may_not_see(
