@@ -7,6 +7,7 @@ around the text beside them. `on_a_line` shows them as what they are, `without_c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,12 @@ _TURNING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _SURROGATES = range(0xD800, 0xE000)  # halves of a character, which no UTF-8 has
 _SHORT = {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
 
-_AS_JSON = {code: f"\\u{code:04x}" for code in (*_CONTROLS, *_TURNING, *_SURROGATES)}
-_ESCAPED = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _AS_JSON} | _SHORT
+_ESCAPED = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in (*_CONTROLS, *_TURNING, *_SURROGATES)
+} | _SHORT
+# json.dumps() escapes what is below a blank; the line feeds of an indented text are no part of a string.
+_AS_JSON = {code: f"\\u{code:04x}" for code in _ESCAPED if code > 32}
+_LEFT_BY_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _ESCAPED_BUT_BREAKS = {code: text for code, text in _ESCAPED.items() if code != 0x0A}
 _BLANKS = dict.fromkeys(_CONTROLS, " ") | dict.fromkeys(_SURROGATES, "\ufffd")
 _DROPPED = _BLANKS | dict.fromkeys(_TURNING, "")
@@ -38,8 +43,12 @@ def on_lines(text: str) -> str:
 
 def as_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     """One line of JSON for a terminal: letters as they are, and escaped what on_a_line() escapes."""
-    # Outside of strings JSON has none of these characters.
-    return json.dumps(value, default=default, ensure_ascii=False).translate(_AS_JSON)
+    return escaped_json(json.dumps(value, default=default, ensure_ascii=False))
+
+
+def escaped_json(text: str) -> str:
+    """JSON text that says the same, for whoever prints it as it is: what on_a_line() escapes is escaped in its way."""
+    return text.translate(_AS_JSON) if _LEFT_BY_JSON.search(text) else text
 
 
 def without_controls(text: str) -> str:

@@ -52,6 +52,10 @@ TURNING = {each for each in map(chr, range(0x10000)) if unicodedata.bidirectiona
 HOSTILE_ON_A_LINE = COMMANDS_TO_A_TERMINAL | TURNING | {"\u2028", "\u2029"}
 
 
+def is_one_line(text: str) -> bool:
+    return not set(text) & HOSTILE_ON_A_LINE and len(text.splitlines()) <= 1
+
+
 def site_of_strangers(account: Account, words: str) -> None:
     """Rows of every kind in which a mail, a folder's name or a server's answer stands; the folders' are failing."""
     now = timezone.now()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from mailbox.csv_text import lines_of
+from mailbox.plain_words import escaped_json
 
 Line = dict[str, Any]
 # `file`: the mail's name in a zip. `offset`: where its "From " line begins in an mbox, in bytes. A mail with neither is
@@ -31,7 +32,7 @@ def cells(lines: Iterable[Line]) -> Iterator[list[object]]:
 def as_json(lines: Iterable[Line], *, query: str, made_at: datetime, mails: int, missing: int) -> bytes:
     """The manifest as UTF-8 JSON. missing: how many of the mails had no bytes in the raw store."""
     about = {"query": query, "made_at": made_at.isoformat(), "mails": mails, "missing": missing}
-    return json.dumps(about | {"lines": list(lines)}, ensure_ascii=False, indent=1).encode()
+    return escaped_json(json.dumps(about | {"lines": list(lines)}, ensure_ascii=False, indent=1)).encode()
 
 
 def as_csv(lines: Iterable[Line]) -> bytes:

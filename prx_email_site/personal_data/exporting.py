@@ -15,6 +15,7 @@ from django.db import transaction
 from mailbox.exports.mails import PAGE, Cursor, ExportedMail, of_messages
 from mailbox.exports.manifest import line
 from mailbox.models import AuditEntry, Export, Message
+from mailbox.plain_words import escaped_json
 from mailbox.queueing import queue
 from outbox.models import OutboxMessage
 from prx_email_site.personal_data.address import digest, stands_in
@@ -73,7 +74,7 @@ class PersonSource:
         """The file of the rows of all tables, without the bodies that the mails contain."""
         tables = {table.label: [_dumped(table, row) for row in rows_of(table, self.address)] for table in TABLES}
         said = {"address": self.address, "tables": {label: rows for label, rows in tables.items() if rows}}
-        return [("person.json", json.dumps(said, ensure_ascii=False, indent=1, default=str).encode())]
+        return [("person.json", escaped_json(json.dumps(said, ensure_ascii=False, indent=1, default=str)).encode())]
 
 
 def rows_of(table: PersonalTable, address: str) -> Iterator[Any]:
