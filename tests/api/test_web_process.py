@@ -3,6 +3,7 @@ was not, once it is asked for again."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -35,13 +36,10 @@ class Web:
         wait_until(self._answers, seconds=60, what="the web server")
 
     def _answers(self) -> bool:
-        try:
-            connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        except OSError:
-            return False
-        with connection:
-            connection.sendall(b"GET /health/live/ HTTP/1.0\r\n\r\n")
-            return b" 200 " in read(connection)[:20]
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=10) as found:
+            found.sendall(b"GET /health/live/ HTTP/1.0\r\n\r\n")
+            return b" 200 " in read(found)[:20]
+        return False
 
     def ask(self, program: Program, body: dict[str, Any]) -> tuple[socket.socket, bytes]:
         """Begin a request with the key "a": (the connection, what is still to be said)."""
