@@ -23,8 +23,10 @@ def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
     `foreground`: in `manage.py alerts`, which sends its mail itself, as it also notifies when no worker is running.
     """
     now = now or timezone.now()
-    incidents.update(find_problems(now), now)
-    notice_delivery.send_due(now, foreground=foreground)
+    try:
+        incidents.update(find_problems(now), now)
+    finally:  # what was found before is told though this search fails
+        notice_delivery.send_due(now, foreground=foreground)
 
 
 def send_due() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -24,6 +25,7 @@ from mailbox.models import Account, Completeness, Quarantine, WorkerHeartbeat
 from mailbox.oauth import apps
 from outbox.models import DeliveryReport, OutboxMessage
 
+logger = logging.getLogger(__name__)
 # The kind of an account's condition (accounts.health) -> Kind. Switches that a person has set are no incidents.
 _OF_CONDITION = {
     "folder_stopped": Kind.STOPPED,
@@ -44,21 +46,29 @@ class Problems:
 
 
 def find_problems(now: datetime) -> Problems:
-    """All problems, at a cost that does not grow with the amount of mail."""
-    if not WorkerHeartbeat.objects.alive(now).exists():
+    """All problems, at a cost that does not grow with the amount of mail.
+
+    Where a part of the search fails, the others are told all the same, and no incident ends.
+    """
+    works = WorkerHeartbeat.objects.alive(now).exists()
+    parts: list[Callable[[], Iterable[Problem]]] = [
+        partial(installation.find, now) if works else partial(_workers, now),
+        _providers,
         # Without workers all folders fall behind: that is one problem, not one for each account.
-        found = (
-            *_workers(now),
-            *_providers(),
-            *_of_accounts(now, with_behind=False),
-            *_of_mail(),
-            *_incomplete(),
-            *expiries.find(now),
-        )
-        return Problems(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
-    of_accounts = (*_of_accounts(now, with_behind=True), *_of_mail(), *_incomplete())
-    all_of = (*installation.find(now), *_providers(), *of_accounts)
-    return Problems((*all_of, *expiries.find(now)))
+        partial(_of_accounts, now, with_behind=works),
+        _of_mail,
+        _incomplete,
+        partial(expiries.find, now),
+    ]
+    found: list[Problem] = []
+    unknown = frozenset[str]() if works else frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS})
+    for part in parts:
+        try:
+            found += part()
+        except Exception:
+            logger.exception("alerts_not_searched")
+            unknown = frozenset(Kind.values)
+    return Problems(tuple(found), unknown)
 
 
 def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ...]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from alerts import incidents, tasks
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Kind
+from alerts.problems import expiries, find
 from alerts.problems.find import find_problems
 from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage
@@ -115,6 +116,31 @@ def test_two_rules_for_one_destination_tell_once(account: Account, receiver: Rec
     failed(account)
     tasks.watch(now=now)
     assert len(receiver.asked) == 1
+
+
+def test_what_cannot_be_searched_keeps_nothing_else_from_being_told(
+    account: Account, receiver: Receiver, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    by_webhook(receiver)
+    row = failed(account)
+    tasks.watch(now=now)
+    monkeypatch.setattr(expiries, "find", fail)
+    monkeypatch.setattr(find, "_providers", fail)
+    OutboxMessage.objects.filter(pk=failed(account).pk).update(hold="uncertain")
+    tasks.watch(now=now + MINUTE)
+    assert receiver.events() == ["incident.opened"] * 2
+    OutboxMessage.objects.filter(pk=row.pk).delete()
+    for minute in (2, 10, 20):
+        tasks.watch(now=now + minute * MINUTE)
+    assert AlertIncident.objects.open().count() == 2, "who knows"
+    monkeypatch.setattr(incidents, "update", fail)
+    AlertNotice.objects.update(state="waiting")
+    with pytest.raises(ValueError):
+        tasks.watch(now=now + 30 * MINUTE)
+    assert len(receiver.events()) == 4
 
 
 def test_two_who_open_the_same_incident_make_one(account: Account, receiver: Receiver, now: datetime) -> None:
