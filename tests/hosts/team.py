@@ -135,7 +135,7 @@ def begin(first: Host, certificates: Certificates) -> None:
     (folder / "environment").write_text("\n".join([*kept, *wanted, *OF_THE_TEST, ""]))
     for name, path in (("fullchain.pem", certificates.certificate), ("privkey.pem", certificates.key)):
         (folder / name).write_bytes(path.read_bytes())
-    first.type(block(ONE, "cd /etc/prx-email"))
+    first.type(block(ONE, "mkdir -p /etc/prx-email"))
     first.type("chmod 640 /etc/prx-email/*")
 
 
