@@ -7,13 +7,17 @@ import signal
 import smtplib
 import socket
 import ssl
+import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mailbox.models import Account, AuditEntry
+from outbox.compose import submit
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
 from tests.api.killed_anywhere import MOMENTS, SHORT, hand_over_and_die
@@ -92,6 +96,33 @@ def test_killed_at_any_step_a_mail_that_is_sent_again_goes_out_once(
     deliver.deliver_account(account.pk)
     assert [mail.raw.count(b"Dear Ann") for mail in sink.mails()] == [1]
     assert OutboxMessage.objects.get().status == "sent"
+
+
+def test_told_to_stop_it_answers_the_mail_that_is_being_written_down(
+    certificates: Certificates, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, begun, go_on = Submission(certificates), threading.Event(), threading.Event()
+    submit_it = submit.submit
+
+    def slowly(*given: Any, **more: Any) -> int:
+        begun.set()
+        assert go_on.wait(30)
+        return submit_it(*given, **more)
+
+    monkeypatch.setattr(submit, "submit", slowly)
+    client = running.connect(secret)
+    idle = running.connect(secret)
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(send, client)
+        assert begun.wait(30)
+        stopped = pool.submit(running.stop)
+        wait_until(lambda: not _answers(running.starttls), seconds=20, what="the end of listening")
+        go_on.set()
+        assert answer.result().startswith("250")
+        stopped.result()
+    with pytest.raises(smtplib.SMTPServerDisconnected):
+        idle.docmd("NOOP")
+    assert OutboxMessage.objects.count() == 1
 
 
 BEFORE = """
