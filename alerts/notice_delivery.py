@@ -50,7 +50,11 @@ def send_due(now: datetime, *, foreground: bool = False, network: http_post.Webh
             break
         if target not in failing and AlertNotice.objects.claim(pk, now, timezone.now() + CLAIMED):
             notice = AlertNotice.objects.select_related("incident", "rule", "rule__user", "rule__sender").get(pk=pk)
-            told = _try(notice, foreground=foreground, network=network)
+            try:
+                told = _try(notice, foreground=foreground, network=network)
+            except Exception as error:  # a fault of ours with one notice keeps none of the others
+                logger.exception("alert_crashed", extra={"fields": {"notice": pk}})
+                told = DeliveryResult(False, f"Unexpected {type(error).__name__}: see the log.")
             _store_result(notice, told)
             tried += 1
             if not told.is_sent and told.may_try_again:

@@ -102,7 +102,13 @@ def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
     switch = SendingSwitch.current()
     if network_switch.is_off() or (switch.paused_at is not None and switch.paused_by_id is None):
         return 0
-    return sum(send(pk, network) for pk in due(timezone.now()))
+    tried = 0
+    for pk in due(timezone.now()):
+        try:
+            tried += send(pk, network)
+        except Exception:  # a fault of ours with one webhook keeps nothing from the others
+            logger.exception("webhook_crashed", extra={"fields": {"webhook": pk}})
+    return tried
 
 
 def send(pk: int, network: http.WebhookNetwork = http.OUTSIDE, budget: float = BUDGET_SECONDS) -> int:
@@ -202,7 +208,7 @@ def _posted(delivery: WebhookDelivery, network: http.WebhookNetwork, traced: dic
         return Posted(True, http.post(delivery.webhook.url, body, headers, network))
     except http.WebhookFailed as error:
         return Posted(False, str(error), is_away=not error.is_refusal, is_over=error.status == 410)
-    except DecryptionFailed as error:
+    except (DecryptionFailed, ValueError) as error:  # ValueError: the stored secret is none
         return Posted(False, str(error), is_away=True)
 
 

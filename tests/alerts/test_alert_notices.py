@@ -116,6 +116,25 @@ def test_one_receiver_that_takes_nothing_holds_up_no_other(account: Account, now
     away.server.server_close()
 
 
+def test_a_fault_of_ours_with_one_notice_keeps_none_of_the_others(
+    account: Account, now: datetime, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(notice_delivery, "_mail", fail)
+    by_mail(account)
+    by_webhook(receiver)
+    failed(account)
+    look(now)
+    for _ in range(9):
+        AlertNotice.objects.filter(state="waiting").update(next_try_at=now)
+        notice_delivery.send_due(now)
+    assert receiver.events() == ["incident.opened"]
+    left = AlertNotice.objects.exclude(state="sent").get()
+    assert (left.state, left.tries, left.result) == ("failed", 6, "Unexpected KeyError: see the log.")
+
+
 def test_that_it_is_over_is_not_told_before_that_it_began(account: Account, receiver: Receiver, now: datetime) -> None:
     by_webhook(receiver)
     receiver.status = 503

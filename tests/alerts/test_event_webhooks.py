@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from alerts.events import triggers, webhook_delivery
+from alerts.events import numbers, triggers, webhook_delivery
 from alerts.models import Event, Kind, Webhook, WebhookDelivery
 from alerts.problems import installation
 from mailbox.models import Account, Message
@@ -189,6 +189,33 @@ def test_a_worker_that_dies_at_a_delivery_loses_none_and_doubles_only_that(
     told = [each["data"]["message_id"] for each in bodies(receiver)]
     assert told == [first.pk, first.pk, second.pk]
     assert receiver.asked[0][0]["webhook-id"] == receiver.asked[1][0]["webhook-id"]
+
+
+def test_a_webhook_whose_secret_is_none_keeps_nothing_from_the_others(
+    account: Account, receiver: Receiver, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Webhook.objects.get(pk=webhook.pk)
+    first.secret = "no secret of this form"
+    first.save()
+    second = Webhook(name="other", url=receiver.url, cursor=numbers.give())
+    second.secret = SECRET
+    second.save()
+    store(account, letter())
+    webhook_delivery.send_all()
+    assert len(receiver.asked) == 1
+    first.refresh_from_db()
+    assert first.failures == 1
+
+    def crash(delivery: WebhookDelivery, *_: object) -> webhook_delivery.Posted:
+        if delivery.webhook.pk == first.pk:
+            raise KeyError("a fault of ours")
+        return webhook_delivery.Posted(True, "The server answered 204.")
+
+    Webhook.objects.update(next_try_at=timezone.now())
+    store(account, letter())
+    monkeypatch.setattr(webhook_delivery, "_posted", crash)
+    assert webhook_delivery.send_all() == 1
+    assert not Webhook.objects.exclude(lease_expires_at=None).exists()
 
 
 def test_two_workers_never_post_to_one_webhook_at_once(account: Account, webhook: Webhook, receiver: Receiver) -> None:
