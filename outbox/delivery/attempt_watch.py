@@ -21,7 +21,7 @@ from outbox.smtp.mail import Watch
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries
 STALL_SECONDS = 2.0  # without progress; then the session counts as stalled, and others get its place
-SHOWN_SECONDS = 1.0  # between two phases that are saved for pages: most attempts end within it, and save none
+SHOWN_SECONDS = 1.0  # between two phases that are saved for pages: most attempts end within it
 RENEW_SECONDS = 10.0  # longest interval between two renewals of the row's lease
 Clock = Callable[[], datetime]
 
@@ -115,7 +115,8 @@ class AttemptWatch(Watch):
         self.dot_committed, self._held, self._kept_at = True, self._times.dot_lease, self._clock()
 
     async def reached(self, phase: Phase) -> None:
-        """Note that a phase begins; save it if the attempt has lasted for a second since the last was saved.
+        """Note that a phase begins. Save the sign-in, so that pages show how far a worker came that is killed soon
+        after it; of the others those that begin a second after the last was saved.
 
         Raises ClaimLost, also just before the end of the mail is written: a worker that was frozen must not send a mail
         about which a person was asked meanwhile.
@@ -123,7 +124,7 @@ class AttemptWatch(Watch):
         if phase is Phase.DOT and self._is_old(self._held / 2):
             await self._extend(phase)
         self.phase, self._moved_at = phase, time.monotonic()
-        if not self.dot_committed and self._is_old(SHOWN_SECONDS):
+        if not self.dot_committed and (phase is Phase.AUTH or self._is_old(SHOWN_SECONDS)):
             await self._extend(phase)
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from outbox import api
-from outbox.delivery import attempt_watch, claims, finalization, preparation, recovery
+from outbox.delivery import claims, finalization, preparation, recovery
 from outbox.delivery import deliver as delivery_deliver
 from outbox.models import OutboxMessage, OutboxRecipient
 from outbox.tasks import delivery as delivery_tasks
@@ -158,7 +158,6 @@ def test_a_task_that_is_stopped_at_any_step_leaves_a_row_that_somebody_comes_bac
     server = smtp_server("tls")
     row = queued(account_on(server))
     real, stopped = getattr(owner, step), list[str]()
-    monkeypatch.setattr(attempt_watch, "SHOWN_SECONDS", -1.0)  # save each phase
 
     def stop_once(*args: Any, **kwargs: Any) -> Any:
         answer = real(*args, **kwargs) if after or stopped else None
