@@ -18,15 +18,18 @@ EVENTS_KEPT = timedelta(days=7)
 
 
 def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
-    """Every minute: find problems, update the incidents and send the notices that are due.
+    """Every minute: find problems, update the incidents and send the notices that are due. Raises what a part of the
+    search raised, when all else is done.
 
     `foreground`: in `manage.py alerts`, which sends its mail itself, as it also notifies when no worker is running.
     """
     now = now or timezone.now()
     try:
-        incidents.update(find_problems(now), now)
+        problems = find_problems(now)
+        incidents.update(problems, now)
     finally:  # what was found before is told though this search fails
         notice_delivery.send_due(now, foreground=foreground)
+    problems.all()
 
 
 def send_due() -> None:

@@ -39,10 +39,18 @@ _OF_CONDITION = {
 
 @dataclass(frozen=True)
 class Problems:
-    """The problems found. `unknown`: kinds that cannot be judged now, so that their open incidents stay open."""
+    """The problems found. `unknown`: kinds that cannot be judged now, so that their open incidents stay open. `error`:
+    of a part of the search, whose problems are missing."""
 
     found: tuple[Problem, ...]
     unknown: frozenset[str] = frozenset()
+    error: Exception | None = None
+
+    def all(self) -> tuple[Problem, ...]:
+        """The problems, for who is told that there are no others. Raises the error of a part that failed."""
+        if self.error is not None:
+            raise self.error
+        return self.found
 
 
 def find_problems(now: datetime) -> Problems:
@@ -60,15 +68,15 @@ def find_problems(now: datetime) -> Problems:
         _incomplete,
         partial(expiries.find, now),
     ]
-    found: list[Problem] = []
+    found, failure = list[Problem](), None
     unknown = frozenset[str]() if works else frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS})
     for part in parts:
         try:
             found += part()
-        except Exception:
+        except Exception as error:
             logger.exception("alerts_not_searched")
-            unknown = frozenset(Kind.values)
-    return Problems(tuple(found), unknown)
+            unknown, failure = frozenset(Kind.values), error
+    return Problems(tuple(found), unknown, failure)
 
 
 def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ...]:

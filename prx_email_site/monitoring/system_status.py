@@ -120,7 +120,7 @@ class SystemStatus:
 
 def needs(now: datetime) -> dict[str, str]:
     """Key of an incident -> its sentence, as on the dashboard: what needs a person now."""
-    return {each.key: each.sentence for each in find_problems(now).found}
+    return {each.key: each.sentence for each in find_problems(now).all()}
 
 
 def read(now: datetime) -> SystemStatus:

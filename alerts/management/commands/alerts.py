@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from alerts import tasks
 from mailbox import presence, schedules
-from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.logs import event
 from mailbox.management.stop_signals import StopSignals
 from mailbox.models import ProcessHeartbeat
@@ -41,7 +40,7 @@ class Command(BaseCommand):
             try:
                 presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), every=timedelta(seconds=every))
                 look()
-            except DATABASE_TROUBLE as error:  # this process must survive an outage of the database
+            except Exception as error:  # this process must survive an outage of the database, and a fault of ours
                 event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))
         presence.forget(ProcessHeartbeat.Role.ALERTS)
 

@@ -188,7 +188,7 @@ def health(request: HttpRequest) -> Answer[Health]:
     machines, and what expires soon."""
     now, accounts, caller = timezone.now(), seen_or_all(request), caller_of(request)
     sees_all = administers(caller)
-    problems = find_problems(now).found if accounts is None else find_of_accounts(accounts, now)
+    problems = find_problems(now).all() if accounts is None else find_of_accounts(accounts, now)
 
     def is_shown(found: Problem) -> bool:
         of_site = sees_all or found.kind in TOLD_TO_ALL
