@@ -42,13 +42,24 @@ class Web:
         return False
 
     def ask(self, program: Program, body: dict[str, Any]) -> tuple[socket.socket, bytes]:
-        """Begin a request with the key "a": (the connection, what is still to be said)."""
+        """Begin a request with the key "a": (the connection, what is still to be said). A thread of the server reads
+        it by then: one that waits to be accepted would go to the next process."""
         content = json.dumps(body).encode()
         head = f"POST /api/v1/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {program.secret}\r\n"
         head += f"Idempotency-Key: a\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         connection.sendall(f"{head}Connection: close\r\n\r\n".encode() + content[:-1])
+        wait_until(lambda: self._has_read(connection), seconds=30, what="the request")
         return connection, content[-1:]
+
+    def _has_read(self, connection: socket.socket) -> bool:
+        """Whether the server's end has an owner, and nothing unread (proc_pid_net(5): inode, rx_queue)."""
+        ends = f":{self.port:04X}", f":{connection.getsockname()[1]:04X}"
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_, inode = line.split()[:10]
+            if local.endswith(ends[0]) and remote.endswith(ends[1]):
+                return inode != "0" and queues.endswith(":00000000")
+        return False
 
 
 def read(connection: socket.socket) -> bytes:
