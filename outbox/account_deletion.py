@@ -20,7 +20,7 @@ from django.utils.translation import gettext, ngettext
 
 from mailbox.db.deadlocks import committed
 from mailbox.errors import Busy
-from mailbox.held_lease import HeldLease, held
+from mailbox.leases.held_lease import HeldLease, held
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, AuditEntry, Lease, Message
 from mailbox.pace import LOOKED_UP, Pace

@@ -13,8 +13,8 @@ from mailbox.accounts.troubleshooting import FailureCode
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused, without_secrets
-from mailbox.held_lease import held
 from mailbox.imap.session import ImapSession
+from mailbox.leases.held_lease import held
 from mailbox.models import Account, ConnectionTest, Lease, Transport
 from mailbox.oauth import refresh
 from outbox.delivery import recovery

@@ -22,8 +22,8 @@ FLOORS = [
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.deletions mailbox.schedules",
     "mailbox.features",
-    "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.keep_alive",
-    "mailbox.oauth mailbox.held_lease",
+    "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.leases",
+    "mailbox.oauth",
     "mailbox.push",
     "mailbox.parsing mailbox.pictures",
     "mailbox.messages mailbox.exports",
@@ -74,7 +74,7 @@ TALKS_TO_SERVERS = words(
 PAGES_MAY_KNOW = words("mailbox.sync.folders mailbox.sync.uidvalidity mailbox.completeness.words")
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
-    "accounts clocks credentials db endpoints errors features held_lease host_slots html imap keep_alive lazy_text "
+    "accounts clocks credentials db endpoints errors features host_slots html imap lazy_text leases "
     "localized logs messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
     "signals storage sync tls"
 )

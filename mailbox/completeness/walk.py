@@ -19,9 +19,9 @@ from django.utils import timezone
 from mailbox.completeness import compare, sample, schedule, signature
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid
 from mailbox.errors import MailError, Throttled
-from mailbox.held_lease import Clock
 from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import ImapSession, MessageMeta
+from mailbox.leases.held_lease import Clock
 from mailbox.messages import places
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.account_session import AccountSession, signed_in

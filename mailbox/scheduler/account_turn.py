@@ -12,7 +12,7 @@ from django.conf import settings
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
 from mailbox.errors import MailError
-from mailbox.held_lease import HeldLease
+from mailbox.leases.held_lease import HeldLease
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder
 from mailbox.scheduler.account_queue import SyncJob, jobs_of

@@ -15,7 +15,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from mailbox.clocks import is_stale
-from mailbox.keep_alive import keep_alive
+from mailbox.leases.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.sync.outcome import SyncOutcome

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
-from mailbox.held_lease import give_back
+from mailbox.leases.held_lease import give_back
 from mailbox.logs import event
 from mailbox.models import Lease
 from mailbox.scheduler.account_turn import AccountTurn

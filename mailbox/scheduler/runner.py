@@ -23,8 +23,8 @@ from django.db import connections
 from django.utils import timezone
 
 from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken
-from mailbox.held_lease import WAIT_STEP_SECONDS, Clock, renewing, take_all
-from mailbox.keep_alive import keep_alive
+from mailbox.leases.held_lease import WAIT_STEP_SECONDS, Clock, renewing, take_all
+from mailbox.leases.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool

@@ -17,9 +17,9 @@ from mailbox.clocks import LONGEST_WAIT
 from mailbox.credentials import DecryptionFailed
 from mailbox.db import deadlocks
 from mailbox.errors import MailError, NetworkError, OverQuota, SignInRefused, Throttled
-from mailbox.held_lease import Clock, HeldLease, held
 from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
+from mailbox.leases.held_lease import Clock, HeldLease, held
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease, SyncState
 from mailbox.oauth import refresh

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, StorageError, Throttled
-from mailbox.held_lease import Clock
 from mailbox.imap.session import FolderStatus, KnownFolder
+from mailbox.leases.held_lease import Clock
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.parsing import pool as parsing_pool

@@ -19,9 +19,9 @@ from django.utils.translation import gettext
 
 from mailbox import logs
 from mailbox.errors import Busy, MailError, SignInRefused
-from mailbox.held_lease import Clock
 from mailbox.imap import sent_search
-from mailbox.keep_alive import keep_alive
+from mailbox.leases.held_lease import Clock
+from mailbox.leases.keep_alive import keep_alive
 from mailbox.models import Account
 from mailbox.storage import out_of_reach, raw_store
 from outbox.actions.transitions import record

@@ -18,10 +18,10 @@ from django.utils import timezone
 
 from mailbox import logs
 from mailbox.errors import Busy, MailError
-from mailbox.held_lease import Clock
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders, ForgottenAttempt
-from mailbox.keep_alive import Act, keep_alive
+from mailbox.leases.held_lease import Clock
+from mailbox.leases.keep_alive import Act, keep_alive
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from mailbox.errors import NetworkError, SignInRefused
-from mailbox.held_lease import Clock, HeldLease, held
 from mailbox.imap.session import ImapSession
-from mailbox.keep_alive import LEASE_SECONDS, Act
+from mailbox.leases.held_lease import Clock, HeldLease, held
+from mailbox.leases.keep_alive import LEASE_SECONDS, Act
 from mailbox.models import Account, Lease
 from mailbox.sync import account_session
 from outbox.models import SentCopy, SentLookup

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mailbox import deletions
 from mailbox.exports import writing
-from mailbox.keep_alive import LEASE_SECONDS
+from mailbox.leases.keep_alive import LEASE_SECONDS
 from mailbox.models import (
     Account,
     Counter,

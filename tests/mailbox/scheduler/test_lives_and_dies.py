@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from mailbox.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
+from mailbox.leases.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
 from mailbox.scheduler import report, results, runner
 from mailbox.scheduler.account_queue import SyncJob

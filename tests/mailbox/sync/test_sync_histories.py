@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from mailbox.errors import MailError, NetworkError, ProviderError
-from mailbox.held_lease import take_all
 from mailbox.imap.fetch import Changes, FetchedMessage, FlagsAndLabels, FolderStatus, MessageMeta
 from mailbox.imap.session import FolderIdentity, KnownFolder, ListedFolder
+from mailbox.leases.held_lease import take_all
 from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncState
 from mailbox.parsing.parse_job import header_of
 from mailbox.storage.raw_store import digest_of

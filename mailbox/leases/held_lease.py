@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from mailbox.errors import Busy
-from mailbox.keep_alive import LEASE_SECONDS, Act, keep_alive
+from mailbox.leases.keep_alive import LEASE_SECONDS, Act, keep_alive
 from mailbox.models import Lease
 
 Clock = Callable[[], datetime]
