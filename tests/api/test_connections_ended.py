@@ -3,12 +3,9 @@ answered with a yes is there once, and all else is a reason to try again."""
 
 from __future__ import annotations
 
-import random
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,40 +15,14 @@ from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
 from tests.api.calling import Program, mail
 from tests.api.submitting import MAIL, Submission, ops, secret, send, submission
+from tests.servers.ended_connections import connections_ended
 
 __all__ = ["ops", "secret", "submission"]
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="Only a server ends connections."),
 ]
-END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-SESSIONS, MAILS, TRIES, KILLS = 3, 8, 500, 40
-
-
-@contextmanager
-def connections_ended() -> Iterator[threading.Event]:
-    """End them KILLS times at most; the event is set once there was one."""
-    over, ended, chance = threading.Event(), threading.Event(), random.Random(7)
-
-    def run() -> None:
-        for _ in range(KILLS):  # not for ever: a slow machine would never get a mail through
-            if over.wait(chance.uniform(0.02, 0.2)):
-                break
-            with connection.cursor() as cursor:
-                cursor.execute(END)
-                if cursor.fetchall():
-                    ended.set()
-        connections.close_all()
-
-    ender = threading.Thread(target=run)
-    ender.start()
-    try:
-        yield ended
-    finally:
-        over.set()
-        ender.join()
-        connections.close_all()  # this thread's, too
+SESSIONS, MAILS, TRIES, KILLS = 3, 8, 500, 40  # a bound, as a slow machine would never get a mail through
 
 
 def test_each_mail_is_there_once(
@@ -90,12 +61,13 @@ def test_each_mail_is_there_once(
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(2 * SESSIONS) as pool, connections_ended() as ended:
+    with ThreadPoolExecutor(2 * SESSIONS) as pool, connections_ended(KILLS, longest=0.2) as ended:
         asked = [pool.submit(way, session) for way in (by_smtp, by_api) for session in range(SESSIONS)]
         for each in asked:
             each.result()
+    connections.close_all()  # this thread's was ended, too
     assert set(refused) <= {"451 4.3.0", "503"}, refused
-    assert ended.is_set()
+    assert sum(ended)
     assert Counter(OutboxMessage.objects.values_list("subject", flat=True)) == {
         "by SMTP": SESSIONS * MAILS,
         "Hi": SESSIONS * MAILS,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -19,37 +17,13 @@ from outbox import api
 from outbox.delivery import claims, deliver, finalization, recovery
 from outbox.delivery.database import Database, complete
 from outbox.models import OutboxMessage
+from tests.servers.ended_connections import connections_ended
 from tests.servers.smtp import SmtpServer
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="Only a server ends connections."),
 ]
-END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-
-
-@contextmanager
-def connections_ended(times: int) -> Iterator[list[int]]:
-    """End every other connection so many times, at any instant; how many there were each time."""
-    over, chance, ended = threading.Event(), random.Random(7), list[int]()
-
-    def run() -> None:
-        for _ in range(times):
-            if over.wait(chance.uniform(0.005, 0.06)):
-                break
-            with connection.cursor() as cursor:
-                cursor.execute(END)
-                ended.append(len(cursor.fetchall()))
-        connections.close_all()
-
-    ender = threading.Thread(target=run)
-    ender.start()
-    try:
-        yield ended
-    finally:
-        over.set()
-        ender.join()
 
 
 def test_connections_that_are_ended_at_any_instant_lose_nothing_and_double_nothing(
