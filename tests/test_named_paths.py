@@ -20,9 +20,13 @@ PAPERS = [
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 FILE = re.compile(r"`([\w./-]+/[\w.-]+\.(?:py|html|js|css|yml|toml|md))`")
 DOTTED = re.compile(rf"(?<![\w.\"'/@-])((?:{'|'.join(APPS)})(?:\.[A-Za-z_]\w*)+)(?![\w/-])")
+SHORT = re.compile(r"(?<![\w.\"'/@-])([a-z_]+(?:\.[A-Za-z_]\w*)+)(?![\w/-])")
 PACKAGES = {name for module in MODULES for name in (module, *(module.rsplit(".", end)[0] for end in (1, 2)))}
-# Not modules: kinds of events, columns, and a file.
-OTHERS = re.compile(r"outbox\.(sent|failed|uncertain|bounced|complaint|id)$|(api|alerts)\.(md|yml)$")
+# Not modules: kinds of events, columns, and files.
+OTHERS = re.compile(
+    r"outbox\.(sent|failed|uncertain|bounced|complaint|id)$|message\.(new|flags|gone)$|sync\.behind$"
+    r"|restore\.unfinished$|\w+\.(md|ya?ml|py|css|csv)$"
+)
 
 
 @cache
@@ -40,6 +44,23 @@ def is_there(name: str) -> bool:
             rest = parts[end:]
             return not rest or (module in MODULES and re.search(rf"\b{rest[0]}\b", source(module)) is not None)
     return False
+
+
+@cache
+def endings() -> dict[str, list[str]]:
+    """By the end of its name, as a document that tells of one part writes it: the modules and packages of that name."""
+    found: dict[str, list[str]] = {}
+    for name in PACKAGES:
+        parts = name.split(".")
+        for start in range(len(parts)):
+            found.setdefault(".".join(parts[start:]), []).append(name)
+    return found
+
+
+def is_there_for_short(name: str) -> bool:
+    """The same of a name without its first packages, such as `smtp.transport`; of what begins otherwise, True."""
+    first, _, rest = name.partition(".")
+    return first not in endings() or any(is_there(f"{full}.{rest}") for full in endings()[first])
 
 
 def words_of(module: str) -> list[str]:
@@ -61,6 +82,7 @@ def test_a_paper_names_what_is_there(paper: str) -> None:
     missing += [name for name in FILE.findall(text) if not any((root / name).exists() for root in roots)]
     code = "\n".join(re.findall(r"`([^`\n]+)`", text))
     missing += [name for name in DOTTED.findall(code) if not OTHERS.match(name) and not is_there(name)]
+    missing += [name for name in SHORT.findall(code) if not OTHERS.match(name) and not is_there_for_short(name)]
     assert missing == []
 
 
