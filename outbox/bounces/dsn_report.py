@@ -37,7 +37,8 @@ FEEDBACK_TYPE = "message/feedback-report"
 # Of mail with one of these, the text says nothing of a failed delivery: complaints are read before; what is left are
 # receipts (RFC 8098), praise (not-spam) and reports on signatures.
 _RECEIPT_TYPES = ("message/disposition-notification", "message/global-disposition-notification", FEEDBACK_TYPE)
-HEADER_TYPES = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
+# RFC 6522 4 and RFC 6533, and what gateways call it.
+HEADER_TYPES = ("text/rfc822-headers", "text/rfc822-header", "message/rfc822-headers", "message/global-headers")
 MAIL_TYPES = ("message/rfc822", "message/global")
 # Feedback types that are complaints (RFC 5965 7.3, RFC 6430). Not not-spam (the mail is wanted) and auth-failure (a
 # report on its signatures).
@@ -45,6 +46,7 @@ _COMPLAINTS = ("abuse", "fraud", "virus", "opt-out", "other", "miscategorized")
 # The address type before an address (RFC 3464 2.1.2), also with a blank or a colon in it.
 _ADDRESS_TYPE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]{0,20} ?;|rfc ?822 ?:)", re.I)
 _ESCAPED = re.compile(r"\\x\{(10[0-9A-Fa-f]{4}|[0-9A-Fa-f]{2,5})\}")  # RFC 6533, 3: utf-8-addr-xtext
+_XTEXT = re.compile(r"\+([2-7][0-9A-F])")  # RFC 3461 4: as ORCPT was written; some servers copy it undecoded
 _FAILED_BY_OTHER_WORDS = (
     *("expired", "failure", "fail", "bounced", "bounce", "hard", "rejected", "refused", "undeliverable", "undelivered"),
     *("permanent-failure", "permanent", "dropped", "returned", "blocked"),
@@ -114,6 +116,8 @@ def _recipient(group: Part) -> RecipientReport | None:
         return None
     words = clean(_typed(group.get("diagnostic-code")))
     status = status_code(group.get("status")) or status_code(words)
+    if "@" in final and "@" not in original:  # "unknown;unknown", an X.400 name
+        original = final
     return RecipientReport(original or final, final or original, action, status, words)
 
 
@@ -121,6 +125,8 @@ def _address(field: str) -> str:
     """The address of a recipient field. Domino and others also write a path, a name, a comment or quotation marks."""
     text = _ADDRESS_TYPE.sub("", " ".join(field.split()), count=1).strip(" ;")
     text = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), text)[:_MAX_FIELD]
+    if "@" not in text:
+        text = _XTEXT.sub(lambda code: chr(int(code[1], 16)), text)
     found = (each.address for each in addresses.read(text) if each.has_domain)
     return clean(next(found, text), MAX_ADDRESS)
 

@@ -21,7 +21,12 @@ SENDERS = (
     *("mailer-daemon", "mailer_daemon", "mailerdaemon", "maildaemon", "mail-daemon", "mail.daemon", "smtp-daemon"),
     *("daemon", "postmaster", "bounce", "microsoftexchange", "mdaemon", "mailadmin", "mail-admin", "administrator"),
 )
-_ANSWER_FIELDS = ("x-autoreply", "x-autorespond", "x-autoreply-from")
+# Fields of automatic replies: autoresponders of hosting panels, Gmail, FirstClass, and Exchange's inbox rules.
+_ANSWER_FIELDS = (
+    *("x-autoreply", "x-autorespond", "x-autoresponse", "x-auto-response", "x-auto-reply", "x-autoreply-from"),
+    *("x-mail-autoreply", "x-ms-exchange-inbox-rules-loop"),
+)
+_PRECEDENCES = ("precedence", "x-precedence", "preference")
 _NAMES = ("mail delivery", "mailer-daemon", "postmaster", "microsoft outlook", "microsoft exchange")
 _STAMP = re.compile(r"^[> \t]{0,8}+(Message-ID|X-PRX-Attempt):[ \t]*+(?:\r?\n[ \t]++)?(\S{1,998})", re.I | re.M)
 _ADDRESS = re.compile(
@@ -98,7 +103,10 @@ def _is_automatic_answer(root: Part) -> bool:
 
     Such a reply may have a null reverse-path too (RFC 3834 4).
     """
-    return root.get("auto-submitted").lower().startswith("auto-replied") or any(map(root.get, _ANSWER_FIELDS))
+    is_said = any(root.get(name).strip().lower() in ("auto_reply", "auto-reply") for name in _PRECEDENCES)
+    return (
+        is_said or root.get("auto-submitted").lower().startswith("auto-replied") or any(map(root.get, _ANSWER_FIELDS))
+    )
 
 
 def texts(parts: Sequence[Part]) -> Iterator[str]:

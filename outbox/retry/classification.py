@@ -14,10 +14,11 @@ from outbox.retry import throttling
 from outbox.retry.faults import AFTER_DOT, OPENING, Fault, Kind, Phase, Verdict
 
 # 530 "authentication required", 534 "mechanism too weak" and Google's "log in with your browser", 535 "credentials
-# invalid", 538 "encryption required for this mechanism" (RFC 4954 6), 525 "user account disabled" (RFC 5248).
-_SIGN_IN_CODES = (525, 530, 534, 535, 538)
+# invalid", 538 "encryption required for this mechanism", 432 "a password transition is needed" (RFC 4954 6), 525 "user
+# account disabled" (RFC 5248).
+_SIGN_IN_CODES = (432, 525, 530, 534, 535, 538)
 _SIGN_IN_WORDS = re.compile(
-    r"\b5\.7\.(?:3|8|9|13|14|57|60|139)\b"
+    r"\b5\.7\.(?:3|8|9|13|14|30|57|60|139)\b"
     r"|\bauth\w*\b.{0,40}\b(?:fail\w*|unsuccessful|invalid|rejected|denied|disabled)\b"
     r"|\b(?:invalid|incorrect|bad|wrong)\b.{0,20}\b(?:user\w*|login|password|credentials?)\b"
     r"|\b(?:user ?name|password|credentials?)\b.{0,40}\b(?:not accepted|invalid|incorrect|wrong|rejected)\b"
@@ -29,7 +30,7 @@ _PASSING_WORDS = re.compile(
     r"\b535[ -]4\.\d\.\d|\btemporar(?:y|ily)\b|\btry (?:again )?later\b|\btoo many\b"
     r"|\b(?:system|server) (?:is )?busy\b"
     r"|\b(?:lost|closed|dropped)\b.{0,20}\bconnection\b|\bconnection (?:lost|closed)\b|\binternal (?:server )?error\b"
-    r"|\bunavailable\b|\btimed? ?out\b|系统繁忙|稍后",
+    r"|(?<!reason )\bunavailable\b|\btimed? ?out\b|系统繁忙|稍后",
     re.IGNORECASE | re.DOTALL,
 )
 _ABOUT_THE_SECRET = re.compile(r"\b(?:password|credentials?|user ?name)\b|密码|授权码", re.I)
@@ -120,7 +121,7 @@ def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
     is_passing = _PASSING_WORDS.search(f"{code} {words}") and not _ABOUT_THE_SECRET.search(words)
     if phase is Phase.AUTH and code == 535 and is_passing:
         return Verdict.THROTTLED
-    if phase is Phase.AUTH and code >= 500 and (code in _SIGN_IN_CODES or _SIGN_IN_WORDS.search(words)):
+    if phase is Phase.AUTH and (code in _SIGN_IN_CODES or (code >= 500 and _SIGN_IN_WORDS.search(words))):
         return Verdict.SIGN_IN
     if code == 421 or (code == 454 and phase is Phase.AUTH) or throttling.seconds_to_wait(code, words) is not None:
         return Verdict.THROTTLED
@@ -160,7 +161,11 @@ def is_outcome_unknown(code: int, words: str) -> bool:
     """
     if code >= 500 and (_REASON_IN_THE_MAIL.search(words) or throttling.seconds_to_wait(code, words) is not None):
         return False
-    if 440 <= code < 450 or _NETWORK_STATUS.search(words) or _LOST_WORDS.search(words):
+    if _LOST_WORDS.search(words):
+        return True
+    if code == 452:  # of the server's storage (RFC 5321 4.2.3): sendmail says "452 4.4.5 Insufficient disk space"
+        return False
+    if 440 <= code < 450 or _NETWORK_STATUS.search(words):
         return True  # some servers use 44x for what others report as X.4.X
     # x2z is about the connection (RFC 5321 4.2.1). Where it says that we send too much, it was a decision.
     return code in (420, 421) and throttling.seconds_to_wait(code, words) is None

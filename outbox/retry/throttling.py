@@ -18,9 +18,11 @@ _STATED_WAIT = re.compile(
 _SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
 
 # The recipient's address or mailbox (RFC 3463: X.1.X, X.2.X; Gmail's 450 4.2.1 is about everybody who writes to one of
-# its users), too many recipients of one mail (RFC 5321, 4.5.3.1.10), and greylisting, which is about sender and
-# recipient: no reason to keep all other mail waiting.
-_NOT_OUR_PACE = re.compile(r"\b4\.[12]\.\d{1,3}\b|\b4\.5\.3\b|gr[ae]y-?\s?list", re.IGNORECASE)
+# its users), what the recipient gets too much of, too many recipients of one mail (RFC 5321, 4.5.3.1.10), and
+# greylisting, which is about sender and recipient: no reason to keep all other mail waiting.
+_NOT_OUR_PACE = re.compile(
+    r"\b4\.[12]\.\d{1,3}\b|\b4\.5\.3\b|gr[ae]y-?\s?list|\b(?:recipient|mailbox) (?:has|is)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ RULES = (
     _rule(r"\b(daily|24.?hour)\b.{0,40}\b(quota|limit)\b.{0,20}\bexceeded|\bexceeded\b.{0,40}\bdaily\b", 450.0),
     _rule(r"\bhourly\b.{0,40}\b(quota|limit)\b|\bper hour\b|\bhour\b.{0,20}\b(limit|exceeded)", 150.0),
     _rule(r"\bthrottl"),
-    _rule(r"\brate.?limit|\brate\b.{0,60}\bexceed|\bexceed.{0,60}\brate\b|\bunusual rate\b"),
+    _rule(r"\brate.?(?:limit|control)|\brate\b.{0,60}\bexceed|\bexceed.{0,60}\brate\b|\bunusual rate\b"),
     _rule(r"\btoo (fast|quickly|frequent)|\bslow(ing)? down\b|\bunexpected volume\b"),
     # Not "too many recipients" alone, which is about this mail. With "from", Postfix counts those of a client.
     _rule(r"\btoo (many|much) (?!recipients\b(?! from)|hops|received|errors? in)(\w+ ){0,3}?"
@@ -70,6 +72,7 @@ _OF_OUR_ACCOUNT = re.compile(
     r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota"
     r"|\b5\.(?:7\.(?:50[123]|705|708|750)|1\.90)\b|\bunusual (?:sending )?(?:activity|rate|volume)\b|\brate.?limited\b"
     r"|\bsending (?:is |has been )?(?:paused|suspended|disabled)\b"
+    r"|\boutgoing (?:is )?blocked\b"  # Zoho: 554 5.1.8 Email Outgoing Blocked
     r"|\byour account (?:is|was|has been) (?:\w+ )?(?:suspended|disabled|blocked|locked|restricted)\b",
     re.I,
 )

@@ -168,6 +168,11 @@ FAILED = {
     ),
 }
 _WAYS = {
+    "an Original-Recipient that says nothing": ("Action:", "Original-Recipient: unknown;unknown\nAction:"),
+    "an Original-Recipient in xtext": (
+        "Final-Recipient: rfc822;gone@example.net",
+        "Final-Recipient: rfc822;other@example.net\nOriginal-Recipient: rfc822;gone+40example.net",
+    ),
     "a name beside the address": ("rfc822;gone@example.net", "rfc822; Gone User <gone@example.net>"),
     "a comment behind it": ("rfc822;gone@example.net", "rfc822; gone@example.net (Gone User)"),
     "a colon for the semicolon": ("rfc822;gone@example.net", "rfc822: gone@example.net"),
@@ -189,6 +194,9 @@ FAILED |= {
     ),
     "status part as a file": in_parts(
         "mailer-daemon@x.example", part('application/octet-stream; name="delivery-status.txt"', STATUS), MAIL
+    ),
+    "returned header in the singular": in_parts(
+        "x@example.net", part("message/delivery-status", STATUS), part("text/rfc822-header", HEADER), kind="report"
     ),
     "returned mail as a file": in_parts(
         "mailer-daemon@x.example", part("message/delivery-status", STATUS),

@@ -123,6 +123,14 @@ NO_REPORTS = {
         "ann@x.example", part("text/plain", "I am away until Monday; your mail was not read."), MAIL,
         more="Return-Path: <>\nAuto-Submitted: auto-replied\n",
     ),
+    "an answer of a hosting panel's responder": in_parts(
+        "ann@x.example", part("text/plain", "I am away; your mail was not read."), MAIL,
+        more="Return-Path: <>\nPrecedence: auto_reply\n",
+    ),
+    "an answer by an inbox rule of Exchange": in_parts(
+        "ann@x.example", part("text/plain", "I am away; your mail was not read."), MAIL,
+        more="Return-Path: <>\nAuto-Submitted: auto-generated\nX-MS-Exchange-Inbox-Rules-Loop: ann@x.example\n",
+    ),
     "a receipt": in_parts(
         "ann@x.example",
         part("message/disposition-notification",

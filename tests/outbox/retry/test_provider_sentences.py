@@ -30,6 +30,21 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
         (Phase.AUTH, "535 4.7.8 Error: Connection lost to authentication server", Verdict.THROTTLED),
         (Phase.AUTH, "535 Error: authentication failed: system busy", Verdict.THROTTLED),
         (Phase.AUTH, "535 Incorrect password, please try again later", Verdict.SIGN_IN),
+        # Postfix with Dovecot, of a wrong password; Exchange Online, of a tenant without passwords; RFC 4954 6.
+        (Phase.AUTH, "535 5.7.8 Error: authentication failed: (reason unavailable)", Verdict.SIGN_IN),
+        (Phase.AUTH, "550 5.7.30 Basic authentication is not supported for Client Submission.", Verdict.SIGN_IN),
+        (Phase.AUTH, "432 4.7.12 A password transition is needed", Verdict.SIGN_IN),
+        (Phase.DATA, "432 4.3.2 Concurrent connections limit exceeded.", Verdict.THROTTLED),
+        (Phase.MAIL, "554 5.1.8 Email Outgoing Blocked", Verdict.THROTTLED),  # Zoho, of the account
+        (Phase.MAIL, "553 5.1.8 Sender domain does not exist", Verdict.PERMANENT),
+        (Phase.MAIL, "450 4.7.1 Connection subject to rate control, try again later", Verdict.THROTTLED),
+        (
+            Phase.DOT,
+            "450 4.7.1 The recipient has exceeded their message rate limit. Try again later.",
+            Verdict.TRANSIENT,
+        ),
+        (Phase.DOT, "452 4.4.5 Insufficient disk space; try again later", Verdict.TRANSIENT),  # sendmail
+        (Phase.DOT, "452 4.4.2 Connection to the relay lost", Verdict.UNCERTAIN),
         (Phase.RCPT, "550 Domain frequency limited", Verdict.THROTTLED),
         (Phase.MAIL, "451 MI:SFQ", Verdict.THROTTLED),
         (Phase.MAIL, "552 Quota exceeded for the day", Verdict.THROTTLED),
