@@ -51,7 +51,7 @@ _OTHER_MONTHS = {name: month for month, names in enumerate(_OTHER_NAMES, 1) for 
 # Zones with one meaning, in minutes (CST is always America's). Ambiguous ones such as BST, IST, AST and SST are left
 # out, so a date with one of them is not read. So are the military letters, which RFC 822 had with the wrong sign.
 _ZONES = {
-    **{"ut": 0, "utc": 0, "gmt": 0, "z": 0, "wet": 0},
+    **{"ut": 0, "utc": 0, "gmt": 0, "z": 0, "wet": 0, "etc/utc": 0, "etc/gmt": 0},
     **{"est": -300, "edt": -240, "cst": -360, "cdt": -300, "mst": -420, "mdt": -360, "pst": -480, "pdt": -420},
     **{"cet": 60, "cest": 120, "met": 60, "mest": 120, "mez": 60, "mesz": 120, "west": 60, "eet": 120, "eest": 180},
     **{"msk": 180, "jst": 540, "kst": 540, "hkt": 480, "aest": 600, "aedt": 660, "acst": 570, "awst": 480},
@@ -69,11 +69,12 @@ _ASCTIME = re.compile(r"([a-z]{3,9}) +(\d{1,2}) +(?=\d{1,2}:)", re.I)
 _WIDE_MONTH = re.compile(r"(1[0-2]|0?[1-9]|十[一二]?|[一二三四五六七八九])(?:月|월)")
 _WIDE_DIGITS = "一二三四五六七八九十"
 _WIDE_DAY = re.compile(r"(\d{4}) ?[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일]")
-_ISO = re.compile(r"(\d{4})([-/.])(\d{2})\2(\d{2})(?:t| )", re.I)
+_ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:t| )", re.I)
 _BASIC_ISO = re.compile(r"\A(\d{4})(\d{2})(\d{2})t(\d{2})(\d{2})(\d{2})", re.I)
 _AROUND = re.compile(r"\A\s*+date\s*+:|[\"\0\u200b-\u200f\ufeff]", re.I)
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _SPACED_COLON = re.compile(r"(?<=\d) ?: ?(?=\d)")  # RFC 5322 section 4.3, obs-hour
+_ONE_DIGIT = re.compile(r"(?<=\d:)(\d)(?!\d)")  # 9:5:03, as programs write it that do not pad numbers
 _YEAR = re.compile(r"(?<![\d+:.-])(\d{4})(?![\d:])")
 _WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{1,12}\.?[,\u060c] *)", re.I)
 _ZONE_COMMENT = re.compile(r"\(((?:GMT|UTC?)?[+-]\d{1,2}:?(?:\d\d)?|[A-Za-z]{1,5})\)\s*\Z", re.I)
@@ -84,7 +85,7 @@ def read(stated: str) -> datetime | None:
     """The date as an aware datetime; None if it is invalid or ambiguous. Without a zone it is read as UTC (section
     3.3, -0000)."""
     line = stated if _USUAL.fullmatch(stated) else " ".join(_COMMENT.sub(" ", _plain(stated)).split()).rstrip(" ;,.")
-    line = _SPACED_COLON.sub(":", line)
+    line = _ONE_DIGIT.sub(r"0\1", _SPACED_COLON.sub(":", line))
     line = line[weekday.end() :] if (weekday := _WEEKDAY.match(line)) else line
     day = _day(line)
     if day is None:

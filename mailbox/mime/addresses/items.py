@@ -116,7 +116,8 @@ def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
         addresses = [cleaned(token.text, is_decoded) for token in comments if _SENDABLE.fullmatch(token.text)]
     name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
     if not addresses:
-        return [Mailbox("", name)] if name else []
+        said = _name(comments, is_decoded) if len(words) == 1 else ""  # root (Cron Daemon)
+        return [Mailbox("" if "@" in said else said, name)] if name else []
     is_no_name = _is_address_of(name, addresses)
     return [Mailbox("" if number or is_no_name else name, each) for number, each in enumerate(addresses)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -87,6 +88,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         lossy = decoded(octets, codec_name, "replace")
         if lossy is not None and lossy.count("\ufffd") <= max(2, len(lossy) // 20):
             return lossy, False
+    if (whole := _utf8_before_a_cut(octets)) is not None:
+        return f"{whole}\ufffd", False
     lossy = octets.decode("utf-8", "replace")
     # Four octets are as good as three letters: they hardly ever form one by chance.
     invalid, letters = lossy.count("\ufffd"), len(_TRUE_LETTER.findall(lossy)) + 2 * len(_FOUR_OCTETS.findall(lossy))
@@ -112,6 +115,18 @@ def _utf8_under(codec: str | None, octets: bytes) -> str | None:
         return None
     lossy = octets.decode("utf-8", "replace")
     return lossy if lossy.count("\ufffd") * 4 <= len(_TRUE_LETTER.findall(lossy)) else None
+
+
+def _utf8_before_a_cut(octets: bytes) -> str | None:
+    """The text before its last character, if it is UTF-8 that was cut within that: by senders that count octets, and by
+    this package, too. None for other octets, and if what is left is too little to tell."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        text = decoder.decode(octets)
+    except UnicodeDecodeError:
+        return None
+    is_cut = bool(decoder.getstate()[0])
+    return text if is_cut and len(octets) - len(text) >= _LEAST_UTF8 else None
 
 
 def decoded(octets: bytes, codec: str, errors: str) -> str | None:

@@ -72,6 +72,7 @@ RECEIVED = [
     ("Team <a@x.org,b@x.org>, <c@x.org; d@x.org>", ["Team <a@x.org>", "b@x.org", "c@x.org", "d@x.org"]),
     ("<a@x.org b@x.org>, Ann <c@x.org,>", ["a@x.org", "b@x.org", "Ann <c@x.org>"]),
     ("Ann Example (a@x.org), Bob (mailto:b@x.org)", ["Ann Example <a@x.org>", "Bob <b@x.org>"]),
+    ("root (Cron Daemon), MAILER-DAEMON (Mail System)", ["Cron Daemon <root>", "Mail System <MAILER-DAEMON>"]),
     ("root (Charlie @ home), root (root@host)", ["root", "root"]),
     ("sales@x.org on behalf of Bob <b@y.org>", ['"sales@x.org on behalf of Bob" <b@y.org>']),
 ]

@@ -67,6 +67,12 @@ def test_an_emoji_alone_shows_that_it_is_utf8() -> None:
     assert charsets.decode_text("👍".encode() + b"\xf0\x9f", "utf-8")[0] == "👍\ufffd"
 
 
+@pytest.mark.parametrize("text", ["Grüße 発", "Привет", "障害", "Angebot für März, fällig am 3. Mä"])
+def test_utf8_that_was_cut_within_a_letter_is_read_to_there(text: str) -> None:
+    for label in ("", "us-ascii", "utf-8"):
+        assert charsets.decode_text(text.encode()[:-1], label) == (f"{text[:-1]}\ufffd", False)
+
+
 @pytest.mark.parametrize("codec", ["gbk", "big5", "cp949", "cp932", "euc_jp", "cp1251", "koi8-r", "cp1253"])
 def test_what_is_no_utf8_at_all_is_not_taken_for_damaged_utf8(codec: str) -> None:
     text = {
