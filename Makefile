@@ -12,31 +12,27 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-machines bench-programs bench-servers bench-agreement fuzz
+.PHONY: setup .venv/installed .venv/installed-dev lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-machines bench-programs bench-servers bench-agreement fuzz
 
 # What a service's user, who may not write beside the sources, would else lack: languages, and compiled modules.
 setup: .venv/installed
 	@$(BIN)/python -m prx_email_site.catalogues locale
 	@$(BIN)/python -m compileall -q alerts api mailbox outbox people prx_email_site
 
-.venv/bin/python:
-	@PYTHON="$(PYTHON)" sh scripts/make-venv
+.venv/installed:
+	@PYTHON="$(PYTHON)" sh scripts/make-venv requirements.lock
+
+.venv/installed-dev: .venv/installed
+	@PYTHON="$(PYTHON)" sh scripts/make-venv requirements-dev.lock
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-
-.venv/installed: requirements.lock | .venv/bin/python
-	$(INSTALL) -r requirements.lock
-	@touch $@
-
-.venv/installed-dev: requirements-dev.lock .venv/installed
-	$(INSTALL) -r requirements-dev.lock
-	@touch $@
 
 # One version and its hashes for each package; nothing in them names a server that packages come from.
 COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-lock: | .venv/bin/python
+lock:
+	@PYTHON="$(PYTHON)" sh scripts/make-venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^pip-tools requirements-dev.txt)"
 	$(COMPILE) --output-file requirements.lock requirements.txt
 	$(COMPILE) --constraint requirements.lock --output-file requirements-s3.lock requirements-s3.txt
@@ -108,7 +104,7 @@ bench-agreement: .venv/installed-dev
 # Atheris goes into a folder of its own: nothing else needs it, and not every Python has a wheel of it.
 TARGET ?= mime
 SECONDS ?= 600
-var/fuzz/installed: tests/fuzz/requirements.lock .venv/installed-dev
+var/fuzz/installed: tests/fuzz/requirements.lock | .venv/installed-dev
 	$(INSTALL) --target var/fuzz/site --upgrade -r tests/fuzz/requirements.lock
 	@touch $@
 
