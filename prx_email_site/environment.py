@@ -4,6 +4,8 @@ Each variable may instead be given as NAME_FILE, the path of a file with the val
 module does not import Django, so that the settings can use it.
 """
 
+from __future__ import annotations  # `make run` imports it by any Python, before it says that one is too old
+
 import contextlib
 import ipaddress
 import os

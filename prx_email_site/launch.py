@@ -232,11 +232,21 @@ class Launcher:
 def check_address() -> int:
     """Return 1, with the reason on stderr, if the address is not free, else 0. Runs before packages are installed."""
     try:
-        BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND)).check_free()
+        address = BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
     except (CannotStart, env.SettingError) as reason:
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
-    return 0
+    return 0 if is_free(address) else 1
+
+
+def is_free(address: BindAddress) -> bool:
+    """Whether nobody listens on the address and this process may; else the reason is on stderr."""
+    try:
+        address.check_free()
+    except CannotStart as reason:
+        print(reason, file=sys.stderr)  # noqa: T201
+        return False
+    return True
 
 
 IN_PLAIN_HTTP = "is open to the network in plain HTTP: passwords and mail can be read on the way."
@@ -258,9 +268,10 @@ def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") 
     try:
         address = BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
         stop_seconds = env.integer("PRX_EMAIL_STOP_SECONDS", 30, minimum=1)
-        address.check_free()
     except (CannotStart, env.SettingError) as reason:
         print(reason, file=sys.stderr)  # noqa: T201
+        return 1
+    if not is_free(address):
         return 1
     if not env.text("PRX_EMAIL_BASE_URL"):
         os.environ["PRX_EMAIL_BASE_URL"] = address.url
@@ -274,6 +285,9 @@ def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") 
     if prepared.returncode:
         return prepared.returncode
     before_start()
+    # Preparing takes as long as another start, which has the address by now: what answers there would not be ours.
+    if not is_free(address):
+        return 1
     return Launcher(address, stop_seconds=stop_seconds, welcome=welcome).run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import runpy
 import shutil
@@ -15,7 +16,7 @@ import pytest
 
 from prx_email_site import launch as launch_module
 from tests.launched import SLOW, Run, launch
-from tests.servers.ports import free_ports
+from tests.servers.ports import free_ports, wait_until
 from tests.servers.site import ROOT
 
 __all__ = ["launch"]
@@ -28,6 +29,22 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(launch: Callable[..., Run]) 
         assert run.process.wait(SLOW) == 1
     assert f"Cannot listen on {bind}" in run.output()
     assert "PRX_EMAIL_BIND" in run.output()
+
+
+def test_a_port_that_another_start_took_meanwhile_is_said_and_its_server_is_not_called_ready(
+    launch: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Two `make run` at once: both find the port free, and one prepares after the other."""
+    (tmp_path / "data").mkdir(mode=0o700)
+    with (tmp_path / "data/prepare.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = launch()
+        wait_until(lambda: "waiting for its end" in run.output(), seconds=SLOW, what="the second prepare")
+        taken = socket.create_server(("127.0.0.1", run.port))
+    with taken:
+        assert run.process.wait(SLOW) == 1
+    assert f"Cannot listen on 127.0.0.1:{run.port}" in run.output()
+    assert "Ready" not in run.output() and "Listening" not in run.output()
 
 
 def test_make_run_looks_at_the_port_before_it_installs_and_says_so_once(tmp_path: Path) -> None:
