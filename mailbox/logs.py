@@ -56,6 +56,18 @@ class WithoutLinks(logging.Filter):
         return True
 
 
+class HostNotAllowed(logging.Filter):
+    """A filter for django.security.DisallowedHost: a line that names our variable, without a traceback. Whoever scans
+    the Internet asks by address or by other names, so that it is no error of this site."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage().replace("ALLOWED_HOSTS", "PRX_EMAIL_ALLOWED_HOSTS")
+        record.msg, record.args, record.exc_info = "host_not_allowed", None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.fields = {"reason": said}
+        return True
+
+
 def provider_words(reply: str) -> str:
     """A server's reply for a log: one line, at most 160 characters, addresses redacted."""
     return redact(" ".join(reply.split()))[:PROVIDER_WORDS_LIMIT]

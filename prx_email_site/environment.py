@@ -12,6 +12,7 @@ import os
 import secrets
 from datetime import date
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
@@ -118,6 +119,26 @@ def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         return [ipaddress.ip_network(word) for word in words(name)]
     except ValueError as error:
         raise SettingError(f"{name} must be addresses or networks such as 127.0.0.1,10.0.0.0/8: {error}.") from error
+
+
+def site_address(name: str, default: str) -> SplitResult:
+    """Return the variable as http(s)://HOST[:PORT]; raises SettingError. The site cannot lie below a path."""
+    given = text(name, default).rstrip("/")
+    try:
+        parts = urlsplit(given)
+        is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or f"{parts.scheme}://{parts.netloc}".lower() != given.lower() or "@" in given:
+        raise SettingError(
+            f"{name} must be an address such as https://mail.example.org, without a path, not {given!r}."
+        )
+    return parts
+
+
+def hosts(names: list[str]) -> list[str]:
+    """Return host names as requests state them (RFC 9110, 7.2): an IPv6 address is in brackets."""
+    return [f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name for name in names]
 
 
 def kept_secret(path: Path, *, value: str | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import (
     BadRequest,
+    DisallowedHost,
     RequestDataTooBig,
     SuspiciousOperation,
     TooManyFieldsSent,
@@ -34,10 +35,14 @@ from outbox.views.writing import unsent
 
 logger = logging.getLogger(__name__)
 
-# Django's limits, which apply before a form gets the request.
-TOO_LARGE: dict[type, Words] = {
+# What Django refuses before a view gets the request.
+REFUSED: dict[type, Words] = {
     RequestDataTooBig: _("The form is too large: its text may be 10 MB at most. Shorten it, or attach it as a file."),
     TooManyFieldsSent: _("The form has too many fields: tick fewer rows."),
+    DisallowedHost: _(
+        "This site does not answer to the host name in this address. Open it by its own; whoever runs it adds names to"
+        " PRX_EMAIL_ALLOWED_HOSTS."
+    ),
     TooManyFilesSent: _("These are too many files for one mail: send some in another, or zip them."),
 }
 
@@ -52,13 +57,13 @@ def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400. Only the text of a BadRequest is shown; others (such as a wrong Host header) get a general sentence."""
+    """400. Only the text of a BadRequest is shown; others get a sentence of ours."""
     if _is_of_program(request):
         return problems.problem(400, "The request holds something this site does not understand.")
     # A wrong Host header is refused before LanguageMiddleware has its turn.
     language = getattr(request, "LANGUAGE_CODE", "") or translation.get_language_from_request(request)
     with translation.override(language):
-        said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
+        said = str(exception if isinstance(exception, BadRequest) else REFUSED.get(type(exception), ""))
         return _page(
             request,
             400,

@@ -18,7 +18,7 @@ def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, 
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"links": {"()": "mailbox.logs.WithoutLinks"}},
+        "filters": {"links": {"()": "mailbox.logs.WithoutLinks"}, "hosts": {"()": "mailbox.logs.HostNotAllowed"}},
         "formatters": {"events": {"()": FORMATTERS[form]}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "events"}},
         "root": {"handlers": ["console"], "level": level},
@@ -30,6 +30,7 @@ OF_THE_SITE: dict[str, dict[str, Any]] = {
     "django.request": {"filters": ["links"]},
     "django.server": {"filters": ["links"]},
     "django.security.csrf": {"filters": ["links"]},
+    "django.security.DisallowedHost": {"filters": ["hosts"]},
     "mail.log": {"level": "CRITICAL"},  # aiosmtpd logs each command
     "django_q": {"level": "WARNING"},
     "axes": {"level": "ERROR"},  # people.sign_in.audit logs the same without the typed user names

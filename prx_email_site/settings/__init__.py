@@ -5,7 +5,6 @@ import secrets
 import socket
 import tomllib
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mailbox
 from prx_email_site import environment as env
@@ -44,9 +43,11 @@ ENCRYPTION_KEYS = env.words("PRX_EMAIL_ENCRYPTION_KEYS") or [
 ]
 
 # --- Address and HTTPS ----------------------------------------------------------------------------------------
-BASE_URL = env.text("PRX_EMAIL_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
-_base = urlsplit(BASE_URL)
-ALLOWED_HOSTS = env.words("PRX_EMAIL_ALLOWED_HOSTS") or sorted({_base.hostname or "", "127.0.0.1", "localhost"} - {""})
+_base = env.site_address("PRX_EMAIL_BASE_URL", "http://127.0.0.1:8000")
+BASE_URL = _base.geturl()
+ALLOWED_HOSTS = env.hosts(
+    env.words("PRX_EMAIL_ALLOWED_HOSTS") or sorted({_base.hostname or "", "127.0.0.1", "localhost"})
+)
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 HTTPS = _base.scheme == "https"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -96,6 +97,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "prx_email_site.monitoring.request_id.RequestIdMiddleware",
+    "prx_email_site.middleware.ProbeMiddleware",
     "prx_email_site.unread_body.UnreadBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -227,7 +227,7 @@ def test_parts_and_servers_that_are_killed_in_turns_cost_and_double_no_mail(mail
         since = now()
         mail.write(f"{name} is killed", 40, team.first, team.second)
         mail.bring(f"{name} is killed", 5)
-        team.wait(lambda: all(mail.at_work(host, since) for host in team.hosts), "both to deliver")
+        team.wait(lambda since=since: all(mail.at_work(host, since) for host in team.hosts), "both to deliver")
         kill()
         begin = time.monotonic()
         team.wait(lambda: mail.left() == 0 and mail.is_fetched(), f"all to settle after {name}")
