@@ -28,6 +28,9 @@ SETS: dict[str, dict[str, Words]] = {
     "draft": {
         "signedOut": _("Not kept: you are signed out. Sign in in another tab, then resume here."),
         "noAnswer": _("Not kept: the site does not answer. It is tried again."),
+        "notSent": _(
+            "Nothing was sent: the site does not answer. What you wrote stands here, and is kept as soon as it does."
+        ),
         "kept": _("Kept as a draft at {time}."),
         "tooLarge": _("too large, {size} MB of at most {most} MB."),
         "wrongType": _("its type {type} is not allowed."),

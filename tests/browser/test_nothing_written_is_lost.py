@@ -174,3 +174,35 @@ def test_what_is_typed_while_the_page_to_type_in_is_on_its_way_stands_in_its_fie
     page.unroute(address)
     expect(page.locator(field)).to_have_value("jug@example.com")
     expect(page.locator(field)).to_be_focused()
+
+
+def test_send_while_the_site_does_not_answer_keeps_the_page_and_says_so(
+    signed_in_page: Page, live_site: str, account: Account
+) -> None:
+    page = signed_in_page
+    write(page, live_site)
+    expect(page.locator("#draft-state")).to_contain_text("Kept as a draft")
+    page.context.set_offline(True)
+    page.locator("[name=body_text]").press_sequentially(", one word more")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#draft-state")).to_contain_text("Nothing was sent: the site does not answer.")
+    page.context.set_offline(False)
+    page.dblclick("#send")
+    page.wait_for_url(re.compile(r"/outbox/\d+/$"))
+    assert [row.body_text for row in OutboxMessage.objects.all()] == ["Dear Ann, one word more"]
+    assert not Draft.objects.exists()
+
+
+def test_leaving_a_text_that_the_site_did_not_take_asks_first(
+    signed_in_page: Page, live_site: str, account: Account
+) -> None:
+    page = signed_in_page
+    write(page, live_site)
+    page.route("**/drafts/save/", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    page.locator("[name=body_text]").press_sequentially(", one word more")
+    expect(page.locator("#draft-state")).to_contain_text("Not kept: the site does not answer.")
+    page.once("dialog", lambda question: question.dismiss())
+    with page.expect_event("dialog") as asked:
+        page.get_by_role("link", name="Dashboard").click(no_wait_after=True)
+    assert asked.value.type == "beforeunload"
+    expect(page.locator("[name=body_text]")).to_have_value("Dear Ann, one word more")

@@ -19,6 +19,9 @@ function keepDrafts() {
   let underWay = ""; // what the save that runs holds
   let stopped = false;
   let leaving = false;
+  let unanswered = false; // the newest save got no answer: a mail that is sent now would get none either
+  let asking = false; // whether the site answers, before a mail is sent
+  let asked = false; // and it did
   const page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
   let leftPage = 0; // how often the form left this page, by a save or a button
 
@@ -63,10 +66,10 @@ function keepDrafts() {
     field("version").value = Math.max(field("version").value, answer.version);
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
-    const asked = new URLSearchParams(form.closest("#answer") ? location.search : "");
-    asked.set("draft", answer.draft);
-    asked.set("key", field("idempotency_key").value);
-    history.replaceState(null, "", `${location.pathname}?${asked}`);
+    const address = new URLSearchParams(form.closest("#answer") ? location.search : "");
+    address.set("draft", answer.draft);
+    address.set("key", field("idempotency_key").value);
+    history.replaceState(null, "", `${location.pathname}?${address}`);
     const time = new Date().toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
     if (withFiles) {
@@ -84,7 +87,10 @@ function keepDrafts() {
     clearTimeout(timer);
     if (stopped || form.dataset.sent) return saving ?? Promise.resolve(false);
     const wait = saving ?? Promise.resolve();
-    const mine = (leaving ? post(withFiles) : wait.then(() => post(withFiles))).catch(() => { tell(words.noAnswer); later(10000); return false; });
+    const mine = (leaving ? post(withFiles) : wait.then(() => post(withFiles))).then(
+      (isKept) => { unanswered = false; return isKept; },
+      () => { unanswered = true; tell(words.noAnswer); later(10000); return false; },
+    );
     saving = mine;
     mine.finally(() => { if (saving === mine) { saving = null; underWay = ""; } });
     return mine;
@@ -109,7 +115,24 @@ function keepDrafts() {
   });
   // Who discards the draft wants nothing kept of it, and is asked about what stands there.
   form.querySelector("[data-discards]")?.addEventListener("click", () => { stopped = true; });
-  form.addEventListener("submit", () => clearTimeout(timer));
+  // A form that is sent to a site that does not answer is gone: the browser's own page stands in its place, and Back
+  // leads past it. So what was typed last is kept first, and where that gets no answer the page stays as it is.
+  form.addEventListener("submit", async (event) => {
+    clearTimeout(timer);
+    const isSafe = asked || (typed() === kept && !unanswered && navigator.onLine);
+    asked = false;
+    if (isSafe || stopped || form.dataset.sent) return;
+    event.preventDefault();
+    if (asking) return;
+    asking = true;
+    await save();
+    asking = false;
+    if (unanswered) { tell(words.notSent); return; }
+    asked = true;
+    form.requestSubmit(event.submitter);
+    asked = false; // if a field that lacks something held it back
+  });
+  window.addEventListener("beforeunload", (event) => { if (unanswered && isUnsaved() && !form.dataset.sent) event.preventDefault(); });
 
   // --- files
   const zone = form.querySelector(".drop");
