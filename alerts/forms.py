@@ -67,7 +67,9 @@ class AlertForm(forms.Form):
     def __init__(self, data: Any = None, *, rule: AlertRule | None = None) -> None:
         self.rule = rule
         names = ("channel", "user", "address", "sender", "url", "account", "kinds", "is_on")
-        initial = {name: getattr(rule, name) for name in names} if rule else {"secret": new_secret()}
+        initial = {name: getattr(rule, name) for name in names} if rule else {}
+        if not (rule and rule.encrypted_secret):
+            initial["secret"] = new_secret()
         super().__init__(data, initial=initial)
         for name in ("url", "secret"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}

@@ -51,6 +51,15 @@ class WorkersGone:
     seen_at: datetime | None
 
 
+# Pages whose addresses begin otherwise, and the section that their crumbs lead to.
+WITHIN = {
+    "charts": "dashboard",
+    "mailbox:quarantine": "mailbox:messages",
+    "mailbox:exports": "mailbox:messages",
+    "mailbox:activity": "mailbox:accounts",
+    "mailbox:stored_mail": "mailbox:accounts",
+    "mailbox:providers": "mailbox:accounts",
+}
 SECTIONS = (
     (_("Dashboard"), "dashboard", "d"),
     (_("Messages"), "mailbox:messages", "m"),
@@ -61,10 +70,13 @@ SECTIONS = (
 
 
 def _navigation(path: str, counts: dict[str, tuple[int, str]]) -> list[NavItem]:
-    urls = [(str(label), reverse(name), key) for label, name, key in SECTIONS]
-    within = [url for _label, url, _key in urls if path == url or (url != "/" and path.startswith(url))]
-    best = max(within, key=len, default="")
-    return [NavItem(label, url, key, url == best, *counts.get(key, (0, ""))) for label, url, key in urls]
+    sections = [(str(label), name, key) for label, name, key in SECTIONS]
+    beginnings = {reverse(name): WITHIN.get(name, name) for name in (*(name for _, name, _ in sections), *WITHIN)}
+    within = [url for url in beginnings if path == url or (url != "/" and path.startswith(url))]
+    shown = beginnings.get(max(within, key=len, default=""))
+    return [
+        NavItem(label, reverse(name), key, name == shown, *counts.get(key, (0, ""))) for label, name, key in sections
+    ]
 
 
 def _role(user: User) -> str:

@@ -217,7 +217,7 @@ def _keys() -> Iterator[Expiry]:
         since = _encrypted_since(Fernet(settings.ENCRYPTION_KEYS[0]))
     if since:
         at = datetime.fromtimestamp(min(since), UTC) + KEY_AGE
-        then = gettext_noop("It is a year old then: put a new one before it and run manage.py rotate_keys.")
+        then = gettext_noop("It is a year old then: put a new one before it and run “manage.py rotate_keys”.")
         yield Expiry(
             "encryption_key", gettext_noop("The year of the encryption key"), at, then, reverse("alerts:endings")
         )

@@ -109,7 +109,7 @@ def store_is_shared(others: list[str]) -> str:
     """That these other installations use the raw store, in the present language."""
     words = gettext(
         "Another installation uses the same store of mail (%(hosts)s), so nothing is swept from it. Give that one a "
-        "store of its own, or say that it is gone: manage.py store_users."
+        "store of its own, or say that it is gone: “manage.py store_users”."
     )
     return words % {"hosts": listed(isolated(each) for each in others)}
 
@@ -131,7 +131,7 @@ def _restore(now: datetime) -> Iterator[Problem]:
         words = said(text, time=utc(newest.proven_at), detail=newest.detail)
         yield _problem("restore:failed", Kind.RESTORE, words)
     elif newest.proven_at < now - RestoreProof.STALE_AFTER:
-        text = _("A restore was last proven %(time)s: make a backup and run manage.py prove.")
+        text = _("A restore was last proven %(time)s: make a backup and run “manage.py prove”.")
         words = said(text, time=utc(newest.proven_at))
         yield _problem("restore:old", Kind.RESTORE, words)
     elif newest.backup_at and newest.backup_at < now - RestoreProof.STALE_AFTER:
@@ -144,7 +144,7 @@ def _events(now: datetime) -> Iterator[Problem]:
     """Event webhooks that fail, have refused events or were switched off by 410; and missing triggers, as after a
     migrate that did not finish."""
     if missing := triggers.missing():
-        text = _("Triggers are missing (%(number)s), so some events are not told: run manage.py migrate.")
+        text = _("Triggers are missing (%(number)s), so some events are not told: run “manage.py migrate”.")
         words = said(text, number=len(missing))
         yield _problem("events:triggers", Kind.EVENTS, words)
     given_up = WebhookDelivery.objects.given_up().filter(webhook__is_on=True)

@@ -92,6 +92,8 @@ class AppForm(forms.Form):
         initial = {name: getattr(app, name) for name in (*shown, "domains", "ca_certificate") if getattr(app, name)}
         kwargs["initial"] = {**initial, **app.servers}
         super().__init__(*args, **kwargs)
+        if not app.encrypted_client_secret:
+            self.fields["client_secret"].help_text = ""
         for name, kinds in _ONLY.items():
             if app.kind not in kinds:
                 del self.fields[name]

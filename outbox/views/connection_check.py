@@ -31,6 +31,7 @@ class TransportResult:
     advice: str
     needs_secret: bool = False
     needs_settings: bool = False
+    sign_in_may_help: bool = True  # not where the server was not reached
 
 
 @require_POST
@@ -72,5 +73,11 @@ def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Trans
         return TransportResult(transport, ok, reply, "")
     is_secret = code in (FailureCode.SIGN_IN, FailureCode.KEY)
     return TransportResult(
-        transport, ok, reply, about(code, reply), is_secret, not is_secret and code != FailureCode.THROTTLED
+        transport,
+        ok,
+        reply,
+        about(code, reply),
+        needs_secret=is_secret,
+        needs_settings=not is_secret and code != FailureCode.THROTTLED,
+        sign_in_may_help=code != FailureCode.NETWORK,
     )

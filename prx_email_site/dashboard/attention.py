@@ -149,8 +149,10 @@ def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
     if not count:
         return []
     words = ngettext("%(number)s mail bounced", "%(number)s mails bounced", count) % _grouped(count)
-    detail = gettext(
-        "It was accepted and then returned: somebody did not get it. Open it, and say that you have seen it."
+    detail = ngettext(
+        "It was accepted and then returned: somebody did not get it. Open it, and say that you have seen it.",
+        "They were accepted and then returned: somebody did not get them. Open each, and say that you have seen it.",
+        count,
     )
     url = f"{reverse('outbox:list')}?mark=unseen"
     return [Need("broken", words, gettext("Look"), url, detail=detail, since=oldest)]
@@ -213,7 +215,7 @@ def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool)
         return []
     words = gettext("No worker is running: nothing is fetched and nothing is sent")
     detail = (
-        gettext("Start them: make run starts both, manage.py qcluster the workers alone.")
+        gettext("Start them: “make run” starts both, “manage.py qcluster” the workers alone.")
         if may_administer
         else gettext("Tell whoever runs this site.")
     )
@@ -293,7 +295,7 @@ def of_push(seen_at: datetime | None, *, is_missed: bool, may_administer: bool) 
     if not is_missed:
         return []
     detail = (
-        gettext("Mail is still looked for each minute. make run starts it with the rest, manage.py idle alone.")
+        gettext("Mail is still looked for each minute. “make run” starts it with the rest, “manage.py idle” alone.")
         if may_administer
         else gettext("Mail is still looked for each minute. Tell whoever runs this site.")
     )

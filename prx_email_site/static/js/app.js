@@ -38,14 +38,26 @@ function tick() {
   }
 }
 
+// By plain http from another machine there is no clipboard: what is selected is copied as by hand, and stays selected
+// where that is refused too.
+async function copied(source) {
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    return true;
+  } catch (error) {
+    window.getSelection().selectAllChildren(source);
+    return document.execCommand("copy");
+  }
+}
+
 document.addEventListener("click", async (event) => {
   const copy = event.target.closest("[data-copy]");
   if (copy) {
-    const source = document.getElementById(copy.dataset.copy);
-    await navigator.clipboard.writeText(source.textContent);
-    const label = copy.textContent;
-    copy.textContent = wordsOf(document.body).copied;
-    setTimeout(() => { copy.textContent = label; }, 1500);
+    if (await copied(document.getElementById(copy.dataset.copy))) {
+      const label = copy.textContent;
+      copy.textContent = wordsOf(document.body).copied;
+      setTimeout(() => { copy.textContent = label; }, 1500);
+    }
   }
   const theme = event.target.closest("[data-theme-choice]");
   if (theme) {
