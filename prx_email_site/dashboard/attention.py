@@ -299,15 +299,8 @@ def of_push(seen_at: datetime | None, *, is_missed: bool, may_administer: bool) 
         if may_administer
         else gettext("Mail is still looked for each minute. Tell whoever runs this site.")
     )
-    return [
-        Need(
-            "needs",
-            gettext("Push is not running: new mail comes later"),
-            detail=detail,
-            since=seen_at,
-            since_words=gettext("last seen"),
-        )
-    ]
+    said = gettext("Push is not running: new mail comes later")
+    return [Need("needs", said, detail=detail, since=seen_at, since_words=gettext("last seen"))]
 
 
 def of_switch(paused_at: datetime | None, reason: str, *, may_administer: bool) -> list[Need]:
