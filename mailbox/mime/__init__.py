@@ -4,7 +4,7 @@ Start with `message.parse(raw)`, which raises nothing. No other package imports 
 order of a parse:
 
 - tree: `tree`, `tree_reader`, `boundary_lines`, `part` (MIME parts), `damaged` (guesses missing boundaries);
-- header: `header_block` (lines), `header_fields`, `parameters` (RFC 2231), `message_ids`, `dates`, `filenames`;
+- header: `header_block`, `field_lines`, `header_fields`, `parameters` (RFC 2231), `message_ids`, `dates`, `filenames`;
 - addresses: the package `addresses` (RFC 5322, RFC 5321, IDNA 2008);
 - text: `transfer_encoding`, `base64_content`, `part_text`; the package `charsets` (labels, encoded words, detection);
 - choice of the body's parts: `body_parts`; the body as plain text: `readable_text`, `html_text` (text of HTML);

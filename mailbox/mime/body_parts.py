@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailbox.mime import charsets, parameters
+from mailbox.mime import charsets, parameters, transfer_encoding
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.part import XHTML, Part
 
@@ -24,6 +24,11 @@ _OTHER_NAMES = (
     *(("content-disposition", "name"), ("content-type", "filename")),
     *(("content-disposition", "file"), ("content-type", "file")),
 )
+# How PDF, ZIP (and Office), PNG, JPEG, GIF, TIFF, gzip and old Office files begin.
+_FILE_MARKS = (
+    *(b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\x1f\x8b\x08"),
+    b"\xd0\xcf\x11\xe0",
+)
 _TEXTS = ("text/plain", "text/html")
 # Alternatives for AMP and watches, and enriched text (RFC 1896). In an alternative: neither body nor attachment.
 _UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext")
@@ -32,6 +37,7 @@ _TEXT_FILES = (
     "text/calendar",
     "text/csv",
     "text/directory",
+    "text/rtf",
     "text/rfc822-headers",
     "text/vcard",
     "text/x-patch",
@@ -176,7 +182,7 @@ class _Reader:
         if part.content_type == XHTML and disposition(part) != "attachment" and not stated_filename(part):
             part.treat_as("text/html")
         if part is self.root and part.content_type in _TEXTS:
-            return True
+            return not (self._is_file(part) and _is_of_no_text(part))
         is_image = part.content_type.startswith("image/")
         if part.content_type not in _TEXTS and not is_image:
             return False
@@ -219,6 +225,12 @@ def disposition(part: Part) -> str:
     stated = stated.split(";")[0].strip(' \t\r\n"').lower()
     word = re.split(r"[\s,(]", stated, maxsplit=1)[0]
     return "" if "=" in word else word
+
+
+def _is_of_no_text(part: Part) -> bool:
+    """Whether a file that is called a text begins like one of another kind, as scanners and scripts call what they
+    send."""
+    return transfer_encoding.undone(part.transfer_encoding, part.encoded[:200])[0].startswith(_FILE_MARKS)
 
 
 def _may_stand_for_body(part: Part) -> bool:

@@ -21,6 +21,11 @@ _UNSTATED = re.compile(
     re.I,
 )
 _FIELDS = re.compile(rb"\s{0,20}+(?=(?:mime-version|content-(?:type|transfer-encoding))[ \t]*+:)", re.I)
+_REST_OF_FIELDS = re.compile(
+    rb"\s{0,20}+(?=content-(?:disposition[ \t]*+:[ \t]*+(?:attachment|inline)"
+    rb"|transfer-encoding[ \t]*+:[ \t]*+(?:base64|quoted-printable))\b)",
+    re.I,
+)
 _ODD_OCTETS = re.compile("[\udc80-\udcff]")
 _HTML = re.compile(rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head|body|div|table|p)\b", re.I | re.S)
 
@@ -65,9 +70,12 @@ def unstated_boundary(raw: bytes, start: int, end: int) -> str:
     return _letters_of(boundary) if is_closed else ""
 
 
-def fields_in_content(raw: bytes, start: int, end: int) -> int | None:
-    """The position of MIME fields that an empty line separates from their header; None without any."""
-    found = _FIELDS.match(raw, start, end)
+def fields_in_content(raw: bytes, start: int, end: int, *, has_fields: bool = False) -> int | None:
+    """The position of MIME fields that an empty line separates from their header; None without any.
+
+    has_fields: the header above it has some. A file may begin with the others: an attached message has all of them.
+    """
+    found = (_REST_OF_FIELDS if has_fields else _FIELDS).match(raw, start, end)
     return found.end() if found else None
 
 

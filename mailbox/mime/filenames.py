@@ -58,6 +58,7 @@ _EXTENSIONS = {
     "text/markdown": ".md",
     "text/plain": ".txt",
     "text/rfc822-headers": ".txt",
+    "text/rtf": ".rtf",
     "text/vcard": ".vcf",
     "text/x-vcalendar": ".vcs",
     "text/x-vcard": ".vcf",

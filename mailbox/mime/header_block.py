@@ -15,7 +15,8 @@ _NAMES = re.compile(rb"^([\x21-\x39\x3b-\x7e]++)[ \t]*+:", re.M)
 # A line that is no field is skipped only if one of these fields follows that is not above it. Otherwise the body begins
 # there.
 _TELLING = frozenset(
-    b"from to cc subject date message-id mime-version content-type received delivered-to return-path reply-to".split()
+    b"from to cc subject date message-id mime-version content-type content-transfer-encoding received delivered-to "
+    b"return-path reply-to in-reply-to references".split()
 )
 _LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xc2\xa0|[\0-\x20])*+")
 _ABOVE = frozenset((b"\xef", b"\xc2", *(bytes((code,)) for code in range(33))))
@@ -68,6 +69,20 @@ def end_of(raw: bytes, start: int, end: int) -> int:
     return sound.end() if sound else start
 
 
+def _doubles_ends_of_fields(raw: bytes) -> bool:
+    """Whether some fields in the header end in CR CR LF: those that a script wrote with CR LF, and for which the mail
+    system then took each LF for a line end, as with PHP's mail(). Then fields follow to the next empty line."""
+    sound = _SOUND.match(raw, 0, min(len(raw), _MAX_REPAIRED))
+    start = sound.end() if sound else 0
+    if start < 2 or raw[start - 1 : start + 2] != b"\r\r\n":
+        return False
+    below = _DOUBLED_END.sub(b"\r\n", raw[start - 1 : start + _MAX_REPAIRED])
+    rest = _SOUND.match(below, 2)
+    if rest is None or below[rest.end() : rest.end() + 1] not in (b"", b"\r", b"\n"):
+        return False
+    return any(b"-" in name or name.lower() in _TELLING for name in _NAMES.findall(below, 2, rest.end()))
+
+
 def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
     """The message from its first field on, with valid line ends, and the names of the defects repaired.
 
@@ -88,7 +103,7 @@ def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
             raw = raw[lead.end() :]
             defects.append("JunkBeforeHeaderDefect")
     end = raw.find(b"\n", 0, _FIRST_LINE)
-    if end > 1 and raw[end - 2 : end] == b"\r\r":
+    if (end > 1 and raw[end - 2 : end] == b"\r\r") or _doubles_ends_of_fields(raw):
         raw = _DOUBLED_END.sub(b"\r\n", bytes(raw[:]))
         defects.append("LineEndDefect")
     elif end > 0 and raw[end - 1 : end] != b"\r" and _TURNED_END.match(raw, end):

@@ -19,6 +19,7 @@ from mailbox.mime.tree import MAX_HEADER, Part
 MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a List-ID, as lists of messages load them; the raw message has all
 _MAX_ADDRESSES = 20_000  # of one field
 _MOST = re.compile(rf"(?:[^,;]*+[,;]){{{_MAX_ADDRESSES}}}")
+_MOST_DATES = 3
 _MAX_REMEMBERED = 300  # characters of a field that is cached, as the same senders and recipients recur
 
 
@@ -87,12 +88,12 @@ class Fields:
         return charsets.storable(str(first))[:MAX_LINE_CHARACTERS], bare[:MAX_LINE_CHARACTERS]
 
     def date(self) -> datetime | None:
-        """The Date field (RFC 5322, 3.6.1); None without one, and None with a defect where it is no date."""
-        stated = self.undecoded_line("date")[:200]
-        if not stated:
-            return None
-        date = dates.read(stated)
-        if date is None:
+        """The first Date field (RFC 5322, 3.6.1) that is a date. None, with a defect, if there are fields, but none
+        is."""
+        stated = [value for value in self.values("date") if value.strip()][:_MOST_DATES]
+        found = (dates.read(charsets.unfold(each)[:200]) for each in stated)
+        date = next(filter(None, found), None)
+        if stated and date is None:
             self._defects.append("DateHeaderDefect")
         return date
 

@@ -19,7 +19,7 @@ MAX_MIME_HEADER = 4096
 _MOST_OTHERS = 4
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
-_MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_-]++)")
+_MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_-]++)")
 _MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf": "application/pdf"}
 _MEANT_BY_SUBTYPE = {"plain": "text/plain", "mixed": "multipart/mixed", "alternative": "multipart/alternative"}
 _MEANT_BY_SUBTYPE |= {"related": "multipart/related"} | _MEANT_BY_ONE_WORD
@@ -170,7 +170,7 @@ class Part:
     @property
     def transfer_encoding(self) -> str:
         """Its content transfer encoding (RFC 2045, 6); where it states none, see inherit_encoding()."""
-        stated = self.get("content-transfer-encoding")
+        stated = "" if self.inherited_encoding else self.get("content-transfer-encoding")
         return mime_transfer_encoding.encoding_of(stated) if stated else self.inherited_encoding
 
     def inherit_encoding(self, encoding: str) -> None:
@@ -184,6 +184,16 @@ class Part:
             self.inherited_encoding = mime_transfer_encoding.inherited(encoding, bytes(self.encoded))
             if self.inherited_encoding:
                 self.defects.append("EncodedMultipartDefect")
+
+    def choose_encoding(self) -> None:
+        """Of several fields that state the transfer encoding, use the one that the content looks like."""
+        if self.children is None and self.transfer_encoding not in mime_transfer_encoding.ENCODINGS:
+            for other in self.others("content-transfer-encoding"):
+                encoding = mime_transfer_encoding.encoding_of(other)
+                self.inherited_encoding = mime_transfer_encoding.inherited(encoding, bytes(self.encoded))
+                if self.inherited_encoding:
+                    self.defects.append("MimeFieldDefect")
+                    return
 
     @property
     def encoded(self) -> memoryview:

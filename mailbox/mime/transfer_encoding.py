@@ -14,10 +14,11 @@ _NAMED = re.compile(r"(base.?64|\bb(?:64)?\b)|(quoted.{0,3}print|\bqp?\b)|(uue|x
 _COMMENT = re.compile(r"\([^()]*+\)")
 _DRAWN = re.compile(rb"={2,}+(?![0-9A-Fa-f]{2})|={1,}+(?==[0-9A-Fa-f]{2})")
 _PADDED_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
-_BREAK_BY_CR = re.compile(rb"=\r(?!\n)")  # at it, a2b_qp would drop all bytes up to the next LF
+_BREAK_BY_CR = re.compile(rb"=\r(?:\r++\n|(?!\n))")  # at "=" CR, a2b_qp would drop all bytes up to the next LF
 _ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
 _HEX_ESCAPE = re.compile(rb"=[0-9A-Fa-f]{2}")
 _NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
+_MOST_ODD_LETTERS = 4
 _MAX_UU_LINES = 2_000_000  # 90 MB; each line costs time, also an empty one
 
 
@@ -96,6 +97,7 @@ def _decode_quoted_printable(encoded: memoryview) -> tuple[bytes, bool]:
 def _uudecoded(encoded: bytes) -> tuple[bytes, bool]:
     decoded: list[bytes] = []
     inside = sound = False
+    is_whole = True
     position = 0
     for _ in range(_MAX_UU_LINES):
         if position >= len(encoded):
@@ -112,9 +114,23 @@ def _uudecoded(encoded: bytes) -> tuple[bytes, bool]:
         else:
             octets = _uu_line(line)
             if octets is None:
+                is_whole = False
+                octets = _damaged_uu_line(line)
+            if octets is None:
                 return b"".join(decoded) or encoded, False
             decoded.append(octets)
-    return (b"".join(decoded), sound) if inside else (encoded, False)
+    return (b"".join(decoded), sound and is_whole) if inside else (encoded, False)
+
+
+def _damaged_uu_line(line: bytes) -> bytes | None:
+    """The bytes of a line with a few letters too many, too few or none of code, so that it spoils no other line; None
+    for a line of another length."""
+    stated = (line[0] - 32) & 63
+    letters = bytes(letter if 32 <= letter <= 96 else 32 for letter in line[1:])
+    wanted = (stated + 2) // 3 * 4
+    if not stated or abs(len(letters) - wanted) > _MOST_ODD_LETTERS:
+        return None
+    return binascii.a2b_uu(line[:1] + letters[:wanted].ljust(wanted))
 
 
 def _uu_line(line: bytes) -> bytes | None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mailbox.mime import header_block
+from mailbox.mime import field_lines, header_block
+from mailbox.mime.boundary_lines import Budget
+from mailbox.mime.field_lines import MAX_HEADER
 from mailbox.mime.part import MAX_MIME_HEADER, Part
-from mailbox.mime.tree_reader import MAX_HEADER, MAX_PARTS, Reader
+from mailbox.mime.tree_reader import MAX_PARTS, Reader
 
 __all__ = ["MAX_HEADER", "MAX_MIME_HEADER", "MAX_PARTS", "Part", "defects", "leaves", "raw_section", "read_headers"]
 __all__ += ["read_tree"]
@@ -37,12 +39,12 @@ def read_headers(raw: bytes) -> Part:
     """A root part with the header's fields alone: the content is not read."""
     raw, _ = header_block.begun_at_header(raw)
     root = Part(raw, 0, "text/plain")
-    Reader(raw).header(root, 0, len(raw))
+    field_lines.read(raw, root, 0, len(raw), Budget())
     if "MissingHeaderBodySeparatorDefect" in root.defects:
         readable, had_junk = header_block.readable(raw)
         if had_junk:
             root = Part(readable, 0, "text/plain")
-            Reader(readable).header(root, 0, len(readable))
+            field_lines.read(readable, root, 0, len(readable), Budget())
     return root
 
 

@@ -7,23 +7,13 @@ parser reads them. Beyond that, it reads a multipart that is transfer-encoded as
 
 from __future__ import annotations
 
-import re
-
-from mailbox.mime import damaged, header_block
+from mailbox.mime import damaged, field_lines, parameters
 from mailbox.mime.boundary_lines import MAX_PARTS, BoundaryLines, Budget
-from mailbox.mime.part import MAX_DEPTH, Part
+from mailbox.mime.part import MAX_DEPTH, MAX_MIME_HEADER, Part
 
-__all__ = ["MAX_FIELDS", "MAX_HEADER", "MAX_PARTS", "Reader"]
+__all__ = ["MAX_PARTS", "Reader"]
 
-MAX_FIELDS = 20_000  # of one header
-MAX_HEADER = 200_000  # bytes of any field; the raw message has the rest
-
-# A field with its folded lines, and other lines that the standard library accepts in a header. The two do not overlap.
-_FIELD = re.compile(
-    rb"([\x21-\x39\x3b-\x7e]++):([^\r\n]*+(?:(?:\r\n|\r|\n)[ \t][^\r\n]*+)*+)(?:\r\n|\r|\n|\Z)",
-)
-_ODD_LINE = re.compile(rb"(From (?![ \t]*:)|[ \t]|:)[^\r\n]*+(?:\r\n|\r|\n|\Z)")
-_LINE_END = re.compile(rb"\r\n|\r|\n|\Z")
+_WITH_ENCODING = ("application/", "audio/", "image/", "video/", "text/plain", "text/html")
 _MESSAGES = ("message/rfc822", "message/global")
 _HEADER_LOOKED_AT = 20_000  # bytes
 Around = tuple[tuple[str, int], ...]  # boundary and end of each multipart around a part
@@ -46,10 +36,12 @@ class Reader:
         """
         part = Part(self.raw, depth, default_type)
         self.budget.parts_left -= 1
-        part.start, part.end = self.header(part, start, end), end
+        part.start, part.end = field_lines.read(self.raw, part, start, end, self.budget), end
         if depth == 0:
             self._mend_root(part)
         elif not part.fields:
+            self._read_cut_fields(part)
+        if part.children is None and part.content_type.startswith(_WITH_ENCODING):
             self._read_cut_fields(part)
         if part.says_multipart and part.children is None and depth < MAX_DEPTH:
             self._divide(part, around)
@@ -59,45 +51,16 @@ class Reader:
             # The line end before a boundary belongs to the boundary (RFC 2046 section 5.1.1).
             part.end = self._without_line_end(part.start, part.end)
             part.inherit_encoding(self.encoding)
+        part.choose_encoding()
         return part
-
-    def header(self, part: Part, start: int, end: int) -> int:
-        """Read the header fields of raw[start:end] into `part`; return the offset at which the content begins."""
-        raw, position = self.raw, start
-        last = min(MAX_FIELDS, self.budget.fields_left)
-        for count in range(last + 1):
-            field = _FIELD.match(raw, position, end)
-            if field is None:
-                odd = _ODD_LINE.match(raw, position, end)
-                if odd is None:
-                    break
-                position = odd.end()
-                if not (odd[1] == b"From " and count == 0):  # an mbox separator above the header
-                    part.defects.append(_odd_defect(odd[1]))
-                continue
-            position = field.end()
-            # Of parts below the root, only Content-* fields are used.
-            if part.depth == 0 or field[1][:8].lower() == b"content-":
-                first, behind = field.span(2)
-                if behind - first > MAX_HEADER:
-                    part.defects.append("HeaderTooLong")
-                value = raw[first : min(behind, first + MAX_HEADER)].decode("ascii", "surrogateescape")
-                part.fields.append((field[1].decode("ascii"), value.lstrip(" \t").rstrip("\r\n")))
-        else:
-            part.defects.append("TooManyHeaders")
-            position = header_block.end_of(raw, position, end)
-        self.budget.fields_left = max(0, self.budget.fields_left - count)
-        line_end = _LINE_END.match(raw, position, end)
-        if line_end:
-            return line_end.end()
-        part.defects.append("MissingHeaderBodySeparatorDefect")
-        return position
 
     def _mend_root(self, part: Part) -> None:
         """Repair the root: find MIME fields below an empty line in the header, and parts whose boundary no field
         states."""
         if not part.get("content-type"):
             self._read_cut_fields(part)
+        if part.content_type.startswith("text/") and self._read_by_other_type(part):
+            return
         if part.content_type == "text/plain":
             boundary = damaged.unstated_boundary(self.raw, part.start, part.end)
             if boundary and self._split(part, boundary):
@@ -106,11 +69,26 @@ class Reader:
                 part.treat_as("multipart/alternative" if is_choice else "multipart/mixed")
                 part.defects.append("BoundaryGuessedDefect")
 
+    def _read_by_other_type(self, part: Part) -> bool:
+        """Read a message by a second Content-Type that states a multipart whose boundary lines are there: programs add
+        one to a header that has one. Returns False for any other message."""
+        for other in part.others("content-type"):
+            boundary = parameters.parameters(other[:MAX_MIME_HEADER]).get("boundary", "").rstrip()
+            stated = other.partition(";")[0].strip().lower()
+            if boundary and stated.startswith("multipart/") and self._split(part, boundary):
+                part.treat_as(stated)
+                part.defects.append("BoundaryGuessedDefect")
+                return True
+        return False
+
     def _read_cut_fields(self, part: Part) -> None:
-        """Read MIME fields that an empty line separates from their header."""
-        fields = damaged.fields_in_content(self.raw, part.start, part.end)
+        """Read MIME fields that an empty line separates from their header: all of them, or those behind its first."""
+        has_fields = bool(part.get("content-type"))
+        if has_fields and part.get("content-transfer-encoding"):
+            return
+        fields = damaged.fields_in_content(self.raw, part.start, part.end, has_fields=has_fields)
         if fields is not None:
-            part.start = self.header(part, fields, part.end)
+            part.start = field_lines.read(self.raw, part, fields, part.end, self.budget)
             part.forget_fields()
             part.defects.append("SplitHeaderDefect")
 
@@ -248,9 +226,3 @@ class Reader:
             is_pair = end - 1 > start and self.raw[end - 2 : end] == b"\r\n"
             return end - 2 if is_pair else end - 1
         return end
-
-
-def _odd_defect(begin: bytes) -> str:
-    if begin == b"From ":
-        return "MisplacedEnvelopeHeaderDefect"
-    return "InvalidHeaderDefect" if begin == b":" else "FirstHeaderLineIsContinuationDefect"

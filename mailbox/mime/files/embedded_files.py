@@ -16,7 +16,7 @@ from mailbox.mime.files import binhex, yenc
 MARKS = (b"begin ", b"begin-base64 ", b"BinHex 4", yenc.MARK)
 MAX_FILES = 50
 
-_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255}?)[ \t]*+\r?\n", re.M)
+_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,6} ([^\r\n]{1,255}?)[ \t]*+\r?\n", re.M)
 _END = re.compile(rb"^end[ \t]*+\r?$\n?", re.M)
 _BASE64_END = re.compile(rb"^====[ \t]*+\r?$\n?", re.M)
 _UU_LINE = re.compile(rb"[\x20-\x60]{1,100}[ \t]*+\r?\n")

@@ -142,6 +142,12 @@ def test_the_date_header_is_an_aware_date_or_none(written: bytes, date: datetime
     assert parsed.date is None or parsed.date.tzinfo is not None
 
 
+def test_of_two_dates_the_one_that_is_a_date_counts() -> None:
+    raw = b"Date: yesterday\r\nDate: Tue, 01 Jul 2025 10:00:00 +0000\r\n\r\nbody"
+    parsed = mime_message.parse(raw)
+    assert (parsed.date, parsed.defects) == (datetime(2025, 7, 1, 10, tzinfo=UTC), ())
+
+
 def test_header_lines_are_all_fields_in_order_as_text() -> None:
     raw = b"Received: from a\r\n\tby b\r\nReceived: c\r\nSubject: =?utf-8?Q?=C3=A9?=\r\n\r\nbody"
     assert mime_message.header_lines(raw) == [("Received", "from a by b"), ("Received", "c"), ("Subject", "é")]
