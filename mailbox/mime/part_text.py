@@ -9,6 +9,7 @@ from mailbox.mime import charsets, transfer_encoding
 from mailbox.mime.part import Part
 
 MAX_CHARACTERS = 2_000_000
+_SAYING_NOTHING = ("", "us-ascii", "ascii")
 
 
 def text_of(part: Part, defects: list[str]) -> str:
@@ -19,7 +20,9 @@ def text_of(part: Part, defects: list[str]) -> str:
     if not transfer_encoding.is_plain(part.get("content-transfer-encoding")):
         defects.append("MimeFieldDefect")
     is_html = part.content_type == "text/html"
-    label = part.parameter("content-type", "charset") or (charsets.html_charset(octets) if is_html else "")
+    label = part.parameter("content-type", "charset")
+    if is_html and label.lower() in _SAYING_NOTHING:  # 8-bit text is no US-ASCII
+        label = charsets.html_charset(octets) or label
     is_cut = len(octets) > MAX_CHARACTERS * 4
     text, is_true = charsets.decode_text(charsets.cut(octets, MAX_CHARACTERS * 4), label)
     if not is_true:

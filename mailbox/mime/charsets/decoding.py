@@ -16,6 +16,7 @@ _LOOKED_AT = 4_000  # bytes
 _LONGEST_LAST_LINE = 1_000  # bytes; looked through where a text is cut
 _HTML_HEAD = 16_000  # bytes, style sheets among them
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
+_EIGHT_BIT = bytes(range(0x80, 0x100))
 _TWO_ABOVE_ASCII = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
 MAX_DETECTIONS = 100  # of one message
 # Bytes -> detected codec, for the message that is being parsed.
@@ -26,6 +27,7 @@ _WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
 # sequence is enough, as it would be two characters that no word has side by side.
 _BY_CHANCE = {"gb18030", "big5hkscs", "cp949", "cp932", labels.EUC_JP, labels.EUC_TW, "johab", "cp874", "cp1256"}
 _LEAST_UTF8 = 4
+_MOST_LINES = 50_000  # that are decoded one by one
 # Each returns U+FFFD for what is invalid.
 OWN_DECODERS: Mapping[str, Callable[[bytes], str]] = {
     labels.ISO_2022_JP: japanese.decode_iso_2022_jp,
@@ -88,6 +90,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         lossy = decoded(octets, codec_name, "replace")
         if lossy is not None and lossy.count("\ufffd") <= max(2, len(lossy) // 20):
             return lossy, False
+    if codec_name in _ASCII_AND_MORE and (text := _by_lines(octets, label)) is not None:
+        return text, False
     if (whole := _utf8_before_a_cut(octets)) is not None:
         return f"{whole}\ufffd", False
     lossy = octets.decode("utf-8", "replace")
@@ -114,7 +118,37 @@ def _utf8_under(codec: str | None, octets: bytes) -> str | None:
     if codec in _BY_CHANCE or codec in _WIDE or codec in _ISO_2022 or not _TWO_ABOVE_ASCII.search(octets):
         return None
     lossy = octets.decode("utf-8", "replace")
-    return lossy if lossy.count("\ufffd") * 4 <= len(_TRUE_LETTER.findall(lossy)) else None
+    if lossy.count("\ufffd") * 4 <= len(_TRUE_LETTER.findall(lossy)):
+        return lossy
+    return _by_lines(octets, codec or "")
+
+
+def _by_lines(octets: bytes, label: str) -> str | None:
+    """The text, if its lines are in two charsets, as those of a mail and of the footer that a list appended.
+
+    Lines that are UTF-8 are read as such, the others by the label, else by detection. None where UTF-8 may be chance:
+    on few octets, or if no label tells the other charset and more octets are in that.
+    """
+    if octets.count(b"\n") > _MOST_LINES:
+        return None
+    lines = octets.split(b"\n")
+    read: list[str | None] = []
+    for line in lines:
+        try:
+            read.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            read.append(None)
+    shown = sum(_above_ascii(line) for line, text in zip(lines, read, strict=True) if text is not None)
+    others = [line for line, text in zip(lines, read, strict=True) if text is None]
+    is_told = bool(label) and codec_for(label) not in ("utf-8", None)
+    if shown < _LEAST_UTF8 or (not is_told and shown < sum(map(_above_ascii, others))):
+        return None
+    rest = iter(decode_text(b"\n".join(others), label)[0].split("\n"))
+    return "\n".join(next(rest, "") if text is None else text for text in read)
+
+
+def _above_ascii(octets: bytes) -> int:
+    return len(octets) - len(octets.translate(None, delete=_EIGHT_BIT))
 
 
 def _utf8_before_a_cut(octets: bytes) -> str | None:

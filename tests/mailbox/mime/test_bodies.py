@@ -51,6 +51,12 @@ def test_an_html_body_may_state_its_charset_in_its_own_head() -> None:
     assert mime_message.parse(HEAD + b"Content-Type: text/html\r\n\r\n" + html).body_html.endswith("Привет")
 
 
+def test_of_html_called_us_ascii_its_own_head_says_more() -> None:
+    html = '<meta charset="iso-8859-2">Żółć'.encode("iso8859-2")
+    raw = HEAD + b"Content-Type: text/html; charset=us-ascii\r\n\r\n" + html
+    assert mime_message.parse(raw).body_html.endswith("Żółć")
+
+
 @pytest.mark.parametrize(
     ("delsp", "written", "shown"),
     [

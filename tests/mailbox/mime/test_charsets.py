@@ -73,6 +73,30 @@ def test_utf8_that_was_cut_within_a_letter_is_read_to_there(text: str) -> None:
         assert charsets.decode_text(text.encode()[:-1], label) == (f"{text[:-1]}\ufffd", False)
 
 
+@pytest.mark.parametrize(
+    ("label", "first", "second"),
+    [
+        ("utf-8", "utf-8", "cp1252"),
+        ("us-ascii", "utf-8", "cp1252"),
+        ("", "utf-8", "cp1252"),
+        ("iso-8859-1", "cp1252", "utf-8"),
+        ("iso-8859-2", "iso8859-2", "utf-8"),
+    ],
+)
+def test_a_footer_in_another_charset_is_read_beside_the_mail(label: str, first: str, second: str) -> None:
+    """Lists and gateways append it as it is."""
+    mail, footer = "Grüße an alle Schüler,\nöffnen Sie bitte.\n", "--\nListe für Prüfungen"
+    said, is_true = charsets.decode_text(mail.encode(first) + footer.encode(second), label)
+    assert said == mail + footer and not is_true
+
+
+@pytest.mark.parametrize("codec", ["gbk", "cp932", "cp949"])
+def test_lines_of_another_charset_that_look_like_utf8_by_chance_change_nothing(codec: str) -> None:
+    text = {"gbk": "发票请查收谢谢", "cp932": "障害のお知らせです", "cp949": "회의 안내입니다"}[codec]
+    octets = b"\n".join((text.encode(codec), b"\xc3\xbc", text.encode(codec)))
+    assert charsets.decode_text(octets, "utf-8")[0].split("\n")[0] == text
+
+
 @pytest.mark.parametrize("codec", ["gbk", "big5", "cp949", "cp932", "euc_jp", "cp1251", "koi8-r", "cp1253"])
 def test_what_is_no_utf8_at_all_is_not_taken_for_damaged_utf8(codec: str) -> None:
     text = {
