@@ -22,6 +22,10 @@ _PLAIN = re.compile(
 )
 _WIDE_SIGNS = "＠；，、＜＞"  # noqa: RUF001 (as Chinese and Japanese keyboards write them)
 _WIDE = str.maketrans(_WIDE_SIGNS + "\u3000\u2028\u2029", "@;,,<> \n\n")
+# As Arabic keyboards write a list. In received mail they are part of a name.
+_TYPED = _WIDE | str.maketrans("،؛", ",;")
+# Letters of Japanese and Chinese keyboards in their wide form; none is part of an address (RFC 8265 section 3.3.2).
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _BULLET = re.compile(r"^[ \t]*+(?:[-*•‣◦·–—]|\d{1,3}[.)])[ \t]++", re.M)  # noqa: RUF001
 # "Ann (ann@example.com)", "Ann [mailto:ann@example.com]": how some programs copy an address to the clipboard.
 _COPIED = re.compile(
@@ -94,7 +98,7 @@ def _read_plain(text: str) -> list[Mailbox]:
 def read_typed(text: str) -> list[Typed]:
     """Parse a list that a person typed or pasted, item by item in its order. Empty items are skipped."""
     found: list[Typed] = []
-    text = _BULLET.sub("", _without_entities(text.translate(_WIDE)))
+    text = _BULLET.sub("", _without_entities(text.translate(_TYPED)))
     text = text if "<" in text else _COPIED.sub(r"<\1>", text)
     for item in _joined(list(scan(text, lines_separate=True)), is_typed=True):
         if item.tokens:
@@ -177,7 +181,7 @@ def _has_words_beside(item: Item) -> bool:
 
 def _checked(text: str, mailbox: Mailbox) -> Typed:
     try:
-        return Typed(text, replace(mailbox, address=canonical(mailbox.address)))
+        return Typed(text, replace(mailbox, address=canonical(mailbox.address.translate(_NARROW))))
     except AddressError as error:
         return Typed(text, None, AddressProblem(error.kind, text[:_SHOWN_PIECE], error.detail))
 

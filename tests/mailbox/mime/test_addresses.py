@@ -90,6 +90,8 @@ TAKEN = [
     ("MAILTO:a@x.org?subject=x", ["a@x.org"]),
     ("1. a@x.org\n2) b@y.org\n- c@z.org\n• d@z.org", ["a@x.org", "b@y.org", "c@z.org", "d@z.org"]),
     ("a＠x.org；b@y.org，c@z.org、d@z.org", ["a@x.org", "b@y.org", "c@z.org", "d@z.org"]),  # noqa: RUF001
+    ("a@x.org، b@y.org؛ c@z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+    ("ａｎｎ．ｂ@x.org, ＡＢ <ｂ＋１@x.org>", ["ann.b@x.org", "ＡＢ <b+1@x.org>"]),  # noqa: RUF001
     ("Ann (a@x.org)", ["Ann <a@x.org>"]),
     ("Ann [mailto:a@x.org], Bob [b@y.org]", ["Ann <a@x.org>", "Bob <b@y.org>"]),
     ('"Ann" a@x.org', ["Ann <a@x.org>"]),
