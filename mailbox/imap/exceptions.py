@@ -35,6 +35,8 @@ def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool =
                 raise unreachable(_cause(abort), endpoint, connecting=connecting) from None
             raise _goodbye(words, endpoint) from None  # the words of a BYE
         if connecting:  # the greeting was a BYE, or is not IMAP
+            if str(error) == "None":  # imaplib takes the greeting of a POP3 server ("+OK") for a continuation
+                raise NetworkError(f"{endpoint.host}:{endpoint.port} answered what is no IMAP.") from None
             raise _goodbye(server_words(error, endpoint), endpoint) from None
         raise refused(server_words(error, endpoint), signing_in=signing_in) from None
     except (OSError, ssl.SSLError, UnicodeError) as error:

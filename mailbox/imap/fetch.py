@@ -32,6 +32,8 @@ _BODY = re.compile(rb"(?:(?:BODY(?:\.PEEK)?|BINARY)\[\](?:<0>)?|RFC822)[ \t]*+\{
 _HEADER = re.compile(rb"(?:BODY(?:\.PEEK)?\[HEADER\](?:<0>)?|RFC822\.HEADER)[ \t]*+\{\d+\}$", re.I)
 # RFC 6154, with RFC 8457's \Important; imapclient's own list lacks some of them.
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
+# How servers called them before RFC 6154, as in Gmail's XLIST.
+_OLD_USES = {"\\allmail": "\\all", "\\spam": "\\junk", "\\starred": "\\flagged"}
 UNSELECTABLE = ("\\noselect", "\\nonexistent")
 
 
@@ -190,7 +192,7 @@ def text(value: str | bytes | list[bytes] | None) -> str:
 
 def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | bytes) -> ListedFolder:
     """One LIST response as a ListedFolder. words_given: its attributes. name: decoded, as far as it can be."""
-    words = {text(flag).lower() for flag in words_given}
+    words = {_OLD_USES.get(word, word) for word in (text(flag).lower() for flag in words_given)}
     shown = text(name)
     return ListedFolder(
         name="INBOX" if shown.upper() == "INBOX" else shown,  # RFC 3501, 5.1: INBOX is case-insensitive

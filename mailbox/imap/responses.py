@@ -85,6 +85,7 @@ def server_words(error: BaseException, endpoint: Endpoint) -> str:
         words = words[3:-2]
     elif words.startswith("b'") and words.endswith("'"):
         words = words[2:-1]
+    words = words.removeprefix("* BYE ")
     return without_secrets(words, endpoint.secrets())[:MAX_REPLY]
 
 

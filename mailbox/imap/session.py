@@ -251,7 +251,9 @@ class ImapSession:
         if odd:
             with self._errors(), self._expecting(expected_bytes):
                 answer = self._client.fetch(odd, ["BODY.PEEK[]"])
-            bodies.update({uid: row[b"BODY[]"] for uid, row in answer.items() if row.get(b"BODY[]") is not None})
+            found = {uid: row.get(b"BODY[]") for uid, row in answer.items()}
+            # imapclient takes NIL for an atom where it is in small letters (RFC 3501, 9: any case).
+            bodies.update({uid: raw for uid, raw in found.items() if raw is not None and raw.upper() != b"NIL"})
         return bodies
 
     def _fetch(self, uid_set: str, items: str, expected_bytes: int = 0, modifier: str = "") -> list[Any]:

@@ -145,6 +145,18 @@ def test_folders_are_listed(answer: str) -> None:
     assert [folder.name for folder in found] == NAMES[answer]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "use"),
+    [
+        ("\\Sent", "\\Sent"), ("\\HasNoChildren \\JUNK", "\\Junk"), ("\\Spam", "\\Junk"), ("\\AllMail", "\\All"),
+        ("\\Starred", "\\Flagged"), ("\\NonExistent", ""),
+    ],
+)  # fmt: skip
+def test_the_use_of_a_folder_is_read_by_its_older_names_too(attributes: str, use: str) -> None:
+    found = asked(lambda session: session.list_folders(), lines(f'* LIST ({attributes}) "/" "a"'), "~~ BAD no LSUB")
+    assert isinstance(found, list) and [folder.special_use for folder in found] == [use]
+
+
 def test_a_server_that_wants_id_first_hears_it_before_list() -> None:
     """Where it tells only in answer to CAPABILITY that it knows ID."""
     answers = ("* OK [CAPABILITY IMAP4rev1] ready", DONE, lines("* CAPABILITY IMAP4rev1 ID"),
@@ -266,6 +278,17 @@ def test_a_body_as_a_string_or_a_literal(body: str) -> None:
     assert isinstance(found, list) and [message.raw for message in found] == [b'hel"lo']
 
 
+@pytest.mark.parametrize("nil", ["NIL", "nil", '""'])
+def test_a_body_that_is_none_is_no_message(nil: str) -> None:
+    answer = f"* 1 FETCH (UID 7 BODY[] {nil})\r\n~~ OK"
+
+    def opened(session: ImapSession) -> object:
+        session.examine("INBOX")
+        return list(session.fetch_messages([fetch.MessageMeta(7, (), None, 6)]))
+
+    assert asked(opened, lines("* 9 EXISTS", "* OK [UIDVALIDITY 7] x"), answer, answer) == []
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -288,6 +311,25 @@ def test_a_body_as_a_string_or_a_literal(body: str) -> None:
 )
 def test_the_date_of_arrival(written: str, read: datetime | None) -> None:
     assert internal_date.parse(written.encode()) == read
+
+
+# --- Greetings
+@pytest.mark.parametrize(
+    ("greeting", "words", "alerts"),
+    [
+        ("+OK POP3 ready", "answered what is no IMAP", ()),
+        ("220 SMTP ready", "answered what is no IMAP", ()),
+        ("* BYE Too busy", "ended the connection: Too busy", ()),
+        ("* BYE [ALERT] Down until noon", r"ended the connection: \[ALERT\] Down until noon", ("Down until noon",)),
+    ],
+)
+def test_a_greeting_that_is_none_is_told_in_words(greeting: str, words: str, alerts: tuple[str, ...]) -> None:
+    with (
+        answered_by(Said(f"{greeting}\r\n".encode())),
+        pytest.raises(NetworkError, match=f"{words}$|{words}\\.$") as told,
+    ):
+        ImapSession.open(ENDPOINT, connect_timeout=5, command_timeout=5)
+    assert tuple(told.value.alerts) == alerts
 
 
 # --- Refusals
