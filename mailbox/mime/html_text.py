@@ -121,7 +121,7 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
     pieces: list[str] = []
     unclosed: set[str] = set()
     hidden = _Hidden()
-    position = 0
+    position = in_pre = 0  # in_pre: depth of elements within which line ends in the markup are shown
     tags = _MARKUP.finditer(markup)
     for _ in range(_MAX_TAGS):
         found = next(tags, None)
@@ -131,7 +131,7 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
         start = found.start()
         if start > position:
             piece = markup[position:start]
-            pieces.append(piece)
+            pieces.append(piece.replace("\n", _LINE_END) if in_pre > 0 else piece)
             wanted -= len(piece.strip())
             if wanted <= 0:
                 break
@@ -139,6 +139,7 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
         name = (found[2] or "").lower()
         if lines:
             hidden.follow(found, name, pieces)
+            in_pre += 0 if name != "pre" else -1 if found[1] else 1
         if not name or name in _INLINE:  # a comment does not separate words either
             continue
         pieces.append(_LINE_END if lines and name in _BLOCKS else " ")

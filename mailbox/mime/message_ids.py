@@ -29,6 +29,8 @@ _ANSWERS = (
     "vl|atb|att|σχετ|πρθ|απ|на|отв|ответ|пересл|відп|תשובה|השב|הועבר|رد|إعادة توجيه|"
     "回复|答复|转发|回覆|轉寄|轉發|返信|転送|회신|전달|답장|trả lời|chuyển tiếp|bals|tl|hs"
 )
+_MOST_FORWARDS = 5
+_FORWARDED = re.compile(r"\A\s*+\[fwd?:([^\[\]]*+)\]\s*+\Z|\s?\(fwd\)\s*+\Z", re.I)
 _ANSWER = re.compile(
     rf"\s*+(?:(?:{_ANSWERS})(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\^\d{{1,3}})?\.?\s*+[:\uff1a]|\[[^\[\]]{{1,40}}\](?=\s*+\S))",
     re.I,
@@ -78,8 +80,14 @@ def thread_root(thread_index: str) -> str:
 
 
 def topic(subject: str) -> str:
-    """The subject without prefixes such as "Re:", "Fwd:" and "[list]", for comparison."""
-    start = 0
-    while found := _ANSWER.match(subject, start):
-        start = found.end()
-    return " ".join(subject[start:].split()).casefold()
+    """The subject without prefixes such as "Re:", "Fwd:" and "[list]", and without "[Fwd: ...]" and "(fwd)" around it
+    (RFC 5256 section 2.1), for comparison."""
+    for _ in range(_MOST_FORWARDS):
+        start = 0
+        while found := _ANSWER.match(subject, start):
+            start = found.end()
+        rest = _FORWARDED.sub(r"\1", subject[start:])
+        if rest == subject:
+            break
+        subject = rest
+    return " ".join(subject.split()).casefold()

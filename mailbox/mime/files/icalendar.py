@@ -27,6 +27,8 @@ _LINE = re.compile(  # vCalendar has parameters without a value
 )
 _PARAMETER = re.compile(r";([A-Za-z0-9-]+)=(\"[^\"]*+\"|[^\";:]*+)")
 _ESCAPE = re.compile(r"\\([nN,;\\])")
+_CARET = re.compile(r"\^([n'^])")
+_OF_CARET = {"n": "\n", "'": '"', "^": "^"}
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
 _DURATION = re.compile(r"\+?P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,5})M)?(?:(\d{1,5})S)?)?")
 
@@ -109,11 +111,16 @@ def _properties(text: str) -> Iterator[tuple[str, _Property]]:
         head = _LINE.match(line)
         if head:
             given = _PARAMETER.findall(head[2])
-            parameters = {name.upper(): value.strip('"') for name, value in given}
+            parameters = {name.upper(): _parameter(value.strip('"')) for name, value in given}
             value = line[head.end() :]
             if "QUOTED-PRINTABLE" in head[2].upper():
                 value = _unquoted(value, lines, parameters.get("CHARSET", ""))
             yield head[1].upper(), _Property(value, parameters)
+
+
+def _parameter(value: str) -> str:
+    """A parameter's value without the escapes of RFC 6868, which stand for a line break, a quotation mark and "^"."""
+    return _CARET.sub(lambda found: _OF_CARET[found[1]], value) if "^" in value else value
 
 
 def _unquoted(value: str, lines: Iterator[str], charset: str) -> str:

@@ -52,3 +52,17 @@ def test_a_calendar_that_says_nothing_leaves_the_page_as_it_is(
     shown = viewer.get(reverse("mailbox:message", args=[message.pk])).content.decode()
     assert "Organiser" not in shown
     assert "invite.ics" in shown
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Type: application/octet-stream; name=Invite.ICS",
+        b"Content-Type: text/calendar\r\n\r\n\r\n--cut\r\nContent-Type: application/ics; name=invite.ics",
+    ],
+)
+def test_an_invitation_is_found_by_its_name_and_behind_an_empty_one(
+    viewer: Client, account: Account, fields: bytes
+) -> None:
+    message = store(account, multipart(TEXT, fields + b"\r\n\r\n" + INVITATION))
+    assert "Room 3" in viewer.get(reverse("mailbox:message", args=[message.pk])).content.decode()

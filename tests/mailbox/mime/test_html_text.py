@@ -92,6 +92,12 @@ def test_what_a_reader_sees(markup: str, words: str) -> None:
     assert html_words(markup, 1000) == words
 
 
+def test_the_lines_of_preformatted_text_are_quoted_as_lines() -> None:
+    """As scripts send what a program printed."""
+    markup = "<p>Log\nof today:</p><pre>one\n  two <b>bold\nthree</b>\n</pre>and\nmore"
+    assert html_lines(markup, 1000) == "Log of today:\n\none\ntwo bold\nthree\n\nand more"
+
+
 @pytest.mark.parametrize(
     "hidden",
     [

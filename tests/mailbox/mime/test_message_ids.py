@@ -81,6 +81,7 @@ def test_what_is_no_thread_index_says_nothing(stated: str) -> None:
 @pytest.mark.parametrize(
     "subject",
     [
+        *("[Fwd: Offer]", "Re: [Fwd: Re: Offer]", "Offer (fwd)", "Re: Offer (Fwd)"),
         *("Offer", "Re: Offer", "RE: AW:  Fwd: Offer ", "Re[2]: offer", "Re\uff1aOffer", "Re(2): Offer", "Re^2: Offer"),
         *(
             "[EXT] Re: Offer",

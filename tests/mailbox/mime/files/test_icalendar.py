@@ -34,6 +34,11 @@ def test_times_and_series_are_read_as_they_are_stated() -> None:
     assert (event.zone, event.recurrence) == ("W. Europe Standard Time", Recurrence("DAILY", 2, 10))
 
 
+def test_a_parameter_may_have_the_escapes_of_rfc_6868() -> None:
+    event = only("""ORGANIZER;CN="Ann ^'Bee^' ^^ Cee^nOps":mailto:ann@example.com""", "DTSTART:20260302T140000Z")
+    assert event.organizer == 'Ann "Bee" ^ Cee Ops <ann@example.com>'
+
+
 @pytest.mark.parametrize("end", ["20260302T150000", "20260301", "20260302", "nonsense", "20260303T130000Z"])
 def test_an_end_that_is_not_after_the_start_or_of_another_kind_is_none(end: str) -> None:
     assert only("DTSTART;VALUE=DATE:20260302", f"DTEND:{end}").end is None
