@@ -13,7 +13,7 @@ from django_q.models import OrmQ, Schedule
 
 from mailbox.accounts.create import TransportFields, create_account
 from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncState, WorkerHeartbeat
-from mailbox.models.operations import WORKER_SILENT_AFTER
+from mailbox.models.installation_health import WORKER_SILENT_AFTER
 from mailbox.queueing import queue
 from mailbox.scheduler.account_queue import jobs_of
 from mailbox.scheduler.runner import SyncRunnerConfig, run_sync

@@ -23,7 +23,7 @@ from mailbox.errors import Busy
 from mailbox.leases.held_lease import HeldLease, held
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, AuditEntry, Lease, Message
-from mailbox.pace import LOOKED_UP, Pace
+from mailbox.resting_batches import LOOKED_UP, RestingBatches
 from outbox.legal_holds import holds_account
 from outbox.models import OutboxMessage
 
@@ -85,7 +85,7 @@ def ask(account: Account, note: Callable[[], object], seconds: float = ASKED_SEC
     return outcome
 
 
-def go_on(account_id: int, seconds: float = SLICE_SECONDS, pace: Pace | None = None) -> Outcome:
+def go_on(account_id: int, seconds: float = SLICE_SECONDS, batches: RestingBatches | None = None) -> Outcome:
     """Remove for `seconds`, holding the account's leases, so that no worker writes rows meanwhile; where another
     process holds one, nothing is removed now. A refusal ends the deletion, and the account needs a person."""
     account = Account.objects.being_deleted().filter(pk=account_id).first()
@@ -95,7 +95,7 @@ def go_on(account_id: int, seconds: float = SLICE_SECONDS, pace: Pace | None = N
     try:
         with ExitStack() as until_the_end:
             leases = [until_the_end.enter_context(held(account_id, each)) for each in PURPOSES]
-            outcome = _remove(account, leases, pace or Pace(), seconds)
+            outcome = _remove(account, leases, batches or RestingBatches(), seconds)
     except Busy:
         return Outcome(left=True, busy=True)
     if outcome.refusal:
@@ -123,16 +123,16 @@ def _held(account: Account) -> str:
     }
 
 
-def _remove(account: Account, leases: Sequence[HeldLease], pace: Pace, seconds: float) -> Outcome:
-    """Remove its mail at a pace that leaves pages quick, then the account, until `seconds` are over.
+def _remove(account: Account, leases: Sequence[HeldLease], batches: RestingBatches, seconds: float) -> Outcome:
+    """Remove its mail in batches with rests, then the account, until `seconds` are over.
 
     A legal hold set meanwhile stops it, as does a mail written meanwhile.
     """
-    end = pace.clock() + seconds
+    end = batches.clock() + seconds
     for rows in _mail_of(account):
         while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:LOOKED_UP]):
-            for part in pace.parts(pks):
-                if pace.clock() > end:
+            for part in batches.parts(pks):
+                if batches.clock() > end:
                     return Outcome(left=True)
                 if not committed(partial(_removed, account, leases, rows.filter(pk__in=part))):
                     return Outcome(_held(account))

@@ -16,14 +16,14 @@ class SiteConfig(AppConfig):
         from mailbox import signals
         from prx_email_site import checks, pooling, signal_receivers
         from prx_email_site.backup import unfinished
-        from prx_email_site.list_exports import schedule as list_exports_schedule
+        from prx_email_site.list_exports import schedules as of_list_exports
         from prx_email_site.monitoring import reporting
-        from prx_email_site.personal_data import schedule as personal_data_schedule
-        from prx_email_site.retention import schedule
+        from prx_email_site.personal_data import schedules as of_personal_data
+        from prx_email_site.retention import schedules as of_retention
 
         # Django sends post_migrate only for apps with models, which this one has not.
         migrated = apps.get_app_config("mailbox")
-        for each in (schedule, personal_data_schedule, list_exports_schedule):
+        for each in (of_retention, of_personal_data, of_list_exports):
             post_migrate.connect(each.make_schedules, sender=migrated, dispatch_uid=each.__name__)
 
         register(checks.unknown_variables, checks.ENVIRONMENT)

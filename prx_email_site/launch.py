@@ -159,7 +159,7 @@ def say(line: str) -> None:
 def commands(address: BindAddress) -> list[Child]:
     """The processes to start. PRX_EMAIL_PUSH, …_SUBMISSION_BIND and …_ALERTS_SECONDS decide about some of them."""
     web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
-    # Threads, as open pages poll; more of them than requests may run at once: see prx_email_site/slots.py.
+    # Threads, as open pages poll; more of them than requests may run at once: see prx_email_site/request_limit.py.
     web += ["--workers", str(PROCESSES), "--threads", "24", "--worker-class", "gthread", "--graceful-timeout", "20"]
     web += ["--no-control-socket"]
     children = [Child("web", web)]

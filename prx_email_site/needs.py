@@ -25,7 +25,7 @@ from mailbox.db.moments import Now
 from mailbox.localized import grouped, listed
 from mailbox.models import Account, OAuthGrant, PushHeartbeat, Quarantine, RestoreProof, WorkerHeartbeat
 from mailbox.models.accounts import AccountQuerySet
-from mailbox.models.operations import DISK_FREE_PERCENT
+from mailbox.models.installation_health import DISK_FREE_PERCENT
 from mailbox.permissions import Role
 from outbox.models import DeliveryReport, OutboxMessage, SendingSwitch
 from prx_email_site.subqueries import counted

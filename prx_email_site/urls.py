@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from api.v1 import site as api_v1
-from outbox.views import account_delete, connection_check
+from outbox.views import account_delete, connection_test
 from outbox.views.writing import trial_mail
 from people.links import pages as links
 from people.sign_in import pages as sign_in
@@ -61,9 +61,9 @@ urlpatterns = [
     path("personal-data/<int:pk>/erase/", personal_data.erase, name="personal_data_erase"),
     path("personal-data/<int:pk>/report.json", personal_data.report, name="personal_data_report"),
     path("admin/", admin.site.urls),
-    path("accounts/<int:pk>/test/", connection_check.start, name="connection_test_start"),
+    path("accounts/<int:pk>/test/", connection_test.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),
-    path("accounts/tests/<int:pk>/", connection_check.show, name="connection_test"),
+    path("accounts/tests/<int:pk>/", connection_test.show, name="connection_test"),
     path("accounts/<int:pk>/test-mail/", trial_mail.test_mail, name="test_mail"),
     path("accounts/test-mails/<int:pk>/", trial_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),

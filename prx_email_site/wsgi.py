@@ -11,8 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prx_email_site.settings")
 _site = get_wsgi_application()
 
 from mailbox.db.persistent_connections import make_connections_persistent  # noqa: E402 - settings first
-from prx_email_site.slots import Slots, limit_statements  # noqa: E402 - settings first
+from prx_email_site.request_limit import RequestLimit, limit_statements  # noqa: E402 - settings first
 
 make_connections_persistent()
 limit_statements()
-application = Slots(_site)
+application = RequestLimit(_site)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from alerts.models import AlertIncident, AlertRule, Event, Webhook, WebhookDelivery
 from api.models import Token
-from mailbox import credentials, presence
+from mailbox import credentials, process_heartbeats
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import (
     Account,
@@ -138,7 +138,7 @@ def accounts(make_account: Callable[..., Account]) -> list[Account]:
         WorkerHeartbeat.objects.create(
             host=f"web{number}", cluster_pid=number, started_at=timezone.now(), seen_at=timezone.now()
         )
-        presence.note("web", timezone.now(), pid=number)
+        process_heartbeats.note("web", timezone.now(), pid=number)
         Lease.acquire(made[number].pk, "sync", f"web{number}/1", seconds=60, now=timezone.now())
     table_sizes.measure(timezone.now())
     AttachmentPolicy.current()  # made from the defaults when first asked for

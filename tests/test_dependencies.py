@@ -15,14 +15,14 @@ FLOORS = [
     "mailbox.localized mailbox.chunks mailbox.plain_words",
     "mailbox.credentials mailbox.csv_text mailbox.errors mailbox.lazy_text mailbox.logs "
     "mailbox.network mailbox.signals",
-    "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.pace mailbox.presets mailbox.tracing",
+    "mailbox.jitter mailbox.safe_http mailbox.clocks mailbox.resting_batches mailbox.presets mailbox.tracing",
     "mailbox.public_hosts",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing mailbox.host_slots",
     "mailbox.tls mailbox.sasl mailbox.db",
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.deletions mailbox.schedules",
     "mailbox.features",
-    "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.leases",
+    "mailbox.process_heartbeats mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.leases",
     "mailbox.oauth",
     "mailbox.push",
     "mailbox.parsing mailbox.pictures",
@@ -41,7 +41,7 @@ FLOORS = [
     "outbox.smtp outbox.compose",
     "outbox.actions",
     "outbox.delivery outbox.sent_folder outbox.bounces",
-    "outbox.connection_check",
+    "outbox.connection_test",
     "outbox.tasks",
     "outbox.answers",
     "outbox.api outbox.forms outbox.policy_form",
@@ -75,8 +75,8 @@ PAGES_MAY_KNOW = words("mailbox.sync.folders mailbox.sync.uidvalidity mailbox.co
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
     "accounts clocks credentials db endpoints errors features host_slots html imap lazy_text leases "
-    "localized logs messages mime models network oauth pace parsing permissions public_hosts queueing sasl schedules "
-    "signals storage sync tls"
+    "localized logs messages mime models network oauth parsing permissions public_hosts queueing resting_batches sasl "
+    "schedules signals storage sync tls"
 )
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

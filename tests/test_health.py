@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from api.v1.protocol.answers import Problem
 from mailbox.models import WorkerHeartbeat
-from prx_email_site import slots
+from prx_email_site import request_limit
 from prx_email_site.launch import BindAddress, commands
 from prx_email_site.monitoring import health_checks
 from tests.servers.ports import answers, free_ports, wait_until
@@ -72,7 +72,7 @@ def test_what_finds_no_slot_is_told_to_come_back_and_a_probe_needs_none() -> Non
             over.wait(30)
         return [b"page"]
 
-    served = slots.Slots(site, slots=1, wait=0)  # type: ignore[arg-type]
+    served = request_limit.RequestLimit(site, slots=1, wait=0)  # type: ignore[arg-type]
 
     def ask(path: str) -> list[bytes]:
         return list(served({"PATH_INFO": path}, lambda status, headers: said.append(status)))  # type: ignore
@@ -80,7 +80,7 @@ def test_what_finds_no_slot_is_told_to_come_back_and_a_probe_needs_none() -> Non
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(ask, "/slow/")
         assert inside.wait(30)
-        assert ask("/") == [slots.BUSY] and said == ["503 Service Unavailable"]
+        assert ask("/") == [request_limit.BUSY] and said == ["503 Service Unavailable"]
         assert ask("/health/live/") == [b"page"]
         over.set()
         assert slow.result(30) == [b"page"]
@@ -95,7 +95,7 @@ def test_programs_wait_in_line_where_a_page_is_told_to_come_back_and_the_line_ha
         over.wait(30)
         return [b"answer"]
 
-    served = slots.Slots(site, slots=1, wait=0, line=2, line_wait=30)  # type: ignore[arg-type]
+    served = request_limit.RequestLimit(site, slots=1, wait=0, line=2, line_wait=30)  # type: ignore[arg-type]
 
     def ask(path: str) -> list[bytes]:
         return list(served({"PATH_INFO": path}, lambda status, headers: None))  # type: ignore
@@ -104,7 +104,7 @@ def test_programs_wait_in_line_where_a_page_is_told_to_come_back_and_the_line_ha
         asked = [pool.submit(ask, "/api/v1/send") for _ in range(3)]
         assert inside.acquire(timeout=30)
         wait_until(lambda: served._line._value == 0, seconds=30, what="two that wait in line")
-        assert ask("/") == [slots.BUSY]
+        assert ask("/") == [request_limit.BUSY]
         (answer,) = ask("/api/v1/send")
         assert Problem.model_validate_json(answer).error.code == "Storage"
         over.set()
@@ -113,8 +113,8 @@ def test_programs_wait_in_line_where_a_page_is_told_to_come_back_and_the_line_ha
 
 
 def test_twenty_programs_at_once_find_place_in_one_process() -> None:
-    assert slots.SLOTS + slots.LINE >= 20
-    assert slots.THREADS - slots.SLOTS - slots.LINE >= 2, "for probes and pages"
+    assert request_limit.AT_ONCE + request_limit.LINE >= 20
+    assert request_limit.THREADS - request_limit.AT_ONCE - request_limit.LINE >= 2, "for probes and pages"
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="Only a server is connected to.")

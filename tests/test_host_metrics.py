@@ -16,7 +16,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from mailbox import presence
+from mailbox import process_heartbeats
 from mailbox.db import failures
 from mailbox.logs import this_host
 from mailbox.models import Account, DatabaseFailure, ProcessHeartbeat, SyncRun, SyncRunFolder, WorkerHeartbeat
@@ -65,9 +65,9 @@ def test_live_processes_are_counted_by_host_and_role_and_silent_ones_are_none(cl
 
 
 def test_a_process_that_stops_in_order_is_not_missed(account: Account) -> None:
-    presence.note("alerts", timezone.now())
+    process_heartbeats.note("alerts", timezone.now())
     process("another", "alerts", 1, 60)
-    presence.forget("alerts")
+    process_heartbeats.forget("alerts")
     assert [row.host for row in ProcessHeartbeat.objects.all()] == ["another"]
 
 
@@ -174,7 +174,7 @@ def test_what_could_not_be_written_is_written_by_the_next_heartbeat(
         patched.setattr(connection, "cursor", away)
         failures.flush("a", timezone.now())
     failures.note("waited")
-    presence.note("web", timezone.now())
+    process_heartbeats.note("web", timezone.now())
     row = DatabaseFailure.objects.get()
     assert (row.host, row.kind, row.number) == (this_host(), "waited", 2)
 

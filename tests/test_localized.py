@@ -76,7 +76,7 @@ FOR_PROGRAMS = {
     "mailbox.admin.accounts.TransportAdmin.save_model": "a detail of the activity",
     "mailbox.html.sanitizer._body_background": "a style sheet",
     "mailbox.models.oauth.OAuthGrant.when_key_is_lost": "a line of the command line",
-    "mailbox.models.operations.Counter.add_each": "SQL",
+    "mailbox.models.installation_health.Counter.add_each": "SQL",
     "mailbox.oauth.exchange.check": "an error that is stored in English",
     "mailbox.views.accounts.account_edit.save_form": "a detail of the activity",
     "mailbox.views.accounts.account_import._carried_out.note": "a detail of the activity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from functools import cache
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.read_sources import APPS, MODULES, ROOT, source
+from tests.read_sources import APPS, MODULES, ROOT, source, tree
 
 PAPERS = [
     "README.md",
@@ -95,3 +96,14 @@ def test_docstrings_and_comments_name_what_is_there() -> None:
         if not OTHERS.match(name) and not is_there(name)
     }
     assert missing == set()
+
+
+@pytest.mark.parametrize("package", sorted(name for name in MODULES if MODULES[name].name == "__init__.py"))
+def test_the_docstring_of_a_package_names_modules_that_it_has(package: str) -> None:
+    """In its table, if it has one; of one that a sentence names with something in it, that this is there, too."""
+    words = ast.get_docstring(tree(package)) or ""
+    own = {name.rpartition(".")[2] for name in PACKAGES if name.rpartition(".")[0] == package}
+    missing = [name for name in re.findall(r"^(\w+) {2,}\S", words, re.MULTILINE) if name not in own]
+    named = [name for name in re.findall(r"`([a-z_]+\.\w+)", words) if name.partition(".")[0] in own]
+    missing += [name for name in named if not is_there(f"{package}.{name}")]
+    assert missing == []

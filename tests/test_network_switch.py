@@ -25,7 +25,7 @@ from mailbox.push import listener
 from mailbox.tasks import oauth as oauth_tasks
 from mailbox.tasks import sync as sync_tasks
 from outbox import api as outbox_api
-from outbox import connection_check
+from outbox import connection_test
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 from outbox.tasks import sent_folder as sent_folder_tasks
@@ -138,7 +138,7 @@ def test_a_test_of_the_connection_says_why_and_blames_no_server(
     off: list[Any], make_account: Callable[..., Account]
 ) -> None:
     test = ConnectionTest.objects.create(account=make_account("ops@example.com", **NOWHERE))
-    connection_check.run(test.pk)
+    connection_test.run(test.pk)
     test.refresh_from_db()
     assert (test.imap_ok, test.smtp_ok, off) == (False, False, [])
     assert "PRX_EMAIL_NETWORK is 0" in test.imap_reply

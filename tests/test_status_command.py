@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Schedule
 
-from mailbox import presence
+from mailbox import process_heartbeats
 from mailbox.logs import this_host
 from mailbox.models import (
     Account,
@@ -101,8 +101,8 @@ def test_a_process_notes_itself_and_forgets_those_of_its_host_that_have_ended(ac
     now = timezone.now()
     process(this_host(), "web", NO_PROCESS, now)
     process("another host", "web", NO_PROCESS, now)
-    presence.note("web", now)
-    presence.note("web", now + timedelta(seconds=30))
+    process_heartbeats.note("web", now)
+    process_heartbeats.note("web", now + timedelta(seconds=30))
     rows = ProcessHeartbeat.objects.filter(role="web").order_by("pk")
     assert [(row.host, row.release) for row in rows] == [("another host", "0.1.0"), (this_host(), "0.1.0")]
     assert rows[1].started_at == now and rows[1].load is not None and rows[1].python
@@ -113,7 +113,7 @@ def test_a_process_is_another_one_that_has_the_number_of_one_from_before_it(acco
     now, host, me = timezone.now(), this_host(), os.getpid()
     before = now - timedelta(days=3650)
     process(host, "web", me, before)
-    presence.note("web", now)
+    process_heartbeats.note("web", now)
     assert ProcessHeartbeat.objects.get(role="web").started_at == now
     for pid, seen in ((me, before), (os.getppid(), now), (NO_PROCESS, now)):
         WorkerHeartbeat.objects.create(host=host, cluster_pid=pid, started_at=before, seen_at=seen)

@@ -18,7 +18,7 @@ from alerts.problems.problem import ALERT_KEY, Problem, isolated, said, utc
 from mailbox import schedules
 from mailbox.localized import grouped, listed
 from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, StoreNote, WorkerHeartbeat
-from mailbox.models.operations import DISK_FREE_PERCENT
+from mailbox.models.installation_health import DISK_FREE_PERCENT
 from outbox.models import OutboxMessage, SendingSwitch
 
 LATE_AFTER = timedelta(minutes=10)  # longer than the sweep's interval (half a minute) or a busy worker explains

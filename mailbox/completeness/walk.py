@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from mailbox.completeness import compare, sample, schedule, signature
+from mailbox.completeness import compare, comparison_times, sample, signature
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid
 from mailbox.errors import MailError, Throttled
 from mailbox.imap.responses import is_refusal
@@ -63,7 +63,7 @@ def _begin(row: Completeness, now: datetime) -> None:
     row.refresh_from_db()
     if row.started_at is None:
         row.started_at, row.progress = now, {}
-    row.next_at = now + schedule.UNDER_WAY
+    row.next_at = now + comparison_times.UNDER_WAY
     row.save(update_fields=["started_at", "progress", "next_at"])
 
 
@@ -82,7 +82,7 @@ def _finish(row: Completeness, account: Account, now: datetime) -> None:
     }
     row.document, row.differing = signature.sign(report), report["differ"]
     row.started_at, row.progress, row.error = None, {}, ""
-    row.finished_at, row.next_at = now, schedule.next_night(now)
+    row.finished_at, row.next_at = now, comparison_times.next_night(now)
     row.save()
 
 

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from mailbox.db.deadlocks import committed
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message, MessagePlace
-from mailbox.pace import LOOKED_UP, Pace
+from mailbox.resting_batches import LOOKED_UP, RestingBatches
 from mailbox.search.index import unindex
 
 SLICE_SECONDS = 20.0
@@ -24,11 +24,12 @@ def remove_expunged(now: datetime, seconds: float = SLICE_SECONDS) -> int:
     Returns how many messages and former places were removed; none are left once it is 0. The raw store's sweep removes
     raw bytes when no row refers to them.
     """
-    cutoff, ends, pace = now - timedelta(days=settings.EXPUNGED_GRACE_DAYS), time.monotonic() + seconds, Pace()
+    cutoff, ends = now - timedelta(days=settings.EXPUNGED_GRACE_DAYS), time.monotonic() + seconds
+    batches = RestingBatches()
     removed = 0
     for find, remove in ((_gone, _remove_messages), (_former_places, _remove_places)):
         while found := list(find(cutoff, LegalHolds.standing()).values_list("pk", flat=True)[:LOOKED_UP]):
-            for part in pace.parts(found):
+            for part in batches.parts(found):
                 removed += remove(cutoff, part)
                 if removed and time.monotonic() >= ends:
                     return removed

@@ -9,11 +9,7 @@ from mailbox.models.conversations import ConversationLink
 from mailbox.models.exports import Export, ExportPart
 from mailbox.models.features import Feature, FeatureSetting
 from mailbox.models.hosts import DatabaseFailure, ProcessHeartbeat, ScheduleRun, StoreNote, TableSize
-from mailbox.models.leases import Lease
-from mailbox.models.lookups import SettingsLookup
-from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
-from mailbox.models.oauth import OAuthApp, OAuthGrant, OAuthSignIn, SeenCertificate
-from mailbox.models.operations import (
+from mailbox.models.installation_health import (
     Counter,
     DeletionLook,
     PushHeartbeat,
@@ -22,6 +18,10 @@ from mailbox.models.operations import (
     StoreMiss,
     WorkerHeartbeat,
 )
+from mailbox.models.leases import Lease
+from mailbox.models.lookups import SettingsLookup
+from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
+from mailbox.models.oauth import OAuthApp, OAuthGrant, OAuthSignIn, SeenCertificate
 from mailbox.models.personal_data import PersonSearch
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.preferences import SavedFilters, UserPreference

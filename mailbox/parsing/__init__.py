@@ -4,5 +4,5 @@ Way in: `pool.running()` and `pool.read`, or `pool.read_one`. A message that kil
 if it does so again, its result is a text that says why, and a sync quarantines the message. Other code that reads
 received mail runs in these processes too: it names its function in `ParseJob.reader`.
 
-`worker` runs in the child and must not import Django, so this package re-exports no names.
+`parser` and `parse_job` run in the child and must not import Django, so this package re-exports no names.
 """

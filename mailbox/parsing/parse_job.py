@@ -1,6 +1,6 @@
 """Computes from a raw message its parsed form, its digests and its words for the search index. Pure, without Django.
 
-It runs in a parser process (mailbox.parsing.worker).
+It runs in a parser process (mailbox.parsing.parser).
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from mailbox.errors import StorageError
 from mailbox.host_slots import Slot, take_slot
 from mailbox.logs import event
 from mailbox.parsing.parse_job import ParseJob
+from mailbox.parsing.parser import GAVE_UP
 from mailbox.parsing.process import ParserLost, ParserPipe, Result
-from mailbox.parsing.worker import GAVE_UP
 
 logger = logging.getLogger(__name__)
 # A smaller job than both of these is left to one parser, since starting another would take as long.

@@ -16,9 +16,9 @@ from django.conf import settings
 
 from mailbox.errors import StorageError
 from mailbox.parsing.parse_job import ParseJob, ParseResult
-from mailbox.parsing.worker import LENGTH
+from mailbox.parsing.parser import LENGTH
 
-CPU_SECONDS = 20.0  # for one message, and more for a large one: see mailbox.parsing.worker
+CPU_SECONDS = 20.0  # for one message, and more for a large one: see mailbox.parsing.parser
 SPACE_BYTES = 512 * 1024 * 1024  # likewise; address space, including the interpreter's own
 SILENCE_SECONDS = 900.0  # longest wait for a result; the CPU limit ends a parser long before, unless it is stopped
 LARGE = 8 * 1024 * 1024  # a message of this size leaves the parser with much memory, so the parser is replaced
@@ -62,7 +62,7 @@ class ParserPipe:
         try:
             # Started in the project's folder, since the standard library has a module named `mailbox` too.
             child = self._child = subprocess.Popen(  # noqa: S603 - our own words
-                [sys.executable, "-m", "mailbox.parsing.worker", str(os.getpid())],
+                [sys.executable, "-m", "mailbox.parsing.parser", str(os.getpid())],
                 cwd=settings.BASE_DIR,
                 env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
                 bufsize=0,

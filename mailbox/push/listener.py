@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
-from mailbox import presence
+from mailbox import process_heartbeats
 from mailbox.accounts import seen_certificates
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
@@ -30,7 +30,7 @@ from mailbox.logs import event
 from mailbox.models import Account, Folder, ProcessHeartbeat, SyncState
 from mailbox.oauth import refresh
 from mailbox.push.event_loop import EventLoop
-from mailbox.push.shares import AccountShare
+from mailbox.push.push_leases import PushLeases
 from mailbox.push.wanted import AccountToWatch, other_folders, wanted
 from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
@@ -53,8 +53,8 @@ class Listener:
         )
         self._told: queue.SimpleQueue[WatcherEvent | None] = queue.SimpleQueue()  # put() is reentrant: stop() needs it
         self._stopped = False
-        self._loop, self._share = EventLoop(), AccountShare()
-        self._presence = presence.InLoop(ProcessHeartbeat.Role.PUSH)
+        self._loop, self._leases = EventLoop(), PushLeases()
+        self._heartbeat = process_heartbeats.InLoop(ProcessHeartbeat.Role.PUSH)
         self._watches: dict[int, tuple[AccountToWatch, AccountWatcher]] = {}
         self._news: dict[int, float] = {}  # account with news -> time.monotonic() from which its sync may be queued
         self._folders: dict[int, set[str]] = {}  # account with news -> the folders that changed
@@ -92,10 +92,10 @@ class Listener:
     def _step(self, now: float) -> None:
         # The database was away, or this machine slept. Another process may hold the accounts by now, and an account
         # must have one IDLE connection.
-        if self._share.has_lapsed(now):
-            event(logger, "idle_leases_lapsed", logging.WARNING, accounts=len(self._share.held))
+        if self._leases.has_lapsed(now):
+            event(logger, "idle_leases_lapsed", logging.WARNING, accounts=len(self._leases.held))
             self._stop_all()
-            self._share.lose()
+            self._leases.lose()
         if now >= self._next_look:
             self._look(timezone.now())
             self._next_look = now + LOOK_SECONDS
@@ -150,14 +150,14 @@ class Listener:
 
     def _look(self, now: datetime) -> None:
         """Renew our share of the accounts; start and stop watchers so that they match it."""
-        self._presence.note(now)
-        self._share.keep(self.states(), now)
+        self._heartbeat.note(now)
+        self._leases.keep(self.states(), now)
         rows = {row.account_id: row for row in wanted()}
-        leaving = self._share.too_many(rows, now)
+        leaving = self._leases.too_many(rows, now)
         former = self._stop_some(rows, leaving)
-        self._share.give_back(leaving)
-        self._share.take(rows, now)
-        ours = {pk: row for pk, row in rows.items() if pk in self._share.held}
+        self._leases.give_back(leaving)
+        self._leases.take(rows, now)
+        ours = {pk: row for pk, row in rows.items() if pk in self._leases.held}
         seen_certificates.note_all()
         new = [row for pk, row in ours.items() if pk not in self._watches and not _is_too_soon(row, now)]
         if new or time.monotonic() >= self._next_others:
@@ -171,7 +171,7 @@ class Listener:
         """Stop the watchers of accounts that left our share, or whose server or credentials changed; return them."""
         former: dict[int, AccountWatcher] = {}
         for pk, (row, watch) in list(self._watches.items()):
-            if pk in leaving or pk not in self._share.held or pk not in rows or rows[pk].made_of != row.made_of:
+            if pk in leaving or pk not in self._leases.held or pk not in rows or rows[pk].made_of != row.made_of:
                 watch.stop()
                 former[pk] = watch
                 del self._watches[pk]
@@ -199,7 +199,7 @@ class Listener:
             watch.join(max(until - time.monotonic(), 0))
         self._loop.stop(STOP_SECONDS)
         with contextlib.suppress(DatabaseError, InterfaceError):
-            self._share.end()
+            self._leases.end()
         connection.close()
 
 

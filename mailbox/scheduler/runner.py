@@ -77,13 +77,13 @@ def run_sync(
 
 
 def run_share(
-    run: SyncRun, queue: DueAccounts, seconds: float, places: Sequence[AbstractContextManager[object]]
+    run: SyncRun, queue: DueAccounts, seconds: float, slots: Sequence[AbstractContextManager[object]]
 ) -> SyncRun:
     """Sync slices of the queue until it is empty or `seconds` are over, as one of the workers that share `run`.
 
-    `places`: one context manager a connection, entered while its thread works: the host-wide limit of connections.
+    `slots`: one context manager a connection, entered while its thread works: the host-wide limit of connections.
     """
-    return _Run(RunReport(run), seconds, timezone.now, queue).work(places)
+    return _Run(RunReport(run), seconds, timezone.now, queue).work(slots)
 
 
 class _Run:
@@ -103,9 +103,9 @@ class _Run:
             self._serve(turn_seconds=inf)  # nobody else waits for this connection
         return self._report.run
 
-    def work(self, places: Sequence[AbstractContextManager[object]]) -> SyncRun:
-        with self._until_its_end(), ThreadPoolExecutor(max(len(places), 1), "sync") as pool:
-            threads = [pool.submit(self._serve_at, place) for place in places]
+    def work(self, slots: Sequence[AbstractContextManager[object]]) -> SyncRun:
+        with self._until_its_end(), ThreadPoolExecutor(max(len(slots), 1), "sync") as pool:
+            threads = [pool.submit(self._serve_at, slot) for slot in slots]
             try:
                 while wait(threads, WRITE_SECONDS).not_done:
                     self._results.write()
@@ -128,8 +128,8 @@ class _Run:
         end.callback(self._let_go, 0)
         return end
 
-    def _serve_at(self, place: AbstractContextManager[object]) -> None:
-        with place:
+    def _serve_at(self, slot: AbstractContextManager[object]) -> None:
+        with slot:
             try:
                 self._serve(TURN_SECONDS)
             finally:

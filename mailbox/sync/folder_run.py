@@ -24,7 +24,7 @@ from mailbox.errors import Busy, MailError, ProviderError, StorageError
 from mailbox.imap.session import FolderStatus, MessageMeta
 from mailbox.logs import event
 from mailbox.messages import store
-from mailbox.messages.set_aside import quarantine
+from mailbox.messages.quarantine import quarantine
 from mailbox.messages.store import Incoming
 from mailbox.models import Message, MessagePlace, SyncState
 from mailbox.parsing import pool as parsing_pool

@@ -6,7 +6,7 @@ import logging
 
 from django.utils import timezone
 
-from mailbox.completeness import schedule, walk
+from mailbox.completeness import comparison_times, walk
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account
@@ -20,7 +20,7 @@ SLICE_SECONDS = 40.0
 def queue_comparison(account_id: int) -> None:
     """Queue the account's comparison, once the current transaction has committed. The account is also made due, so that
     compare_due does it if the task is lost."""
-    schedule.ask_now(account_id, timezone.now())
+    comparison_times.ask_now(account_id, timezone.now())
     queue("mailbox.tasks.compare_account", account_id, group="completeness")
 
 
@@ -30,7 +30,7 @@ def compare_due() -> None:
     One account at a time, so that the nightly comparisons never occupy more than one worker.
     """
     now = timezone.now()
-    if may_fetch() and (account_id := schedule.next_account(now)) is not None:
+    if may_fetch() and (account_id := comparison_times.next_account(now)) is not None:
         _go_on(account_id)
         queue("mailbox.tasks.compare_due", group="completeness")
 

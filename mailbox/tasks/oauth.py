@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from mailbox import network
 from mailbox.models import OAuthApp
-from mailbox.oauth import discovery, exchange, schedule, sign_in
+from mailbox.oauth import discovery, exchange, grant_upkeep, sign_in
 from mailbox.queueing import queue
 from mailbox.tasks import sync as sync_tasks
 
@@ -41,6 +41,6 @@ def oauth_keep() -> None:
     if not network.is_off():
         for pk in sign_in.waiting():
             oauth_finish(pk)
-        schedule.use_in_time()
-    schedule.tidy()
+        grant_upkeep.use_in_time()
+    grant_upkeep.tidy()
     sign_in.forget_old(timezone.now())

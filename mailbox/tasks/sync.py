@@ -18,7 +18,7 @@ from django_q.conf import Conf
 from django_q.models import Failure
 from django_q.signals import pre_execute
 
-from mailbox import deletions, network, presence
+from mailbox import deletions, network, process_heartbeats
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
@@ -118,13 +118,13 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int, pas
     now = timezone.now()
     left, clusters = (datetime.fromisoformat(until) - now).total_seconds(), _clusters(now)
     wanted = _connections_of(share, -(-shares // clusters), clusters) if left > 0 and may_fetch() else 0
-    places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
-    if wanted and not places and clusters > 1 and passes < MOST_PASSES:
+    slots = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
+    if wanted and not slots and clusters > 1 and passes < MOST_PASSES:
         queue("mailbox.tasks.sync_share", run_pk, since, until, share, shares, passes + 1, group="sync")
         time.sleep(PASS_SECONDS)  # this worker would be the next to take it
         return
     accounts = account_queue.DueAccounts(datetime.fromisoformat(since), share, shares, runner.SLICE)
-    runner.run_share(run, accounts, left, places)
+    runner.run_share(run, accounts, left, slots)
 
 
 def _clusters(now: datetime) -> int:
@@ -225,7 +225,7 @@ def say_alive(now: datetime) -> None:
         "store_failures": (before.store_failures if before else 0) + (not is_usable),
     }
     WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
-    presence.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])
+    process_heartbeats.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])
 
 
 def _take_over_from_dead_processes(now: datetime) -> None:

@@ -22,7 +22,7 @@ from mailbox.models import Account, Transport
 from mailbox.queueing import may_wait, queue
 from mailbox.signals import delivery_ended
 from mailbox.storage import store_check
-from outbox import connection_check, restore_guard
+from outbox import connection_test, restore_guard
 from outbox.delivery import clock_ahead, recovery
 from outbox.delivery import deliver as delivery_deliver
 from outbox.delivery import worker as delivery_worker
@@ -74,7 +74,7 @@ def sweep() -> dict[str, int]:
 
 def run_connection_test(test_id: int) -> None:
     """Sign in on both transports of a ConnectionTest and save the replies. If SMTP works, deliver the waiting mail."""
-    test = connection_check.run(test_id)
+    test = connection_test.run(test_id)
     if test is None:
         return
     connection_tests.begin_next()

@@ -1,7 +1,7 @@
 """HTTP requests to the company's provider, limited in time and size, and by https, also for redirects.
 
-A web request waits for the provider, and few are served at once (prx_email_site.slots). So only AT_ONCE may wait: a
-provider that does not answer must leave some for people who sign in with a password, above all the break-glass
+A web request waits for the provider, and few are served at once (prx_email_site.request_limit). So only AT_ONCE may
+wait: a provider that does not answer must leave some for people who sign in with a password, above all the break-glass
 administrator.
 """
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from prx_email_site.backup import places, sealing
+from prx_email_site.backup import destinations, sealing
 from prx_email_site.backup.faults import NoBackup, NoIdentity
 from prx_email_site.backup.sealing import Writer
 from prx_email_site.backup.stores import BackupFile, BackupStore, measure
@@ -240,7 +240,7 @@ def find(target: str | Path, identity: Path | None = None) -> Backup:
     """The backup at this path or s3:// address, or the newest backup below it. Raises NoBackup."""
     parent, _, name = str(target).rstrip("/").rpartition("/")
     if _NAME.fullmatch(name):
-        return Backup(places.at(parent or "."), name, identity)
-    if found := complete_in(places.at(target)):
+        return Backup(destinations.at(parent or "."), name, identity)
+    if found := complete_in(destinations.at(target)):
         return replace(found[-1], identity=identity)
     raise NoBackup(f"{target} holds no backup.")

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
-from mailbox import logs, presence
+from mailbox import logs, process_heartbeats
 from mailbox.models import Account, ProcessHeartbeat
 from mailbox.storage import installations
 from mailbox.storage.durable_files import raw_storage
@@ -163,7 +163,7 @@ def refuse_if_used(now: datetime) -> None:
         raise NotEmpty("The database has accounts: give an empty one, or remove what is there yourself.")
     if ProcessHeartbeat._meta.db_table in there:
         for each in ProcessHeartbeat.objects.filter(silent_at__gt=now, pid__gt=0).exclude(role="alerts"):
-            if not (each.host == logs.this_host() and presence.has_ended(each.pid, each.seen_at)):
+            if not (each.host == logs.this_host() and process_heartbeats.has_ended(each.pid, each.seen_at)):
                 raise NotEmpty(
                     f"The site runs with this database ({each}): stop it, or wait two minutes if it has ended."
                 )

@@ -16,7 +16,7 @@ from django.utils.translation import gettext, ngettext
 from mailbox.accounts.condition import AccountNotice
 from mailbox.localized import grouped, listed
 from mailbox.models import WorkerHeartbeat
-from mailbox.models.operations import DISK_FREE_PERCENT
+from mailbox.models.installation_health import DISK_FREE_PERCENT
 from mailbox.views.accounts.account_row import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 

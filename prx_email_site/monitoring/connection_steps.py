@@ -15,7 +15,7 @@ from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.models import Account, ConnectionTest, Transport
 from mailbox.tls import tls_context
-from outbox import connection_check
+from outbox import connection_test
 from outbox.smtp.connection import SmtpFailure
 
 
@@ -38,7 +38,7 @@ def examine(account: Account) -> Iterator[ConnectionStep]:
         yield from _reach(account, transport)
     began = time.monotonic()
     test = ConnectionTest.objects.create(account=account)
-    connection_check.run(test.pk)
+    connection_test.run(test.pk)
     test.refresh_from_db()
     took = time.monotonic() - began
     for side in ("imap", "smtp"):
@@ -61,7 +61,7 @@ def _reach(account: Account, transport: Transport) -> Iterator[ConnectionStep]:
         except OSError as error:  # network and TLS errors
             words, ok = str(error) or type(error).__name__, False
         except SmtpFailure as failure:
-            words, ok, code = failure.fault.reply, False, connection_check.code_of(failure.fault)
+            words, ok, code = failure.fault.reply, False, connection_test.code_of(failure.fault)
         advice = "" if ok else troubleshooting.about(code, words)
         yield ConnectionStep(transport.kind, name, ok, words, time.monotonic() - began, advice)
         if not ok:
@@ -88,7 +88,7 @@ def _handshake(endpoint: Endpoint) -> str:
 
 
 def _starttls(endpoint: Endpoint) -> str:
-    return f"{connection_check.starttls_words(endpoint)}, the certificate is good"
+    return f"{connection_test.starttls_words(endpoint)}, the certificate is good"
 
 
 def _connected(endpoint: Endpoint) -> socket.socket:

@@ -18,7 +18,7 @@ from alerts.problems.installation import store_is_shared
 from mailbox.lazy_text import Words
 from mailbox.localized import grouped
 from mailbox.models import Lease, ProcessHeartbeat, StorageUse
-from mailbox.models.operations import DISK_FREE_PERCENT
+from mailbox.models.installation_health import DISK_FREE_PERCENT
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.schedules import ScheduleState
 from mailbox.storage.table_sizes import WHOLE_FILE

@@ -8,7 +8,9 @@ walking     goes through the tables in small batches and counts or erases; can b
 removal     removes rows, empties them, or replaces the address in them
 exporting   the data of a person as JSON and mail in a zip (mailbox.exports)
 requests    beginning a search, confirming an erasure, the signed report
-tasks       django-q2's entry points; schedule: when they run
+tasks       django-q2's entry points
+schedules   when they run
 words       the results of a search in words
 pages       the pages, for administrators of all accounts; `manage.py person` does the same
+api         the same over the HTTP API
 """

@@ -23,7 +23,7 @@ from mailbox.db.deadlocks import committed
 from mailbox.db.ignoring_case import contains
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
-from mailbox.pace import Pace
+from mailbox.resting_batches import RestingBatches
 from prx_email_site.personal_data import removal
 from prx_email_site.personal_data.address import stands_in, ways
 from prx_email_site.personal_data.decisions import STAYS, ErasureOutcome, decide
@@ -78,28 +78,28 @@ def run(
     *,
     seconds: float = SLICE_SECONDS,
     now: Callable[[], datetime] = timezone.now,
-    pace: Pace | None = None,
+    batches: RestingBatches | None = None,
 ) -> None:
     """Continue a search or an erasure for `seconds`, at least for one batch."""
-    pace = pace or Pace(most=BATCH)
-    ends = pace.clock() + seconds
+    batches = batches or RestingBatches(most=BATCH)
+    ends = batches.clock() + seconds
     while search.state in (State.COUNTING, State.ERASING):
-        if not _step(search, now(), pace) or pace.clock() > ends:
+        if not _step(search, now(), batches) or batches.clock() > ends:
             return
         search.refresh_from_db()
 
 
-def _step(search: PersonSearch, now: datetime, pace: Pace) -> bool:
+def _step(search: PersonSearch, now: datetime, batches: RestingBatches) -> bool:
     """Do one batch, and rest after it; returns False if another worker has continued the search meanwhile."""
     if search.table >= len(TABLES):
         return finish(search, now)
     table = TABLES[search.table]
-    keys, reached, is_last = candidates(table, search.address, search.after, pace.rows)
+    keys, reached, is_last = candidates(table, search.address, search.after, batches.rows)
     place = {"table": search.table + 1, "after": None} if is_last else {"after": reached}
-    began = pace.clock()
+    began = batches.clock()
     is_ours = _done(search, table, keys, place, now)
     if is_ours:
-        pace.rest(len(keys), pace.clock() - began)
+        batches.rest(len(keys), batches.clock() - began)
     return is_ours
 
 

@@ -2,7 +2,8 @@
 
 kinds       the kinds of rules: which rows each removes, and how
 sweep       the removal: daily, in small batches, by workers
-schedule    its schedule; rules of the environment (PRX_EMAIL_RETENTION) are read by prx_email_site.settings.retention
+records     the daily removal of records that have no other end
+schedules   when both run; rules of the environment (PRX_EMAIL_RETENTION) are read by prx_email_site.settings.retention
 changes     changes of rules and holds by administrators, with their audit entries
 forms       the forms of a rule and of a hold
 pages       the page: rules with a preview, holds

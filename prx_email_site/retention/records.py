@@ -13,7 +13,7 @@ from api.models import KeptAnswer
 from api.v1.protocol import idempotency
 from mailbox import deletions
 from mailbox.models import ConnectionTest, Reparse
-from mailbox.pace import LOOKED_UP, Pace
+from mailbox.resting_batches import LOOKED_UP, RestingBatches
 from outbox.models import Operation, OperationRow
 from prx_email_site.backup import databases
 from prx_email_site.local_files.scratch_folders import remove_left_ones
@@ -40,9 +40,9 @@ def _prune(now: datetime) -> None:
 
 def _remove_operations(cutoff: datetime) -> None:
     """Remove bulk actions with their rows, of which one may have hundreds of thousands."""
-    over, pace = Operation.objects.filter(finished_at__lt=cutoff), Pace()
+    over, batches = Operation.objects.filter(finished_at__lt=cutoff), RestingBatches()
     rows = OperationRow.objects.filter(operation__in=over).order_by("pk").values_list("pk", flat=True)
     while pks := list(rows[:LOOKED_UP]):
-        for part in pace.parts(pks):
+        for part in batches.parts(pks):
             OperationRow.objects.filter(pk__in=part).delete()
     over.delete()

@@ -1,7 +1,7 @@
 """Removes the rows that rules match: once a day, in small batches with rests between them, by one worker at a time.
 
-A batch is a short transaction (mailbox.pace). A task works for some seconds and queues the next one, so that it does
-not block a worker. If a task is lost, the next day's run continues.
+A batch is a short transaction (mailbox.resting_batches). A task works for some seconds and queues the next one, so that
+it does not block a worker. If a task is lost, the next day's run continues.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from mailbox.db.deadlocks import committed
 from mailbox.logs import event
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, RetentionRule
-from mailbox.pace import LOOKED_UP, Pace
 from mailbox.queueing import queue
+from mailbox.resting_batches import LOOKED_UP, RestingBatches
 from prx_email_site.retention.kinds import KINDS
 
 logger = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ def remove_slice(agreed: str, seconds: float = SLICE_SECONDS) -> None:
 
     Not once a later day's run has begun: two at a time would leave no rests.
     """
-    now, ends, pace = datetime.fromisoformat(agreed), time.monotonic() + seconds, Pace()
+    now, ends, batches = datetime.fromisoformat(agreed), time.monotonic() + seconds, RestingBatches()
     if deletions.is_superseded("retention", now):
         return
     for rule in rules():
         removed = _Removed(rule, now)
         while not removed.is_done and (not removed.number or time.monotonic() < ends):
-            for part in pace.parts(removed.look_up()):
+            for part in batches.parts(removed.look_up()):
                 removed.batch(part)
                 if removed.is_done or time.monotonic() >= ends:
                     break

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q import cluster
 from django_q.scheduler import scheduler
 
-from mailbox import presence
+from mailbox import process_heartbeats
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import ProcessHeartbeat
 from prx_email_site.workers import pulse, shared_state
@@ -24,8 +24,8 @@ KILL_AFTER_SECONDS = 1.0  # time in which a worker whose task timed out saves th
 def _take_over_heartbeat() -> None:
     """Put the sentinel's heartbeat, which workers write from their first task on, in place of the command's."""
     with contextlib.suppress(*DATABASE_TROUBLE):  # then the first task writes it
-        presence.note(ProcessHeartbeat.Role.WORKERS, timezone.now())
-        presence.forget(ProcessHeartbeat.Role.WORKERS, pid=os.getppid())
+        process_heartbeats.note(ProcessHeartbeat.Role.WORKERS, timezone.now())
+        process_heartbeats.forget(ProcessHeartbeat.Role.WORKERS, pid=os.getppid())
     connections.close_all()  # forks must not share connections
 
 

@@ -22,7 +22,7 @@ from mailbox.accounts import seen_certificates
 from mailbox.errors import SignInRefused
 from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCertificate, Transport
 from mailbox.sync import account_session
-from outbox import connection_check
+from outbox import connection_test
 from outbox.delivery.database import Database, complete
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.timeouts import Times
@@ -105,7 +105,7 @@ def nothing_kept() -> None:
 
 def test_it_is_noted_by_a_connection_test_on_both_sides(make_account: Callable[..., Account], dovecot: Dovecot) -> None:
     account = make_account()
-    connection_check.run(ConnectionTest.objects.create(account=account).pk)
+    connection_test.run(ConnectionTest.objects.create(account=account).pk)
     assert seen(account, "imap") and seen(account, "smtp")
 
 

@@ -36,7 +36,7 @@ def commits(asked: Sequence[dict[str, Any]]) -> int:
 
 def test_a_mail_by_smtp_is_one_commit(ops: Account, secret: str) -> None:
     program = acceptance.sign_in(OPS, secret, "127.0.0.1")
-    acceptance.accept(program, Submitted(MAIL, ("ann@example.com",)))  # a courier is called for, once
+    acceptance.accept(program, Submitted(MAIL, ("ann@example.com",)))  # a delivery worker is called for, once
     assert DeliveryCall.objects.exists()
     with CaptureQueriesContext(connection) as asked:
         assert acceptance.accept(program, Submitted(MAIL.replace(b"<1@", b"<2@"), ("ann@example.com",)))[:3] == "250"

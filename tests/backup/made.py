@@ -10,13 +10,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from prx_email_site.backup import making, manifest, places
+from prx_email_site.backup import destinations, making, manifest
 
 NOW = timezone.now().replace(microsecond=0)
 
 
 def made_in(folder: Path, now: datetime = NOW) -> Path:
-    return Path(str(making.make(places.at(folder), now)))
+    return Path(str(making.make(destinations.at(folder), now)))
 
 
 def segment_of(place: Path) -> Path:

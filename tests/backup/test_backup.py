@@ -22,7 +22,7 @@ from django.db import connection
 from mailbox.models import Account, RawMessage
 from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.raw_store import open_raw
-from prx_email_site.backup import making, manifest, places, restoring
+from prx_email_site.backup import destinations, making, manifest, restoring
 from prx_email_site.backup.faults import NoBackup, NotEmpty
 from prx_email_site.backup.stores import FolderStore
 from prx_email_site.settings import raw_store as raw_store_settings
@@ -47,7 +47,7 @@ def test_what_an_interrupted_backup_copied_is_not_copied_again_and_what_it_left_
     place = made_in(folder, NOW + timedelta(hours=1))
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.seg")} and len(before) > 2
     (folder / "of-somebody.txt").write_text("stays")
-    making.forget(places.at(folder), 1)
+    making.forget(destinations.at(folder), 1)
     left = {path.name for path in folder.iterdir()}
     assert left == {place.name, "raw", "files", "backup.lock", "of-somebody.txt"}
     for each in manifest.find(place).read().segments:
@@ -126,7 +126,7 @@ def test_a_second_backup_copies_only_what_is_new(place: Path, account: Account) 
     segments = {path: path.stat().st_mtime_ns for path in (place.parent / "raw").rglob("*.seg")}
     assert len(segments) == len(times) + 1 and times.items() <= segments.items()
     assert manifest.find(place.parent).name == second.name
-    making.forget(places.at(place.parent), 1)
+    making.forget(destinations.at(place.parent), 1)
     assert not place.exists() and len(list((place.parent / "raw").rglob("*.seg"))) == len(segments)
     backup = manifest.find(second)
     restoring.check_dump(backup, backup.read())
@@ -219,8 +219,8 @@ def test_a_backup_comes_after_those_that_a_clock_that_was_ahead_has_dated(accoun
     (folder / "99999999T999999Z").mkdir()
     (folder / "99999999T999999Z" / manifest.FILE_NAME).write_text("{}")  # no time
     assert manifest.find(folder).name == newest.name
-    making.forget(places.at(folder), 1)
-    assert [each.name for each in manifest.complete_in(places.at(folder))] == [newest.name]
+    making.forget(destinations.at(folder), 1)
+    assert [each.name for each in manifest.complete_in(destinations.at(folder))] == [newest.name]
 
 
 def test_a_manifest_that_is_damaged_keeps_no_later_backup_from_being_made(place: Path) -> None:
@@ -233,9 +233,9 @@ def test_a_manifest_that_is_damaged_keeps_no_later_backup_from_being_made(place:
     assert manifest.find(place.parent).read().segments == manifest.find(place).read().segments
     assert before == {path: path.stat().st_mtime_ns for path in place.parent.rglob("*.seg")}
     with pytest.raises(NoBackup, match=second.name):  # what it needs is not known: nothing is removed
-        making.forget(places.at(place.parent), 2)
-    making.forget(places.at(place.parent), 1)
-    assert [each.name for each in manifest.complete_in(places.at(place.parent))] == [third.name]
+        making.forget(destinations.at(place.parent), 2)
+    making.forget(destinations.at(place.parent), 1)
+    assert [each.name for each in manifest.complete_in(destinations.at(place.parent))] == [third.name]
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True])

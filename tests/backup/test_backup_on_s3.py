@@ -15,7 +15,7 @@ from mailbox.models import Account, RawMessage
 from mailbox.storage import object_store
 from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.raw_store import open_raw
-from prx_email_site.backup import making, manifest, places, proving, restoring
+from prx_email_site.backup import destinations, making, manifest, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoBackup
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE, letter, outbox_row, store
@@ -73,17 +73,17 @@ def test_mail_on_s3_is_backed_up_to_s3_by_segments_proven_restored_and_forgotten
     s3: S3Server, account: Account, settings: Any, tmp_path: Path
 ) -> None:
     count = RawMessage.objects.count()
-    first = making.make(places.at(TARGET), NOW)
+    first = making.make(destinations.at(TARGET), NOW)
     assert (len(first.read().segments), puts(s3, "raw/")) == (count, count)
     proof = proving.prove(TARGET, NOW)
     assert (proof.fault, proof.detail, proof.messages, proof.missing) == ("", "", count, 0)
 
     store(account, letter("Third"))
     s3.asked.clear()
-    second = making.make(places.at(TARGET), NOW + timedelta(hours=1))
+    second = making.make(destinations.at(TARGET), NOW + timedelta(hours=1))
     assert puts(s3, "raw/") == 1  # only what is new
-    making.forget(places.at(TARGET), 1)
-    assert [each.name for each in manifest.complete_in(places.at(TARGET))] == [second.name]
+    making.forget(destinations.at(TARGET), 1)
+    assert [each.name for each in manifest.complete_in(destinations.at(TARGET))] == [second.name]
 
     settings.STORAGES["raw"] = {"BACKEND": raw_store_settings.FILES, "OPTIONS": {"location": str(tmp_path / "new")}}
     settings.STORAGES = {**settings.STORAGES}
@@ -135,7 +135,7 @@ def test_a_key_that_is_refused_in_the_middle_leaves_no_backup_and_a_good_one_mak
 
 
 def test_an_object_of_a_backup_that_is_gone_or_has_other_bytes_is_named(s3: S3Server, account: Account) -> None:
-    backup = making.make(places.at(TARGET), NOW)
+    backup = making.make(destinations.at(TARGET), NOW)
     segment = f"raw/{backup.read().segments[0].path}"
     with backup.store.open(segment) as file:
         content = file.read()
@@ -154,9 +154,9 @@ def test_an_address_without_a_prefix_or_within_the_raw_store_is_refused(
     s3: S3Server, account: Account, prefix: str
 ) -> None:
     with pytest.raises(BackupFault, match="PREFIX" if not prefix else "one within the other"):
-        places.at(f"s3://{BUCKET}/{prefix}")
+        destinations.at(f"s3://{BUCKET}/{prefix}")
 
 
 def test_two_backups_at_once_are_refused(s3: S3Server, account: Account) -> None:
-    with places.at(TARGET).alone(), pytest.raises(BackupFault, match="at work"):
-        making.make(places.at(TARGET), NOW)
+    with destinations.at(TARGET).alone(), pytest.raises(BackupFault, match="at work"):
+        making.make(destinations.at(TARGET), NOW)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from mailbox import logs
 from mailbox.models import Account, ProcessHeartbeat
 from prx_email_site import one_at_a_time
-from prx_email_site.backup import databases, making, manifest, places, restoring, unfinished
+from prx_email_site.backup import databases, destinations, making, manifest, restoring, unfinished
 from prx_email_site.backup.faults import BackupFault, NoBackup, NotEmpty, ToolFailed
 from prx_email_site.management.commands import qcluster
 from prx_email_site.workers import sentinel
@@ -35,7 +35,7 @@ def test_a_backup_waits_while_prepare_migrates(account: Account, settings: Any, 
         waits.set()
 
     def back_up() -> None:
-        making.make(places.at(tmp_path / "backups"), NOW, (), say)
+        making.make(destinations.at(tmp_path / "backups"), NOW, (), say)
         connections.close_all()
 
     thread = threading.Thread(target=back_up)
@@ -148,7 +148,7 @@ def test_a_disk_that_is_full_or_read_only_stops_a_restore_and_it_goes_on_when_th
 
 
 def test_the_keys_file_that_is_there_stays_when_the_disk_is_full(account: Account, tmp_path: Path) -> None:
-    store = places.at(tmp_path / "backups")
+    store = destinations.at(tmp_path / "backups")
     try:
         with small_disk(tmp_path / "disk", "1m") as disk:
             keys = disk.path / "keys.env"

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from mailbox.models import Account, RawMessage
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.backup import making, manifest, places, proving, restoring
+from prx_email_site.backup import destinations, making, manifest, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoIdentity, WrongIdentity
 from tests.backup.made import NOW, cut, flip
 from tests.rows import letter, store
@@ -42,7 +42,7 @@ def public(key: Path) -> str:
 
 @pytest.fixture
 def place(account: Account, tmp_path: Path, key: Path) -> Path:
-    return Path(str(making.make(places.at(tmp_path / "backups"), NOW, [public(key)])))
+    return Path(str(making.make(destinations.at(tmp_path / "backups"), NOW, [public(key)])))
 
 
 def segments(place: Path) -> dict[Path, int]:
@@ -114,10 +114,10 @@ def test_the_next_one_copies_only_what_is_new_and_another_recipient_gets_all_of_
     for each in backup.read().segments:
         restoring.check_segment(backup, each)
     other = new_key(tmp_path / "other.txt")
-    making.make(places.at(place.parent), NOW + timedelta(hours=2), [public(other), public(key)])
+    making.make(destinations.at(place.parent), NOW + timedelta(hours=2), [public(other), public(key)])
     assert len(segments(place)) == 2 * len(after)
-    making.make(places.at(place.parent), NOW + timedelta(hours=3))  # and one that is not encrypted
-    for each in manifest.complete_in(places.at(place.parent)):
+    making.make(destinations.at(place.parent), NOW + timedelta(hours=3))  # and one that is not encrypted
+    for each in manifest.complete_in(destinations.at(place.parent)):
         opens = {0: None, 1: key, 2: other}[len(each.listing.recipients)]
         restoring.check_dump(each, manifest.find(str(each), opens).read())
         restoring.check_files(each, manifest.find(str(each), opens).read())
@@ -155,7 +155,7 @@ def test_a_key_of_ssh_opens_it_too(account: Account, tmp_path: Path) -> None:
     path = tmp_path / "id_ed25519"
     path.write_bytes(private.private_bytes(coding.PEM, kinds.OpenSSH, serialization.NoEncryption()))
     shown = private.public_key().public_bytes(coding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
-    backup = making.make(places.at(tmp_path / "backups"), NOW, [shown])
+    backup = making.make(destinations.at(tmp_path / "backups"), NOW, [shown])
     assert manifest.find(str(backup), path).read().counts["messages"] == 2
 
 
@@ -170,6 +170,6 @@ def test_the_copy_of_the_database_never_lies_unencrypted_where_the_backups_do(
         return dump(to)
 
     monkeypatch.setattr(making.databases, "dump", noted)
-    making.make(places.at(tmp_path / "backups"), NOW, [public(key)])
+    making.make(destinations.at(tmp_path / "backups"), NOW, [public(key)])
     (folder,) = folders
     assert not folder.is_relative_to(tmp_path / "backups") and not folder.exists()

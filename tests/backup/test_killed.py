@@ -17,7 +17,7 @@ from mailbox.models import Account, Message, RawMessage
 from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.raw_store import open_raw
 from outbox.models import OutboxMessage, SendingSwitch
-from prx_email_site.backup import databases, making, manifest, places, restoring, unfinished
+from prx_email_site.backup import databases, destinations, making, manifest, restoring, unfinished
 from prx_email_site.local_files import scratch_folders
 from tests.backup import killed
 from tests.backup.made import NOW
@@ -62,7 +62,7 @@ def test_a_backup_that_is_killed_at_any_step_is_whole_or_none_and_leaves_nothing
     recipients = [str(identity.to_public())] if is_encrypted else []
 
     def back_up(folder: Path, now: Any = LATER) -> manifest.Backup:
-        return making.make(places.at(folder), now, recipients)
+        return making.make(destinations.at(folder), now, recipients)
 
     back_up(tmp_path / "first", NOW)
     store(account, letter("Third"))
@@ -73,11 +73,11 @@ def test_a_backup_that_is_killed_at_any_step_is_whole_or_none_and_leaves_nothing
         folder = tmp_path / f"at-{last}"
         shutil.copytree(tmp_path / "first", folder)
         killed.run(lambda folder=folder: back_up(folder), last)
-        for each in manifest.complete_in(places.at(folder)):
+        for each in manifest.complete_in(destinations.at(folder)):
             is_whole(manifest.find(folder / each.name, key))
         assert databases.content().counts == counts and contents(settings.DATA_DIR) == files
         made = back_up(folder)
-        making.forget(places.at(folder), 1)
+        making.forget(destinations.at(folder), 1)
         is_whole(manifest.find(folder, key))
         scratch_folders.remove_left_ones()
         left = {path.name for path in folder.iterdir()} - {"backup.lock", made.name, "raw", "files"}

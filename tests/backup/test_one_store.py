@@ -17,7 +17,7 @@ from django.utils import timezone
 from mailbox.models import Account, RawMessage, StoreNote
 from mailbox.storage import installations, raw_store, sweeping
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.backup import making, manifest, places, restoring
+from prx_email_site.backup import destinations, making, manifest, restoring
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.backup import killed
@@ -94,7 +94,7 @@ def test_a_place_with_backups_of_another_installation_is_refused(
     account: Account, tmp_path: Path, settings: Any, is_encrypted: bool
 ) -> None:
     recipients = [str(pyrage.x25519.Identity.generate().to_public())] if is_encrypted else []
-    store, ours = places.at(tmp_path / "backups"), settings.ENCRYPTION_KEYS
+    store, ours = destinations.at(tmp_path / "backups"), settings.ENCRYPTION_KEYS
     making.make(store, NOW, recipients)
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(BackupFault, match="another installation"):
@@ -107,7 +107,7 @@ def test_a_place_with_backups_of_another_installation_is_refused(
 def test_an_encrypted_backup_of_before_that_names_no_keys_stops_no_later_one(
     account: Account, tmp_path: Path, settings: Any
 ) -> None:
-    recipients, store = [str(pyrage.x25519.Identity.generate().to_public())], places.at(tmp_path / "backups")
+    recipients, store = [str(pyrage.x25519.Identity.generate().to_public())], destinations.at(tmp_path / "backups")
     path = Path(str(making.make(store, NOW, recipients)), manifest.FILE_NAME)
     said = json.loads(path.read_text())
     del said["keys"]

@@ -23,7 +23,7 @@ from alerts.problems import installation
 from mailbox.models import Account, RawMessage, RestoreProof
 from mailbox.storage.durable_files import raw_storage
 from outbox.models import OutboxMessage, SendingSwitch
-from prx_email_site.backup import databases, looking_through, making, manifest, places, proving, restoring
+from prx_email_site.backup import databases, destinations, looking_through, making, manifest, proving, restoring
 from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongKey
 from prx_email_site.local_files.scratch_folders import LOCK
 from tests.backup.made import NOW, changed, cut, flip, made_in, only_file, segment_of
@@ -136,7 +136,7 @@ def test_a_segment_whose_bytes_changed_in_the_backup_is_named_before_anything_is
     with pytest.raises(SegmentDamaged):
         restoring.restore(manifest.find(place), NOW)
     segment_of(place).unlink()
-    making.make(places.at(place.parent), NOW + timedelta(hours=1))
+    making.make(destinations.at(place.parent), NOW + timedelta(hours=1))
     assert proving.prove(place, NOW).fault == ""  # the next backup copied it anew
 
 

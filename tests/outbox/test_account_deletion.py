@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 from alerts.models import Kind
 from alerts.problems.find import find_problems
 from mailbox.models import Account, AuditEntry, Lease, LegalHold, Message
-from mailbox.pace import Pace
+from mailbox.resting_batches import RestingBatches
 from outbox import account_deletion, tasks
 from outbox.account_deletion import Outcome
 from tests.api.calling import Program, program
@@ -24,10 +24,10 @@ __all__ = ["program"]
 pytestmark = pytest.mark.django_db
 
 
-def one_by_one(seconds_each: float = 1.0) -> Pace:
-    """A pace of one row a transaction; its clock goes on by `seconds_each` at each look."""
+def one_by_one(seconds_each: float = 1.0) -> RestingBatches:
+    """Batches of one row; its clock goes on by `seconds_each` at each look."""
     ticks = count()
-    return Pace(lambda: next(ticks) * seconds_each, lambda _seconds: None, most=1)
+    return RestingBatches(lambda: next(ticks) * seconds_each, lambda _seconds: None, most=1)
 
 
 def taken() -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from mailbox.models import Account, Message, PersonSearch
-from mailbox.pace import Pace
+from mailbox.resting_batches import RestingBatches
 from prx_email_site.personal_data import requests, walking
 from prx_email_site.personal_data.tables import TABLES
 from tests.personal_data.everywhere import EVE, NOW, fill, searched, worked
@@ -58,8 +58,8 @@ def test_it_rests_after_each_transaction_as_long_as_that_took(account: Account) 
     requests.confirm(search, None, mentions=False, now=NOW)
     search.refresh_from_db()
     before, ticks, rests = search.steps, count(), list[float]()
-    pace = Pace(lambda: next(ticks) * 0.25, rests.append, most=2)  # the clock goes on at each look
-    walking.run(search, seconds=1e9, pace=pace)
+    batches = RestingBatches(lambda: next(ticks) * 0.25, rests.append, most=2)  # the clock goes on at each look
+    walking.run(search, seconds=1e9, batches=batches)
     search.refresh_from_db()
     assert search.state == "erased" and search.found["mailbox.Message"] == {"removed": 5}
     assert rests == [0.25] * (search.steps - before) and len(rests) >= len(TABLES) + 2
@@ -72,5 +72,5 @@ def test_of_two_workers_one_is_too_late(account: Account, monkeypatch: pytest.Mo
     search.refresh_from_db()
     slow = PersonSearch.objects.get(pk=search.pk)
     assert worked(search).found["mailbox.Message"] == {"removed": 1}
-    assert walking._step(slow, NOW, Pace()) is False
+    assert walking._step(slow, NOW, RestingBatches()) is False
     assert PersonSearch.objects.get(pk=search.pk).found["mailbox.Message"] == {"removed": 1}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mailbox import pace
+from mailbox import resting_batches
 from mailbox.models import Account, AuditEntry, LegalHold, Message, RetentionRule
 from prx_email_site.retention import forms, kinds, sweep
 from tests.api.calling import Program, is_problem, program
@@ -124,7 +124,7 @@ def test_a_rule_that_is_changed_while_it_removes_removes_no_more_by_its_old_term
     for number in range(3):
         store(account, letter(f"Old {number}"), at=OLD)
     there = rule("received")
-    monkeypatch.setattr(pace, "MOST_ROWS", 1)
+    monkeypatch.setattr(resting_batches, "MOST_ROWS", 1)
     remove = kinds.KINDS["received"].remove
 
     def change_after(rows: Any, pks: list[int]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.db.models.signals import post_delete
 from django.utils import timezone
 
-from mailbox import pace
+from mailbox import resting_batches
 from mailbox.messages import purge
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import (
@@ -75,7 +75,7 @@ def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
 ) -> None:
     for number in range(3):
         store(account, letter(f"Mail {number}"))
-    monkeypatch.setattr(pace, "FIRST_ROWS", 1)
+    monkeypatch.setattr(resting_batches, "FIRST_ROWS", 1)
 
     def put(sender: object, **_: object) -> None:
         LegalHold.objects.get_or_create(account=account, defaults={"reason": "Case 1"})
@@ -95,7 +95,8 @@ def test_an_account_is_deleted_with_rests_between_short_transactions(account: Ac
         store(account, letter(f"Mail {number}"))
         outbox_row(account, status="sent")
     ticks, rests = count(), list[float]()
-    paced = pace.Pace(lambda: next(ticks) * 0.25, rests.append, most=1)  # the clock goes on at each look
+    # The clock goes on at each look.
+    paced = resting_batches.RestingBatches(lambda: next(ticks) * 0.25, rests.append, most=1)
     Account.objects.update(deleting_since=NOW)
     assert account_deletion.go_on(account.pk, inf, paced) == account_deletion.Outcome()
     assert rests == [0.5] * 6

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mailbox import deletions, pace
+from mailbox import deletions, resting_batches
 from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, AuditEntry, DeletionLook, LegalHold
 from prx_email_site.retention import sweep
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def test_a_slice_ends_in_time_and_queues_the_next(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     queued: list[str] = []
     monkeypatch.setattr(sweep, "queue", lambda function, *_args, **_: queued.append(function))
-    monkeypatch.setattr(pace, "MOST_ROWS", 2)
+    monkeypatch.setattr(resting_batches, "MOST_ROWS", 2)
     for number in range(5):
         AuditEntry.objects.create(verb=f"v{number}", at=OLD)
     rule("activity")
@@ -103,12 +103,12 @@ def test_removals_go_on_in_transactions_with_rests_between_them(
 ) -> None:
     rests: list[int] = []
 
-    class Noted(pace.Pace):
+    class Noted(resting_batches.RestingBatches):
         def __init__(self) -> None:
             super().__init__(sleep=lambda seconds: rests.append(len(connection.savepoint_ids)))
 
-    monkeypatch.setattr(sweep, "Pace", Noted)
-    monkeypatch.setattr(pace, "MOST_ROWS", 2)
+    monkeypatch.setattr(sweep, "RestingBatches", Noted)
+    monkeypatch.setattr(resting_batches, "MOST_ROWS", 2)
     for number in range(5):
         AuditEntry.objects.create(verb=f"v{number}", at=OLD)
     rule("activity")

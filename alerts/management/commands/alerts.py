@@ -11,7 +11,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from alerts import tasks
-from mailbox import presence, schedules
+from mailbox import process_heartbeats, schedules
 from mailbox.logs import event
 from mailbox.management.stop_signals import StopSignals
 from mailbox.models import ProcessHeartbeat
@@ -31,18 +31,18 @@ class Command(BaseCommand):
         if every is not None and every < 1:
             raise CommandError("--every is a number of seconds, 1 or more; leave it out to look once.")
         if every is None:
-            presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), pid=0, every=BY_CRON)
+            process_heartbeats.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), pid=0, every=BY_CRON)
             look()
             return
         signals = StopSignals()
         while not signals.wait(every):
             close_old_connections()
             try:
-                presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), every=timedelta(seconds=every))
+                process_heartbeats.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), every=timedelta(seconds=every))
                 look()
             except Exception as error:  # this process must survive an outage of the database, and a fault of ours
                 event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))
-        presence.forget(ProcessHeartbeat.Role.ALERTS)
+        process_heartbeats.forget(ProcessHeartbeat.Role.ALERTS)
 
 
 def look() -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from api.submission import server
-from mailbox import presence
+from mailbox import process_heartbeats
 from mailbox.db.persistent_connections import make_connections_persistent
 from mailbox.management.stop_signals import StopSignals
 from mailbox.models import ProcessHeartbeat
@@ -24,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError("Set PRX_EMAIL_SUBMISSION_BIND or PRX_EMAIL_SUBMISSION_TLS_BIND to HOST:PORT.")
         make_connections_persistent()
         signals = StopSignals()
-        stop_noting = presence.start_noting(ProcessHeartbeat.Role.SUBMISSION)
+        stop_noting = process_heartbeats.start_noting(ProcessHeartbeat.Role.SUBMISSION)
         try:
             server.run(terms, lambda: signals.wait(0.001), self._say)
         except ssl.SSLError as error:
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError(f"Submission cannot start: {error}") from error
         finally:
             stop_noting.set()
-            presence.forget(ProcessHeartbeat.Role.SUBMISSION)
+            process_heartbeats.forget(ProcessHeartbeat.Role.SUBMISSION)
 
     def _say(self, ports: list[int]) -> None:
         self.stdout.write(f"Taking mail from programs on port {', '.join(map(str, ports))}; SIGTERM stops.")

@@ -18,7 +18,7 @@ from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.models import Account, AuditEntry, ConnectionTest, audit_part
 from mailbox.plain_words import on_a_line
-from outbox import account_deletion, connection_check
+from outbox import account_deletion, connection_test
 from outbox.management.commands._answers import AnsweringCommand
 
 EDITED = sorted(declared.KNOWN - {"email"})
@@ -80,7 +80,7 @@ class Command(AnsweringCommand):
         if network.is_off():
             self.refuse("PRX_EMAIL_NETWORK is 0: no connection leaves.", as_json=options["json"])
         test = ConnectionTest.objects.create(account=account)
-        connection_check.run(test.pk)
+        connection_test.run(test.pk)
         test.refresh_from_db()
         sides = {
             "imap": {"ok": bool(test.imap_ok), "reply": test.imap_reply},

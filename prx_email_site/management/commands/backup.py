@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from mailbox.management.base import RefusingCommand
-from prx_email_site.backup import databases, making, places
+from prx_email_site.backup import databases, destinations, making
 from prx_email_site.backup.faults import BackupFault, SegmentMissing, code_of
 from prx_email_site.backup.manifest import Backup, Manifest
 
@@ -32,7 +32,7 @@ class Command(RefusingCommand):
         if options["keep"] is not None and options["keep"] < 1:
             raise CommandError("--keep is the number of backups that stay, 1 or more.")
         try:
-            store = places.at(options["target"])
+            store = destinations.at(options["target"])
             backup = making.make(store, timezone.now(), options["encrypt_to"], self.stderr.write)
             if options["keys"]:
                 making.write_keys(options["keys"], store)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.conf import Conf
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from mailbox import presence, schedules
+from mailbox import process_heartbeats, schedules
 from mailbox.models import ProcessHeartbeat, WorkerHeartbeat
 from mailbox.queueing import queue
 from outbox import restore_guard
@@ -32,7 +32,7 @@ class Command(QClusterCommand):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         # First, as no restore may begin from here on. The sentinel takes it over, then the workers' task `beat`.
-        presence.note(ProcessHeartbeat.Role.WORKERS, now)
+        process_heartbeats.note(ProcessHeartbeat.Role.WORKERS, now)
         remove_left_ones()
         # Before the first task, as a restored database contains its queue of tasks.
         restore_guard.check(now)
@@ -54,7 +54,7 @@ class Command(QClusterCommand):  # type: ignore[misc]
 def _forget_heartbeats() -> None:
     """Delete the heartbeats of this and other ended clusters of this host, so that they are not reported as gone."""
     rows = WorkerHeartbeat.objects.filter(host=platform.node() or "localhost")
-    gone = [row.pk for row in rows if presence.has_ended(row.cluster_pid, row.seen_at)]
+    gone = [row.pk for row in rows if process_heartbeats.has_ended(row.cluster_pid, row.seen_at)]
     with contextlib.suppress(DatabaseError):  # then the cluster is reported as gone
         rows.filter(pk__in=gone).delete()
-        presence.forget_ended(ProcessHeartbeat.Role.WORKERS)
+        process_heartbeats.forget_ended(ProcessHeartbeat.Role.WORKERS)

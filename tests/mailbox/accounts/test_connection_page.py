@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, ConnectionTest, Message
-from outbox import connection_check
+from outbox import connection_test
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
@@ -41,7 +41,7 @@ def closed_port() -> int:
 def page_after(client: Client, account: Account) -> str:
     """Press the button, do the worker's part here, look."""
     url = client.post(reverse("connection_test_start", args=[account.pk])).url
-    connection_check.run(ConnectionTest.objects.get().pk)
+    connection_test.run(ConnectionTest.objects.get().pk)
     return html.unescape(client.get(url).content.decode())
 
 

@@ -15,7 +15,7 @@ from mailbox.accounts import health
 from mailbox.models import Account, Folder, Lease, SyncRun, SyncState
 from mailbox.scheduler import account_queue, runner
 from mailbox.sync import account_session, folder_sync
-from outbox import connection_check
+from outbox import connection_test
 from tests.mailbox.sync.quiet import due_jobs
 from tests.mailbox.sync.scripted_account import account
 from tests.mailbox.sync.synced import mail
@@ -145,10 +145,10 @@ def test_a_stopped_folder_is_told_and_an_operator_lets_it_go_on(
 
 
 def test_a_connection_test_waits_for_the_third_connection(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_check, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(connection_test, "WAIT_SECONDS", 0)
     assert Lease.acquire(account.pk, Lease.Purpose.SENT, "another", seconds=60, now=timezone.now())
     with pytest.raises(Exception, match="try again when it is done"):
-        connection_check._imap_words(account)
+        connection_test._imap_words(account)
     Lease.objects.all().delete()
-    assert connection_check._imap_words(account)
+    assert connection_test._imap_words(account)
     assert not Lease.objects.exists()

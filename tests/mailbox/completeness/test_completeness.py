@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox import tasks
-from mailbox.completeness import schedule, signature, walk
+from mailbox.completeness import comparison_times, signature, walk
 from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid, compare
 from mailbox.errors import MailError
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
@@ -233,18 +233,18 @@ def test_each_account_has_its_turn_at_night(make_account: MakeAccount) -> None:
     off = make_account("off@example.com", **NOWHERE)
     Account.objects.filter(pk=off.pk).update(sync_enabled=False)
     night = datetime(2024, 3, 2, 3, 0, tzinfo=UTC)
-    assert schedule.next_night(NOON) == night
-    assert schedule.next_account(NOON) is None
-    assert schedule.next_account(night) == first.pk
+    assert comparison_times.next_night(NOON) == night
+    assert comparison_times.next_account(NOON) is None
+    assert comparison_times.next_account(night) == first.pk
     Completeness.objects.filter(account=first).update(next_at=night + timedelta(days=1))
-    assert schedule.next_account(night) == second.pk
-    schedule.ask_now(first.pk, NOON)
-    assert schedule.next_account(NOON) == first.pk
+    assert comparison_times.next_account(night) == second.pk
+    comparison_times.ask_now(first.pk, NOON)
+    assert comparison_times.next_account(NOON) == first.pk
 
 
 def test_a_server_that_is_away_is_said_and_tried_again(make_account: MakeAccount) -> None:
     account = make_account("a@example.com", **NOWHERE)
-    schedule.ask_now(account.pk, timezone.now())
+    comparison_times.ask_now(account.pk, timezone.now())
     with pytest.raises(MailError):
         walk.go_on(account.pk)
     row = Completeness.objects.get()
@@ -253,7 +253,7 @@ def test_a_server_that_is_away_is_said_and_tried_again(make_account: MakeAccount
 
 def test_without_network_nothing_is_compared(account: Account, settings: Any) -> None:
     settings.NETWORK = False
-    schedule.ask_now(account.pk, timezone.now())
+    comparison_times.ask_now(account.pk, timezone.now())
     tasks.compare_due()
     tasks.compare_account(account.pk)
     assert Completeness.objects.get().finished_at is None

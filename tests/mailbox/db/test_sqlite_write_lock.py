@@ -1,4 +1,4 @@
-"""Couriers of one SQLite database take turns; a process that is stopped while it has its turn holds up nobody."""
+"""Delivery workers of one SQLite database take turns; a process stopped in its turn holds up nobody."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with turns.WriteTurn():
 
 @pytest.fixture
 def stopped() -> Iterator[subprocess.Popen[str]]:
-    """A real courier's process that was stopped (SIGSTOP) when it had just been given its turn."""
+    """A real delivery worker that was stopped (SIGSTOP) when it had just been given its turn."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
     )

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mailbox import network
 from mailbox.models import Account, OAuthApp, OAuthGrant, Transport
-from mailbox.oauth import lifetimes, schedule
+from mailbox.oauth import grant_upkeep, lifetimes
 from mailbox.oauth.protocol import Tokens
 from mailbox.tasks import oauth as oauth_tasks
 from tests.servers.oidc import OidcProvider
@@ -41,7 +41,7 @@ def test_the_clock_uses_it_though_the_account_is_not_fetched_and_its_access_toke
     oauth_tasks.oauth_keep()
     assert oidc.token_requests() == [], "half of its time is left"
     before = OAuthGrant.objects.get()
-    assert schedule.use_in_time(lambda: now + DAY) == 1
+    assert grant_upkeep.use_in_time(lambda: now + DAY) == 1
     after = OAuthGrant.objects.get()
     assert oidc.token_requests() == [200] and after.refresh_token != before.refresh_token
     assert after.generation == before.generation + 1 and after.failure == ""
@@ -86,6 +86,6 @@ def test_a_grant_that_no_account_signs_in_by_is_let_go_of(granted: Callable[...,
     spare = OAuthGrant(app=account.imap.grant.app, flow="person")
     spare.access_token = "of nobody"
     spare.save()
-    assert schedule.tidy(lambda: now) == 0, "one made a moment ago may be about to be used"
-    assert schedule.tidy(lambda: now + DAY) == 1
+    assert grant_upkeep.tidy(lambda: now) == 0, "one made a moment ago may be about to be used"
+    assert grant_upkeep.tidy(lambda: now + DAY) == 1
     assert OAuthGrant.objects.get() == account.imap.grant, "this one is in use"

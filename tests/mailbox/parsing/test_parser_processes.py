@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from mailbox.models import Account, Message, Quarantine
-from mailbox.parsing import parse_job
+from mailbox.parsing import parse_job, parser
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing import process as parsing_process
-from mailbox.parsing import worker as parsing_worker
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.sync.folder_sync import sync
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
@@ -40,7 +39,7 @@ def children() -> set[int]:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(parent) == os.getpid() and b"mailbox.parsing.worker" in command:
+            if int(parent) == os.getpid() and b"mailbox.parsing.parser" in command:
                 found.add(int(folder.name))
     return found
 
@@ -150,16 +149,16 @@ def test_a_mail_that_takes_too_long_is_given_up_and_the_rest_is_read(monkeypatch
     long = replace(order(b"Message-ID: <long@x>\r\n\r\n"), reader="tests.mailbox.parsing.endless_reader:read")
     with parsing_pool.running():
         results = parsing_pool.read([*ORDERS[:30], long, *ORDERS[30:]]).result()
-    assert results.pop(30) == parsing_worker.GAVE_UP
+    assert results.pop(30) == parser.GAVE_UP
     assert results == [parse_job.read(each) for each in ORDERS]
 
 
 def test_a_mail_that_takes_too_much_memory_is_given_up_and_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsing_process, "SPACE_BYTES", -14 * 30 * parsing_worker.MB)
-    long = order(b"Message-ID: <long@x>\r\n\r\n" + b"word word\r\n" * (3 * parsing_worker.MB))
+    monkeypatch.setattr(parsing_process, "SPACE_BYTES", -14 * 30 * parser.MB)
+    long = order(b"Message-ID: <long@x>\r\n\r\n" + b"word word\r\n" * (3 * parser.MB))
     with parsing_pool.running():
         results = parsing_pool.read([*ORDERS[:30], long, *ORDERS[30:]]).result()
-    assert results.pop(30) == parsing_worker.GAVE_UP
+    assert results.pop(30) == parser.GAVE_UP
     assert results == [parse_job.read(each) for each in ORDERS]
 
 
@@ -191,7 +190,7 @@ def test_a_mail_its_parser_dies_of_is_put_aside_in_words(
         outcome = sync(account.pk)
     assert (outcome.ok, outcome.fetched, outcome.quarantined) == (True, 25, 1)
     aside = Quarantine.objects.get()
-    assert (aside.uid, parsing_worker.GAVE_UP in aside.error) == (26, True)
+    assert (aside.uid, parser.GAVE_UP in aside.error) == (26, True)
     assert (aside.subject, aside.sender) == ("Mail 26", "Ann <ann@example.com>"), "its header can be read all the same"
     assert Message.objects.count() == 25
 

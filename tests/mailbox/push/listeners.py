@@ -12,7 +12,7 @@ import pytest
 
 from mailbox.models import Account, SyncState
 from mailbox.push import listener as push_listener
-from mailbox.push import shares
+from mailbox.push import push_leases
 from mailbox.push.listener import Listener
 from mailbox.push.watcher import Timing
 from tests.rows import folder_of
@@ -44,7 +44,7 @@ class Heard:
 def listen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Heard]]:
     monkeypatch.setattr(push_listener, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(push_listener, "AGAIN_SECONDS", 0.1)
-    monkeypatch.setattr(shares, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(push_leases, "BEAT_SECONDS", 0.2)
     running: list[tuple[Listener, threading.Thread]] = []
 
     def start(timing: Timing = QUICK) -> Heard:

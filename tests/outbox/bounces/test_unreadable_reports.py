@@ -15,7 +15,7 @@ from django.utils import timezone
 from mailbox.models import Account, AuditEntry, LaterReading, Message
 from mailbox.models.readings import MAX_ATTEMPTS, STALE_AFTER, STOPPED_ITS_READER
 from mailbox.parsing import process as parsing_process
-from mailbox.parsing.worker import GAVE_UP
+from mailbox.parsing.parser import GAVE_UP
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 from outbox.bounces import dsn_report

@@ -61,7 +61,7 @@ class Race:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """All four, with a sweep and a courier again and again, as their own clocks would bring them."""
+        """All four, with a sweep and a delivery worker again and again, as their own clocks would bring them."""
         over = threading.Event()
 
         def sweep() -> None:

@@ -135,7 +135,7 @@ def test_a_server_that_never_answers_quit_keeps_nobody_from_its_place(
     assert is_there_meanwhile == [True] and OutboxMessage.objects.sent().count() == 2
 
 
-def test_a_courier_finds_accounts_that_come_while_it_delivers(account_on: Accounts, smtp_server: Start) -> None:
+def test_a_delivery_worker_finds_accounts_that_come_while_it_delivers(account_on: Accounts, smtp_server: Start) -> None:
     server = smtp_server("tls")
     first, second = account_on(server), account_on(server)
     queue(first)
@@ -146,7 +146,7 @@ def test_a_courier_finds_accounts_that_come_while_it_delivers(account_on: Accoun
     assert OutboxMessage.objects.sent().count() == 2
 
 
-def test_many_mails_call_one_courier(account_on: Accounts, smtp_server: Start) -> None:
+def test_many_mails_call_one_delivery_worker(account_on: Accounts, smtp_server: Start) -> None:
     account = account_on(smtp_server("tls"))
     queue(account, 5)
     assert calls() == 1
@@ -166,7 +166,7 @@ def test_a_call_that_nobody_answers_is_made_again() -> None:
     assert DeliveryCall.make(now, forget_after=30)
 
 
-def test_a_second_courier_leaves_and_takes_over_when_the_first_is_gone(
+def test_a_second_delivery_worker_leaves_and_takes_over_when_the_first_is_gone(
     account_on: Accounts, smtp_server: Start, settings: Settings
 ) -> None:
     settings.OUTBOX_COURIERS = 1
@@ -181,7 +181,7 @@ def test_a_second_courier_leaves_and_takes_over_when_the_first_is_gone(
     assert OutboxMessage.objects.sent().count() == 1
 
 
-def test_a_second_host_brings_couriers_of_its_own(
+def test_a_second_host_brings_delivery_workers_of_its_own(
     account_on: Accounts, smtp_server: Start, settings: Settings, tmp_path: Path
 ) -> None:
     settings.OUTBOX_COURIERS = 1

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from mailbox.models import Account, ConnectionTest
-from outbox import api, connection_check
+from outbox import api, connection_test
 from outbox.delivery.database import complete
 from outbox.models import OutboxMessage
 from tests.servers import MAILBOX_PASSWORD
@@ -22,7 +22,7 @@ Accounts = Callable[..., Account]
 
 def outcome_of(account: Account) -> ConnectionTest:
     test = ConnectionTest.objects.create(account=account)
-    connection_check.run(test.pk)
+    connection_test.run(test.pk)
     test.refresh_from_db()
     return test
 

@@ -110,5 +110,5 @@ def start_noting(role: str, *, pid: int | None = None, also: Sequence[Callable[[
             if stop.wait(EVERY.total_seconds()):
                 return
 
-    threading.Thread(target=stay, name="presence", daemon=True).start()
+    threading.Thread(target=stay, name="process-heartbeat", daemon=True).start()
     return stop

@@ -1,8 +1,8 @@
 """Limits the number of concurrent requests, so that a thread is always free for health checks.
 
-Each gunicorn process has more threads than slots. If the database does not answer, requests keep all slots; further
-ones wait a second for a slot and get 503, while `/health/` needs no slot. Programs are more patient than people and
-often make many requests at once, so a bounded number of their requests may wait longer.
+Each gunicorn process has THREADS threads and serves AT_ONCE requests. If the database does not answer, these stay;
+further ones wait a second and get 503, while `/health/` is not limited. Programs are more patient than people and often
+make many requests at once, so LINE of their requests may wait LINE_SECONDS.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from django.db import connections
 from api.v1.protocol.problems import PROBLEM, problem
 from outbox.errors import ErrorCode
 
-SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS threads
+AT_ONCE = 8  # of a process; `launch` and docs/operations.md start it with THREADS threads
 THREADS = 24
 WAIT_SECONDS = 1.0
-LINE = THREADS - SLOTS - 3  # requests of programs that may wait longer; the other threads are for health checks, pages
+LINE = THREADS - AT_ONCE - 3  # requests of programs that may wait longer; the other threads: health checks, pages
 LINE_SECONDS = 20.0
 BUSY = b"The site is busy or its database does not answer. Nothing was changed: try again in a moment.\n"
 HEADERS = [("Retry-After", "5"), ("Cache-Control", "no-store")]
 Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
-class Slots:
+class RequestLimit:
     """WSGI middleware. Responds 503 if no slot is free within `wait` seconds, or within `line_wait` seconds for up to
     `line` requests of programs (/api/)."""
 
     def __init__(
         self,
         application: Application,
-        slots: int = SLOTS,
+        slots: int = AT_ONCE,
         wait: float = WAIT_SECONDS,
         line: int = LINE,
         line_wait: float = LINE_SECONDS,

@@ -23,12 +23,12 @@ FORGOTTEN_AFTER = timedelta(hours=1)  # then the row of a process that ended is 
 PUSH = Lease.Purpose.PUSH
 
 
-def fair_share(accounts: int, processes: int, most: int) -> int:
+def fair_number(accounts: int, processes: int, most: int) -> int:
     """How many accounts one process listens to: an equal part of all, rounded up, at most `most`."""
     return min(-(-accounts // max(processes, 1)), most)
 
 
-class AccountShare:
+class PushLeases:
     """The accounts whose push lease this process holds (`held`). A method that raises has changed nothing."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class AccountShare:
         at = time.monotonic()
         if at >= self._next_beat:
             if self._told is None:
-                release_of_the_dead()
+                release_leases_of_the_dead()
             ours = Lease.objects.filter(purpose=PUSH, token=self.token)
             ours.update(expires_at=now + PushHeartbeat.LEASE)
             self.held &= set(ours.values_list("account_id", flat=True))
@@ -101,10 +101,10 @@ class AccountShare:
         self.held = set()
 
     def _fair(self, wanted: Collection[int], now: datetime) -> int:
-        return fair_share(len(wanted), PushHeartbeat.objects.listening(now).count(), settings.PUSH_CONNECTIONS)
+        return fair_number(len(wanted), PushHeartbeat.objects.listening(now).count(), settings.PUSH_CONNECTIONS)
 
 
-def release_of_the_dead() -> None:
+def release_leases_of_the_dead() -> None:
     """Release the leases of push processes of this machine that were killed, rather than wait until they expire."""
     for row in PushHeartbeat.objects.filter(host=this_host()[:200]).exclude(token=""):
         try:

@@ -18,8 +18,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from mailbox.models import Account, Lease, PushHeartbeat
-from mailbox.push import shares
-from mailbox.push.shares import AccountShare, fair_share
+from mailbox.push import push_leases
+from mailbox.push.push_leases import PushLeases, fair_number
 from tests.mailbox.push.listeners import Heard, MakeAccount, in_step, listen
 from tests.mailbox.sync.synced import mail
 from tests.rows import NOWHERE
@@ -31,7 +31,7 @@ __all__ = ["listen"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 
 
-def looked(share: AccountShare, accounts: list[int], now: datetime) -> set[int]:
+def looked(share: PushLeases, accounts: list[int], now: datetime) -> set[int]:
     """What a process does at each look; returns what it listens to."""
     share._next_beat = 0.0
     share.keep({}, now)
@@ -60,11 +60,11 @@ def accounts(make_account: MakeAccount) -> list[int]:
     ],
 )
 def test_a_share_is_as_large_as_any_other_and_bounded(accounts: int, processes: int, most: int, share: int) -> None:
-    assert fair_share(accounts, processes, most) == share
+    assert fair_number(accounts, processes, most) == share
 
 
 def test_a_second_process_gets_its_part_and_the_first_has_all_again_when_it_ends(accounts: list[int]) -> None:
-    now, first, second = timezone.now(), AccountShare(), AccountShare()
+    now, first, second = timezone.now(), PushLeases(), PushLeases()
     assert looked(first, accounts, now) == set(accounts)
     assert looked(second, accounts, now) == set()  # nothing is taken from who has it
     assert len(looked(first, accounts, now)) == 3
@@ -75,14 +75,14 @@ def test_a_second_process_gets_its_part_and_the_first_has_all_again_when_it_ends
 
 
 def test_a_large_surplus_is_given_back_in_steps(accounts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "GIVEN_BACK_AT_ONCE", 1)
-    now, first, second = timezone.now(), AccountShare(), AccountShare()
+    monkeypatch.setattr(push_leases, "GIVEN_BACK_AT_ONCE", 1)
+    now, first, second = timezone.now(), PushLeases(), PushLeases()
     looked(first, accounts, now), looked(second, accounts, now)
     assert [len(looked(first, accounts, now)) for _ in range(3)] == [4, 3, 3]
 
 
 def test_what_a_dead_process_had_is_taken_when_its_leases_have_ended_and_not_before(accounts: list[int]) -> None:
-    now, dead, second = timezone.now(), AccountShare(), AccountShare()
+    now, dead, second = timezone.now(), PushLeases(), PushLeases()
     looked(dead, accounts, now)
     looked(second, accounts, now)
     assert PushHeartbeat.LEASE + timedelta(seconds=2 * 3) < timedelta(seconds=30)  # two looks and the time to connect
@@ -93,11 +93,11 @@ def test_what_a_dead_process_had_is_taken_when_its_leases_have_ended_and_not_bef
 def test_who_slept_beyond_its_leases_knows_that_it_has_none_and_who_comes_back_gets_its_part(
     accounts: list[int],
 ) -> None:
-    now, sleeper, second = timezone.now(), AccountShare(), AccountShare()
+    now, sleeper, second = timezone.now(), PushLeases(), PushLeases()
     looked(sleeper, accounts, now), looked(second, accounts, now)
     at = time.monotonic()
-    assert not sleeper.has_lapsed(at + shares.LEASE_SECONDS - 1)
-    assert sleeper.has_lapsed(at + shares.LEASE_SECONDS + 1)
+    assert not sleeper.has_lapsed(at + push_leases.LEASE_SECONDS - 1)
+    assert sleeper.has_lapsed(at + push_leases.LEASE_SECONDS + 1)
     later = now + PushHeartbeat.LEASE + timedelta(seconds=1)
     looked(second, accounts, later)
     sleeper._next_beat = 0.0
@@ -109,7 +109,7 @@ def test_who_slept_beyond_its_leases_knows_that_it_has_none_and_who_comes_back_g
 
 def test_accounts_that_are_deleted_paused_or_beyond_the_bound_are_not_held(accounts: list[int], settings: Any) -> None:
     settings.PUSH_CONNECTIONS = 4
-    now, share = timezone.now(), AccountShare()
+    now, share = timezone.now(), PushLeases()
     assert looked(share, accounts, now) == set(accounts[:4])
     Account.objects.get(pk=accounts[0]).delete()
     assert looked(share, accounts[2:], now) == set(accounts[2:])  # the second is paused
@@ -155,7 +155,7 @@ def test_a_process_that_cannot_renew_ends_its_connections_before_another_has_the
 
     with monkeypatch.context() as patch:
         patch.setattr(heard.listener._share, "keep", away)
-        patch.setattr(shares, "LEASE_SECONDS", 0.5)
+        patch.setattr(push_leases, "LEASE_SECONDS", 0.5)
         heard.wait_for(account, None)
         dovecot.append(account.email, "INBOX", mail(7))
     heard.wait_for(account, "connected")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailbox import pace
-from mailbox.pace import AIM_SECONDS, FIRST_ROWS, LEAST_ROWS, LONGEST_REST_SECONDS, MOST_ROWS, Pace
+from mailbox import resting_batches
+from mailbox.resting_batches import AIM_SECONDS, FIRST_ROWS, LEAST_ROWS, LONGEST_REST_SECONDS, MOST_ROWS, RestingBatches
 
 
 @pytest.mark.parametrize(
@@ -22,12 +22,12 @@ from mailbox.pace import AIM_SECONDS, FIRST_ROWS, LEAST_ROWS, LONGEST_REST_SECON
     ],
 )
 def test_the_next_transaction_is_as_long_as_is_aimed_at(rows: int, seconds: float, expected: int) -> None:
-    assert pace.next_rows(rows, seconds) == expected
+    assert resting_batches.next_rows(rows, seconds) == expected
 
 
 def test_a_rest_is_as_long_as_the_work_within_a_limit() -> None:
-    assert pace.rest_after(0.05) == 0.05
-    assert pace.rest_after(60.0) == LONGEST_REST_SECONDS
+    assert resting_batches.rest_after(0.05) == 0.05
+    assert resting_batches.rest_after(60.0) == LONGEST_REST_SECONDS
 
 
 class Clock:
@@ -47,7 +47,7 @@ class Clock:
 @pytest.mark.parametrize("a_row, settles_at", [(0.00005, MOST_ROWS), (0.001, 100), (0.004, 25), (0.1, LEAST_ROWS)])
 def test_parts_settle_at_the_length_that_is_aimed_at_and_each_row_comes_once(a_row: float, settles_at: int) -> None:
     clock = Clock(a_row)
-    paced = Pace(lambda: clock.now, clock.sleep)
+    paced = RestingBatches(lambda: clock.now, clock.sleep)
     pks, parts = list(range(4_000)), []
     for part in paced.parts(pks):
         parts.append(list(part))
@@ -59,7 +59,7 @@ def test_parts_settle_at_the_length_that_is_aimed_at_and_each_row_comes_once(a_r
 
 def test_the_next_look_up_goes_on_at_the_length_reached() -> None:
     clock = Clock(0.001)
-    paced = Pace(lambda: clock.now, clock.sleep)
+    paced = RestingBatches(lambda: clock.now, clock.sleep)
     for pks in (list(range(FIRST_ROWS)), [], [1, 2, 3], list(range(160))):
         parts = []
         for part in paced.parts(pks):

@@ -1,4 +1,4 @@
-"""The parser process: `python -m mailbox.parsing.worker PARENT_PID`. No Django, no secrets, no sockets.
+"""The parser process: `python -m mailbox.parsing.parser PARENT_PID`. No Django, no secrets, no sockets.
 
 It reads batches from stdin: the length of a pickle; the pickle (the CPU seconds and bytes that a message may use, and
 the fields of each job); then the messages' bytes, one after the other. It writes the results to stdout in the same

@@ -1,4 +1,4 @@
-"""The pace of long removals: short transactions with rests between them, so that pages and other workers do not wait.
+"""Long removals: short transactions with rests between them, so that pages and other workers do not wait.
 
 A transaction holds SQLite's only write lock, and what it changes is written twice (WAL and database). Without rests, a
 removal takes about half of a small machine for as long as it lasts.
@@ -28,7 +28,7 @@ def rest_after(seconds: float) -> float:
     return min(seconds * REST_SHARE, LONGEST_REST_SECONDS)
 
 
-class Pace:
+class RestingBatches:
     """Splits work into transactions and rests between them. `clock` and `sleep` are those of `time`.
 
     rows: how many the next transaction should take; never more than `most`, or MOST_ROWS.
