@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 import pytest
 from django.core.management import get_commands
+from django.test import Client
+from django.urls import Resolver404, resolve
 from django_q.models import Schedule
 
 from alerts.models import Kind
@@ -27,6 +30,7 @@ SPELT = {
     timedelta(hours=1): "1 hour",
     timedelta(days=1): "1 day",
 }
+A_FILE = re.compile(r"/(etc|var|srv|tmp|data|opt)\b")
 
 
 def text_of(paper: str) -> str:
@@ -71,6 +75,31 @@ def test_the_table_of_incidents_says_what_to_do_about_each_kind() -> None:
     rows = rows_below("What needs a person")
     assert [row[0] for row in rows] == [str(kind.label) for kind in Kind]
     assert all(len(row) == 2 and row[1] for row in rows)
+
+
+@pytest.mark.django_db
+def test_an_address_in_a_document_is_one_of_the_site_or_an_operation_of_the_api() -> None:
+    described = Client().get("/api/v1/openapi.json").json()["paths"]
+    of_api = {re.sub(r"{.*?}", "{}", path.removeprefix("/api/v1")): set(verbs) for path, verbs in described.items()}
+    missing = []
+    for paper in PAPERS:
+        for verb, written in re.findall(r"`(?:([A-Z]+) )?(/[a-z][^`\s?]*)[^`\s]*`", text_of(paper)):
+            path = re.sub(r"{.*?}", "{}", written.removeprefix("/api/v1").rstrip("/"))
+            if verb:
+                is_there = verb.lower() in of_api.get(path, set[str]())
+            else:
+                is_there = any(f"{each}/".startswith(f"{path}/") for each in of_api) or is_page(written)
+            if not is_there and not A_FILE.match(written):
+                missing.append(f"{verb} {written}")
+    assert missing == []
+
+
+def is_page(path: str) -> bool:
+    """Whether a page is at this address, or at one that begins so and goes on with a link's words."""
+    for address in (path, f"{path}words/1/words/"):
+        with suppress(Resolver404):
+            return bool(resolve(address))
+    return False
 
 
 def test_each_package_has_its_line_in_the_architecture() -> None:
