@@ -154,7 +154,7 @@ def test_a_process_that_cannot_renew_ends_its_connections_before_another_has_the
         raise OperationalError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(heard.listener._share, "keep", away)
+        patch.setattr(heard.listener._leases, "keep", away)
         patch.setattr(push_leases, "LEASE_SECONDS", 0.5)
         heard.wait_for(account, None)
         dovecot.append(account.email, "INBOX", mail(7))
