@@ -210,7 +210,7 @@ def _root_of_related(parts: Sequence[Part], start: str) -> int:
 
 def _without_blanks(parts: list[Part]) -> list[Part]:
     """Leave out blank parts, if there is more than one part: Apple Mail adds an empty one after each attachment."""
-    return [part for part in parts if not _is_blank(part)] if len(parts) > 1 else parts
+    return [part for part in parts if not is_blank(part)] if len(parts) > 1 else parts
 
 
 def _is_unread(part: Part) -> bool:
@@ -238,7 +238,8 @@ def _may_stand_for_body(part: Part) -> bool:
     return is_text and disposition(part) != "attachment"
 
 
-def _is_blank(part: Part) -> bool:
+def is_blank(part: Part) -> bool:
+    """Whether it is a text without a word or a picture."""
     if part.content_type not in _TEXTS or len(part.encoded) > 2000:
         return False
     octets = part.octets()[0]

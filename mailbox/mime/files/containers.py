@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mailbox.mime import tree
-from mailbox.mime.body_parts import Layout, layout_of, stated_filename
+from mailbox.mime import transfer_encoding, tree
+from mailbox.mime.body_parts import Layout, is_blank, layout_of, stated_filename
 from mailbox.mime.files import embedded_files, smime, tnef
 from mailbox.mime.tree import Part
 
@@ -89,9 +89,19 @@ def _may_hold_files(part: Part) -> bool:
     return any(mark in octets for mark in embedded_files.MARKS)
 
 
+def _is_winmail(part: Part) -> bool:
+    """Whether the part is TNEF by its type, or as application/octet-stream by its name and its first bytes."""
+    if part.content_type != "application/octet-stream":
+        return part.content_type in tnef.TYPES
+    is_named = stated_filename(part).lower().endswith(".dat")
+    return is_named and transfer_encoding.undone(part.transfer_encoding, part.encoded[:40])[0].startswith(
+        tnef.SIGNATURE
+    )
+
+
 def _with_winmail(layout: Layout) -> Layout:
     """Add the files of winmail.dat (MS-OXTNEF); its text becomes the body if the message has no other."""
-    wrapped = [part for part in layout.attachments if part.content_type in tnef.TYPES][:_MAX_OPENED]
+    wrapped = [part for part in layout.attachments if _is_winmail(part)][:_MAX_OPENED]
     if not wrapped:
         return layout
     text, html, defects = layout.text, layout.html, list(layout.defects)
@@ -107,7 +117,7 @@ def _with_winmail(layout: Layout) -> Layout:
         ]
         if not found.is_sound:
             defects.append("WinmailDefect")
-        if not text and not html:
+        if all(map(is_blank, (*text, *html))):
             texts = [Part.of(found.body_text.encode("utf-8", "replace"), "text/plain")] if found.body_text else []
             text = tuple(texts)
             html = (Part.of(found.body_html.encode("utf-8", "replace"), "text/html"),) if found.body_html else text

@@ -20,7 +20,7 @@ _MAX_ATTRIBUTES = 20_000
 _MAX_PROPERTIES = 20_000  # of the whole file
 _MAX_DEPTH = 3  # of messages attached to messages
 
-_SIGNATURE = b"\x78\x9f\x3e\x22"
+SIGNATURE = b"\x78\x9f\x3e\x22"
 _ATTRIBUTE = struct.Struct("<BHHI")  # level, name, type, length; a checksum of two bytes follows the content
 _OF_ATTACHMENT = 2
 # Attributes ([MS-OXTNEF] section 2.1.3.2)
@@ -102,9 +102,9 @@ class _Reader:
 
     def _attributes(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Yield each attribute: level, name, begin and end of its content."""
-        if self.octets[start : start + len(_SIGNATURE)] != _SIGNATURE:
+        if self.octets[start : start + len(SIGNATURE)] != SIGNATURE:
             raise _Broken
-        position = start + len(_SIGNATURE) + 2  # a key of two bytes
+        position = start + len(SIGNATURE) + 2  # a key of two bytes
         while position + _ATTRIBUTE.size <= end:
             level, name, _type, length = _ATTRIBUTE.unpack_from(self.octets, position)
             first = position + _ATTRIBUTE.size

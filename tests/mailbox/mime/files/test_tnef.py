@@ -59,12 +59,28 @@ def test_its_files_stand_behind_it_with_their_names_types_and_bytes() -> None:
     assert parsed.defects == ()
 
 
+def test_it_is_opened_by_its_name_and_first_bytes_where_a_gateway_hides_its_type() -> None:
+    raw = wrapped(tnef(REPORT)).replace(b"application/ms-tnef", b"application/octet-stream")
+    names = [each.filename for each in mime_message.parse(raw).attachments]
+    assert names == ["winmail.dat", "Jahresbericht — Größe.pdf"]
+    other = wrapped(b"x\x9f no such file" * 9).replace(b"application/ms-tnef", b"application/octet-stream")
+    parsed = mime_message.parse(other)
+    assert ([each.filename for each in parsed.attachments], parsed.defects) == (["winmail.dat"], ())
+
+
 def test_its_text_is_the_body_of_a_mail_that_has_no_other() -> None:
     body = attribute(1, 0x9003, 6, properties(number_property(0x3FDE, 65001), binary_property(0x1013, "<p>é".encode())))
     raw = HEAD + b"Content-Type: application/ms-tnef\r\n\r\n" + tnef(attribute(1, 0x800C, 2, b"caf\xe9\0"), body)
     parsed = mime_message.parse(raw)
     assert (parsed.body_text, parsed.body_html) == ("café", "<p>é")
     assert [each.filename for each in parsed.attachments] == ["winmail.dat"]
+
+
+def test_its_text_is_the_body_also_beside_a_blank_one() -> None:
+    blank = b"Content-Type: text/plain\r\n\r\n \r\n"
+    parsed = mime_message.parse(wrapped(tnef(attribute(1, 0x800C, 2, b"what was said\0")), blank))
+    assert parsed.body_text == "what was said"
+    assert mime_message.parse(wrapped(tnef(REPORT), blank)).body_text.strip() == ""
 
 
 def test_a_message_attached_in_it_becomes_its_text_and_its_files() -> None:
