@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import pwd
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,6 +81,28 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def settings_of(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines() if line and not line.startswith("#"))
+
+
+def test_commands_have_the_user_and_the_environment_of_the_units_to_the_letter(tmp_path: Path) -> None:
+    """A shell that reads the file would take the password apart; systemd does not."""
+    said = {"DATABASE_URL": "postgres://a:p$HOME&b'c\"`d;e@db/prx", "PRX_EMAIL_SSO_LABEL": "Sign in  here"}
+    lines = ["# PRX_EMAIL_BIND=of a comment", "", *(f"{name}={value}" for name, value in said.items())]
+    (tmp_path / "environment").write_text("\n".join(lines))
+    project = tmp_path / "project"
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/python").symlink_to(sys.executable)
+    (project / "manage.py").write_text("import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))")
+    script = (DEPLOY / "manage").read_text().replace("/opt/prx-email", str(project))
+    script = script.replace("/etc/prx-email/environment", str(tmp_path / "environment"))
+    script = script.replace("-u prx-email", f"-u {getuser()}").replace("passwd prx-email", f"passwd {getuser()}")
+    done = subprocess.run(
+        ["sh", "-c", script, "manage", "send", "a b", "$c"], capture_output=True, text=True, check=True
+    )
+    arguments, environment = json.loads(done.stdout)
+    assert arguments == ["send", "a b", "$c"]
+    assert {name: environment.get(name) for name in said} == said and "PRX_EMAIL_BIND" not in environment
+    assert environment["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert os.access(DEPLOY / "manage", os.X_OK)
 
 
 def documented() -> set[str]:

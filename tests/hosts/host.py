@@ -112,10 +112,7 @@ class Host:
 
     def manage(self, command: str) -> str:
         """manage.py as docs/operations.md has it: as the service's user, with its environment."""
-        return self.type(
-            f"cd /opt/prx-email && set -a && . /etc/prx-email/environment && "
-            f"setpriv --reuid=prx-email --regid=prx-email --init-groups .venv/bin/python manage.py {command}"
-        )
+        return self.type(f"/opt/prx-email/deploy/manage {command}")
 
     def journal(self, unit: str) -> str:
         return (self.folder / "var/log" / f"{unit}.log").read_text(errors="replace")
