@@ -27,6 +27,7 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import resolve
 
 from tests.conftest import missing
+from tests.hosts.document import block
 from tests.read_sources import ROOT
 from tests.servers.certificates import Certificates
 from tests.servers.ports import free_ports
@@ -81,6 +82,14 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def settings_of(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines() if line and not line.startswith("#"))
+
+
+def test_an_upgrade_stops_each_part_but_the_pages_before_the_code_changes_and_starts_all_anew() -> None:
+    first, pull, *then = block("Upgrade", "systemctl stop").splitlines()
+    parts = {unit.stem for unit in UNITS}
+    assert set(re.findall(r"prx-email-\w+", first)) == parts - {"prx-email-web"}
+    assert pull == "cd /opt/prx-email && git pull && make setup"
+    assert set(re.findall(r"prx-email-\w+", "\n".join(then))) == parts
 
 
 def test_commands_have_the_user_and_the_environment_of_the_units_to_the_letter(tmp_path: Path) -> None:
