@@ -50,7 +50,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "PRX_EMAIL_DATA_DIR": str(folder),
     }
     asked = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ASK], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900
     )
     assert asked.returncode == 0, asked.stderr
     found: dict[str, Any] = json.loads(asked.stdout.splitlines()[-1])
