@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from api.models import Token
 from mailbox.models import Account
 from tests.rows import attempt, folder_of, outbox_row, workers_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
-PHONE = {"width": 390, "height": 844}
-WIDE = {"width": 1440, "height": 900}
+PHONE = ViewportSize(width=390, height=844)
+WIDE = ViewportSize(width=1440, height=900)
 
 
 def test_the_figures_of_an_account_do_not_make_its_row_a_tower(
@@ -71,3 +74,44 @@ def test_a_secret_is_copied_where_the_browser_has_no_clipboard(
     page.focus("#paste")
     page.keyboard.press("Control+V")
     expect(page.locator("#paste")).to_have_value(secret)
+
+
+def signed_in(context: BrowserContext, site: str, user: User) -> Page:
+    page = context.new_page()
+    page.goto(f"{site}{reverse('login')}")
+    page.fill("[name=username]", user.username)
+    page.fill("[name=password]", "sign-in-please")
+    page.click("main form button")
+    return page
+
+
+def test_what_a_server_said_is_read_from_the_right_on_a_phone_and_has_its_whole_width(
+    browser: Browser, live_site: str, account: Account, make_user: Callable[..., User]
+) -> None:
+    workers_run()
+    account.imap.needs_sign_in_since = timezone.now()
+    account.imap.last_reply = "The server refused the sign-in: [AUTHENTICATIONFAILED] Authentication failed."
+    account.imap.save()
+    context = browser.new_context(locale="ar", viewport=PHONE)
+    page = signed_in(context, live_site, make_user("administrator"))
+    need = page.locator(".needs-you .notice").filter(has_text=f"{account.email}: IMAP")
+    expect(need.locator("strong")).to_have_css("direction", "rtl")  # though it begins with an address
+    words, button = need.locator(".reply-words").bounding_box(), need.locator("a.button").bounding_box()
+    assert words is not None and button is not None
+    assert button["y"] >= words["y"] + words["height"]
+    context.close()
+
+
+def test_without_scripts_nothing_is_offered_that_only_scripts_can_do(
+    browser: Browser, live_site: str, account: Account, make_user: Callable[..., User]
+) -> None:
+    account.imap.needs_sign_in_since = timezone.now()
+    account.imap.last_reply = "[AUTHENTICATIONFAILED] Authentication failed."
+    account.imap.save()
+    context = browser.new_context(java_script_enabled=False)
+    page = signed_in(context, live_site, make_user("administrator"))
+    expect(page.locator(".reply-words code")).to_be_visible()
+    expect(page.locator(".reply-words button")).to_be_hidden()
+    page.goto(f"{live_site}{reverse('profile')}")
+    expect(page.locator("[data-theme-choice]").first).to_be_hidden()
+    context.close()
