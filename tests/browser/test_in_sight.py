@@ -115,3 +115,14 @@ def test_without_scripts_nothing_is_offered_that_only_scripts_can_do(
     page.goto(f"{live_site}{reverse('profile')}")
     expect(page.locator("[data-theme-choice]").first).to_be_hidden()
     context.close()
+
+
+def test_each_entry_of_the_menu_has_one_line_and_signing_out_stands_apart(signed_in_page: Page, live_site: str) -> None:
+    page = signed_in_page
+    page.set_viewport_size(PHONE)
+    page.goto(live_site)
+    page.locator("details.menu > summary").click()
+    entries = page.locator(".menu-items :is(a, button)")
+    heights = {entries.nth(number).bounding_box()["height"] for number in range(entries.count())}  # type: ignore[index]
+    assert heights == {34}
+    expect(page.locator(".menu-items > hr + form")).to_contain_text("Sign out")
