@@ -52,10 +52,15 @@ class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.fields["new_password1"].help_text = " ".join(password_validation.password_validators_help_texts())
 
-    def swap(self) -> bool:
+    def hashed(self) -> str:
+        """The hash of the new password, which takes half a second: too long for a transaction of SQLite, which has one
+        writer."""
+        return make_password(self.cleaned_data["new_password1"])
+
+    def swap(self, hashed: str) -> bool:
         """Set the new password; False when it was changed meanwhile, as by a second use of the same link."""
         shown = User.objects.filter(pk=self.user.pk, password=self.user.password, is_active=True)
-        return shown.update(password=make_password(self.cleaned_data["new_password1"])) == 1
+        return shown.update(password=hashed) == 1
 
 
 @login_not_required
@@ -83,8 +88,9 @@ def new_password(request: HttpRequest) -> HttpResponse:
     form = NewPasswordForm(user, request.POST or None)
     if request.method != "POST" or not form.is_valid():
         return render(request, "people/new_password.html", {"form": form, "person": user})
+    hashed = form.hashed()
     with transaction.atomic():
-        if not form.swap():
+        if not form.swap(hashed):
             return refused(request, "link_over", 410)
         AuditEntry.objects.create(verb="set_password_by_link", target=audit.target_of(user))
         end_sessions(user)

@@ -85,6 +85,17 @@ class GuardedPasswordForm(PasswordChangeForm):
             raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
         return cast(str, given)
 
+    def hash_new_password(self) -> None:
+        """Hash the new password of a valid form, for save(): that takes half a second, too long for a transaction of
+        SQLite, which has one writer."""
+        self.user.set_password(self.cleaned_data["new_password1"])
+
+    def save(self, commit: bool = True) -> User:
+        """Save the new hash. Call hash_new_password() before."""
+        if commit:
+            self.user.save(update_fields=["password"])
+        return cast(User, self.user)
+
 
 class ChangePassword(PasswordChangeView):
     """Change one's own password. This ends the user's other sessions (Django's session hash)."""
@@ -98,10 +109,11 @@ class ChangePassword(PasswordChangeView):
         cast(GuardedPasswordForm, form).request = self.request
         return form
 
-    @transaction.atomic
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Save the new password and record it."""
         user = cast(User, self.request.user)
-        AuditEntry.objects.create(user=user, verb="change_password", target=audit.target_of(user))
-        messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))
-        return super().form_valid(form)
+        cast(GuardedPasswordForm, form).hash_new_password()
+        with transaction.atomic():
+            AuditEntry.objects.create(user=user, verb="change_password", target=audit.target_of(user))
+            messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))
+            return super().form_valid(form)
