@@ -96,9 +96,9 @@ def states() -> list[ScheduleState]:
 
 
 def overdue_since(now: datetime) -> datetime | None:
-    """The earliest time at which one of our schedules should have run and did not; None when all are on time."""
-    mine = Schedule.objects.filter(name__in=[each.name for each in PLANNED], next_run__lt=now)
-    first: datetime | None = mine.order_by("next_run").values_list("next_run", flat=True).first()
+    """The earliest time at which a schedule should have run and did not; None when all are on time."""
+    late = Schedule.objects.filter(schedule_type__in=INTERVALS, next_run__lt=now)
+    first: datetime | None = late.order_by("next_run").values_list("next_run", flat=True).first()
     return first
 
 

@@ -61,11 +61,12 @@ def test_the_only_host_that_is_gone_is_said_once_as_no_worker(account: Account, 
     assert Kind.HOST in seen.unknown and Kind.LATE in seen.unknown
 
 
-def test_a_clock_that_starts_nothing_is_said_after_five_minutes(account: Account, now: datetime) -> None:
-    sync = Schedule.objects.filter(name="mailbox: sync")
-    sync.update(next_run=now - timedelta(minutes=4))
+@pytest.mark.parametrize("name", ["mailbox: sync", "outbox: sweep on the minute", "alerts: post events"])
+def test_a_clock_that_starts_nothing_is_said_after_five_minutes(account: Account, now: datetime, name: str) -> None:
+    late = Schedule.objects.filter(name=name)
+    assert late.update(next_run=now - timedelta(minutes=4)) == 1
     assert found(now) == {}
-    sync.update(next_run=now - timedelta(minutes=5))
+    late.update(next_run=now - timedelta(minutes=5))
     assert list(found(now)) == ["schedules"]
 
 
