@@ -94,7 +94,7 @@ class GuardedPasswordForm(PasswordChangeForm):
         """Save the new hash. Call hash_new_password() before."""
         if commit:
             self.user.save(update_fields=["password"])
-        return cast(User, self.user)
+        return self.user
 
 
 class ChangePassword(PasswordChangeView):
