@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,7 +17,7 @@ from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun
 from mailbox.models.installation_health import WORKER_SILENT_AFTER
 from mailbox.queueing import queue
 from mailbox.scheduler.account_queue import jobs_of
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from mailbox.search.results import search
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
@@ -65,7 +66,7 @@ def found(words: list[str]) -> list[int]:
 def sync_once(account_id: int) -> float:
     """Seconds of one round over the account's chosen folders."""
     begin = time.monotonic()
-    run = run_sync(jobs_of(account_id), SyncRunnerConfig(time_budget_seconds=0))
+    run = run_sync(jobs_of(account_id), 0)
     seconds = time.monotonic() - begin
     if run.failed or run.attempted != 1:
         raise RuntimeError(f"The sync failed: {list(run.folders.values_list('error', flat=True))}")
@@ -75,7 +76,7 @@ def sync_once(account_id: int) -> float:
 def sync_all(account_id: int) -> float:
     """Seconds until nothing is left of the account."""
     begin = time.monotonic()
-    run = run_sync(jobs_of(account_id), SyncRunnerConfig(time_budget_seconds=None))
+    run = run_sync(jobs_of(account_id), inf)
     if run.failed:
         raise RuntimeError(f"The sync failed: {list(run.folders.values_list('error', flat=True))}")
     return time.monotonic() - begin

@@ -149,7 +149,7 @@ class GivenAccounts:
             self._jobs.update((pk, jobs[pk]) for pk in busy if pk in there)
         return [job for pk in claimed for job in jobs[pk]]
 
-    def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
+    def put_back(self, account_id: int, jobs: Collection[SyncJob]) -> None:
         """Queue an account again whose turn ended with these jobs left."""
         self._jobs[account_id] = list(jobs)
 
@@ -181,7 +181,7 @@ class DueAccounts:
         self._served.update(claimed)
         return due_jobs(timezone.now(), self._since, claimed)
 
-    def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
+    def put_back(self, account_id: int, jobs: Collection[SyncJob]) -> None:
         self._served.discard(account_id)
 
 

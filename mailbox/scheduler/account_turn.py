@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -48,31 +49,28 @@ class AccountTurn:
         """The account's pk."""
         return self.lease.account_id
 
-    def take(self, deadline: float, turn_seconds: float) -> None:
-        """Sync until no job is left or the turn's time is over. Raises nothing: failures are in the report.
+    def take(self, deadline: float, turn_seconds: float) -> Collection[SyncJob]:
+        """Sync until no job is left or the turn's time is over; return the jobs to put back in the queue.
 
-        `deadline`: the run's end, as time.monotonic(). What is left in `jobs` afterwards is to be put back in the
-        queue.
+        Raises nothing: failures are in the report. `deadline`: the run's end, as time.monotonic().
         """
         try:
             account = state_rows.account_by_pk(self.account_id)
             if account is None or not self.jobs or disk_budget.is_spent():
                 # Deleted, or synced by another worker since it was queued; or the disk is full, and it stays due.
-                return self.jobs.clear()
+                return ()
             states = state_rows.states_of(account, [job.folder for job in self.jobs])
             with connect(account, self.lease.clock) as imap:
                 session = AccountSession(account, imap, self.lease, states)
                 self._list_folders(session)
                 self._sync_in_turn(session, min(deadline, time.monotonic() + turn_seconds))
+            return self.jobs if time.monotonic() < deadline else ()
         except MailError as error:  # the failure to connect is that of each folder that was to be synced
             for job in self.jobs:
                 self._fail(job.folder, error)
-            self.jobs.clear()
         except Exception as error:
             self.fail_unexpectedly(error, self.jobs[0].folder if self.jobs else None)
-        if time.monotonic() >= deadline:
-            self.jobs.clear()
-        return None
+        return ()
 
     def _sync_in_turn(self, session: AccountSession, end: float) -> None:
         """Sync the jobs until `end`; each gets one round even after it, so that none at the end of the list starves."""
@@ -86,12 +84,12 @@ class AccountTurn:
             self._record(job.folder, outcome)
             if outcome.error_code in LEAVE_ACCOUNT:  # the connection or the lease is lost; the other folders stay due
                 event(logger, "account_left", account=self.account_id, error_code=outcome.error_code)
-                return self.jobs.clear()
+                self.jobs.clear()
+                return
             if outcome.ok and outcome.more_waiting:
                 self.jobs.append(job)
             if time.monotonic() - began > NEWS_AFTER_SECONDS:
                 self._take_news(job.max_messages)
-        return None
 
     def _record(self, name: str, outcome: SyncOutcome) -> None:
         self.unchanged.pop(name, None)  # the outcome of an earlier round is out of date
@@ -143,7 +141,6 @@ class AccountTurn:
         """Record a bug or a database failure: log it, mark the folder as failed, and end this account's turn only."""
         fields = {"account": self.account_id, "run_id": str(self.report.run.run_id)}
         logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
-        self.jobs.clear()
         crash = Crashed(f"An error of this software: {type(error).__name__}")
         close_if_broken()
         try:

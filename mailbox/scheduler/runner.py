@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from math import inf
 
@@ -41,39 +41,33 @@ WRITE_SECONDS = 0.25
 CLAIMED_SECONDS = 5.0  # longest wait of a claimed account for its turn; then it is released, as a person may need it
 
 
-@dataclass(frozen=True)
-class SyncRunnerConfig:
-    """Limits of a run; times in seconds. `time_budget_seconds`: 0 gives each job one round, None has no limit."""
-
-    max_concurrency: int = field(default_factory=lambda: int(settings.SYNC_MAX_CONCURRENCY))
-    time_budget_seconds: float | None = field(default_factory=lambda: int(settings.SYNC_TICK_SECONDS))
-    wait_seconds: float = 0  # how long to wait for a sync of the same account that is running elsewhere
-
-
 def run_sync(
     jobs: Sequence[SyncJob],
-    config: SyncRunnerConfig | None = None,
+    seconds: float,
     *,
+    wait_seconds: float = 0,
     trigger: str = SyncRun.Trigger.SCHEDULE,
     requested_by: int | None = None,
     now: datetime | None = None,
 ) -> SyncRun:
-    """Run the jobs and return the stored report. `requested_by` is a user's pk.
+    """Run the jobs and return the stored report.
+
+    seconds: the time for all of them; inf for no limit, and 0 gives each job one round. wait_seconds: how long to wait
+    for a sync of the same account that is running elsewhere. requested_by: a user's pk.
 
     Jobs in backoff are skipped, unless a person asked for the run. An account's jobs share one connection and run one
     after the other; a job with more waiting runs again within the time budget. An account's failure, expected or not,
     is in its lines of the report and stops no other account.
     """
     jobs = [replace(job, folder=canonical(job.folder)) for job in jobs]
-    config = config or SyncRunnerConfig()
     clock: Clock = timezone.now if now is None else lambda: now
     if trigger not in BY_PERSON:
         jobs = outside_backoff(jobs, clock())
-    queue = GivenAccounts(jobs, config.wait_seconds)
-    run = _Run(RunReport.begin(trigger, requested_by, clock()), config.time_budget_seconds, clock, queue)
+    queue = GivenAccounts(jobs, wait_seconds)
+    run = _Run(RunReport.begin(trigger, requested_by, clock()), seconds, clock, queue)
     if len(queue.accounts()) <= 1:
         return run.work_alone()
-    return run.work([nullcontext()] * config.max_concurrency)
+    return run.work([nullcontext()] * settings.SYNC_MAX_CONCURRENCY)
 
 
 def run_share(
@@ -87,9 +81,9 @@ def run_share(
 
 
 class _Run:
-    def __init__(self, report: RunReport, seconds: float | None, clock: Clock, queue: AccountQueue) -> None:
-        self._report, self._seconds, self._clock, self._queue = report, seconds, clock, queue
-        self._deadline = inf if seconds is None else time.monotonic() + seconds
+    def __init__(self, report: RunReport, seconds: float, clock: Clock, queue: AccountQueue) -> None:
+        self._report, self._clock, self._queue = report, clock, queue
+        self._is_one_round, self._deadline = seconds == 0, time.monotonic() + seconds
         self._token = secrets.token_hex(16)  # of all leases that the run takes
         self._is_stopped = False
         self._results = Results()
@@ -139,12 +133,12 @@ class _Run:
         """Take one account's turn after another, until none is left."""
         while turn := self._next():
             try:
-                turn.take(self._deadline, turn_seconds)
+                left = turn.take(self._deadline, turn_seconds)
             finally:
                 self._results.add(turn)
-            if turn.jobs:
+            if left:
                 with self._lock:
-                    self._queue.put_back(turn.account_id, turn.jobs)
+                    self._queue.put_back(turn.account_id, left)
             close_if_broken()
 
     def _next(self) -> AccountTurn | None:
@@ -163,7 +157,7 @@ class _Run:
 
     def _is_over(self) -> bool:
         """Whether no further turn may begin. Accounts left over stay due and come first in the next run."""
-        return self._is_stopped or (bool(self._seconds) and time.monotonic() >= self._deadline)
+        return self._is_stopped or (time.monotonic() >= self._deadline and not self._is_one_round)
 
     def _claim_slice(self) -> bool:
         """Take the leases of the next slice; False when the queue is empty."""

@@ -55,8 +55,8 @@ AHEAD = 1  # batches in the parsers while the next is fetched and the one before
 class FolderRun:
     """One folder being synced on an open connection, under the lease of `session`.
 
-    state: the folder's row as it was before this run. status: the server's answer to EXAMINE. outcome: is counted up.
-    stretch: the UIDs that are committed so far.
+    state: the folder's row as it was read; a new UIDVALIDITY resets it (uidvalidity.begin). status: the server's answer
+    to EXAMINE. outcome: is counted up. stretch: the UIDs that are committed so far.
     """
 
     session: AccountSession

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
@@ -153,8 +154,8 @@ def _run(run: FolderRun, cursor: int | None, budget: MessageBudget) -> None:
     more = _walk_all(run, walks, budget, is_anew=is_anew)
     more_asked = requested.fetch_asked(run)  # large messages among them: after all others
     if more or cursor is not None:
-        marks_followed = status.changes is not None or flags_and_expunges.follow_meanwhile(run)
-        _finalize(run, more=more, followed=False, marks_followed=marks_followed)
+        flags_followed = status.changes is not None or flags_and_expunges.follow_meanwhile(run)
+        _end_partly(run, more=more, flags_followed=flags_followed)
     else:
         if state.former_places or (state.renumbered_count and not is_anew):
             uidvalidity.finish(run, changed_now=is_anew)
@@ -172,14 +173,14 @@ def _compare_and_follow(run: FolderRun, vanished: int) -> bool:
         changed = reassigned_uids.compare(run)
         if changed is None:
             uidvalidity.begin(run)
-            _finalize(run, more=True, followed=False)
+            _end_partly(run, more=True, flags_followed=False)
             run.outcome.tell(uidvalidity.REASSIGNED)
             return True
         run.fetch(None, sorted(changed)[:MOST_REFETCHED])
     if run.status.changes is None or compare:
         flags_and_expunges.follow_flags(run, all_of_them=compare)
     in_line = flags_and_expunges.follow_expunges(run, compare=compare, vanished=vanished)
-    _finalize(run, more=False, followed=True, agree=in_line and (compare or None))
+    _end_wholly(run, compared=compare, in_line=in_line)
     return False
 
 
@@ -212,30 +213,38 @@ def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget) -> bool:
     return is_done
 
 
-def _finalize(
-    run: FolderRun, *, more: bool, followed: bool, marks_followed: bool = False, agree: bool | None = None
-) -> None:
-    """Save the folder's state after a run without failure, and clear the failures of folder and transport.
-
-    more: messages are left to fetch. followed: flags and expunges are as in `status`. marks_followed: the flags are.
-    agree: whether all UIDs, which were compared, agree; None if only their number does. False: the next run compares
-        them again.
-    """
+def _end_partly(run: FolderRun, *, more: bool, flags_followed: bool) -> None:
+    """Save the folder's state after a run that did not get to the end: `more` messages are left to fetch, or only those
+    above a given cursor were wanted."""
     former, status, now = run.state, run.status, run.session.clock()
-    columns = succeeded(now) | {"more_waiting": more or (former.more_waiting and not followed)}
-    if followed or more:  # not when only what lies above a given cursor was fetched
+    columns = succeeded(now) | {"more_waiting": more or former.more_waiting}
+    if more:  # not when only what lies above a given cursor was fetched
         columns |= {"uidnext": status.uidnext, "exists": status.exists}
-    has_modseq = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
-    if followed or marks_followed or not has_modseq:
-        # The former value stays until flags were followed: the changes since then have higher mod-sequences.
+    # The former value stays until flags were followed: the changes since then have higher mod-sequences.
+    if flags_followed or former.uidvalidity != status.uidvalidity or former.highestmodseq is None:
         columns["highestmodseq"] = status.highestmodseq
-    if followed or marks_followed or former.followed_at is None:
+    if flags_followed or former.followed_at is None:
         columns["followed_at"] = now
-    if agree or (agree is None and followed and former.compared_at is None):
+    _save(run, columns)
+
+
+def _end_wholly(run: FolderRun, *, compared: bool, in_line: bool) -> None:
+    """Save the folder's state after a run that fetched all there is and followed flags and expunges.
+
+    compared: all UIDs were compared, and not only counted. in_line: the server's UIDs, or their number, agree with
+    ours; otherwise the next run compares them again.
+    """
+    status, now = run.status, run.session.clock()
+    columns = succeeded(now) | {"more_waiting": False, "followed_at": now, "uidnext": status.uidnext}
+    columns |= {"highestmodseq": status.highestmodseq, "exists": status.exists if in_line else None}
+    if in_line and (compared or run.state.compared_at is None):
         columns["compared_at"] = now
-    if agree is False:
-        columns["exists"] = None
+    _save(run, columns)
+
+
+def _save(run: FolderRun, columns: dict[str, Any]) -> None:
+    """Save the columns, and clear the failures of the transport."""
     # Not when another worker has saved a new UIDVALIDITY meanwhile: our numbers belong to the former one.
-    SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(**columns)
+    SyncState.objects.filter(pk=run.state.pk, uidvalidity=run.uidvalidity).update(**columns)
     if not run.session.account.imap.is_in_order:
         run.session.account.imap.mark_signed_in()

@@ -152,8 +152,10 @@ def sync_account(account_id: int, user_id: int | None) -> None:
     if not may_fetch():
         return
     Account.objects.filter(pk=account_id).update(sync_asked_at=None)
-    config = runner.SyncRunnerConfig(time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS)
-    runner.run_sync(account_queue.jobs_of(account_id), config, trigger=SyncRun.Trigger.CLICK, requested_by=user_id)
+    runner.run_sync(
+        account_queue.jobs_of(account_id), CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS,
+        trigger=SyncRun.Trigger.CLICK, requested_by=user_id,
+    )  # fmt: skip
 
 
 def sync_pushed(account_id: int) -> None:
@@ -166,9 +168,9 @@ def sync_pushed(account_id: int) -> None:
     names = {"INBOX", *news.values_list("folder__name", flat=True)}
     if any(job.folder == "INBOX" for job in chosen):  # on Gmail, All Mail holds the inbox
         chosen = [job for job in chosen if job.folder in names]
-    config = runner.SyncRunnerConfig(time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS)
     if chosen and may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
-        runner.run_sync(chosen, config, trigger=SyncRun.Trigger.PUSH)
+        trigger = SyncRun.Trigger.PUSH
+        runner.run_sync(chosen, settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS, trigger=trigger)
 
 
 def list_folders(account_id: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from math import inf
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from mailbox.management.base import RefusingCommand
 from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.plain_words import on_a_line
 from mailbox.scheduler.account_queue import SyncJob, jobs_of
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from mailbox.storage import disk_budget
 from mailbox.sync.folders import canonical
 
@@ -46,8 +47,8 @@ class Command(RefusingCommand):
             words = "The disk has less free than PRX_EMAIL_DISK_RESERVE_MB: nothing is fetched."
             self.refuse(words, as_json=options["json"])
         jobs = [job for account in accounts for job in _jobs(account, options["folder"], limit)]
-        config = SyncRunnerConfig(time_budget_seconds=None if options["all"] else 0, wait_seconds=WAIT_SECONDS)
-        run = run_sync(jobs, config, trigger=SyncRun.Trigger.COMMAND)
+        seconds = inf if options["all"] else 0
+        run = run_sync(jobs, seconds, wait_seconds=WAIT_SECONDS, trigger=SyncRun.Trigger.COMMAND)
         lines = list(run.folders.select_related("account", "folder__sync_state").order_by("pk"))
         left_out = {(job.account_id, canonical(job.folder)) for job in jobs}
         left_out -= {(line.account_id, line.folder_name) for line in lines}

@@ -118,7 +118,7 @@ def test_a_run_leaves_the_other_folders_of_an_account_over_quota(account: Accoun
         Folder.objects.create(account=account, name=name, sync_enabled=True)
     Account.objects.update(folders_listed_at=timezone.now())
     server.faults["EXAMINE"] = saying("NO [OVERQUOTA] enough")
-    run = runner.run_sync(account_queue.jobs_of(account.pk), trigger=SyncRun.Trigger.COMMAND)
+    run = runner.run_sync(account_queue.jobs_of(account.pk), 0, trigger=SyncRun.Trigger.COMMAND)
     assert (run.attempted, server.seen.count("EXAMINE")) == (1, 1)
 
 

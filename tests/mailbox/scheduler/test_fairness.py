@@ -9,12 +9,13 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
 from mailbox.scheduler import account_turn, report, runner
 from mailbox.scheduler.account_queue import DueAccounts, SyncJob, next_accounts
-from mailbox.scheduler.runner import SyncRunnerConfig, run_share, run_sync
+from mailbox.scheduler.runner import run_share, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.outcome import SyncOutcome
 from tests.mailbox.sync.quiet import due_jobs
@@ -75,8 +76,8 @@ def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
             at_first.append(count(large))
 
     monkeypatch.setattr(report.RunReport, "add", watched)
-    config = SyncRunnerConfig(max_concurrency=1, time_budget_seconds=20)
-    run_sync([SyncJob(account.pk) for account in (large, *small)], config)
+    with override_settings(SYNC_MAX_CONCURRENCY=1):
+        run_sync([SyncJob(account.pk) for account in (large, *small)], 20)
     assert [count(account) for account in small] == [1, 2]
     assert at_first[0] < WAITING
     assert count(large) > at_first[0]  # and then it went on
@@ -88,11 +89,11 @@ def test_a_folder_with_more_waiting_is_due_again_at_once_and_behind_those_who_wa
 ) -> None:
     large, small = account_on(servers(300)), account_on(servers(1))
     now = timezone.now()
-    run_sync([SyncJob(large.pk)], SyncRunnerConfig(time_budget_seconds=0), now=now)
+    run_sync([SyncJob(large.pk)], 0, now=now)
     state = SyncState.objects.get(account=large)
     assert (state.more_waiting, state.next_allowed_at) == (True, None)
     assert [job.account_id for job in due_jobs(now)] == [small.pk, large.pk]
-    run_sync([SyncJob(small.pk)], SyncRunnerConfig(time_budget_seconds=0), now=now + timedelta(seconds=1))
+    run_sync([SyncJob(small.pk)], 0, now=now + timedelta(seconds=1))
     assert [job.account_id for job in due_jobs(now + timedelta(seconds=1))] == [large.pk, small.pk]
 
 
@@ -149,11 +150,8 @@ def test_new_accounts_of_one_tick_are_taken_in_side_by_side_within_the_bound(
                 at_work.remove(session.account.pk)
 
     monkeypatch.setattr(folder_sync, "sync_folder", watched)
-    run = run_sync(
-        [SyncJob(account.pk) for account in accounts],
-        SyncRunnerConfig(max_concurrency=3, time_budget_seconds=60),
-        trigger=SyncRun.Trigger.SCHEDULE,
-    )
+    with override_settings(SYNC_MAX_CONCURRENCY=3):
+        run = run_sync([SyncJob(account.pk) for account in accounts], 60)
     assert (run.succeeded, max(most)) == (7, 3)
     assert [count(account) for account in accounts] == [3] * 7
 
@@ -180,7 +178,7 @@ def test_news_of_push_during_a_long_turn_go_first(
         )
 
     monkeypatch.setattr(folder_sync, "sync_folder", watched)
-    run_sync([SyncJob(account.pk), SyncJob(account.pk, other.name)], SyncRunnerConfig(time_budget_seconds=10))
+    run_sync([SyncJob(account.pk), SyncJob(account.pk, other.name)], 10)
     assert looked[:3] == ["INBOX", "Lists", "INBOX"]
     assert looked.count("INBOX") == 2
     assert SyncState.objects.get(account=account, folder__name="INBOX").news_at is None
@@ -206,5 +204,5 @@ def test_on_gmail_news_of_inbox_during_a_long_turn_is_fetched_from_all_mail_firs
         return SyncOutcome(more_waiting=len(looked) < 6 and name == "[Gmail]/Spam")
 
     monkeypatch.setattr(folder_sync, "sync_folder", watched)
-    run_sync([SyncJob(account.pk, each.name) for each in folders.values()], SyncRunnerConfig(time_budget_seconds=10))
+    run_sync([SyncJob(account.pk, each.name) for each in folders.values()], 10)
     assert looked[:4] == ["[Gmail]/All Mail", "[Gmail]/Spam", "[Gmail]/All Mail", "[Gmail]/Spam"]

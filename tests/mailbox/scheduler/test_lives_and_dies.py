@@ -9,13 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.test import override_settings
 from django.utils import timezone
 
 from mailbox.leases.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
 from mailbox.scheduler import report, results, runner
 from mailbox.scheduler.account_queue import SyncJob
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import signed_in
 from mailbox.tasks import sync as sync_tasks
@@ -133,7 +134,8 @@ def test_accounts_whose_connections_to_the_database_all_end_at_once_are_free_whe
             ended.append(end_all_connections())
 
     at_examine(restart, monkeypatch)
-    run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=3, time_budget_seconds=5))
+    with override_settings(SYNC_MAX_CONCURRENCY=3):
+        run_sync([SyncJob(each.pk) for each in accounts], 5)
     connection.close()
     keep_alive.beat()
     assert max(ended) >= 3  # each thread's own, at least

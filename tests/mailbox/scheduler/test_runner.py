@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 
 from mailbox import jitter
 from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
 from mailbox.scheduler.account_queue import SyncJob, jobs_of
 from mailbox.scheduler.report import RunReport
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import backoff_wait
 from mailbox.sync.outcome import SyncOutcome
@@ -21,7 +23,7 @@ from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 
 MakeAccount = Callable[..., Account]
-ONCE = SyncRunnerConfig(time_budget_seconds=0)
+ONCE = 0
 
 
 @pytest.mark.django_db(transaction=True)
@@ -65,7 +67,7 @@ def test_a_bug_in_one_account_is_told_with_its_account_and_stops_no_other(
 def test_a_large_folder_is_fetched_to_its_end_within_the_budget(make_account: MakeAccount, dovecot: Dovecot) -> None:
     account = make_account()
     fill(dovecot, account, 7)
-    run = run_sync([SyncJob(account.pk, "INBOX", 2)], SyncRunnerConfig(time_budget_seconds=None))
+    run = run_sync([SyncJob(account.pk, "INBOX", 2)], inf)
     line = run.folders.get()
     assert (line.fetched, line.note, run.attempted) == (7, "", 1)
     assert stored(account) == on_server(dovecot, account)
@@ -166,7 +168,8 @@ def test_an_account_is_never_synced_by_two_at_once(make_account: MakeAccount, do
         fill(dovecot, account, 2)
         dovecot.append(account.email, "Sent", mail(9))
     jobs = [SyncJob(account.pk, folder, 1) for folder in ("INBOX", "Sent") for account in accounts]
-    run = run_sync(jobs, SyncRunnerConfig(max_concurrency=4, time_budget_seconds=None))
+    with override_settings(SYNC_MAX_CONCURRENCY=4):
+        run = run_sync(jobs, inf)
     assert (run.attempted, run.succeeded) == (6, 6)
     assert Message.objects.count() == 9
 

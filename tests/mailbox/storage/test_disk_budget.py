@@ -58,7 +58,7 @@ def test_a_run_stops_at_the_reserve_and_goes_on_where_it_was_when_there_is_room(
     use(disk, 8 * MIB + MIB // 2)  # less than the four mails is left above the reserve
 
     def sync() -> int:
-        run_sync(jobs_of(account.pk, 1), trigger=SyncRun.Trigger.CLICK)
+        run_sync(jobs_of(account.pk, 1), 50, trigger=SyncRun.Trigger.CLICK)
         return Message.objects.count()
 
     some = sync()

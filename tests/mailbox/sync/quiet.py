@@ -14,11 +14,11 @@ from mailbox.imap.session import FolderStatus, ImapSession
 from mailbox.models import Account
 from mailbox.scheduler import account_queue
 from mailbox.scheduler.account_queue import SyncJob
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from tests.mailbox.sync.synced import fill
 from tests.servers.dovecot import Dovecot
 
-ONCE = SyncRunnerConfig(time_budget_seconds=0)
+ONCE = 0
 MakeAccount = Callable[..., Account]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -85,13 +86,12 @@ def test_a_run_that_misses_a_folder_looks_for_it_in_the_next(
     dovecot.append(account.email, "Work", mail(1))
     folder_sync.discover_folders(account.pk)
     choose(account, "Work")
-    config = runner.SyncRunnerConfig(time_budget_seconds=None)
-    runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    runner.run_sync(account_queue.jobs_of(account.pk), inf, trigger=SyncRun.Trigger.CLICK)
     rename(dovecot, account, "Work", "Done")
-    runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
-    runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    runner.run_sync(account_queue.jobs_of(account.pk), inf, trigger=SyncRun.Trigger.CLICK)
+    runner.run_sync(account_queue.jobs_of(account.pk), inf, trigger=SyncRun.Trigger.CLICK)
     assert {job.folder for job in account_queue.jobs_of(account.pk)} == {"INBOX", "Done"}
-    run = runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    run = runner.run_sync(account_queue.jobs_of(account.pk), inf, trigger=SyncRun.Trigger.CLICK)
     assert run.failed == 0
     assert stored(account) == on_server(dovecot, account, "INBOX", "Done")
 

@@ -1,6 +1,7 @@
 """A server with Gmail's extensions: each message once, its labels kept, followed, shown and searched."""
 
 from collections.abc import Callable, Iterator
+from math import inf
 
 import pytest
 from django.contrib.auth.models import User
@@ -50,8 +51,7 @@ def server(certificates: Certificates) -> Iterator[ScriptedImap]:
 
 
 def run(account: Account) -> SyncRun:
-    config = runner.SyncRunnerConfig(time_budget_seconds=None)
-    return runner.run_sync(account_queue.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
+    return runner.run_sync(account_queue.jobs_of(account.pk), inf, trigger=SyncRun.Trigger.CLICK)
 
 
 def labels() -> dict[str, list[str]]:

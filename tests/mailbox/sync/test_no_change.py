@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -15,7 +16,7 @@ from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncRunFolder, SyncState, Transport
 from mailbox.scheduler import runner
 from mailbox.scheduler.account_queue import SyncJob
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from mailbox.sync import no_change
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
 from mailbox.sync.state_rows import account_by_pk, states_of
@@ -132,7 +133,8 @@ def test_a_tick_without_news_keeps_all_that_a_run_keeps(make_account: MakeAccoun
     SyncState.objects.update(failure_count=2, last_error="x", last_error_code="network", last_success_at=None)
     Counter.objects.all().delete()
     began = timezone.now()
-    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=3))
+    with override_settings(SYNC_MAX_CONCURRENCY=3):
+        run = run_sync([SyncJob(each.pk) for each in accounts], 50)
     run.refresh_from_db()
     assert (run.attempted, run.succeeded, run.failed, run.unchanged) == (5, 5, 0, 5)
     assert not SyncRunFolder.objects.filter(run=run).exists()
@@ -193,7 +195,8 @@ def test_a_slice_is_claimed_by_one_statement_and_written_and_given_back_by_one_e
 
     monkeypatch.setattr(CursorWrapper, "_execute", watched)
     monkeypatch.setattr(runner, "WRITE_SECONDS", 3600)
-    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+    with override_settings(SYNC_MAX_CONCURRENCY=1):
+        run = run_sync([SyncJob(each.pk) for each in accounts], 50)
 
     def count(begin: str) -> int:
         return sum(sql.startswith(begin) for sql in statements)
@@ -218,7 +221,8 @@ def test_while_a_server_is_slow_the_accounts_before_and_after_are_free(
         assert SyncState.objects.filter(last_success_at__gte=began).count() == len(turns) - 1
 
     at_examine(slow, monkeypatch)
-    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+    with override_settings(SYNC_MAX_CONCURRENCY=1):
+        run = run_sync([SyncJob(each.pk) for each in accounts], 50)
     assert (run.succeeded, len(set(turns)), Lease.objects.count()) == (3, 3, 0)
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import override_settings
 from django.utils import timezone
 
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
 from mailbox.scheduler import results, runner
 from mailbox.scheduler.account_queue import SyncJob
-from mailbox.scheduler.runner import SyncRunnerConfig, run_sync
+from mailbox.scheduler.runner import run_sync
 from mailbox.sync import folder_sync, no_change
 from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, due_jobs, in_step, take_database_away
 from tests.mailbox.sync.synced import fill, on_server, state_of, stored
@@ -57,7 +58,8 @@ def test_one_account_that_cannot_be_written_is_told_and_fails_no_other(
             raise ZeroDivisionError
 
     monkeypatch.setattr(no_change, "write", buggy)
-    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+    with override_settings(SYNC_MAX_CONCURRENCY=1):
+        run = run_sync([SyncJob(each.pk) for each in accounts], 50)
     lines = {line.account_id: line for line in run.folders.all()}
     assert (run.attempted, run.succeeded, lines[unlucky.pk].error_code) == (3, 2, "internal")
     assert "ZeroDivisionError" in caplog.text
@@ -99,7 +101,8 @@ def test_an_account_that_is_deleted_while_its_server_answers_stops_no_other(
 ) -> None:
     gone, stays = [in_step(make_account(), dovecot) for _ in range(2)]
     at_examine(lambda _: Account.objects.filter(pk=gone.pk).delete(), monkeypatch)
-    run = run_sync([SyncJob(gone.pk), SyncJob(stays.pk)], SyncRunnerConfig(max_concurrency=1))
+    with override_settings(SYNC_MAX_CONCURRENCY=1):
+        run = run_sync([SyncJob(gone.pk), SyncJob(stays.pk)], 50)
     assert (run.attempted, run.succeeded, run.unchanged) == (1, 1, 1)
     assert not Lease.objects.exists()
     assert "sync_crashed" not in caplog.text
@@ -133,6 +136,7 @@ def test_a_claim_whose_commit_was_not_heard_of_is_ours_all_the_same(account: Acc
 WORKER = """
 import django, os, signal, sys
 django.setup()
+from django.test import override_settings
 from mailbox.imap.session import FolderStatus, ImapSession
 from mailbox.models import Lease
 from mailbox.scheduler import account_queue, runner
@@ -151,8 +155,8 @@ def stop(*args, **kwargs):
     {is_after} and calls >= {call} and die()
     return answer
 {step} = stop
-config = runner.SyncRunnerConfig(max_concurrency=1, time_budget_seconds=0)
-runner.run_sync([account_queue.SyncJob(int(pk)) for pk in sys.argv[1:]], config)
+with override_settings(SYNC_MAX_CONCURRENCY=1):
+    runner.run_sync([account_queue.SyncJob(int(pk)) for pk in sys.argv[1:]], 0)
 """
 STAGES = {
     "when the accounts are claimed": ("Lease.acquire_all", 1, True),
@@ -226,8 +230,8 @@ def test_a_time_out_lets_the_turn_under_way_end_and_frees_those_that_wait(
     monkeypatch.setattr(runner, "wait", timed_out)
     at_examine(answer, monkeypatch)
     monkeypatch.setattr(runner.ThreadPoolExecutor, "__exit__", leaving)
-    with pytest.raises(SystemExit):
-        run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+    with pytest.raises(SystemExit), override_settings(SYNC_MAX_CONCURRENCY=1):
+        run_sync([SyncJob(each.pk) for each in accounts], 50)
     looked_at = [each for each in accounts if (state_of(each).last_success_at or began) > began]
     assert looked_at == accounts[:1]
     assert not Lease.objects.exists()

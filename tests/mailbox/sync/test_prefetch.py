@@ -128,7 +128,7 @@ def test_a_batch_the_database_refuses_stops_what_was_fetched_behind_it(
 
 def test_a_folder_alone_is_fetched_on_one_beginning_and_few_commands(account: Account, server: ScriptedImap) -> None:
     Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
-    run = runner.run_sync([account_queue.SyncJob(account.pk, "INBOX", 100)])
+    run = runner.run_sync([account_queue.SyncJob(account.pk, "INBOX", 100)], 50)
     line = run.folders.get()
     assert (line.ok, line.fetched) == (True, COUNT)
     assert Message.objects.count() == COUNT

@@ -49,7 +49,7 @@ STAGES = {
     "with half of the rows written": "store._write_places:before",
     "before the commit": "folder_run.FolderRun._announce:after",
     "after the commit": "folder_run.FolderRun.commit:after",
-    "before the end": "sync._finalize:before",
+    "before the end": "sync._save:before",
 }
 
 

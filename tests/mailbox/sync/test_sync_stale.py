@@ -102,16 +102,16 @@ def test_a_server_whose_exists_never_equals_its_search_has_its_expunges_followed
 def test_a_worker_that_slept_at_its_end_writes_nothing_of_a_former_uidvalidity(
     account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finalize = folder_sync._finalize
+    save = folder_sync._save
 
     def late(*arguments: Any, **options: Any) -> None:
-        monkeypatch.setattr(folder_sync, "_finalize", finalize)
+        monkeypatch.setattr(folder_sync, "_save", save)
         server.uidvalidity, server.highestmodseq = 2, 3
         del server.mails[5]
         another_worker_takes_over(account)
-        finalize(*arguments, **options)
+        save(*arguments, **options)
 
-    monkeypatch.setattr(folder_sync, "_finalize", late)
+    monkeypatch.setattr(folder_sync, "_save", late)
     folder_sync.sync(account.pk)
     state = SyncState.objects.get()
     assert (state.uidvalidity, state.highestmodseq, state.exists, state.uidnext) == (2, 3, 4, 5)

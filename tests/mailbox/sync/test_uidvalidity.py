@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from math import inf
 from typing import Any
 
 import pytest
@@ -171,10 +172,10 @@ def test_the_report_has_one_entry_however_many_rounds_it_takes(account: Account,
     folder_sync.sync(account.pk)
     renumbered(server)
     job = account_queue.SyncJob(account.pk, "INBOX", 2)
-    run = runner.run_sync([job], runner.SyncRunnerConfig(time_budget_seconds=None), trigger=SyncRun.Trigger.COMMAND)
+    run = runner.run_sync([job], inf, trigger=SyncRun.Trigger.COMMAND)
     assert run.folders.get().note == "UIDVALIDITY changed from 1 to 2: about 6 kept, about 0 to fetch."
     assert equal(account, server)
-    runner.run_sync([job], runner.SyncRunnerConfig(time_budget_seconds=None), trigger=SyncRun.Trigger.COMMAND)
+    runner.run_sync([job], inf, trigger=SyncRun.Trigger.COMMAND)
     assert SyncRunFolder.objects.filter(note__contains="UIDVALIDITY").count() == 1
 
 
