@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ pytestmark = [
 ]
 ACCOUNTS, EACH = 4, 25
 RELAY_SECONDS = 0.5  # what the relay takes for a mail
+PING = {"method": "GET", "path": "/sending"}
 STORED = """SELECT place.raw_digest FROM message_places place JOIN folders ON folders.id = folder_id
 JOIN accounts ON accounts.id = folders.account_id WHERE email = %s AND place.gone_at IS NULL"""
 
@@ -188,6 +189,54 @@ def test_a_host_that_is_killed_is_stood_in_for_and_started_again_without_a_quest
     team.first.type(next(line for line in lines if line.startswith("systemctl start")))
     team.wait(lambda: team.count(teams.HELD, "first/%") > 0, "the first to listen again")
     assert not team.is_paused()
+
+
+def killed(host: Host, *words: str) -> None:
+    """SIGKILL to what runs there with one of these words in its command, with all that it started."""
+    for pid in host.machine.pids():
+        with suppress(OSError):  # it has ended by now
+            said = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if any(word.encode() in said for word in words):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_parts_and_servers_that_are_killed_in_turns_cost_and_double_no_mail(mail: Correspondence) -> None:
+    """Each while mail goes in and out by both hosts; what was killed is started again, as a service manager does."""
+    team, db = mail.team, mail.team.db
+    version = db.type("ls /etc/postgresql").split()[-1]
+    cluster = f"pg_ctlcluster --skip-systemctl-redirect {version} main"
+
+    def relay_is_away() -> None:
+        mail.relay.stop()
+        mail.relay.start()
+
+    def dovecot_is_killed() -> None:
+        mail.dovecot.kill()
+        mail.dovecot.start()
+
+    kills: dict[str, Callable[[], object]] = {
+        "redis": lambda: (killed(db, "redis-server 0.0.0.0:6379"), db.type("systemctl restart redis-server")),
+        "the database": lambda: db.type(f"{cluster} stop -m immediate && {cluster} start"),
+        "dovecot": dovecot_is_killed,
+        "the relay": relay_is_away,
+        "workers": lambda: [killed(host, "qcluster") for host in team.hosts],
+        "push and alerts": lambda: [killed(host, "idle", "alerts") for host in team.hosts],
+        "web and submission": lambda: [killed(host, "gunicorn", "submission") for host in team.hosts],
+    }
+    for name, kill in kills.items():
+        since = now()
+        mail.write(f"{name} is killed", 40, team.first, team.second)
+        mail.bring(f"{name} is killed", 5)
+        team.wait(lambda since=since: all(mail.at_work(host, since) for host in team.hosts), "both to deliver")
+        kill()
+        begin = time.monotonic()
+        team.wait(lambda: mail.left() == 0 and mail.is_fetched(), f"all to settle after {name}")
+        print(f"{name}: settled after {time.monotonic() - begin:.1f} s", flush=True)  # docs/benchmarks.md
+        asked = "SELECT count(*) FROM outbox WHERE hold = 'uncertain'"
+        print(f"questions: {team.count(asked)}", flush=True)
+        team.wait(lambda: all(team.ask(host, PING)[0]["status"] == 200 for host in team.hosts), "the web servers")
+    # In each kill that ends attempts one sender an account was in its final dot at most.
+    mail.is_whole(questions=len(kills) * ACCOUNTS)
 
 
 def test_hosts_are_upgraded_one_after_the_other_while_mail_goes_in_and_out(mail: Correspondence) -> None:
