@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -67,10 +67,10 @@ def of_answer(work: PreparedAttempt, delivery: Delivery, watch: AttemptWatch, no
     """The outcome when the server has answered for each recipient, and for the mail if any was accepted."""
     lacking = {**work.recipients.refused_for_good, **delivery.refused}
     for_good = [None if is_for_now(each.code, each.text) else each.code for each in lacking.values()]
-    settled = retry_policy.settle_accepted(work.claim.tried, for_good, limits=limits(), now=now)
-    if delivery.final is None and settled.verdict is Verdict.PARTIAL:
-        verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
-        settled = replace(settled, verdict=verdict)
+    is_accepted = delivery.final is not None
+    settled = retry_policy.settle_answered(
+        work.claim.tried, for_good, is_accepted=is_accepted, limits=limits(), now=now
+    )
     words = "\n".join(f"{address}: {reply}" for address, reply in lacking.items())
     return AttemptOutcome(
         settled,

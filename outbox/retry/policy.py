@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from outbox.errors import ErrorCode
@@ -110,12 +110,12 @@ def _held(retries: int, hold: str, code: str, verdict: Verdict, now: datetime) -
     return Settlement("failed", hold, retries, now, code, verdict)
 
 
-def settle_accepted(
-    tried: Tried, refused_codes: Iterable[int | None], *, limits: RetryLimits, now: datetime
+def settle_answered(
+    tried: Tried, refused_codes: Iterable[int | None], *, is_accepted: bool, limits: RetryLimits, now: datetime
 ) -> Settlement:
-    """The new state after the server accepted the mail.
+    """The new state after the server has answered for each recipient, and accepted the mail for the others, if any.
 
-    `refused_codes`: one for each recipient that was refused; None for a transient refusal whatever its code.
+    refused_codes: one for each recipient that was refused; None for a transient refusal whatever its code.
     """
     codes = list(refused_codes)
     if not codes:
@@ -124,9 +124,7 @@ def settle_accepted(
     waits = any(code is None or is_transient_code(code) for code in codes)
     verdict = Verdict.TRANSIENT if waits else Verdict.PERMANENT
     settled = settle_failure(tried, verdict, ErrorCode.PROVIDER.value, limits=limits, now=now)
-    return Settlement(
-        settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, Verdict.PARTIAL
-    )
+    return replace(settled, verdict=Verdict.PARTIAL) if is_accepted else settled
 
 
 def unavailable_seconds(

@@ -16,7 +16,7 @@ from mailbox.network import NotMade
 from outbox.retry.faults import AFTER_DOT, Fault, Kind, Phase
 from outbox.smtp.mail import Watch
 from outbox.smtp.replies import Reply, printable, secret_forms, without_secrets
-from outbox.smtp.transport import Lost, Wire
+from outbox.smtp.transport import Garbage, Lost, Wire
 
 T = TypeVar("T")
 MOST_RECORDS = 8  # TLS records to read at once, so that a server that sends without end does not keep us
@@ -163,7 +163,7 @@ class SmtpCommands:
         host, kind = f"{self._endpoint.host}:{self._endpoint.port}", Kind.NETWORK
         match error:
             case Lost():
-                words, kind = str(error), Kind.PROTOCOL if error.is_garbage else kind
+                words, kind = str(error), Kind.PROTOCOL if isinstance(error, Garbage) else kind
             case ssl.SSLCertVerificationError():
                 words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
             case ssl.SSLError():

@@ -64,7 +64,7 @@ class DataPhase(InStep):
             words = f"The server said yes to the mail ({reply}) and more behind it: {behind}"
             raise self._failure(Kind.PROTOCOL, words)
         # A positive reply behind the refusal: one of the two answers something else, so the mail may have been taken.
-        if any(each.code < 400 for each in await self._unasked()):
+        if any(each.code < 400 for each in await self._surplus()):
             raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
         raise self._refusal(reply)
 

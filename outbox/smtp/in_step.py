@@ -42,7 +42,7 @@ def belong_together(asked: Sequence[str], heard: Sequence[Reply]) -> bool:
     return True
 
 
-def unasked_among(asked: Sequence[str], heard: Sequence[Reply]) -> Sequence[Reply]:
+def suspects_among(asked: Sequence[str], heard: Sequence[Reply]) -> Sequence[Reply]:
     """The replies any of which may be the unsolicited one: without it the others are in step. All, if none is such."""
     others = ((each, [*heard[:place], *heard[place + 1 :]]) for place, each in enumerate(heard))
     return [each for each, rest in others if belong_together(asked, rest)] or heard
@@ -63,11 +63,11 @@ class InStep(SmtpCommands):
 
         Returns replies of which one was unsolicited, so that it may be the answer to the last mail.
         """
-        words = await self._words_left()
-        if not (words or self._is_inside_mail):
-            words = await self._quit()
+        surplus = await self._read_missing()
+        if not (surplus or self._is_inside_mail):
+            surplus = await self._quit()
         self.drop()
-        return words
+        return surplus
 
     async def leave(self) -> Sequence[Reply]:
         """Close without QUIT, at any point. Returns unsolicited replies.
@@ -75,11 +75,11 @@ class InStep(SmtpCommands):
         None after the end of a mail: any reply may be its answer then, and the mail is uncertain anyway.
         """
         try:
-            return () if self._is_inside_mail and self._phase in AFTER_DOT else await self._words_left()
+            return () if self._is_inside_mail and self._phase in AFTER_DOT else await self._read_missing()
         finally:
             self.drop()
 
-    async def _words_left(self) -> Sequence[Reply]:
+    async def _read_missing(self) -> Sequence[Reply]:
         """Wait a moment for the answers that are still missing. Returns replies of which one was unsolicited."""
         if not self.is_open:
             return ()
@@ -89,19 +89,19 @@ class InStep(SmtpCommands):
                 self._hear(line, await self._answer_to(line))
         except SmtpFailure:
             self.drop()
-        return await self._unasked() if belong_together(self._asked, self._heard) else self._unasked_words()
+        return await self._surplus() if belong_together(self._asked, self._heard) else self._suspects()
 
     async def _quit(self) -> Sequence[Reply]:
         """QUIT and close. Returns the reply if another one follows: then it was not the answer to QUIT."""
-        words: Sequence[Reply] = ()
+        surplus: Sequence[Reply] = ()
         with contextlib.suppress(SmtpFailure):
             await self._say("QUIT")
             answer = await self._read(QUIT_SECONDS)
             # A single reply other than 221 is an odd answer to QUIT; with 421 the server closes by itself.
             if answer.code not in (221, 421) and await self._last_words():
-                words = [answer]
+                surplus = [answer]
         self.drop()
-        return words
+        return surplus
 
     def _hear(self, line: str, reply: Reply) -> None:
         self._heard.append(reply)
@@ -119,10 +119,10 @@ class InStep(SmtpCommands):
             if said.code == 421 or (self._is_inside_mail and said.code >= 400):
                 raise self._refusal(said)
             words = "before the mail was there" if self._is_inside_mail else "more than it was asked"
-            surplus = self._unasked_words([said])
+            surplus = self._suspects([said])
             raise self._failure(Kind.PROTOCOL, f"The server answered {words}: {said}", surplus)
 
-    async def _unasked(self) -> Sequence[Reply]:
+    async def _surplus(self) -> Sequence[Reply]:
         """The replies that are there although all commands were answered, except 421."""
         found: list[Reply] = []
         with contextlib.suppress(SmtpFailure):  # closed: all was read before
@@ -130,9 +130,9 @@ class InStep(SmtpCommands):
                 found.append(reply)
         return [each for each in found if each.code != 421]
 
-    def _unasked_words(self, behind: Sequence[Reply] = ()) -> Sequence[Reply]:
+    def _suspects(self, behind: Sequence[Reply] = ()) -> Sequence[Reply]:
         """Replies of which one was unsolicited. `behind`: replies that came after all answers."""
-        return unasked_among(self._asked, [*self._heard, *behind])
+        return suspects_among(self._asked, [*self._heard, *behind])
 
     async def _begin_afresh(self) -> Sequence[Reply]:
         """After a refused envelope: make the session ready for the next mail, or close it and return unsolicited
@@ -143,7 +143,7 @@ class InStep(SmtpCommands):
         """
         surplus = await self._reset()
         if not surplus and "pipelining" not in self._extensions and (behind := await self._quit()):
-            return self._unasked_words(behind)
+            return self._suspects(behind)
         return surplus
 
     async def _reset(self) -> Sequence[Reply]:
@@ -156,10 +156,10 @@ class InStep(SmtpCommands):
             return ()
         self._asked.append(RSET)
         self._heard.append(reply)
-        behind, is_refused = await self._unasked(), reply.code >= 400
+        behind, is_refused = await self._surplus(), reply.code >= 400
         if is_refused and not behind:  # the server may not implement RSET
             behind = await self._quit()
         if (is_refused or reply.code == 250) and not behind:
             return ()
         self.drop()  # also after 354, for a DATA that seemed refused: QUIT would be content of a mail
-        return self._unasked_words(behind)
+        return self._suspects(behind)

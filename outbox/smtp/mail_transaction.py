@@ -94,7 +94,7 @@ class MailTransaction(DataPhase):
         if not self._is_inside_mail:
             return
         if self._look():
-            raise self._failure(Kind.PROTOCOL, SAID_MORE, self._unasked_words(await self._unasked()))
+            raise self._failure(Kind.PROTOCOL, SAID_MORE, self._suspects(await self._surplus()))
         try:
             await self._say(".")
             await self._answer_to("(no mail, as every recipient was refused)")
@@ -220,7 +220,7 @@ class MailTransaction(DataPhase):
                     break
         if not belong_together(self._asked, self._heard):
             words = f"The answers do not belong together: {'; '.join(map(str, self._heard))}"
-            raise self._failure(Kind.PROTOCOL, words, self._unasked_words())
+            raise self._failure(Kind.PROTOCOL, words, self._suspects())
         if refusal is not None:
             raise refusal
 

@@ -28,15 +28,11 @@ class Reply:
         return f"{self.code} {self.text}".rstrip()
 
 
-class Garbage(Exception):
-    """What arrived is not an SMTP reply; str() is its beginning."""
-
-
-def parse_line(line: bytes) -> tuple[int, bool, str]:
-    """(code, whether more lines follow, text) of one reply line without its CRLF (RFC 5321 4.2.1). Raises Garbage."""
-    if not (found := _LINE.fullmatch(line)):
-        raise Garbage(printable(line[:200].decode("utf-8", "replace")))
-    return int(found[1]), found[2] == b"-", (found[3] or b"").decode("utf-8", "replace")
+def parse_line(line: bytes) -> tuple[int, bool, str] | None:
+    """(code, whether more lines follow, text) of one reply line without its CRLF (RFC 5321 4.2.1); None if it is no
+    reply line."""
+    found = _LINE.fullmatch(line)
+    return (int(found[1]), found[2] == b"-", (found[3] or b"").decode("utf-8", "replace")) if found else None
 
 
 def joined(code: int, texts: Iterable[str]) -> Reply:

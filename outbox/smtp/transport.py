@@ -21,7 +21,7 @@ from typing import TypeAlias
 from mailbox import public_hosts
 from mailbox.endpoints import Endpoint
 from outbox.smtp.blocking_calls import TICK_SECONDS, in_thread
-from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
+from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Reply, joined, parse_line
 
 AT_ONCE = 16 * 1024  # bytes: the size of one TLS record
 READS_IN_A_TURN = 16  # of the event loop, at most; a reply takes one or two
@@ -30,15 +30,15 @@ Waiting: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Lost(Exception):
-    """The connection cannot be used any more. `is_garbage`: the server sent something else than an SMTP reply."""
-
-    def __init__(self, words: str, *, is_garbage: bool = False) -> None:
-        super().__init__(words)
-        self.is_garbage = is_garbage
+    """The connection cannot be used any more."""
 
 
 class Late(Lost):
     """The server did not answer in time."""
+
+
+class Garbage(Lost):
+    """The server sent something else than an SMTP reply."""
 
 
 async def _nothing() -> None:
@@ -178,24 +178,23 @@ class Wire:
         while True:
             while b"\n" not in self._unread:
                 if len(self._unread) > MAX_REPLY_BYTES:
-                    raise Lost("The server's reply line does not end.", is_garbage=True)
+                    raise Garbage("The server's reply line does not end.")
                 await self._read_more(deadline, waiting)
             line, _, self._unread = self._unread.partition(b"\n")
             line = line.removesuffix(b"\r")
             total += len(line)
-            try:
-                code, more, text = parse_line(line)
-            except Garbage:
+            if (parsed := parse_line(line)) is None:
                 # Not quoted: it may be the banner of another service, which the person who chose the host must not see.
-                raise Lost("The server answered what is no SMTP reply.", is_garbage=True) from None
+                raise Garbage("The server answered what is no SMTP reply.")
+            code, more, text = parsed
             if texts and code // 100 != first // 100:  # RFC 5321 4.2.1: each line has the same code
-                raise Lost("The lines of the server's reply contradict each other.", is_garbage=True)
+                raise Garbage("The lines of the server's reply contradict each other.")
             first = code
             texts.append(text)
             if not more:
                 return joined(code, texts)
             if total > MAX_REPLY_BYTES or len(texts) > MAX_REPLY_LINES:
-                raise Lost("The server's reply does not end.", is_garbage=True)
+                raise Garbage("The server's reply does not end.")
 
     async def has_line(self, deadline: float) -> bool:
         """Wait until a line of a reply is there; False when it is not by `deadline` (time.monotonic()). Raises nothing:

@@ -179,9 +179,9 @@ def test_an_attempt_does_not_settle_what_a_person_has_sent_again(account: Accoun
     second = claim(row, timezone.now())
     assert second and second.message_id == first.message_id and second.prx_attempt != first.prx_attempt
 
-    from outbox.retry.policy import RetryLimits, settle_accepted
+    from outbox.retry.policy import RetryLimits, settle_answered
 
-    settled = settle_accepted(first.tried, [], limits=RetryLimits(5, timedelta(days=5)), now=now)
+    settled = settle_answered(first.tried, [], is_accepted=True, limits=RetryLimits(5, timedelta(days=5)), now=now)
     assert not finalization.finalize(first, outcomes.AttemptOutcome(settled, "250 ok"), now=now)
     row.refresh_from_db()
     assert (row.status, row.claim_token) == ("sending", second.token)

@@ -127,7 +127,7 @@ class Outbox(RuleBasedStateMachine):
         if attempt.has_dot and attempt.taken and verdict is not Verdict.UNCERTAIN:
             codes = [reply.code for reply in attempt.refused.values()]
             codes += [each.code for each in preparation.lacking(attempt.claim.outbox_id).refused_for_good.values()]
-            settled = retry_policy.settle_accepted(tried, codes, limits=LIMITS, now=now)
+            settled = retry_policy.settle_answered(tried, codes, is_accepted=True, limits=LIMITS, now=now)
             outcome = AttemptOutcome(
                 settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused
             )

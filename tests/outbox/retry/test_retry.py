@@ -84,7 +84,7 @@ def test_after_five_days_the_workers_give_up() -> None:
     [([], "sent", ""), ([451], "failed", ""), ([550], "failed", "permanent"), ([550, 451], "failed", "")],
 )
 def test_an_accepted_mail_goes_on_for_the_recipients_that_lack_it(codes: list[int], status: str, hold: str) -> None:
-    settled = retry_policy.settle_accepted(Tried(0, NOW), codes, limits=LIMITS, now=NOW)
+    settled = retry_policy.settle_answered(Tried(0, NOW), codes, is_accepted=True, limits=LIMITS, now=NOW)
 
     assert (settled.status, settled.hold) == (status, hold)
 
