@@ -29,7 +29,7 @@ from outbox.delivery.rate_limiter import RateLimiter
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import AFTER_DOT, Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.mail import Delivery, Mail
+from outbox.smtp.mail import Delivery
 from outbox.smtp.replies import Reply
 
 T = TypeVar("T")
@@ -159,12 +159,9 @@ class Ledger:
             await self.settle()  # else the outcome of the mail before would wait for the store, too
         return await self._prepare(claim, watch.waiting)
 
-    async def prepare_following(self) -> Mail | None:
-        """Read the next mail ahead; return it if it may be begun as soon as this one is accepted.
-
-        Raises nothing: an exception would make the current mail's outcome unknown, and the next mail is read again when
-        it is its turn.
-        """
+    async def prepare_following(self) -> None:
+        """Read the next mail ahead. Raises nothing: an exception would make the current mail's outcome unknown, and the
+        next mail is read again when it is its turn."""
         with contextlib.suppress(Exception):
             if self._following and self._prepared is None:
                 following = self._following[0]
@@ -172,9 +169,6 @@ class Ledger:
                     work = await self._prepare(following)
                 # Else it was given back meanwhile.
                 self._prepared = work if following in self._following else None
-            if self._prepared and self._may_go_on():
-                return self._prepared.mail
-        return None
 
     async def _prepare(self, claim: Claim, waiting: Callable[[], Awaitable[None]] | None = None) -> PreparedAttempt:
         """preparation.prepare(); where the raw store is on another machine, the mail is read on a thread, so that only

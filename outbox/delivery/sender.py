@@ -28,7 +28,7 @@ from outbox.delivery.rate_limiter import RateLimiter
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Kind, Verdict
 from outbox.smtp.connection import SmtpFailure
-from outbox.smtp.mail import Delivery, Mail
+from outbox.smtp.mail import Delivery
 from outbox.smtp.replies import Reply
 from outbox.smtp.session import SmtpSession
 
@@ -179,12 +179,6 @@ class Sender(Ledger):
         self.is_parked = True
         await self.write_if_possible(write, 3)
 
-    async def give_back_following(self) -> None:
-        """Ledger.give_back_following(); the session must not begin the next mail either."""
-        if self._session is not None:
-            self._session.say_nothing_ahead()
-        await super().give_back_following()
-
     async def _after_trouble(self, watch: AttemptWatch, trouble: BaseException) -> None:
         """Settle the row after an exception of our own, whatever the session was doing. Raises unexpected ones."""
         session, self._session = self._session, None
@@ -251,7 +245,7 @@ class SenderWatch(AttemptWatch):
         """Commit "dot". Raises ClaimLost."""
         await self._sender.commit_dot(self, delivery)
 
-    async def after_dot(self) -> Mail | None:
-        """The next mail, to prepare its envelope while the server answers; None if there is none."""
+    async def after_dot(self) -> None:
+        """Read the next mail while the server answers."""
         await asyncio.sleep(0)  # the tasks that share our last commit write the ends of their mails first
-        return await self._sender.prepare_following()
+        await self._sender.prepare_following()

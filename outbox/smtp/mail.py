@@ -57,7 +57,5 @@ class Watch:
     async def before_dot(self, delivery: Delivery) -> None:
         """The kernel has the body without its end: commit "dot". After an exception the end is not written."""
 
-    async def after_dot(self) -> Mail | None:
-        """The whole mail was written; its answer was not read yet. Returns the next mail, if there is one: its envelope
-        is sent as soon as this mail is accepted, and `deliver` goes on from there. Must not raise."""
-        return None
+    async def after_dot(self) -> None:
+        """The whole mail was written; its answer was not read yet. Must not raise."""

@@ -8,7 +8,6 @@ before it answers.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,8 +37,6 @@ class MailTransaction(DataPhase):
 
     def __init__(self, endpoint: Endpoint, patience: SmtpTimeouts, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
-        self._next: tuple[Mail, Groups] | None = None  # the next mail, and its commands
-        self._said: tuple[Mail, Groups] | None = None  # the same once its first group was sent, and no answer was read
         self._says_plainly = False  # send the envelope without DSN parameters
         self._blamed: set[str] = set()  # addresses ("" for MAIL) whose refusal may be about the DSN parameters
 
@@ -53,8 +50,7 @@ class MailTransaction(DataPhase):
             self._watch, self._deadline = watch, time.monotonic() + self._patience.session
         delivery = Delivery()
         self._forms = [*self._forms, *mail.secrets]
-        if self._said is None:
-            self._asked, self._heard = [], []
+        self._asked, self._heard = [], []
         try:
             await self._send_envelope_once_more_plainly(mail, delivery)
             if not delivery.accepted:
@@ -64,13 +60,12 @@ class MailTransaction(DataPhase):
                 return delivery
             assert self._is_inside_mail  # otherwise the server would read the content as commands
             await self._write_mail(mail.content, delivery)
-            self._look_ahead(await watch.after_dot())
+            await watch.after_dot()
             delivery.final = await self._final()
         except SmtpFailure as failure:
             failure.refused = delivery.refused
             await self._after_failure(failure)
             raise
-        await self._say_ahead()
         await self._enter(Phase.ACCEPTED)
         return delivery
 
@@ -101,28 +96,6 @@ class MailTransaction(DataPhase):
         except SmtpFailure:
             self.drop()  # the refusals are known already
         self._is_inside_mail = False
-
-    def _look_ahead(self, following: Mail | None) -> None:
-        self._next = None
-        if following is not None:
-            with contextlib.suppress(SmtpFailure):  # found again when it is that mail's turn
-                self._next = following, self._groups(following)
-
-    def say_nothing_ahead(self) -> None:
-        """Do not send the next mail's envelope ahead: its row was returned."""
-        self._next = None
-
-    async def _say_ahead(self) -> None:
-        """Send the next mail's first group right after this mail was accepted, unless an unsolicited reply is there.
-        Errors of the connection are found when the answers are read."""
-        if self._next is not None:
-            said, self._next = self._next, None
-            if self._connected().has_unread():
-                return
-            _mail, (lines, *_others) = said
-            self._said, self._asked, self._heard = said, [*lines], []
-            with contextlib.suppress(SmtpFailure):
-                await self._say(*lines)
 
     def _groups(self, mail: Mail) -> Groups:
         """The commands up to DATA."""
@@ -174,25 +147,17 @@ class MailTransaction(DataPhase):
             dsn.do_without(self._endpoint)
 
     async def _send_envelope(self, mail: Mail, delivery: Delivery) -> None:
-        said, self._said = self._said, None
         await self._enter(Phase.MAIL)  # failures from here on concern this mail and not the one before
-        if said and said[0] is not mail:  # the answers to another mail's envelope would be taken for this one's
-            words = "Another mail was begun on this connection."
-            raise self._failure(Kind.NETWORK, words, await self.leave())
         self._is_inside_mail = False
-        if not said:
-            await self._check_nothing_said()
-        # As they were sent: another session may have learned meanwhile that the server refuses DSN.
-        groups = said[1] if said else self._groups(mail)
+        await self._check_nothing_said()
         grace = time.monotonic() + GRACE_SECONDS
-        for group in groups:
+        for group in self._groups(mail):
             if group == [DATA]:  # in a group of its own, so the answers for the recipients are known
                 if not delivery.accepted or (self._blamed and not self._says_plainly):
                     return
                 await self._check_nothing_said()
-            if group is not groups[0] or not said:
-                self._asked.extend(group)
-                await self._say(*group)
+            self._asked.extend(group)
+            await self._say(*group)
             await self._hear_group(group, mail, delivery, grace)
 
     async def _hear_group(self, group: Sequence[str], mail: Mail, delivery: Delivery, grace: float) -> None:

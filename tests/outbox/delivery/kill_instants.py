@@ -148,11 +148,6 @@ INSTANTS = [
     Instant("in AUTH", "", "AUTH", passages=(1,)),
     Instant("after AUTH", "at(smtp.SmtpSession, '_sign_in', 'after', 1)", passages=(1,)),
     Instant(
-        "after the answer, MAIL, RCPT and DATA said ahead",
-        "at(smtp.SmtpSession, '_say_ahead', 'after', {n})",
-        unknown=its_own,
-    ),
-    Instant(
         "after the answer, before MAIL",
         "at(smtp.SmtpSession, '_send_envelope', 'before', {n})",
         unknown=the_one_before,

@@ -165,14 +165,15 @@ def test_what_another_session_learns_while_the_envelope_is_on_its_way_makes_no_r
     account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, command: str, parameter: str
 ) -> None:
     server = smtp_server("tls", dsn=True, pipelining=True)
-    real = MailTransaction._say_ahead
+    server.on(command, Refusal("555 5.5.4 Unsupported option"), containing=parameter)
+    real = MailTransaction._say
 
-    async def say_ahead(session: MailTransaction) -> None:
-        server.on(command, Refusal("555 5.5.4 Unsupported option"), containing=parameter)
-        await real(session)
-        dsn.do_without(session._endpoint)
+    async def say(session: MailTransaction, *lines: str) -> None:
+        await real(session, *lines)
+        if lines[0].startswith("MAIL"):
+            dsn.do_without(session._endpoint)
 
-    monkeypatch.setattr(MailTransaction, "_say_ahead", say_ahead)
+    monkeypatch.setattr(MailTransaction, "_say", say)
     rows = queue(account_on(server), 2)
     deliver.deliver_account(rows[0].account_id)
 

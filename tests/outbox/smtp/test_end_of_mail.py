@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
-from django.utils import timezone
 
 from outbox import api
 from outbox.delivery import attempt_watch, claims, deliver
 from outbox.delivery.sender import Sender
-from outbox.models import OutboxMessage, SendingSwitch
+from outbox.models import OutboxMessage
 from outbox.smtp import transport
 from outbox.smtp.data_phase import DataPhase
-from outbox.smtp.mail import Mail
 from outbox.smtp.octets import body_and_end, dot_stuffed
-from outbox.smtp.session import SmtpSession
 from outbox.smtp.transport import Wire
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
 from tests.servers.smtp import SmtpServer
@@ -192,27 +188,6 @@ class TestInTheDatabase:
         assert state(rows[1])[0] == ("sending" if trouble == "the claim is lost" else "pending")
         assert server.commands[-1] == "DATA" and b"Message-ID" in writes[-1 if writes[-1] != b"COMMIT" else -2]
 
-    def test_no_quit_is_written_into_a_mail_that_was_begun_and_is_not_to_go_out(
-        self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """All sending is paused just when MAIL, RCPT and DATA of the second mail were said ahead."""
-        server = fast_server(smtp_server)
-        rows, real = queue(account_on(server), 2), SmtpSession._say_ahead
-        monkeypatch.setattr(deliver, "MAY_SEND_SECONDS", 0.0)
-
-        def pause() -> None:
-            SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": timezone.now()})
-            connection.close()
-
-        async def say_ahead(self: SmtpSession) -> None:
-            await real(self)
-            await asyncio.to_thread(pause)
-
-        monkeypatch.setattr(SmtpSession, "_say_ahead", say_ahead)
-        deliver.deliver_account(rows[0].account_id)
-        assert [state(row)[0] for row in rows] == ["sent", "pending"]
-        assert "QUIT" not in server.commands and len(server.mails()) == 1
-
     def test_a_mail_that_was_given_back_while_the_server_kept_us_waiting_is_not_begun_behind_the_answer(
         self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -220,10 +195,10 @@ class TestInTheDatabase:
         server, hold = fast_server(smtp_server), Hold()
         server.on(".", hold, times=1)
         rows, real = queue(account_on(server), 3), Sender.give_back_following
-        look_ahead = SmtpSession._look_ahead
+        prepare = Sender.prepare_following
 
-        def prepare_then_stall(self: SmtpSession, following: Mail | None) -> None:
-            look_ahead(self, following)
+        async def prepare_then_stall(self: Sender) -> None:
+            await prepare(self)
             monkeypatch.setattr(attempt_watch, "STALL_SECONDS", 0.0)
             monkeypatch.setattr(transport, "TICK_SECONDS", 0.01)
 
@@ -231,25 +206,8 @@ class TestInTheDatabase:
             await real(self)
             hold.release()
 
-        monkeypatch.setattr(SmtpSession, "_look_ahead", prepare_then_stall)
+        monkeypatch.setattr(Sender, "prepare_following", prepare_then_stall)
         monkeypatch.setattr(Sender, "give_back_following", give_back)
         deliver.deliver_account(rows[0].account_id)
         assert [state(row)[0] for row in rows] == ["sent", "sent", "sent"] and len(server.mails()) == 3
         assert sum(said.startswith("MAIL") for said in server.commands) == 3 and server.connections == 1
-
-    def test_a_mail_that_finds_another_one_begun_on_its_connection_goes_in_a_fresh_one(
-        self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Nothing of it was said, so that is no question to a person."""
-        server = fast_server(smtp_server)
-        rows, real = queue(account_on(server), 2), SmtpSession._say_ahead
-
-        async def say_another_ahead(self: SmtpSession) -> None:
-            if self._next is not None:
-                self._next = replace(self._next[0]), self._next[1]
-            await real(self)
-
-        monkeypatch.setattr(SmtpSession, "_say_ahead", say_another_ahead)
-        deliver.deliver_account(rows[0].account_id)
-        assert [state(row)[0] for row in rows] == ["sent", "sent"] and len(server.mails()) == 2
-        assert server.connections == 2

@@ -11,6 +11,7 @@ from django.utils import timezone
 from outbox.delivery import deliver
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost
 from outbox.delivery.sender import SenderWatch
+from outbox.retry.faults import Phase
 from outbox.smtp.mail import Delivery
 from outbox.smtp.mail_transaction import MailTransaction
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
@@ -123,18 +124,13 @@ class Late:
         monkeypatch.setattr(MailTransaction, "_say", say)
 
 
-async def say_nothing_ahead(conversation: MailTransaction) -> None:
-    conversation._next = None
-
-
 @pytest.mark.parametrize(
-    ("offered", "command", "is_ahead", "own"),
+    ("offered", "command", "own"),
     [
-        *[({"pipelining": True}, "MAIL", True, own) for own in ("", "MAIL", "RCPT", "DATA")],
-        *[({"pipelining": True}, "MAIL", False, own) for own in ("", "MAIL")],
-        *[({}, "MAIL", True, own) for own in ("", "MAIL")],
-        *[({}, "RCPT", False, own) for own in ("", "RCPT")],
-        *[({}, "DATA", False, own) for own in ("", "DATA")],
+        *[({"pipelining": True}, "MAIL", own) for own in ("", "MAIL", "RCPT", "DATA")],
+        *[({}, "MAIL", own) for own in ("", "MAIL")],
+        *[({}, "RCPT", own) for own in ("", "RCPT")],
+        *[({}, "DATA", own) for own in ("", "DATA")],
     ],
     ids=repr,
 )
@@ -144,14 +140,11 @@ def test_a_refusal_that_comes_while_the_next_mail_is_said_is_about_the_mail_befo
     monkeypatch: pytest.MonkeyPatch,
     offered: dict[str, bool],
     command: str,
-    is_ahead: bool,
     own: str,
 ) -> None:
     """It is read as the answer to that command. `own`: what the server really refuses of the second mail."""
     server = smtp_server("tls", **offered)
     rows = queue(account_on(server), 2)
-    if not is_ahead:
-        monkeypatch.setattr(MailTransaction, "_say_ahead", say_nothing_ahead)
     late = Late(server, monkeypatch, command)
     if own:
         server.deliver = lambda _mail: server.refuse(own, "554 5.7.9 Not this one")
@@ -161,21 +154,6 @@ def test_a_refusal_that_comes_while_the_next_mail_is_said_is_about_the_mail_befo
     assert late.left <= 0 and state(rows[0]) == ("failed", "uncertain", 0) and "after all" in rows[0].error
     assert state(rows[1]) == (("failed", "permanent", 1) if own else ("sent", "", 0)), rows[1].error
     assert "after all" not in rows[1].error and max(server.copies().values()) == 1
-
-
-def test_it_is_heard_although_the_next_mail_is_begun_and_not_to_go_out(
-    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = smtp_server("tls", pipelining=True)
-    rows = queue(account_on(server), 2)
-    late = Late(server, monkeypatch, "MAIL")
-    monkeypatch.setattr(deliver, "MAY_SEND_SECONDS", 0.0)
-    monkeypatch.setattr(deliver, "may_send", lambda *_: late.left > 0)  # sending is paused as soon as it is begun
-
-    deliver.deliver_account(rows[0].account_id)
-
-    assert [state(row)[:2] for row in rows] == [("failed", "uncertain"), ("pending", "")]
-    assert "QUIT" not in server.commands
 
 
 @pytest.mark.parametrize("trouble", ["the database is away", "the claim is lost"])
@@ -221,17 +199,15 @@ def test_half_a_word_keeps_nobody_who_leaves_a_mail_in_its_middle(
 
 def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first mail is written down as sent, or just before the next is begun on its session."""
-    real, said = MailTransaction._say_ahead, list[object]()
+    real, said = MailTransaction._enter, list[object]()
 
-    async def say_ahead(self: MailTransaction) -> None:
-        if not said:
+    async def enter(self: MailTransaction, phase: Phase) -> None:
+        if phase is Phase.ACCEPTED and not said:
             said.append(self)
             server.say_unasked(b"550 5.7.1 Refused after all\r\n")
-            self._next = None
-        else:
-            await real(self)
+        await real(self, phase)
 
-    monkeypatch.setattr(MailTransaction, "_say_ahead", say_ahead)
+    monkeypatch.setattr(MailTransaction, "_enter", enter)
 
 
 @pytest.mark.parametrize("word", ["451 4.3.0 Busy", "421 4.4.2 Too slow", "503 5.5.1 What?", "550 5.7.1 Not this"])
