@@ -193,6 +193,27 @@ def test_send_while_the_site_does_not_answer_keeps_the_page_and_says_so(
     assert not Draft.objects.exists()
 
 
+def test_send_to_a_site_that_never_answers_says_so_in_the_end(
+    signed_in_page: Page, live_site: str, account: Account
+) -> None:
+    page = signed_in_page
+    page.clock.install()
+    write(page, live_site)
+    page.clock.run_for(5000)
+    expect(page.locator("#draft-state")).to_contain_text("Kept as a draft")
+    page.route("**/drafts/save/", lambda route: None)
+    page.locator("[name=body_text]").press_sequentially(", one word more")
+    with page.expect_request("**/drafts/save/"):
+        page.click("#send")
+    page.clock.run_for(21_000)
+    expect(page.locator("#draft-state")).to_contain_text("Nothing was sent: the site does not answer.")
+    page.unroute("**/drafts/save/")
+    page.click("#send")
+    page.clock.run_for(1000)
+    page.wait_for_url(re.compile(r"/outbox/\d+/$"))
+    assert [row.body_text for row in OutboxMessage.objects.all()] == ["Dear Ann, one word more"]
+
+
 def test_leaving_a_text_that_the_site_did_not_take_asks_first(
     signed_in_page: Page, live_site: str, account: Account
 ) -> None:

@@ -52,7 +52,11 @@ function keepDrafts() {
     const before = typed();
     underWay = before;
     const keepalive = !withFiles && new TextEncoder().encode(before).length < 50000;
-    const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin", keepalive });
+    // A site that has not taken a text after so long is away: whoever presses Send is told so, and does not wait for the network.
+    const limit = new AbortController();
+    const alarm = withFiles ? 0 : setTimeout(() => limit.abort(), 20000);
+    const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin", keepalive, signal: limit.signal });
+    clearTimeout(alarm);
     if (response.status === 403 && !isSecondTry && await freshToken()) return post(withFiles, true);
     if (response.type === "opaqueredirect" || response.status === 403) {
       tell(words.signedOut);
