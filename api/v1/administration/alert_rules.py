@@ -180,6 +180,7 @@ def change_alert_rule(request: HttpRequest, pk: Path[Number], given: RuleChange)
         row = _found(request, pk)
         form = AlertForm(rule=row)
         kept = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+        kept["secret"] = ""  # the form suggests one where none is stored; a program would never learn it
         changed = _given(given)
         kept |= {other: "" for name, other in (("user", "address"), ("address", "user")) if changed.get(name)}
         _saved(request, AlertForm(kept | changed, rule=row))
