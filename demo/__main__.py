@@ -21,6 +21,7 @@ from demo.samples import messages_of_ann
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import ServerMissing
 from tests.servers.smtp import SinkMail, SmtpServer
+from tests.servers.smtp_faults import Drop
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "var" / "demo"
@@ -34,6 +35,7 @@ The demo: two mailboxes on a Dovecot of its own. Nothing leaves this machine, an
   Mailboxes             {ANN} (password) and {BOB} (OAuth token); they can write to each other
   See a send refused    write to anyone@refuse.example: the server says 550 and the mail waits for a decision
   See a send retried    write to anyone@slow.example: the server says 451 three times, then takes it
+  See a question        write to anyone@lost.example: the connection ends before the server has answered to the mail
 """
 
 
@@ -54,9 +56,10 @@ def fill(dovecot: Dovecot) -> None:
 
 
 def script(sink: SmtpServer) -> None:
-    """Two domains show what goes wrong in real life. Rules count for the whole sink."""
+    """Three domains show what goes wrong in real life. Rules count for the whole sink."""
     sink.refuse("RCPT", "550 5.1.1 There is nobody of that name here", containing="@refuse.example")
     sink.refuse("RCPT", "451 4.7.1 Greylisted, please try again later", containing="@slow.example", times=3)
+    sink.on(".", Drop(keep_mail=True), containing="@lost.example")
 
 
 def deliver_at_home(dovecot: Dovecot, mail: SinkMail) -> None:

@@ -78,7 +78,11 @@ PAGES = {
     "admin": "/admin/",
     "not-found": "/messages/999999/",
 }
-SENT = (("nobody@refuse.example", "The quarterly figures"), ("late@slow.example", "A question about the invoice"))
+SENT = (  # to, subject, and the state that it reaches
+    ("nobody@refuse.example", "The quarterly figures", "failed_for_good"),
+    ("late@slow.example", "A question about the invoice", "retrying"),
+    ("carol@lost.example", "The contract, signed", "needs_decision"),
+)
 
 
 @contextmanager
@@ -121,17 +125,17 @@ def sign_in(browser: Browser, address: str, width: int, theme: str) -> Page:
 
 
 def send_some(page: Page, address: str) -> None:
-    """One that is refused and one that is put off, so that the outbox has something to show."""
-    for to, subject in SENT:
+    """One that is refused, one that is put off and one that a person must decide about, for the outbox to show."""
+    for to, subject, _state in SENT:
         page.goto(f"{address}/outbox/compose/")
         page.fill("[name=to]", to)
         page.fill("[name=subject]", subject)
         page.fill("[name=body_text]", "Good morning,\n\nas promised.\n\nKind regards\nAnn")
         page.locator("[name=body_text]").press("Control+Enter")  # the button has another name in each language
         page.wait_for_url(re.compile(r"/outbox/\d+/"))
-    for state in ("failed_for_good", "retrying"):  # once they may no longer be undone
+    for _to, subject, state in SENT:  # once they may no longer be undone
         page.goto(f"{address}/outbox/?state={state}")
-        while not page.locator("main a[href^='/outbox/']").filter(has_text=re.compile("figures|invoice")).count():
+        while not page.locator("main a[href^='/outbox/']").filter(has_text=subject).count():
             page.wait_for_timeout(1_000)
             page.reload()
 
@@ -144,6 +148,7 @@ def found(page: Page, address: str) -> dict[str, str]:
         ("message-attached", "/messages/search/?q=has:attachment", r"/messages/\d+/$"),
         ("send", "/outbox/?state=failed_for_good", r"/outbox/\d+/$"),
         ("send-waiting", "/outbox/?state=retrying", r"/outbox/\d+/$"),
+        ("send-question", "/outbox/?state=needs_decision", r"/outbox/\d+/$"),
     ):
         page.goto(address + listed)
         links = page.locator("main a[href]").evaluate_all("all => all.map(each => each.getAttribute('href'))")
