@@ -86,7 +86,7 @@ def _columns(
         "providers": counted(refused if administers else refused.none(), "app_id"),
         "incidents": counted(_incidents(accounts.values("pk"), administers=administers)),
         "paused_at": Subquery(SendingSwitch.objects.filter(pk=1).values("paused_at")),
-        "worker_seen_at": Subquery(WorkerHeartbeat.objects.order_by("-seen_at").values("seen_at")[:1]),
+        "worker_seen_at": Subquery(WorkerHeartbeat.objects.not_ahead(now).order_by("-seen_at").values("seen_at")[:1]),
     }
 
 

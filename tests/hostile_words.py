@@ -60,7 +60,7 @@ def site_of_strangers(account: Account, words: str) -> None:
     """Rows of every kind in which a mail, a folder's name or a server's answer stands; the folders' are failing."""
     now = timezone.now()
     earlier = now - timedelta(hours=1)
-    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now + timedelta(days=9))
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now + timedelta(minutes=1))
     _received(account, words)
     _folders(account, words, earlier)
     _sent(account, words, now)

@@ -87,13 +87,14 @@ def test_it_is_an_incident_for_a_quarter_of_an_hour_and_then_begins_anew(
     away()
     viewer.get(reverse("mailbox:message_eml", args=[message.pk]))
     miss, now = StoreMiss.objects.get(), timezone.now()
-    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now + timedelta(hours=1))
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
     assert miss.host == socket.gethostname()
     said = {each.sentence for each in find_problems(now).found if each.kind == Kind.STORE}
     assert said == {
         f"Stored mail is out of reach on {miss.host} since {miss.first_at:%Y-%m-%d %H:%M} UTC: {miss.file}."
     }
     later = now + timedelta(minutes=16)
+    WorkerHeartbeat.objects.update(seen_at=later)
     assert not [each for each in find_problems(later).found if each.kind == Kind.STORE]
     StoreMiss.note(miss.host, miss.file, later)
     assert StoreMiss.objects.get().first_at == later

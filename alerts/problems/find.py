@@ -91,7 +91,7 @@ def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ..
 def _workers(now: datetime) -> Iterator[Problem]:
     if not Account.objects.exists():
         return  # workers would have nothing to do
-    seen = WorkerHeartbeat.objects.aggregate(last=Max("seen_at"))["last"]
+    seen = WorkerHeartbeat.objects.not_ahead(now).aggregate(last=Max("seen_at"))["last"]
     never = _("No worker has run: nothing is fetched and nothing is sent.")
     text = _("No worker has run since %(time)s: nothing is fetched and nothing is sent.")
     words = said(text, time=utc(seen)) if seen else said(never)

@@ -8,6 +8,8 @@ from datetime import datetime
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.clocks import SLACK
+
 
 class ProcessHeartbeat(models.Model):
     """Heartbeat of a long-running process, by host and role. Rows without a beat for a day are removed."""
@@ -38,8 +40,9 @@ class ProcessHeartbeat(models.Model):
         return f"{self.role} on {self.host}/{self.pid}"
 
     def is_alive(self, now: datetime) -> bool:
-        """Whether the time by which it promised another beat (`silent_at`) is still ahead."""
-        return now < self.silent_at
+        """Whether the time by which it promised another beat (`silent_at`) is still ahead; not after a beat of a wrong
+        clock."""
+        return now < self.silent_at and self.seen_at <= now + SLACK
 
 
 class DatabaseFailure(models.Model):

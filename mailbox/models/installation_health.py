@@ -72,8 +72,13 @@ class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
     """States of the workers' clusters, as conditions of a query."""
 
     def alive(self, now: datetime) -> WorkerHeartbeatQuerySet:
-        """Clusters with a beat within WORKER_SILENT_AFTER."""
-        return self.filter(seen_at__gte=now - WORKER_SILENT_AFTER)
+        """Clusters with a beat within WORKER_SILENT_AFTER. One further ahead was written by a wrong clock, and says
+        nothing: the cluster may have died since."""
+        return self.not_ahead(now).filter(seen_at__gte=now - WORKER_SILENT_AFTER)
+
+    def not_ahead(self, now: datetime) -> WorkerHeartbeatQuerySet:
+        """Without beats of a wrong clock: those that tell when a worker was last seen."""
+        return self.filter(seen_at__lte=now + WORKER_SILENT_AFTER)
 
     def without_broker(self, now: datetime) -> WorkerHeartbeatQuerySet:
         """Live clusters that cannot reach the broker (Redis); their tasks are queued in the database."""
@@ -123,7 +128,7 @@ class WorkerHeartbeat(models.Model):
     @staticmethod
     def is_recent(seen_at: datetime, now: datetime) -> bool:
         """Whether a beat at this time means that the cluster is alive, as `alive` does for a query."""
-        return seen_at >= now - WORKER_SILENT_AFTER
+        return abs(now - seen_at) <= WORKER_SILENT_AFTER
 
 
 class StoreMiss(models.Model):

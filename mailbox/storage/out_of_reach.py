@@ -25,5 +25,5 @@ def note(file: str, now: datetime | None = None) -> None:
 
 def others_work(now: datetime) -> bool:
     """Whether workers on other hosts are alive, one of which may be able to read the file."""
-    alive = WorkerHeartbeat.objects.filter(seen_at__gt=now - OTHERS_SEEN_WITHIN)
+    alive = WorkerHeartbeat.objects.not_ahead(now).filter(seen_at__gt=now - OTHERS_SEEN_WITHIN)
     return alive.exclude(host=this_host()).exists()

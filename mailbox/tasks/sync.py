@@ -20,6 +20,7 @@ from django_q.signals import pre_execute
 
 from mailbox import deletions, network, process_heartbeats
 from mailbox.autoconfig import lookup as autoconfig_lookup
+from mailbox.clocks import is_stale
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
 from mailbox.host_slots import take_slots
@@ -287,8 +288,8 @@ def prune() -> None:
 def _prune(now: datetime) -> None:
     autoconfig_lookup.forget_old(now)
     SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
-    WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
-    ProcessHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
+    for heartbeats in (WorkerHeartbeat, ProcessHeartbeat):
+        heartbeats.objects.filter(is_stale("seen_at", HEARTBEATS_KEPT, now)).delete()
     StoreMiss.objects.filter(last_at__lt=now - HEARTBEATS_KEPT).delete()
     table_sizes.forget_old(now)
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()

@@ -103,10 +103,9 @@ def _needs(
     now, user = timezone.now(), signed_in_user(request)
     may_administer = has_role_everywhere(user, Role.ADMINISTRATOR)
     alive = [beat for beat in heartbeats if WorkerHeartbeat.is_recent(beat.seen_at, now)]
+    last_seen = next((beat.seen_at for beat in heartbeats if beat.seen_at <= now), None)  # not by a wrong clock
     return [
-        *attention.of_workers(
-            bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
-        ),
+        *attention.of_workers(bool(alive), last_seen, may_administer=may_administer),
         *attention.of_hosts(heartbeats, alive),
         *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
         *attention.of_push(

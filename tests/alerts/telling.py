@@ -17,7 +17,7 @@ from django_q.models import Schedule
 from alerts import incidents
 from alerts.models import AlertRule
 from alerts.problems.find import find_problems
-from mailbox.models import Account, WorkerHeartbeat
+from mailbox.models import Account, WorkerHeartbeat, installation_health
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row
 
@@ -78,10 +78,12 @@ def account(make_account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture
-def now() -> datetime:
+def now(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """The clock of these tests is their own, and its worker lives as long as they go on."""
     moment = timezone.now()
-    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=moment, seen_at=moment + timedelta(days=30))
-    Schedule.objects.update(next_run=moment + timedelta(days=30))  # the clock of these tests is their own
+    monkeypatch.setattr(installation_health, "WORKER_SILENT_AFTER", timedelta(days=30))
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=moment, seen_at=moment)
+    Schedule.objects.update(next_run=moment + timedelta(days=30))
     return moment
 
 

@@ -61,6 +61,15 @@ def test_the_only_host_that_is_gone_is_said_once_as_no_worker(account: Account, 
     assert Kind.HOST in seen.unknown and Kind.LATE in seen.unknown
 
 
+def test_a_beat_of_a_clock_that_was_ahead_is_no_sign_of_life(account: Account, now: datetime) -> None:
+    alive("web2", now + timedelta(days=365))
+    assert list(found(now)) == ["host:web2"]
+    WorkerHeartbeat.objects.filter(host="web1").update(seen_at=now - timedelta(minutes=5))
+    words = found(now)
+    assert list(words) == ["workers"]
+    assert f"{now - timedelta(minutes=5):%Y-%m-%d %H:%M}" in words["workers"]
+
+
 @pytest.mark.parametrize("name", ["mailbox: sync", "outbox: sweep on the minute", "alerts: post events"])
 def test_a_clock_that_starts_nothing_is_said_after_five_minutes(account: Account, now: datetime, name: str) -> None:
     late = Schedule.objects.filter(name=name)

@@ -128,6 +128,16 @@ def no_worker(account: Account) -> None:
     behind(account)
 
 
+def no_worker_since_a_clock_was_ahead(account: Account) -> None:
+    """A worker beat while its machine stood in the wrong year, and died: its beat says nothing of now."""
+    no_worker(account)
+    host("web3", ago(days=-365))
+
+
+def host_ahead(_account: Account) -> None:
+    host("web2", ago(hours=-1))
+
+
 def hosts(_account: Account) -> None:
     host("web2", ago(minutes=3))
     host("web3", store_failed_since=ago(minutes=3))
@@ -208,6 +218,8 @@ PROBLEMS: list[tuple[Callable[[Account], None], str, int]] = [
     (paused, "/accounts/", 1),
     (all_paused, "/", 1),
     (no_worker, "/", 1),
+    (no_worker_since_a_clock_was_ahead, "/", 1),
+    (host_ahead, "/", 1),
     (hosts, "/", 5),
     (no_push, "/", 1),
     (restores("", "missing"), "/", 1),

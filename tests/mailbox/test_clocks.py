@@ -19,14 +19,16 @@ from mailbox.models import (
     LaterReading,
     Lease,
     Message,
+    ProcessHeartbeat,
     RawMessage,
     SyncRun,
     SyncState,
+    WorkerHeartbeat,
 )
 from mailbox.models.leases import LONGEST_SECONDS
 from mailbox.scheduler import report
 from mailbox.scheduler.account_queue import SyncJob, outside_backoff
-from mailbox.storage import partial_files, raw_store
+from mailbox.storage import out_of_reach, partial_files, raw_store
 from mailbox.sync import flags_and_expunges, folders
 from mailbox.sync.account_session import backoff_wait
 from mailbox.tasks import sync as sync_tasks
@@ -116,6 +118,20 @@ def test_what_a_worker_left_tomorrow_is_taken_up_now(account: Account) -> None:
     assert report.end_abandoned(now) == 1
     assert SyncRun.objects.get(pk=run.pk).finished_at == now
     assert writing.stalled(export.what, now) == [export.pk]
+
+
+def test_a_heartbeat_of_the_future_is_no_sign_of_life_and_is_removed() -> None:
+    now = timezone.now()
+    says: dict[str, Any] = {"host": "web2", "started_at": now, "seen_at": now + YEAR}
+    worker = WorkerHeartbeat.objects.create(cluster_pid=1, **says)
+    process = ProcessHeartbeat(role="web", pid=2, silent_at=now + YEAR, **says)
+    process.save()
+    assert not WorkerHeartbeat.objects.alive(now).exists()
+    assert not worker.is_recent(worker.seen_at, now)
+    assert not process.is_alive(now)
+    assert not out_of_reach.others_work(now)
+    sync_tasks._prune(now)
+    assert not (WorkerHeartbeat.objects.exists() or ProcessHeartbeat.objects.exists())
 
 
 # --- Deletions ----------------------------------------------------------------------------------------------------
