@@ -73,18 +73,13 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
     if row.status == Status.PENDING and may_be_undone(row, now):
         return gettext("It is held back for a moment, so that you can still undo it.")
     if row.status == Status.PENDING:
-        waiting = gettext("All sending is paused; the mail waits until an administrator resumes it.") if paused else ""
-        waiting = waiting or waits_for(row)
+        waiting = _kept_waiting(row, paused=paused)
         if is_scheduled(row, now):
             at_its_time = gettext("It goes out by itself at its time.")
             if not getattr(row, "works", True):
                 at_its_time = gettext("It goes out at its time if a worker runs then: now none does.")
             return f"{at_its_time} {waiting}".strip()
-        if waiting:
-            return waiting
-        if not getattr(row, "works", True):
-            return gettext("It waits for a worker, and no worker is running. It goes out once one is started.")
-        return gettext("It waits for a worker, which takes it within seconds.")
+        return waiting or _waits_for_a_worker(row)
     if row.status == Status.SENDING:
         return _sending(row, now)
     if row.status == Status.SENT:
@@ -99,9 +94,25 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
         return str(RESTORED)
     if row.hold:
         return str(SENTENCES[Hold(row.hold)])
+    if row.requested_by_id is not None:  # whatever the last attempt met, even a refusal for good
+        asked = gettext("Another attempt was asked for.")
+        return f"{asked} {_kept_waiting(row, paused=paused) or _waits_for_a_worker(row)}"
     if not getattr(row, "works", True):
         return gettext("The last attempt failed for now. It is tried again once a worker is running: now none is.")
     return gettext("The last attempt failed for now. It is tried again by itself.")
+
+
+def _kept_waiting(row: OutboxMessage, *, paused: bool) -> str:
+    """What keeps a mail waiting that is due; "" if nothing does."""
+    if paused:
+        return gettext("All sending is paused; the mail waits until an administrator resumes it.")
+    return waits_for(row)
+
+
+def _waits_for_a_worker(row: OutboxMessage) -> str:
+    if not getattr(row, "works", True):
+        return gettext("It waits for a worker, and no worker is running. It goes out once one is started.")
+    return gettext("It waits for a worker, which takes it within seconds.")
 
 
 def _sending(row: OutboxMessage, now: datetime) -> str:

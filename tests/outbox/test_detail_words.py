@@ -7,10 +7,11 @@ from html import unescape
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
-from tests.rows import attempt, outbox_row
+from tests.rows import attempt, outbox_row, workers_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -51,6 +52,21 @@ def test_a_row_that_needs_a_decision_cannot_be_ticked(operator: Client, account:
     assert f'data-row="{row.pk}" form="bulk"' not in operator.get(reverse("outbox:list")).content.decode()
     OutboxMessage.objects.filter(pk=row.pk).update(hold="permanent")
     assert f'data-row="{row.pk}" form="bulk"' in operator.get(reverse("outbox:list")).content.decode()
+
+
+def test_after_a_retry_the_page_says_that_it_was_asked_for_and_not_that_the_refusal_was_for_now(
+    operator: Client, account: Account
+) -> None:
+    row = outbox_row(account, status="failed", hold="permanent", error="550 5.1.1 Nobody of that name")
+    assert "refused it for good" in page(operator, row)
+    operator.post(reverse("outbox:retry", args=[row.pk]))
+    assert "Another attempt was asked for. It waits for a worker, and no worker is running." in page(operator, row)
+    workers_run()
+    shown = page(operator, row)
+    assert "Another attempt was asked for. It waits for a worker, which takes it within seconds." in shown
+    assert "failed for now" not in shown
+    Account.objects.update(sending_paused_at=timezone.now())
+    assert "Another attempt was asked for. Sending is paused for" in page(operator, row)
 
 
 def test_a_recipient_that_was_put_off_is_not_called_refused(operator: Client, account: Account) -> None:
