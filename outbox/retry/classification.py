@@ -163,9 +163,9 @@ def is_outcome_unknown(code: int, words: str) -> bool:
         return False
     if _LOST_WORDS.search(words):
         return True
-    if code == 452:  # of the server's storage (RFC 5321 4.2.3): sendmail says "452 4.4.5 Insufficient disk space"
-        return False
-    if 440 <= code < 450 or _NETWORK_STATUS.search(words):
+    status = _NETWORK_STATUS.search(words)
+    # Sendmail says "452 4.4.5 Insufficient disk space" of its own storage (452: RFC 5321 4.2.3).
+    if 440 <= code < 450 or (status and (code, status[0]) != (452, "4.4.5")):
         return True  # some servers use 44x for what others report as X.4.X
     # x2z is about the connection (RFC 5321 4.2.1). Where it says that we send too much, it was a decision.
     return code in (420, 421) and throttling.seconds_to_wait(code, words) is None

@@ -45,6 +45,7 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
         ),
         (Phase.DOT, "452 4.4.5 Insufficient disk space; try again later", Verdict.TRANSIENT),  # sendmail
         (Phase.DOT, "452 4.4.2 Connection to the relay lost", Verdict.UNCERTAIN),
+        (Phase.DOT, "452 4.4.1 The next host failed", Verdict.UNCERTAIN),
         (Phase.RCPT, "550 Domain frequency limited", Verdict.THROTTLED),
         (Phase.MAIL, "451 MI:SFQ", Verdict.THROTTLED),
         (Phase.MAIL, "552 Quota exceeded for the day", Verdict.THROTTLED),
