@@ -19,7 +19,7 @@ from mailbox.mime.files.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 
-PARSER_VERSION = 15  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
+PARSER_VERSION = 16  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
 
 MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column's length

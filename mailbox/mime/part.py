@@ -19,13 +19,14 @@ MAX_MIME_HEADER = 4096
 _MOST_OTHERS = 4
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
-_MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_-]++)")
+_MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_*-]++)")
 _MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf": "application/pdf"}
 _MEANT_BY_SUBTYPE = {"plain": "text/plain", "mixed": "multipart/mixed", "alternative": "multipart/alternative"}
 _MEANT_BY_SUBTYPE |= {"related": "multipart/related"} | _MEANT_BY_ONE_WORD
 _JOINED_TYPE = re.compile(r"(text|multipart|application|image)[-._](?=[a-z])")  # text-html, multipart.mixed
 # Other names that browsers and mail programs use for text/html; text/x-amp-html and text/watch-html are not among them.
 _HTML_TYPE = re.compile(r"(?:text|x-text|application)/(?:x-|vnd\.)?+x?+html?+\d?+(?:\+[a-z]+)?+|html/(?:text|plain)")
+_TEXT_TYPE = re.compile(r"plain/(?:text|plain)|text/\*")
 _MULTIPART_TYPE = re.compile(r"(?:x-)?+multi-?+parts?+/")
 XHTML = "application/xhtml+xml"  # treated as HTML only where it is the body; otherwise it is a file
 _USUAL_TYPES = frozenset(("text/plain", "text/html", "multipart/mixed", "multipart/alternative", "multipart/related"))
@@ -236,7 +237,10 @@ def _meant_type(stated: str) -> str:
 
 
 def _known_type(stated: str) -> str:
-    """A well-formed type under the name that the rest of the parser uses: text/html and multipart/... for variants."""
+    """A well-formed type under the name that the rest of the parser uses: text/html, text/plain and multipart/... for
+    variants."""
     if _HTML_TYPE.fullmatch(stated) and stated != XHTML:
         return "text/html"
+    if _TEXT_TYPE.fullmatch(stated):
+        return "text/plain"
     return _MULTIPART_TYPE.sub("multipart/", stated, count=1)

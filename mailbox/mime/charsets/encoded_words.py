@@ -71,7 +71,8 @@ def _words_octets(encoded: list[tuple[str, str]], codec: str) -> bytes:
         texts = [text.encode("utf-8", "surrogateescape") for _, text in run]
         if encoding == "q":
             unfolded = _FOLD_IN_WORD.sub(b" ", _FOLD_IN_ESCAPE.sub(rb"\1", b"".join(texts)))
-            found.append(binascii.a2b_qp(unfolded, header=True))
+            # An encoded word has no soft line break (RFC 2047 section 4.2): "=" at its end is one that was not encoded.
+            found.append(binascii.a2b_qp(re.sub(rb"=\Z", b"=3D", unfolded), header=True))
         else:
             found.append(_base64_words(texts, codec))
     return b"".join(found)

@@ -157,7 +157,7 @@ def kinds_of_html(text: str) -> Iterator[OddMail]:
                    "html/text", "text.html", "application/html", "text/vnd.html"):  # fmt: skip
         raw = head(f"{stated}; charset=utf-8") + f"\r\n<html><body><p>{text}</p></body></html>".encode()
         yield OddMail(f"HTML called {stated}", raw, text)
-    for stated in ("text", "text/", "plain", "/plain", "utf-8", "text/x-plain"):
+    for stated in ("text", "text/", "plain", "/plain", "utf-8", "text/x-plain", "plain/text", "text/*"):
         yield OddMail(f"text called {stated!r}", head(f"{stated}; charset=utf-8") + b"\r\n" + text.encode(), text)
 
 

@@ -68,6 +68,7 @@ def test_a_group_without_addresses_is_shown_as_written() -> None:
         (b"=?shift_jis?B?h0A=?=", "①"),  # only in Windows' larger set
         (b"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"),
         (b"=?utf-8?q?a b c?=", "a b c"),
+        (b"=?utf-8?Q?20=25=?=", "20%="),
         (b"=?utf-8*en?Q?tagged?=", "tagged"),
         (b"=?nonsense?Q?abc=E9?=", "abcé"),
         (b"=?utf-8?Q?never closed", "=?utf-8?Q?never closed"),
