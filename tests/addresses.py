@@ -26,11 +26,10 @@ from mailbox.models import (
     Quarantine,
     RetentionRule,
     SettingsLookup,
-    WorkerHeartbeat,
 )
 from outbox.models import Draft, Operation, SavedReply, SuppressedAddress
 from prx_email_site.monitoring import health_checks
-from tests.rows import folder_of, letter, letter_with, outbox_row, passkey_of, store
+from tests.rows import folder_of, letter, letter_with, outbox_row, passkey_of, store, workers_keep_running
 
 VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")
 OPEN, SIGNED_IN, EVERYWHERE, SOMEWHERE = "open", "signed in", "everywhere", "somewhere"
@@ -254,12 +253,11 @@ def unread(message: Message) -> int:
 
 
 @pytest.fixture
-def rows(account: Account) -> dict[str, int]:
+def rows(account: Account, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """A row of every kind, all of the one account, and the position of an attachment."""
     raw = letter_with(b"%PDF-1.4", "report.pdf")
     now = timezone.now()
-    lasts = now + timedelta(minutes=10)  # a slow machine asks all addresses for longer than a beat counts
-    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=lasts)
+    workers_keep_running(monkeypatch)
     quarantined = Quarantine.objects.create(account=account, folder=folder_of(account), uid=7, uidvalidity=1, error="x")
     Completeness.objects.create(account=account, finished_at=now, document={"report": {"folders": []}})
     return {

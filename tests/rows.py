@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
+import pytest
 from allauth.mfa.models import Authenticator
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import User
@@ -25,7 +26,16 @@ from fido2.webauthn import Aaguid, AttestationObject, AttestedCredentialData, Au
 from mailbox import deletions
 from mailbox.messages import conversations
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Attachment, DeletionLook, Folder, Message, MessagePlace, WorkerHeartbeat
+from mailbox.models import (
+    Account,
+    Attachment,
+    DeletionLook,
+    Folder,
+    Message,
+    MessagePlace,
+    WorkerHeartbeat,
+    installation_health,
+)
 from mailbox.storage import raw_store
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 
@@ -174,6 +184,12 @@ def workers_run() -> None:
     """As pages know it: a heartbeat of a moment ago. Without one they promise no time."""
     now = timezone.now()
     WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
+
+
+def workers_keep_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As workers_run(), for a test whose clock goes on, or that a slow machine takes minutes for."""
+    monkeypatch.setattr(installation_health, "WORKER_SILENT_AFTER", timedelta(days=30))
+    workers_run()
 
 
 def passkey_of(user: User) -> Authenticator:

@@ -17,9 +17,9 @@ from django_q.models import Schedule
 from alerts import incidents
 from alerts.models import AlertRule
 from alerts.problems.find import find_problems
-from mailbox.models import Account, WorkerHeartbeat, installation_health
+from mailbox.models import Account
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE, outbox_row
+from tests.rows import NOWHERE, outbox_row, workers_keep_running
 
 MINUTE = timedelta(minutes=1)
 SECRET = "a secret of the webhook"
@@ -81,8 +81,7 @@ def account(make_account: Callable[..., Account]) -> Account:
 def now(monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The clock of these tests is their own, and its worker lives as long as they go on."""
     moment = timezone.now()
-    monkeypatch.setattr(installation_health, "WORKER_SILENT_AFTER", timedelta(days=30))
-    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=moment, seen_at=moment)
+    workers_keep_running(monkeypatch)
     Schedule.objects.update(next_run=moment + timedelta(days=30))
     return moment
 
