@@ -19,13 +19,8 @@ def is_over(field: str, now: datetime, longest: timedelta = LONGEST_WAIT) -> Q:
     return Q(**{field: None}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + longest + SLACK})
 
 
-def is_waiting(field: str, now: datetime) -> Q:
-    """Rows whose wait is not over: the column is after `now`, by at most LONGEST_WAIT. The opposite of `is_over`."""
-    return Q(**{f"{field}__gt": now, f"{field}__lte": now + LONGEST_WAIT + SLACK})
-
-
 def waits(until: datetime | None, now: datetime, longest: timedelta = LONGEST_WAIT) -> bool:
-    """Whether a wait until this time is not over; as `is_waiting`, of a time that was read."""
+    """Whether a wait until this time is not over; the opposite of `is_over`, of a time that was read."""
     return until is not None and now < until <= now + longest + SLACK
 
 

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from mailbox.clocks import SLACK, is_over, is_waiting
+from mailbox.clocks import SLACK, is_over
 from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 
@@ -107,15 +107,6 @@ def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
     if not names and not Folder.objects.filter(account_id=account_id).exists():
         names = ["INBOX"]
     return [SyncJob(account_id, name, max_messages) for name in names]
-
-
-def outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
-    """The jobs whose folder and IMAP server do not wait after a failure."""
-    waiting = Folder.objects.filter(account_id__in={job.account_id for job in jobs}).filter(
-        is_waiting("sync_state__next_allowed_at", now) | is_waiting("account__imap__next_allowed_at", now)
-    )
-    skipped = set(waiting.values_list("account_id", "name"))
-    return [job for job in jobs if (job.account_id, job.folder) not in skipped]
 
 
 class GivenAccounts:

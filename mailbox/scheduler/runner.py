@@ -28,9 +28,9 @@ from mailbox.leases.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
-from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts, SyncJob, outside_backoff
+from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts, SyncJob
 from mailbox.scheduler.account_turn import AccountTurn
-from mailbox.scheduler.report import BY_PERSON, RunReport
+from mailbox.scheduler.report import RunReport
 from mailbox.scheduler.results import Results
 from mailbox.sync.folders import canonical
 
@@ -55,14 +55,12 @@ def run_sync(
     seconds: the time for all of them; inf for no limit, and 0 gives each job one round. wait_seconds: how long to wait
     for a sync of the same account that is running elsewhere. requested_by: a user's pk.
 
-    Jobs in backoff are skipped, unless a person asked for the run. An account's jobs share one connection and run one
-    after the other; a job with more waiting runs again within the time budget. An account's failure, expected or not,
-    is in its lines of the report and stops no other account.
+    Jobs in backoff are run, too. An account's jobs share one connection and run one after the other; a job with more
+    waiting runs again within the time budget. An account's failure, expected or not, is in its lines of the report and
+    stops no other account.
     """
     jobs = [replace(job, folder=canonical(job.folder)) for job in jobs]
     clock: Clock = timezone.now if now is None else lambda: now
-    if trigger not in BY_PERSON:
-        jobs = outside_backoff(jobs, clock())
     queue = GivenAccounts(jobs, wait_seconds)
     run = _Run(RunReport.begin(trigger, requested_by, clock()), seconds, clock, queue)
     if len(queue.accounts()) <= 1:

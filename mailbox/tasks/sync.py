@@ -30,6 +30,7 @@ from mailbox.models import (
     Account,
     Counter,
     DatabaseFailure,
+    Folder,
     Lease,
     ProcessHeartbeat,
     PushHeartbeat,
@@ -160,7 +161,7 @@ def sync_account(account_id: int, user_id: int | None) -> None:
 
 
 def sync_pushed(account_id: int) -> None:
-    """Sync INBOX and the folders with reported changes (SyncState.news_at) at once.
+    """Sync INBOX and the folders with reported changes (SyncState.news_at) at once, except those in backoff.
 
     If a sync of the account is running, that one syncs INBOX again, and the next tick the other folders.
     """
@@ -169,7 +170,8 @@ def sync_pushed(account_id: int) -> None:
     names = {"INBOX", *news.values_list("folder__name", flat=True)}
     if any(job.folder == "INBOX" for job in chosen):  # on Gmail, All Mail holds the inbox
         chosen = [job for job in chosen if job.folder in names]
-    if chosen and may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
+    due = set(Folder.objects.due(timezone.now()).filter(account_id=account_id).values_list("name", flat=True))
+    if (chosen := [job for job in chosen if job.folder in due]) and may_fetch():
         trigger = SyncRun.Trigger.PUSH
         runner.run_sync(chosen, settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS, trigger=trigger)
 

@@ -18,6 +18,7 @@ from mailbox.scheduler.runner import run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import backoff_wait
 from mailbox.sync.outcome import SyncOutcome
+from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.sync.quiet import due_jobs
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
@@ -100,14 +101,17 @@ def test_backoff_doubles_to_its_maximum_and_a_success_resets_it(make_account: Ma
 
 
 @pytest.mark.django_db
-def test_a_job_in_backoff_is_skipped_unless_a_person_asks(make_account: MakeAccount, dovecot: Dovecot) -> None:
+def test_a_folder_in_backoff_is_left_alone_by_push_and_schedule_and_not_by_a_person(
+    make_account: MakeAccount, dovecot: Dovecot
+) -> None:
     account = make_account()
     folder = Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
     now = timezone.now()
     state = SyncState.objects.create(
         account=account, folder=folder, next_allowed_at=now + timedelta(seconds=9), failure_count=3
     )
-    assert run_sync([SyncJob(account.pk)], ONCE).attempted == 0
+    sync_tasks.sync_pushed(account.pk)
+    assert not SyncRun.objects.exists()
     assert due_jobs(now) == []
     assert run_sync(jobs_of(account.pk), ONCE, trigger=SyncRun.Trigger.CLICK).succeeded == 1
     state.refresh_from_db()
