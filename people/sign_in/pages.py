@@ -8,13 +8,14 @@ from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -81,20 +82,22 @@ class GuardedPasswordForm(PasswordChangeForm):
     def clean_old_password(self) -> str:
         """The old password. Raises ValidationError if it is wrong; that counts as a failed sign-in."""
         given = self.cleaned_data["old_password"]
-        if authenticate(self.request, username=self.user.get_username(), password=given) is None:
+        checked = authenticate(self.request, username=self.user.get_username(), password=given)
+        if checked is None:
             raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        self._checked = checked.password  # the sign-in may have hashed it anew
         return cast(str, given)
 
     def hash_new_password(self) -> None:
-        """Hash the new password of a valid form, for save(): that takes half a second, too long for a transaction of
+        """Hash the new password of a valid form, for swap(): that takes half a second, too long for a transaction of
         SQLite, which has one writer."""
         self.user.set_password(self.cleaned_data["new_password1"])
 
-    def save(self, commit: bool = True) -> User:
-        """Save the new hash. Call hash_new_password() before."""
-        if commit:
-            self.user.save(update_fields=["password"])
-        return self.user
+    def swap(self) -> bool:
+        """Save the new hash; False when the old password is no longer the user's: a link has set another meanwhile,
+        which ends the sessions of whoever knows the old one, or the user was deleted."""
+        shown = User.objects.filter(pk=self.user.pk, password=self._checked)
+        return shown.update(password=self.user.password) == 1
 
 
 class ChangePassword(PasswordChangeView):
@@ -111,9 +114,15 @@ class ChangePassword(PasswordChangeView):
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Save the new password and record it."""
-        user = cast(User, self.request.user)
-        cast(GuardedPasswordForm, form).hash_new_password()
+        user, guarded = cast(User, self.request.user), cast(GuardedPasswordForm, form)
+        guarded.hash_new_password()
         with transaction.atomic():
-            AuditEntry.objects.create(user=user, verb="change_password", target=audit.target_of(user))
-            messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))
-            return super().form_valid(form)
+            is_ours = guarded.swap()
+            if is_ours:
+                AuditEntry.objects.create(user=user, verb="change_password", target=audit.target_of(user))
+                update_session_auth_hash(self.request, user)
+        if not is_ours:
+            form.add_error("old_password", form.error_messages["password_incorrect"])
+            return self.form_invalid(form)
+        messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))
+        return redirect(self.get_success_url())
