@@ -14,9 +14,11 @@ from outbox.retry import throttling
 from outbox.retry.faults import AFTER_DOT, OPENING, Fault, Kind, Phase, Verdict
 
 # 530 "authentication required", 534 "mechanism too weak" and Google's "log in with your browser", 535 "credentials
-# invalid", 538 "encryption required for this mechanism", 432 "a password transition is needed" (RFC 4954 6), 525 "user
-# account disabled" (RFC 5248).
-_SIGN_IN_CODES = (432, 525, 530, 534, 535, 538)
+# invalid", 538 "encryption required for this mechanism" (RFC 4954 6), 525 "user account disabled" (RFC 5248).
+_SIGN_IN_CODES = (525, 530, 534, 535, 538)
+# RFC 4954 6: 432 4.7.12 "a password transition is needed". The code alone does not tell: by 432 4.3.2 Exchange Online
+# refuses more connections than it takes at once.
+_TRANSITION = re.compile(r"\b4\.7\.12\b|\bpassword transition\b", re.IGNORECASE)
 _SIGN_IN_WORDS = re.compile(
     r"\b5\.7\.(?:3|8|9|13|14|30|57|60|139)\b"
     r"|\bauth\w*\b.{0,40}\b(?:fail\w*|unsuccessful|invalid|rejected|denied|disabled)\b"
@@ -121,7 +123,8 @@ def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
     is_passing = _PASSING_WORDS.search(f"{code} {words}") and not _ABOUT_THE_SECRET.search(words)
     if phase is Phase.AUTH and code == 535 and is_passing:
         return Verdict.THROTTLED
-    if phase is Phase.AUTH and (code in _SIGN_IN_CODES or (code >= 500 and _SIGN_IN_WORDS.search(words))):
+    is_sign_in = code in _SIGN_IN_CODES or (code == 432 and _TRANSITION.search(words))
+    if phase is Phase.AUTH and (is_sign_in or (code >= 500 and _SIGN_IN_WORDS.search(words))):
         return Verdict.SIGN_IN
     if code == 421 or (code == 454 and phase is Phase.AUTH) or throttling.seconds_to_wait(code, words) is not None:
         return Verdict.THROTTLED

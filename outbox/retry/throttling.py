@@ -19,9 +19,12 @@ _SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
 
 # The recipient's address or mailbox (RFC 3463: X.1.X, X.2.X; Gmail's 450 4.2.1 is about everybody who writes to one of
 # its users), what the recipient gets too much of, too many recipients of one mail (RFC 5321, 4.5.3.1.10), and
-# greylisting, which is about sender and recipient: no reason to keep all other mail waiting.
+# greylisting, which is about sender and recipient: no reason to keep all other mail waiting. "Your mailbox has", "the
+# sender's mailbox is" and "mailbox has sent" are about ours.
 _NOT_OUR_PACE = re.compile(
-    r"\b4\.[12]\.\d{1,3}\b|\b4\.5\.3\b|gr[ae]y-?\s?list|\b(?:recipient|mailbox) (?:has|is)\b", re.IGNORECASE
+    r"\b4\.[12]\.\d{1,3}\b|\b4\.5\.3\b|gr[ae]y-?\s?list|\brecipient (?:has|is)\b"
+    r"|(?<!your )(?<!sender )(?<!sender's )\bmailbox (?:has|is)\b(?!.{0,40}\bsen(?:t|d|ding)\b)",
+    re.IGNORECASE,
 )
 
 

@@ -35,6 +35,8 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
         (Phase.AUTH, "550 5.7.30 Basic authentication is not supported for Client Submission.", Verdict.SIGN_IN),
         (Phase.AUTH, "432 4.7.12 A password transition is needed", Verdict.SIGN_IN),
         (Phase.DATA, "432 4.3.2 Concurrent connections limit exceeded.", Verdict.THROTTLED),
+        (Phase.AUTH, "432 4.3.2 Concurrent connections limit exceeded.", Verdict.THROTTLED),  # no new secret helps
+        (Phase.AUTH, "432 4.3.2 Try again", Verdict.TRANSIENT),
         (Phase.MAIL, "554 5.1.8 Email Outgoing Blocked", Verdict.THROTTLED),  # Zoho, of the account
         (Phase.MAIL, "553 5.1.8 Sender domain does not exist", Verdict.PERMANENT),
         (Phase.MAIL, "450 4.7.1 Connection subject to rate control, try again later", Verdict.THROTTLED),
@@ -46,6 +48,10 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
         (Phase.DOT, "452 4.4.5 Insufficient disk space; try again later", Verdict.TRANSIENT),  # sendmail
         (Phase.DOT, "452 4.4.2 Connection to the relay lost", Verdict.UNCERTAIN),
         (Phase.DOT, "452 4.4.1 The next host failed", Verdict.UNCERTAIN),
+        (Phase.RCPT, "452 4.7.1 Your mailbox has exceeded the hourly limit of messages", Verdict.THROTTLED),
+        (Phase.RCPT, "450 4.7.1 The sender's mailbox has exceeded its hourly limit", Verdict.THROTTLED),
+        (Phase.RCPT, "450 4.7.1 Mailbox is sending too fast", Verdict.THROTTLED),
+        (Phase.RCPT, "450 4.7.1 Mailbox has too many connections, it is busy", Verdict.TRANSIENT),
         (Phase.RCPT, "550 Domain frequency limited", Verdict.THROTTLED),
         (Phase.MAIL, "451 MI:SFQ", Verdict.THROTTLED),
         (Phase.MAIL, "552 Quota exceeded for the day", Verdict.THROTTLED),
