@@ -96,8 +96,11 @@ def states() -> list[ScheduleState]:
 
 
 def overdue_since(now: datetime) -> datetime | None:
-    """The earliest time at which a schedule should have run and did not; None when all are on time."""
-    late = Schedule.objects.filter(schedule_type__in=INTERVALS, next_run__lt=now)
+    """The earliest time at which a schedule should have run and did not; None when all are on time.
+
+    Not those that have no run left (`repeats` of 0): django-q2 keeps their rows, and never runs them.
+    """
+    late = Schedule.objects.filter(schedule_type__in=INTERVALS, next_run__lt=now).exclude(repeats=0)
     first: datetime | None = late.order_by("next_run").values_list("next_run", flat=True).first()
     return first
 

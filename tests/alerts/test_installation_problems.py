@@ -79,6 +79,13 @@ def test_a_clock_that_starts_nothing_is_said_after_five_minutes(account: Account
     assert list(found(now)) == ["schedules"]
 
 
+def test_a_schedule_that_has_run_as_often_as_it_was_to_is_not_late(account: Account, now: datetime) -> None:
+    """As one that an operator made in the admin for one run: django-q2 keeps its row, and never runs it again."""
+    ended = {"func": "mailbox.tasks.beat", "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": 0}
+    Schedule.objects.create(name="once more", next_run=now - timedelta(hours=1), **ended)
+    assert found(now) == {}
+
+
 def test_push_that_is_gone_is_said_where_an_account_wants_it(account: Account, now: datetime) -> None:
     Account.objects.update(sync_enabled=True)
     assert "has not run yet" in found(now)["push"]
