@@ -94,3 +94,33 @@ def test_a_process_that_always_writes_leaves_others_their_turns() -> None:
         process.kill()
         process.wait()
         sqlite_write_lock._impatient_until = 0.0
+
+
+# Forked from a process that has the lock files open, like a worker, and without a free descriptor at its first turns.
+FORKED = """
+import django, os, resource
+django.setup()
+from mailbox.db import sqlite_write_lock as turns
+with turns.WriteTurn():
+    pass
+if not (child := os.fork()):
+    inherited = [descriptor for _pid, descriptor in turns._opened.values()]
+    lowest = min(inherited)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, 4096))
+    for _ in range(2):
+        with turns.WriteTurn() as turn:
+            assert not turn.is_ours
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]  # the database's and a server's, with these numbers
+    with turns.WriteTurn() as turn:
+        assert turn.is_ours
+    for each in taken:
+        os.fstat(each)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_process_without_a_free_descriptor_writes_without_a_turn_and_closes_no_file_of_another() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
