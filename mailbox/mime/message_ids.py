@@ -17,6 +17,8 @@ from mailbox.mime import charsets
 MAX_ID = 996  # characters
 MAX_IDS = 25_000
 _COMMENT = re.compile(r"\([^()<>]*+\)")
+_COMMENT_WITH_ID = re.compile(r"(?:\A|(?<=[\s>]))\((?:[^()<>]|<[^()<>]{1,996}>)*+\)")
+_ENTITIES = {re.compile(r"&(?:lt|#60|#x3c);|%3c", re.I): "<", re.compile(r"&(?:gt|#62|#x3e);|%3e", re.I): ">"}
 _BRACKETED = re.compile(r"<([^<>]{1,1996})(?:>|(?=<))")
 _SPACE = re.compile(r"\s++")
 _SEPARATOR = re.compile(r"[\s,;]++")
@@ -44,10 +46,12 @@ def read(text: str) -> list[str]:
     """
     if "=?" in text:
         text = charsets.decode_words(text)
-    if "&lt;" in text:
-        text = text.replace("&lt;", "<").replace("&gt;", ">")
+    if "&" in text or "%" in text:
+        for entity, bracket in _ENTITIES.items():
+            text = entity.sub(bracket, text)
     if "(" in text:
-        text = _COMMENT.sub(" ", text)
+        without = _COMMENT_WITH_ID.sub(" ", text)
+        text = _COMMENT.sub(" ", without if "@" in without else text)  # "(<id>)" alone is one
     between = (match[1].strip() for match in islice(_BRACKETED.finditer(text), MAX_IDS))
     found = [one for each in between if "@" in each or (each and " " not in each) for one in _apart(each)]
     if not found:

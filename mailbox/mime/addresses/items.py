@@ -15,6 +15,7 @@ _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
 _SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“", "«": "»", "`": "`"}  # noqa: RUF001
 _SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
 _SENDABLE = re.compile(r"[^\s@]++@[^\s@.]++\.[^\s@]++")  # not `root@host` nor `Ann @ home`, which comments say
+_SEPARATORS = ("|", "/", "&", "+", "and")  # words that people and scripts put between addresses
 _BETWEEN = re.compile(r" ?[,;] ?| ")
 
 
@@ -114,6 +115,8 @@ def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
     addresses = [cleaned(str(chunk), is_decoded, is_uri=item.is_uri) for chunk in chunks if chunk.is_address]
     if not addresses and words:  # "Ann Example (ann@example.com)"
         addresses = [cleaned(token.text, is_decoded) for token in comments if _SENDABLE.fullmatch(token.text)]
+    if len(addresses) > 1:
+        words = [token for token in words if token.text not in _SEPARATORS]
     name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
     if not addresses:
         said = _name(comments, is_decoded) if len(words) == 1 else ""  # root (Cron Daemon)

@@ -23,7 +23,8 @@ _LABELS = {
     "utf-8": "utf8 unicode11utf8 unicode20utf8 utf8mb3 utf8mb4 utf8mac utf8bom default unknown8bit unknown 8bit 7bit "
     "binary 65001 cp65001 cesu8 utf8mobiledocomo utf8mobilesoftbank utf8mobilekddia utf8mobilekddib "
     "usascii ascii ansi_x341968 iso646us 646 us 20127 isoir6",
-    "utf-7": "utf7 unicode11utf7 65000",
+    "utf-7": "utf7 unicode11utf7 unicode20utf7 65000",
+    "cp858": "pcmultilingual850euro",
     "utf-16": "utf16 unicode unicodebig ucs2 iso10646ucs2 csunicode 1200",
     "utf-16-le": "utf16le unicodelittle unicodefeff 1200le ucs2le utf16lebom",
     "utf-16-be": "utf16be unicodefffe 1201 ucs2be utf16bebom",

@@ -17,6 +17,14 @@ _WORDS = ["=?utf-8?Q?a=EF=BC=A0b=40x.org?=", "=?utf-8?B?PGFAeC5vcmc+LA==?=", "&l
 LETTERS = st.lists(st.sampled_from([*_SIGNS, *_WORDS]), max_size=40).map("".join)
 
 RECEIVED = [
+    (
+        "ann@example.com | bob@example.com / carl@example.com",
+        ["ann@example.com", "bob@example.com", "carl@example.com"],
+    ),
+    (
+        "Ann and Bob <ab@example.com>, R&D / Ops <ops@example.com>",
+        ["Ann and Bob <ab@example.com>", "R&D / Ops <ops@example.com>"],
+    ),
     ("ann@example.com; bob@example.com; carl@example.com", ["ann@example.com", "bob@example.com", "carl@example.com"]),
     ("root, Bob Example <bob@example.org>, postmaster", ["root", "Bob Example <bob@example.org>", "postmaster"]),
     ("carol, dave@example.org", ["carol", "dave@example.org"]),

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "x-IBM942C": "cp932", "JIS_X0201": "cp932", "EUC-JP-2004": "euc-jp", "ISO-2022-JP-MOBILE#KDDI": "iso-2022-jp",
     "x-IBM970": "cp949", "CESU-8": "utf-8", "UTF-8-Mobile#SOFTBANK": "utf-8", "UCS-2BE": "utf-16-be",
     "UCS-2LE": "utf-16-le", "x-UTF-16LE-BOM": "utf-16-le", "UCS-4BE": "utf-32-be", "X-UTF-32LE-BOM": "utf-32-le",
+    "PC-Multilingual-850+euro": "cp858", "x-unicode-2-0-utf-7": "utf-7",
     "x-MacRomania": "mac_romanian", "x-mswin-936": "gb18030", "x-PCK": "cp932",
 }  # fmt: skip
 

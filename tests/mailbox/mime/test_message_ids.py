@@ -31,6 +31,12 @@ ROOT = bytes(range(22))
         "mid1@example.com>",
         "mid:mid1@example.com",
         "<mid1@example.com>;",
+        "(answers <other@example.com>) <mid1@example.com>",
+        "(see other@example.com) mid1@example.com",
+        "(<mid1@example.com>)",
+        "&#60;mid1@example.com&#62;",
+        "&lt;mid1@example.com&gt;",
+        "%3Cmid1@example.com%3E",
     ],
 )
 def test_an_id_is_the_same_in_every_form(stated: str) -> None:
@@ -56,6 +62,9 @@ def test_an_id_is_the_same_in_every_form(stated: str) -> None:
         ("<a@x b@x>", ["a@x", "b@x"]),
         ("<a@x, b@x>", ["a@x", "b@x"]),
         ("a@x;b@x", ["a@x", "b@x"]),
+        ("(of <c@x>) <a@x> (and <d@x>) <b@x>", ["a@x", "b@x"]),
+        ("Your message (<a@x>)", ["a@x"]),
+        ("<a%b&c@x>", ["a%b&c@x"]),
     ],
 )
 def test_ids_stand_in_their_order_and_words_are_none(stated: str, ids: list[str]) -> None:
