@@ -19,6 +19,7 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)[ \t]*+(?>\r\n|\r|\n)")
 _NOT_OF_URLS = re.compile(rb"[^A-Za-z0-9_\r\n=-]")
 _OF_URLS = bytes.maketrans(b"-_", b"+/")
 _DRAWN_LINE = re.compile(rb"^[-_=]{2,}+[ \t]*+\r?$", re.M)
+_DATA_URL = re.compile(rb"\s*+data:[^,\s]{0,200};base64,", re.I)  # RFC 2397, as scripts take it from a web page
 _BLOCK = re.compile(rb"[^=]++")
 _MOST_BLOCKS = 1_000_000  # each costs time; a line of 76 characters has at most one
 _LOOKED_AT = 2_000  # bytes
@@ -30,6 +31,8 @@ _MOST_JUNK = 1 / 12  # share of invalid characters up to which content counts as
 def decode(octets: bytes | memoryview) -> tuple[bytes, bool]:
     """The decoded bytes, and whether the base64 was valid. Content that is not base64 is returned unchanged."""
     given = bytes(octets)
+    if given.lstrip()[:5].lower() == b"data:" and (scheme := _DATA_URL.match(given)):
+        return decode(given[scheme.end() :])[0], False
     padding = given.find(b"=")
     if padding < 0 or _ENDS.match(given, padding):
         try:

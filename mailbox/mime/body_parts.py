@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailbox.mime import charsets, parameters, transfer_encoding
+from mailbox.mime import charsets, damaged, parameters, transfer_encoding
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.part import XHTML, Part
 
@@ -18,6 +18,7 @@ from mailbox.mime.part import XHTML, Part
 # message of thousands of parts with thousands of parameters each does not take minutes.
 MAX_HEADERS = 4_000_000
 _SHORT_HEADER = 256
+_PREAMBLE = 2_000  # bytes that tell whether it is the customary one
 MAX_BODY_PARTS = 200  # of each body; further ones are attachments
 
 _OTHER_NAMES = (
@@ -29,6 +30,7 @@ _FILE_MARKS = (
     *(b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\x1f\x8b\x08"),
     b"\xd0\xcf\x11\xe0",
 )
+_FILE_NAME = re.compile(r"[^\s/\\:]{1,200}\.[A-Za-z0-9]{2,5}")
 _TEXTS = ("text/plain", "text/html")
 # Alternatives for AMP and watches, and enriched text (RFC 1896). In an alternative: neither body nor attachment.
 _UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext")
@@ -76,6 +78,12 @@ def layout_of(root: Part) -> Layout:
             attachments = [part for part in attachments if part is not found]
             if found.content_type in _UNREAD_ALTERNATIVES:  # its text is between tags, as in HTML
                 found.treat_as("text/html")
+    if root.children is not None and all(is_blank(part) for part in (*text, *html) if part.content_type in _TEXTS):
+        said = root.preamble()
+        if not is_blank(said) and not damaged.is_about_mime(bytes(said.encoded[:_PREAMBLE])):
+            # The mail's text stands above its parts, where a script forgot the boundary line.
+            text, html = [said, *text], [said, *html]
+            reader.defects.append("BoundaryGuessedDefect")
     charset = _charset_of(root, (*text, *html))
     for part in attachments:
         part.read_headers_in(charset)
@@ -255,6 +263,12 @@ def stated_filename(part: Part) -> str:
     stated = part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
     stated = stated or next(filter(None, (part.parameter(*where) for where in _OTHER_NAMES)), "")
     return stated or next(filter(None, map(_filename_in, part.others("content-disposition"))), "")
+
+
+def described_filename(part: Part) -> str:
+    """The Content-Description (RFC 2045 section 8) where it is a file's name: some programs state none elsewhere."""
+    described = charsets.unfold(charsets.decode_words(part.get("content-description")[:300])).strip("\"'")
+    return described if _FILE_NAME.fullmatch(described) else ""
 
 
 def _filename_in(field: str) -> str:

@@ -27,6 +27,7 @@ _REST_OF_FIELDS = re.compile(
     re.I,
 )
 _ODD_OCTETS = re.compile("[\udc80-\udcff]")
+_OF_MIME = re.compile(rb"mime|multi-?part|mail (?:reader|client|program)|this (?:mail|message) (?:is|was) ", re.I)
 _HTML = re.compile(rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head|body|div|table|p)\b", re.I | re.S)
 
 
@@ -97,3 +98,8 @@ def begins_encoded(raw: bytes, start: int, end: int, boundary: str) -> bool:
 def type_of_text(raw: bytes, start: int, end: int) -> str:
     """The media type of text that states none: text/html when it begins with a tag of HTML, else text/plain."""
     return "text/html" if _HTML.match(raw, start, end) else "text/plain"
+
+
+def is_about_mime(preamble: bytes) -> bool:
+    """Whether what stands above the parts tells readers without MIME what they see, in any language."""
+    return _OF_MIME.search(preamble) is not None

@@ -18,8 +18,18 @@ _TELLING = frozenset(
     b"from to cc subject date message-id mime-version content-type content-transfer-encoding received delivered-to "
     b"return-path reply-to in-reply-to references".split()
 )
-_LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xc2\xa0|[\0-\x20])*+")
-_ABOVE = frozenset((b"\xef", b"\xc2", *(bytes((code,)) for code in range(33))))
+# A byte order mark as it is, encoded as UTF-8 twice, of UTF-16, or quoted-printable; spaces and marks without width.
+_LEAD = re.compile(
+    rb"(?:\xef\xbb\xbf|\xc3\xaf\xc2\xbb\xc2\xbf|\xff\xfe|\xfe\xff|=EF=BB=BF"
+    rb"|\xc2\xa0|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|[\0-\x20])*+"
+)
+_ABOVE = frozenset(bytes((code,)) for code in (*range(33), *b"\xef\xc3\xff\xfe\xc2\xe2="))
+_ENVELOPE = re.compile(rb">?From [^\r\n]{0,998}(?:\r\n|\r|\n)")  # an mbox separator
+# A header each of whose lines has an empty one behind it, also the empty line at its end.
+_DOUBLED_LINES = re.compile(
+    rb"[\x21-\x39\x3b-\x7e]++:[^\r\n]*+(\r\n|\r|\n)\1"
+    rb"(?:(?:[\x21-\x39\x3b-\x7e]++:|[ \t])[^\r\n]*+\1\1){2,5000}+\1\1"
+)
 _DOUBLED_END = re.compile(rb"(?<!\r)\r\r++\n")
 _TURNED_END = re.compile(rb"\n\r(?=[\t !-~])")  # LF CR, and the next line begins
 _FIRST_LINE = 2_000  # bytes in which the first line must end
@@ -83,6 +93,27 @@ def _doubles_ends_of_fields(raw: bytes) -> bool:
     return any(b"-" in name or name.lower() in _TELLING for name in _NAMES.findall(below, 2, rest.end()))
 
 
+def _start_below_junk(raw: bytes) -> int:
+    """The position of the first field below a byte order mark, spaces and the like; 0 where none are above it."""
+    envelope = _ENVELOPE.match(raw) if raw[:1] in (b"F", b">") else None
+    above = envelope.end() if envelope else 0
+    lead = _LEAD.match(raw, above) if raw[above : above + 1] in _ABOVE else None
+    if lead is None or lead.end() == above:
+        return 0
+    field = _FIELD.match(raw, lead.end())
+    if field is None:
+        return 0
+    is_header = field[1].lower() in _TELLING
+    if not is_header and b"-" in field[1]:
+        sound = _SOUND.match(raw, lead.end(), min(len(raw), _MAX_REPAIRED))
+        is_header = bool(sound and _telling_names(sound[0]))
+    return lead.end() if is_header else 0
+
+
+def _telling_names(header: bytes) -> set[bytes]:
+    return {name.lower() for name in _NAMES.findall(header.replace(b"\r", b"\n"))} & _TELLING
+
+
 def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
     """The message from its first field on, with valid line ends, and the names of the defects repaired.
 
@@ -96,12 +127,14 @@ def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
         if _FIELD.match(narrow):
             raw = narrow
             defects.append("WideMessageDefect")
-    if raw[:1] in _ABOVE:
-        lead = _LEAD.match(raw)
-        field = _FIELD.match(raw, lead.end()) if lead else None
-        if lead and lead.end() and field and field[1].lower() in _TELLING:
-            raw = raw[lead.end() :]
-            defects.append("JunkBeforeHeaderDefect")
+    start = _start_below_junk(raw)
+    if start:
+        raw = raw[start:]
+        defects.append("JunkBeforeHeaderDefect")
+    doubled = _DOUBLED_LINES.match(raw, 0, min(len(raw), _MAX_REPAIRED))
+    if doubled and len(_telling_names(doubled[0])) > 1:
+        raw = bytes(raw[:]).replace(2 * doubled[1], doubled[1])
+        defects.append("LineEndDefect")
     end = raw.find(b"\n", 0, _FIRST_LINE)
     if (end > 1 and raw[end - 2 : end] == b"\r\r") or _doubles_ends_of_fields(raw):
         raw = _DOUBLED_END.sub(b"\r\n", bytes(raw[:]))

@@ -14,12 +14,12 @@ from datetime import datetime
 
 from mailbox.mime import attachment_digest, charsets, filenames, message_ids, part_text, readable_text
 from mailbox.mime import tree as mime_tree
-from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
+from mailbox.mime.body_parts import Layout, content_id_of, described_filename, disposition, layout_of, stated_filename
 from mailbox.mime.files.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 
-PARSER_VERSION = 16  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
+PARSER_VERSION = 17  # raise it when a change gives other rows for the same bytes, so that messages can be reparsed
 
 MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column's length
@@ -245,7 +245,7 @@ def _image_type(part: Part) -> str:
 
 
 def _filename(part: Part, head: bytes, position: int) -> str:
-    stated = stated_filename(part)
+    stated = stated_filename(part) or described_filename(part)
     if not stated and part.content_type in MESSAGE_TYPES:
         return filenames.message_filename(Fields(mime_tree.read_headers(head), []).line("subject"), position)
     return filenames.safe_filename(stated, part.content_type, position)

@@ -25,9 +25,11 @@ _PARAMETER = re.compile(
     r';((?:(?<==)=\?[^?\s;"]{1,60}\?[bBqQ]\?[^?\s"]*+\?=|[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S
 )
 # Parameters that are also recognised after white space or a comma, where the semicolon is missing.
-_KNOWN = "boundary|charset|delsp|filename|format|name|protocol|smime-type|start|type"
+_KNOWN = (
+    "boundary|charset|delsp|filename|format|name|protocol|size|smime-type|start|type|(?:creation|modification)-date"
+)
 _LOOSE = re.compile(
-    rf"(?:^|[\s,;])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
+    rf"(?:^|[\s,;:])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
 )
 _NEXT = re.compile(rf"(?<=[^\s,])[\s,]++(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
 _QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,]|\Z)', re.S)
@@ -42,6 +44,8 @@ _URL_ESCAPES = re.compile(r"%[C-Fc-f][0-9A-Fa-f]%[89ABab][0-9A-Fa-f]")
 _EXTENDED = re.compile(r"([A-Za-z0-9_-]{2,40})'[A-Za-z-]{0,20}'[^\s']+")  # RFC 2231's value in a parameter without *
 # Comments are removed only before a value: a file name without quotes may be "a (1).pdf".
 _COMMENT_BEFORE = re.compile(r"\A\s*+\([^()\"]*+\)")
+_COMMENT = re.compile(r"\([^()\"]*+\)")
+_COMMENT_BEHIND = re.compile(r"(?<=\.)([A-Za-z0-9]{2,5})\s++\([^()]*+\)\Z")  # behind the extension of a file name
 
 
 def parameters(field: str) -> Mapping[str, str]:
@@ -63,7 +67,8 @@ def _read(field: str) -> Mapping[str, str]:
         if section is not None:
             sections.setdefault(name, {}).setdefault(section, (value, is_encoded))
         elif is_encoded:
-            whole.setdefault(name, charsets.decode_words(_decoded([(value, True)])))
+            decoded = charsets.decode_words(_decoded([(value, True)]))
+            whole.setdefault(name, _bare_name(decoded) if name in _FILE_NAMES else decoded)
         elif value or name not in plain:
             plain[name] = plain.get(name) or _plain_value(name, value)
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
@@ -100,7 +105,7 @@ def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:
             return
         name, equals, value = (_COLON.sub(r"\1=", part, count=1) if ":" in part else part).partition("=")
         if "(" in name:
-            name = _COMMENT_BEFORE.sub("", name, count=1)
+            name = _COMMENT.sub("", name)
         shape = _NAME.fullmatch(name.strip(" \t\r\n\"'").lower())
         if equals and shape:
             kind = "" if shape[2] else shape[1]  # blanks at the end of a section belong to the value
@@ -111,10 +116,12 @@ def _parts(field: str) -> Iterator[tuple[str, str]]:
     """Pairs: the text between two semicolons, and a parameter `name=value` in it. Two pairs if a semicolon is
     missing."""
     unfolded = _FOLD.sub("", field) if "\n" in field or "\r" in field else field  # RFC 5322 section 2.2.3
+    if "&quot;" in unfolded:
+        unfolded = unfolded.replace("&quot;", '"')
     first = unfolded.partition(";")[0]
     if "=" in first:
         for found in _LOOSE.finditer(first):
-            yield first, found[0].lstrip(" \t\r\n,;")
+            yield first, found[0].lstrip(" \t\r\n,;:")
     for found in _PARAMETER.finditer(unfolded):
         for piece in _apart(found[1]):
             yield found[1], piece
@@ -134,12 +141,18 @@ def _apart(part: str) -> Iterator[str]:
 
 
 def _unquoted(value: str, name: str) -> str:
-    if '"' in value and "(" in value:
+    if '"' in value and ("(" in value or value[-1] != '"'):
         value = _around_quotes(value)
+    if value[:3] == '3D"':  # a header field in quoted-printable
+        value = value[2:]
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1].replace("\\\\", "\\").replace('\\"', '"')
     else:
         value = value.removeprefix('"')  # a quote without its closing one
+        if name in _FILE_NAMES:
+            value = value if value.startswith("=?") else value.removeprefix("=")
+            value = value.removesuffix('"') if value.count('"') == 1 else value
+            value = _COMMENT_BEHIND.sub(r"\1", value.rstrip("; \t"))
     return _bare_name(value) if name in _FILE_NAMES else value
 
 
@@ -154,10 +167,11 @@ def _bare_name(value: str) -> str:
 
 
 def _around_quotes(value: str) -> str:
-    """A quoted value without comments before and after it."""
+    """A quoted value without comments before it, and without comments or escapes of line ends after it."""
     value = _COMMENT_BEFORE.sub("", value, count=1).strip() if value[0] == "(" else value
     quoted = _QUOTED.match(value)
-    return quoted[0] if quoted and _COMMENT_BEFORE.match(value[quoted.end() :]) else value
+    behind = value[quoted.end() :] if quoted else ""
+    return quoted[0] if quoted and (_COMMENT_BEFORE.match(behind) or behind.startswith(("\\r", "\\n"))) else value
 
 
 def _decoded(pieces: list[tuple[str, bool]]) -> str:

@@ -19,7 +19,9 @@ MAX_MIME_HEADER = 4096
 _MOST_OTHERS = 4
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
-_MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_*-]++)")
+_MEANT_TYPE = re.compile(
+    r"(?:content-type\s*+:)?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]{1,2}+\s*+([a-z0-9!#$&^.+_*-]++)"
+)
 _MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf": "application/pdf"}
 _MEANT_BY_SUBTYPE = {"plain": "text/plain", "mixed": "multipart/mixed", "alternative": "multipart/alternative"}
 _MEANT_BY_SUBTYPE |= {"related": "multipart/related"} | _MEANT_BY_ONE_WORD
@@ -48,6 +50,7 @@ class Part:
         "defects",
         "depth",
         "end",
+        "end_of_preamble",
         "fields",
         "header_charset",
         "inherited_encoding",
@@ -60,6 +63,7 @@ class Part:
         self.depth = depth
         self.default_type = default_type
         self.start = self.end = 0  # of the content
+        self.end_of_preamble = 0  # of a multipart: where its first boundary line begins
         self.fields: list[tuple[str, str]] = []
         self.children: list[Part] | None = None
         self.defects: list[str] = []
@@ -195,6 +199,12 @@ class Part:
                 if self.inherited_encoding:
                     self.defects.append("MimeFieldDefect")
                     return
+
+    def preamble(self) -> Part:
+        """What stands above the parts of a multipart, as a text: readers of MIME do not show it (RFC 2046, 5.1.1)."""
+        text = Part(self._raw, self.depth + 1, "text/plain")
+        text.start, text.end = self.start, max(self.start, self.end_of_preamble)
+        return text
 
     @property
     def encoded(self) -> memoryview:

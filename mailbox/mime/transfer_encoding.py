@@ -10,9 +10,13 @@ from mailbox.mime import base64_content, charsets
 _PLAIN = ("7bit", "8bit", "binary", "base64", "quoted-printable", "")
 ENCODINGS = ("base64", "quoted-printable")
 _NAMES = (*ENCODINGS, "x-uuencode")
-_NAMED = re.compile(r"(base.?64|\bb(?:64)?\b)|(quoted.{0,3}print|\bqp?\b)|(uue|x-uue?\b|\buu\b)")
+_NAMED = re.compile(r"(base.?64|\bb(?:64)?\b)|(quoted?.{0,3}pri|\bqp?\b)|(uue|x-uue?\b|\buu\b)")
 _COMMENT = re.compile(r"\([^()]*+\)")
-_DRAWN = re.compile(rb"={2,}+(?![0-9A-Fa-f]{2})|={1,}+(?==[0-9A-Fa-f]{2})")
+# Behind another "=", an escape is one only for an octet that encoders escape: "x==10" and "a==be" are text.
+_NEEDED = rb"(?:[89A-F][0-9A-F]|3D|0[AD]|(?:20|09)(?=[ \t]*+\r?\n))"
+_DRAWN = re.compile(rb"={2,}+(?!" + _NEEDED + rb")|=+(?==" + _NEEDED + rb")")
+# A line drawn of signs, "=" among them, which ends in one that is no soft line break: no encoder leaves the others.
+_DRAWN_LINE = re.compile(rb"^(?=[-=*+_#~.|:<> ]{3,200}+\r?$)[^\r\n=]*+=[^=\r\n][^\r\n]*=(?=\r?$)", re.M)
 _PADDED_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
 _BREAK_BY_CR = re.compile(rb"=\r(?:\r++\n|(?!\n))")  # at "=" CR, a2b_qp would drop all bytes up to the next LF
 _ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
@@ -88,6 +92,7 @@ def _decode_quoted_printable(encoded: memoryview) -> tuple[bytes, bool]:
     given = bytes(encoded)
     if given.count(b"=\r") != given.count(b"=\r\n"):
         given = _BREAK_BY_CR.sub(b"=\n", given)
+    given = _DRAWN_LINE.sub(lambda line: line[0].replace(b"=", b"=3D"), given)
     if b"==" not in given and b"= " not in given and b"=\t" not in given:
         return binascii.a2b_qp(given), True
     escaped = _DRAWN.sub(lambda run: b"=3D" * len(run[0]), _PADDED_BREAK.sub(b"=", given))

@@ -162,7 +162,7 @@ class Reader:
         """Read a multipart whose boundary was not found: it is encoded as a whole, uses another boundary, or has no
         parts."""
         inside = self
-        if encoding in ("base64", "quoted-printable") and self.budget.decodings_left > 0:
+        if encoding in ("base64", "quoted-printable", "x-uuencode") and self.budget.decodings_left > 0:
             part.set_content(part.octets()[0])
             part.defects.append("EncodedMultipartDefect")
             inside = Reader(bytes(part.encoded), self.budget)
@@ -192,6 +192,8 @@ class Reader:
             line = lines.following()
             at, behind = line[:2] if line else (part.end, part.end)
             is_closed = line[2] if line else is_closed
+            if line and begun == -1:
+                part.end_of_preamble = at
             if line and begun == -1 and damaged.begins_part(self.raw, part.start, at):
                 part.defects.append("BoundaryGuessedDefect")  # the boundary line above the first part is missing
                 begun = part.start
@@ -209,7 +211,9 @@ class Reader:
             begun = -2 if is_closed else behind
         part.children = children
         if begun == -1:
-            if is_closed:
+            if is_closed and part.depth == 0 and not self.raw[part.start : at].strip():
+                part.start = behind  # nothing but a closing line above the text
+            elif is_closed:
                 part.end = at
             return False
         part.children = children or []

@@ -10,12 +10,12 @@ import json
 import sys
 from pathlib import Path
 
-from tests.mailbox.mime import odd_damage, odd_forms, odd_headers, odd_mail, odd_names
+from tests.mailbox.mime import odd_damage, odd_edges, odd_forms, odd_headers, odd_mail, odd_names
 from tests.mailbox.mime.odd_mail import OddMail
 
 
 def odd_mails() -> list[OddMail]:
-    modules = (odd_mail, odd_names, odd_forms, odd_damage, odd_headers)
+    modules = (odd_mail, odd_names, odd_forms, odd_damage, odd_headers, odd_edges)
     recipes = [recipe for module in modules for recipe in module.RECIPES]
     return [mail for text in odd_mail.TEXTS for recipe in recipes for mail in recipe(text)]
 

@@ -14,7 +14,7 @@ from mailbox.parsing.parse_job import ParseJob
 from mailbox.search import tokenizer
 
 MAILS = sorted((Path(__file__).parents[2] / "mail").glob("*.eml"))
-READ_AS = (16, "e5066c937199f942")
+READ_AS = (17, "e5066c937199f942")
 FOUND_BY = {"sqlite": (2, "baff8540b0fd80c4"), "postgresql": (2, "2fd16f701791c489")}
 
 
