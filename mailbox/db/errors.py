@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 
 from mailbox.db.own_connection import own_connection
 
@@ -17,10 +17,11 @@ DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
 def is_trouble(error: BaseException) -> bool:
     """Whether the database is unreachable or refuses to work (full, read-only), and the statement is not the cause.
 
-    SQLite raises OperationalError for a missing table too, which does not count.
+    A missing table or right is an OperationalError, too (see blames_the_statement), which does not count.
     """
     code = getattr(error.__cause__, "sqlite_errorcode", None)
-    return isinstance(error, DATABASE_TROUBLE) and (code is None or code & 0xFF != sqlite3.SQLITE_ERROR)
+    is_statements = blames_the_statement(error) or (code is not None and code & 0xFF == sqlite3.SQLITE_ERROR)
+    return isinstance(error, DATABASE_TROUBLE) and not is_statements
 
 
 def blames_the_value(error: BaseException) -> bool:
@@ -31,6 +32,16 @@ def blames_the_value(error: BaseException) -> bool:
     """
     state = getattr(error.__cause__, "sqlstate", None) or ""
     return isinstance(error, OperationalError) and state.startswith("54")
+
+
+def blames_the_statement(error: BaseException) -> bool:
+    """Whether PostgreSQL refused the statement whatever its values are: a table, a column or a right is missing, as
+    amid an upgrade (SQLSTATE class 42), a feature (0A), or a trigger fails (P0).
+
+    Django raises ProgrammingError then, and OperationalError where SQLite says so.
+    """
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, DatabaseError) and state.startswith(("0A", "42", "P0"))
 
 
 def close_if_broken() -> None:

@@ -11,11 +11,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from django.db import DataError, connection
+from django.db import DataError, OperationalError, connection
 from django.db.backends.signals import connection_created
 from django.db.utils import DatabaseErrorWrapper
 
-from mailbox.db.errors import blames_the_value, is_trouble
+from mailbox.db.errors import blames_the_statement, blames_the_value, is_trouble
 from mailbox.db.lock_timeout import is_locked_by_another
 
 # "waited": for a lock, or for longer than a statement may take, or a deadlock. "unreachable": no connection, or it
@@ -33,7 +33,8 @@ class CountingErrorWrapper(DatabaseErrorWrapper):
     """Django's, which every statement and every connect runs in; it also counts.
 
     It raises DataError where a value is too large for PostgreSQL: by OperationalError, a mail that no row can hold
-    would stop its account at each sync, as a database that is away does.
+    would stop its account at each sync, as a database that is away does. And it raises OperationalError, as SQLite
+    does, where no value is to blame: else all mail would be put aside while a table lacks a column or a right.
     """
 
     def __exit__(
@@ -46,6 +47,8 @@ class CountingErrorWrapper(DatabaseErrorWrapper):
         except Exception as error:
             if blames_the_value(error):
                 raise DataError(*error.args).with_traceback(error.__traceback__) from error.__cause__
+            if blames_the_statement(error):
+                raise OperationalError(*error.args).with_traceback(error.__traceback__) from error.__cause__
             if is_trouble(error):
                 note(kind_of(error))
             raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.db import Error, connection
+from django.db import Error, OperationalError, connection
 
-from mailbox.db.errors import close_if_broken
+from mailbox.db.errors import DATABASE_TROUBLE, close_if_broken, is_trouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,3 +37,9 @@ def test_a_connection_that_broke_is_given_up_so_that_the_next_statement_gets_ano
 
     assert connection.connection is None
     ask()
+
+
+def test_a_missing_table_is_the_same_error_on_both_databases_and_no_trouble_of_theirs() -> None:
+    with pytest.raises(OperationalError, match="no_such_table") as raised, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM no_such_table")
+    assert isinstance(raised.value, DATABASE_TROUBLE) and not is_trouble(raised.value)
