@@ -9,6 +9,7 @@ STRIPPED = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206
 _LINK = re.compile(r"(?:https?://[^/\s]|mailto:[^\s])", re.I)
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}:", re.I)
 _BASE_WITHIN = 100_000  # characters
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 _BASE_TAG = re.compile(
     r"""<base\s[^<>]{0,200}?\bhref\s*=\s*(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^\s"'>]{1,2000}))""", re.I
 )
@@ -32,7 +33,7 @@ def safe_link(address: str, base: str = "") -> str | None:
 
 def base_address(html: str) -> str:
     """The URL in <base href>, which relative URLs are joined to; "" where there is none of http or https."""
-    tag = _BASE_TAG.search(html[:_BASE_WITHIN])
+    tag = _BASE_TAG.search(_COMMENT.sub("", html[:_BASE_WITHIN]))
     address = STRIPPED.sub("", tag[1] or tag[2] or tag[3] or "") if tag else ""
     return address if address[:4].lower() == "http" and _LINK.match(address) else ""
 

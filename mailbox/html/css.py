@@ -70,6 +70,7 @@ _PICTURE = re.compile(
     r"|(?:(?:repeating-)?+(?:linear|radial|conic)-gradient|(?:-webkit-)?+image-set)\((?:[^()]|\([^()]*+\))*+\))",
     re.I,
 )
+_NO_LAYERS = re.compile(r"\A[\s,]+|,\s*(?=,|\Z)")  # commas between background pictures that were removed
 _MAX_STYLE = 10_000
 
 
@@ -80,6 +81,8 @@ def safe_style(style: str) -> str:
     for declaration in _PICTURE.sub(" ", _COMMENT.sub(" ", style[:_MAX_STYLE])).split(";"):
         name, colon, value = declaration.partition(":")
         name, value = name.strip().lower(), value.strip()
+        if name == "background" and "," in value:
+            value = _NO_LAYERS.sub("", value).strip()
         if colon and name in PROPERTIES and _is_safe_value(value):
             kept.append(f"{name}: {value}")
     return "; ".join(kept)

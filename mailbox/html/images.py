@@ -22,7 +22,7 @@ _RASTER_SIGNATURES = {
     "image/gif": (b"GIF87a", b"GIF89a"),
     "image/webp": (b"RIFF",),
 }
-_DATA_IMAGE = re.compile(r"data:(image/[a-z]+);base64,([A-Za-z0-9+/=%\s]*)", re.I)
+_DATA_IMAGE = re.compile(r"data:(image/[a-z-]+);base64,([A-Za-z0-9+/=%\s]*)", re.I)
 
 
 def may_be_shown(octets: bytes) -> bool:
@@ -57,9 +57,13 @@ class ImageRoom:
         return self.address_of(stated[1].lower(), octets)
 
     def address_of(self, content_type: str, octets: bytes) -> str | None:
-        """The image as a data: URL; None when its bytes do not fit its type or state no size, or exceed a limit."""
-        content_type = "image/jpeg" if content_type in ("image/jpg", "image/pjpeg") else content_type
-        if not octets.startswith(_RASTER_SIGNATURES.get(content_type, ())):
+        """The image as a data: URL; None when it is no raster image or states no size, or exceeds a limit.
+
+        Its type is that of its first bytes: mail programs name PNG image/jpg, and PNG and JPEG image/x-png and pjpeg.
+        """
+        begins = (kind for kind, signatures in _RASTER_SIGNATURES.items() if octets.startswith(signatures))
+        content_type = next(begins, "") if content_type.startswith("image/") else ""
+        if not content_type:
             return None
         if (pixels := pixels_of(octets)) is None:
             return None

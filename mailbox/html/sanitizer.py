@@ -70,6 +70,7 @@ _INTEGER = re.compile(r"[ \t\n\f\r]*+\+?+([0-9]++)")  # as browsers read one (HT
 
 # Shown in place of a remote image. The comment in the GIF makes it differ from any spacer image of a mail.
 PLACEHOLDER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH+B2Jsb2NrZWQAIfkEAQAAAAAsAAAAAAEAAQAAAgFEADs="
+_CID = re.compile(r"(?:cid:)+", re.I)  # some programs write it twice
 _REMOTE = re.compile(r"https?:[/\\]|[/\\]{2}", re.I)
 
 _STYLE = f"""
@@ -127,6 +128,7 @@ def safe_html(
             "mailto",
             "cid",
             "data",
+            "thismessage",  # RFC 2557, 5
             "file",
             "c",
         },  # the last two: some mails name attached pictures by a path (file:///..., C:\...)
@@ -266,7 +268,7 @@ class _AttributeFilter:
 
     def _source(self, address: str) -> str | None:
         if address[:4].lower() == "cid:":
-            return self._attached(unquote(address[4:]))
+            return self._attached(unquote(_CID.sub("", address)))
         if address[:5].lower() == "data:":
             return self.room.of_address(address)
         if not _REMOTE.match(address):

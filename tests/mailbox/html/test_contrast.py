@@ -52,6 +52,9 @@ def test_light_text_without_its_dark_background_takes_the_colour_of_the_page(mar
         "rgb(34 34 34)",
         "rgb(34 34 34 / 90%)",
         "none repeat scroll 0 0 #222",
+        "url(a.png), url(b.png) #222",
+        "url(a.png), url(b.png), #222",
+        "linear-gradient(#000, #111), url(b.png), #222",
         "#222 !important",
     ],
 )
@@ -126,6 +129,16 @@ def test_relative_links_stand_on_the_base_that_the_mail_states(address: str, sho
     assert f'href="{shown}"' in body(markup)
 
 
+def test_a_base_in_a_comment_is_none() -> None:
+    commented = (
+        '<!-- <base href="https://other.example/"> --><!--[if mso]><base href="https://mso.example/"><![endif]-->'
+    )
+    assert "href" not in body(f'{commented}<a href="/order">x</a>')
+    assert 'href="https://shop.example/order"' in body(
+        f'{commented}<base href="https://shop.example/"><a href="/order">x</a>'
+    )
+
+
 @pytest.mark.parametrize("base", ["javascript:alert(1)//", "data:text/html,", "//x.example", "", "https://[::"])
 def test_a_base_that_is_no_web_address_makes_no_link(base: str) -> None:
     assert "href" not in body(f'<base href="{base}"><a href="/order">x</a>')
@@ -147,7 +160,7 @@ def test_an_image_of_the_mail_is_shown_by_each_of_its_names(source: str) -> None
     [
         *("image001.png", "cid:image001.png", "CID:IMAGE001.PNG", "cid:<image001.png>", "cid:image001.png@01DB8C40"),
         *("./image001.png", "images/image001.png", "cid://image001.png", "image001.png?x=1"),
-        *("file:///C:/Temp/image001.png", r"C:\Temp\image001.png"),
+        *("file:///C:/Temp/image001.png", r"C:\Temp\image001.png", "cid:cid:image001.png", "thismessage:/image001.png"),
     ],
 )
 def test_a_picture_of_the_mail_is_shown_by_any_way_to_name_it(source: str) -> None:
@@ -156,3 +169,10 @@ def test_a_picture_of_the_mail_is_shown_by_any_way_to_name_it(source: str) -> No
     assert "data:image/png;base64," in shown.html and not shown.remote_addresses
     others = safe_html(f'<img src="{source}"><a href="{source}">x</a>', {"b.png": ("image/png", png)})
     assert "data:image/png" not in others.html and "file:" not in others.html and "C:" not in others.html
+
+
+@pytest.mark.parametrize("stated", ["image/png", "image/jpg", "image/x-png", "image/pjpeg", "image/unknown"])
+def test_a_picture_is_shown_as_what_it_is_whatever_its_type_is_called(stated: str) -> None:
+    assert "data:image/png;base64," in safe_html('<img src="cid:a">', {"a": (stated, PNG)}).html.partition("<body")[2]
+    svg = safe_html('<img src="cid:a">', {"a": (stated, b"<svg onload='x'/>")}).html.partition("<body")[2]
+    assert "svg" not in svg and "data:" not in svg
