@@ -31,6 +31,7 @@ _FILE_MARKS = (
     b"\xd0\xcf\x11\xe0",
 )
 _FILE_NAME = re.compile(r"[^\s/\\:]{1,200}\.[A-Za-z0-9]{2,5}")
+_ID_COMMENT = re.compile(r"\A\s*+\([^()]*+\)|(?<=>)\s*+\([^()]*+\)\s*+\Z")
 _TEXTS = ("text/plain", "text/html")
 # Alternatives for AMP and watches, and enriched text (RFC 1896). In an alternative: neither body nor attachment.
 _UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext")
@@ -276,6 +277,11 @@ def _filename_in(field: str) -> str:
 
 
 def content_id_of(part: Part) -> str:
-    """The Content-ID (RFC 2392) without angle brackets; "" when there is none."""
-    stated = charsets.unfold(part.get("content-id"))
+    """The Content-ID (RFC 2392) without angle brackets; "" when there is none. Senders also put quotes, doubled
+    brackets, a comment or `cid:` around it, or write it as an encoded word."""
+    stated = part.get("content-id")
+    stated = charsets.unfold(charsets.decode_words(stated) if "=?" in stated else stated)
+    if stated[:1] != "<" or stated[-1:] != ">" or stated[1:2] in "<\"'" or stated[1:5].lower() == "cid:":
+        stated = _ID_COMMENT.sub("", stated).strip("<>\"' ")
+        stated = stated[4:] if stated[:4].lower() == "cid:" else stated
     return stated.removeprefix("<").removesuffix(">").strip()[:998]

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbox.mime import attachment_digest, charsets, filenames, message_ids, part_text, readable_text
+from mailbox.mime import (
+    attachment_digest,
+    charsets,
+    filenames,
+    message_ids,
+    part_text,
+    readable_text,
+    transfer_encoding,
+)
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.body_parts import Layout, content_id_of, described_filename, disposition, layout_of, stated_filename
 from mailbox.mime.files.containers import opened
@@ -238,9 +246,9 @@ def _image_type(part: Part) -> str:
     """
     if part.content_type.startswith("image/"):
         return part.content_type if _TYPE.fullmatch(part.content_type) else ""
-    if part.content_type != "application/octet-stream" or not content_id_of(part):
+    if part.content_type != "application/octet-stream" or not (content_id_of(part) or stated_filename(part)):
         return ""
-    head = part.octets()[0][:8]
+    head = transfer_encoding.undone(part.transfer_encoding, part.encoded[:200])[0]
     return next((image for mark, image in _IMAGE_MARKS.items() if head.startswith(mark)), "")
 
 

@@ -13,6 +13,7 @@ from mailbox.mime.body_parts import Layout, is_blank, layout_of, stated_filename
 from mailbox.mime.files import embedded_files, smime, tnef
 from mailbox.mime.tree import Part
 
+_MESSAGES = ("message/rfc822", "message/global")
 _MAX_OPENED = 10  # of one message
 _MOST_WITHIN = 3  # signed messages within a signed one, one in each other, as in mail that is signed twice (RFC 2634)
 _MAX_BYTES = 64_000_000  # a larger one is not opened, as all its files would be in memory at once
@@ -35,7 +36,7 @@ def _with_signed(layout: Layout, among: Sequence[Part], depth: int = 0) -> Layou
         signed = smime.read(part.octets()[0])
         if signed is None:
             continue
-        inner = layout_of(tree.read_tree(signed.content))
+        inner = layout_of(_root_of(signed.content))
         found = replace(
             found,
             text=found.text + inner.text,
@@ -48,6 +49,16 @@ def _with_signed(layout: Layout, among: Sequence[Part], depth: int = 0) -> Layou
         if depth < _MOST_WITHIN:
             found = _with_signed(found, inner.attachments, depth + 1)
     return found
+
+
+def _root_of(signed: bytes) -> Part:
+    """The root part of signed bytes: those of a message in message/rfc822 (RFC 8551 section 3.1), and a text where they
+    have no header, and their lines but look like one."""
+    root = tree.read_tree(signed)
+    if root.content_type in _MESSAGES and root.children is None:
+        return tree.read_tree(root.octets()[0])
+    has_header = any(name.lower().startswith(("content-", "mime-")) for name, _ in root.fields)
+    return root if has_header or not is_blank(root) else Part.of(signed, "text/plain")
 
 
 def _may_be_signed(part: Part) -> bool:

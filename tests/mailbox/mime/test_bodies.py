@@ -155,6 +155,27 @@ def test_inline_images_are_found_by_content_id() -> None:
     assert (attachment.is_inline, attachment.content_id) == (True, "logo@x")
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *("<<logo@x>>", '"logo@x"', '"<logo@x>"', "<cid:logo@x>", "cid:logo@x", "<logo@x> (the logo)", "< logo@x >"),
+        *("(the logo) <logo@x>", "=?utf-8?Q?=3Clogo=40x=3E?=", "\r\n <logo@x>", "logo@x"),
+    ],
+)
+def test_a_content_id_is_the_same_in_every_form(stated: str) -> None:
+    part = f"Content-Type: image/png\r\nContent-ID: {stated}\r\n\r\nPNG".encode()
+    raw = multipart(b'Content-Type: text/html\r\n\r\n<img src="cid:logo@x">', part, subtype="related")
+    assert mime_message.inline_images(raw) == {"logo@x": ("image/png", b"PNG")}
+
+
+def test_a_picture_called_bytes_is_shown_by_its_name() -> None:
+    png = b"\x89PNG\r\n\x1a\n..."
+    part = b"Content-Type: application/octet-stream; name=fax.png\r\n\r\n"
+    html = b'Content-Type: text/html\r\n\r\n<img src="fax.png">'
+    assert mime_message.shown_images(multipart(html, part + png))["fax.png"] == ("image/png", png)
+    assert not mime_message.shown_images(multipart(html, part + b"%PDF-1.4"))
+
+
 @pytest.mark.parametrize(("content", "is_image"), [(b"\x89PNG\r\n\x1a\n...", True), (b"%PDF-1.4", False)])
 def test_an_image_of_the_text_may_be_called_just_bytes(content: bytes, is_image: bool) -> None:
     part = b"Content-Type: application/octet-stream; name=logo\r\nContent-ID: <logo@x>\r\n\r\n" + content

@@ -58,6 +58,21 @@ def test_an_opaque_signed_message_is_read_and_its_signer_named_as_not_verified(s
     assert parse_warnings.sentences(parsed.defects) == []
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"The reset is approved.\r\n",
+        b"Decision: approved.\r\n",
+        b"Content-Type: message/rfc822\r\n\r\nSubject: reset\r\n\r\nThe reset is approved.\r\n",
+    ],
+)
+def test_a_signed_text_without_a_header_and_a_signed_mail_are_read(content: bytes) -> None:
+    parsed = mime_message.parse(opaque(signed(content)))
+    assert parsed.body_text.split()[-1] == "approved."
+    assert parsed.body_text.split()[0] in ("The", "Decision:")
+    assert [each.filename for each in parsed.attachments] == ["smime.p7m"]
+
+
 def test_a_message_that_is_signed_twice_is_read_and_both_signers_are_named() -> None:
     raw = opaque(signed(opaque(signed(INNER)), "Bob Example"))
     parsed = mime_message.parse(raw)
