@@ -35,6 +35,12 @@ class ClaimLost(Exception):
     """Another worker has recovered our row: leave it alone at once. The end of the mail was not sent."""
 
 
+def _is_older(then: datetime, seconds: float, now: datetime) -> bool:
+    """Whether more than `seconds` have passed. Also if `then` is yet to come: the clock was set back, as of a machine
+    that slept, and nobody knows how long ago it was."""
+    return not timedelta() <= now - then <= timedelta(seconds=seconds)
+
+
 @dataclass
 class SendLease:
     """The lease that makes us the account's one sender. A claimed row has its own lease, so losing this one is no harm
@@ -61,7 +67,7 @@ class SendLease:
     def renew_in_time(self) -> bool:
         """Renew the lease when a third of its time is over; False when it was lost, or the database failed."""
         now = self.clock()
-        if now - self.renewed_at < timedelta(seconds=self.seconds / 3):
+        if not _is_older(self.renewed_at, self.seconds / 3, now):
             return True
         kept = self._tried(lambda: Lease.renew(*self._key, seconds=self.seconds, now=now), "lease_not_renewed")
         self.renewed_at = now if kept else self.renewed_at
@@ -143,7 +149,7 @@ class AttemptWatch(Watch):
             await self._extend(self.phase)
 
     def _is_old(self, seconds: float) -> bool:
-        return self._clock() - self._kept_at > timedelta(seconds=seconds)
+        return _is_older(self._kept_at, seconds, self._clock())
 
     async def _extend(self, phase: Phase) -> None:
         now, seconds = self._clock(), self._times.dot_lease if self.dot_committed else self._times.claim_lease

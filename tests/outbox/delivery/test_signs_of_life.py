@@ -173,10 +173,14 @@ def test_what_it_had_handed_over_is_a_question_within_a_minute_and_a_half(
     assert recovery.recover(timezone.now() + timedelta(seconds=62)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    "set_back", [timedelta(), timedelta(hours=1)], ids=["its clock goes on", "its clock is set back"]
+)
 def test_a_worker_whose_claim_lapsed_while_the_mail_was_written_does_not_end_it_and_answers_the_question(
-    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, set_back: timedelta
 ) -> None:
-    """It was stopped just before the end of the mail for longer than its lease; meanwhile a person was asked."""
+    """It was stopped just before the end of the mail for longer than its lease; meanwhile a person was asked, by a host
+    whose clock is right."""
     server = smtp_server("tls")
     row = queued(account_on(server))
     late = timedelta()
@@ -184,14 +188,14 @@ def test_a_worker_whose_claim_lapsed_while_the_mail_was_written_does_not_end_it_
     real = DataPhase._write_end
 
     def lapse() -> None:
-        recovery.recover(timezone.now() + late)
+        recovery.recover(timezone.now() + timedelta(minutes=2))
         row.refresh_from_db()
         assert row.hold == "uncertain"
         connection.close()
 
     async def stopped_meanwhile(*arguments: Any) -> None:
         nonlocal late
-        late = timedelta(minutes=2)
+        late = timedelta(minutes=2) - set_back
         await asyncio.to_thread(lapse)
         await real(*arguments)
 
