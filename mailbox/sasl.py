@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 from mailbox.endpoints import Endpoint
@@ -35,3 +36,15 @@ def token_response(mechanism: str, endpoint: Endpoint) -> str:
 # What the client answers to the challenge with which a refusal begins, before base64: nothing (Google, "XOAUTH2
 # Mechanism"), or one control-A (RFC 7628 3.2.3).
 REFUSAL_ANSWERS = {"XOAUTH2": "", "OAUTHBEARER": "\x01"}
+
+
+def refuses_token(challenge: str) -> bool:
+    """Whether a challenge, decoded, says by itself that the token is refused: JSON with a status (RFC 7628 3.2.2) other
+    than 5xx. For servers that end the connection before they say so by a reply, as Dovecot 2.3.21, which crashes then.
+    """
+    try:
+        said = json.loads(challenge)
+    except ValueError:
+        return False
+    status = str(said.get("status", "")) if isinstance(said, dict) else ""
+    return bool(status) and not (len(status) == 3 and status.startswith("5"))

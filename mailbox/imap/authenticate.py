@@ -13,7 +13,8 @@ from imapclient.exceptions import IMAPClientError
 
 from mailbox.endpoints import Endpoint
 from mailbox.imap import fetch as imap_fetch
-from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
+from mailbox.imap.exceptions import abort_behind
+from mailbox.sasl import REFUSAL_ANSWERS, refuses_token, token_mechanism, token_response
 
 
 def sign_in(client: Any, endpoint: Endpoint) -> str:
@@ -59,12 +60,15 @@ def _by_token(client: Any, endpoint: Endpoint) -> str:
         return token_response(mechanism, endpoint)
 
     try:
-        answered = client.sasl_login(mechanism, answer)
+        return imap_fetch.text(client.sasl_login(mechanism, answer))
     except (IMAPClientError, imaplib.IMAP4.error) as error:
-        if challenges and not isinstance(error, imaplib.IMAP4.abort):
-            raise IMAPClientError(f"{error} {imap_fetch.text(challenges[-1])}") from None
-        raise
-    return imap_fetch.text(answered)
+        trouble = error
+    said = imap_fetch.text(challenges[-1]) if challenges else ""
+    if said and abort_behind(trouble) is None:
+        raise IMAPClientError(f"{trouble} {said}")
+    if refuses_token(said):
+        raise IMAPClientError(f"The server refused the token and ended the connection. {said}")
+    raise trouble
 
 
 def _offered(client: Any) -> list[str]:

@@ -25,7 +25,7 @@ def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool =
     try:
         yield
     except (imaplib.IMAP4.error, IMAPClientError) as error:
-        if abort := _abort(error):
+        if abort := abort_behind(error):
             words = server_words(abort, endpoint)
             if words.startswith("unexpected") and (connecting or signing_in):
                 # The text is not quoted: it may be the banner of another service, which the user who entered the host
@@ -82,7 +82,7 @@ def _goodbye(words: str, endpoint: Endpoint) -> MailError:
     return meaning
 
 
-def _abort(error: BaseException) -> BaseException | None:
+def abort_behind(error: BaseException) -> BaseException | None:
     """The imaplib abort behind an exception, or None.
 
     imapclient reports a connection that ended during sign-in as a LoginError, as if the credentials were wrong.

@@ -11,17 +11,18 @@ import ssl
 from django.conf import settings
 
 from mailbox.endpoints import Endpoint
-from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
+from mailbox.sasl import REFUSAL_ANSWERS, refuses_token, token_mechanism, token_response
 from mailbox.tls import tls_context
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
-from outbox.smtp.connection import SmtpTimeouts
+from outbox.smtp.connection import SmtpFailure, SmtpTimeouts
 from outbox.smtp.mail import Watch
 from outbox.smtp.mail_transaction import MailTransaction, one_by_one
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Wire
 
 LONGEST_COMMAND = 512  # octets with CRLF (RFC 5321 4.5.3.1.4)
+TOKEN_REFUSED = 535  # RFC 4954 6
 
 
 class SmtpSession(MailTransaction):
@@ -139,7 +140,12 @@ class SmtpSession(MailTransaction):
             details = base64.b64decode(reply.text, validate=True).decode("utf-8", "replace")
         except ValueError:
             details = reply.text
-        final = await self._command(_b64(REFUSAL_ANSWERS[mechanism]), "(end of the refusal)")
+        try:
+            final = await self._command(_b64(REFUSAL_ANSWERS[mechanism]), "(end of the refusal)")
+        except SmtpFailure:
+            if not refuses_token(details):
+                raise
+            final = Reply(TOKEN_REFUSED, "The server refused the token and ended the connection.")
         return Reply(final.code, self._clean(f"{final.text} {details}".strip()))
 
 

@@ -23,6 +23,7 @@ from tests.outbox.smtp.pipelined import Start
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_dialogue import Dialogue
+from tests.servers.smtp_faults import Drop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 Accounts = Callable[..., Account]
@@ -127,6 +128,37 @@ def test_where_only_oauthbearer_is_offered_it_carries_the_token(
     assert answer.ok is (token == "good-token")
     row = OutboxMessage.objects.get()
     assert row.hold == ("" if answer.ok else "sign_in") and (answer.ok or "invalid_token" in row.error)
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+@pytest.mark.parametrize("token", ["good-token", "bad-token"])
+def test_a_server_that_ends_the_session_behind_its_challenge_has_refused_the_token(
+    account_on: Accounts, smtp_server: Start, mechanism: str, token: str
+) -> None:
+    """Dovecot 2.3.21 crashes at the client's answer. Without a challenge nothing was refused."""
+    server = smtp_server("tls", require_auth=True, mechanisms=(mechanism, "PLAIN"))
+    server.on("AUTH", Drop())
+    account = account_on(server, smtp_password=None, smtp_oauth_token=token)
+    assert not api.send(account.pk, "bob@example.test", "Hello", "A text.").ok
+    row = OutboxMessage.objects.get()
+    assert row.hold == ("sign_in" if token == "bad-token" else "")
+    assert ('"status"' in row.error) is (token == "bad-token")
+
+
+@pytest.mark.parametrize(
+    ("challenge", "is_refusal"),
+    [
+        ('{"status":"401","schemes":"bearer","scope":"mail"}', True),
+        ('{"status":400}', True),
+        ('{"status":"invalid_token"}', True),
+        ('{"status":"503"}', False),
+        ('{"scope":"mail"}', False),
+        ("[1]", False),
+        ("", False),
+    ],
+)
+def test_a_challenge_with_a_status_refuses_the_token(challenge: str, is_refusal: bool) -> None:
+    assert sasl.refuses_token(challenge) is is_refusal
 
 
 @pytest.mark.parametrize(
