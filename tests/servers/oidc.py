@@ -41,11 +41,9 @@ class OidcProvider:
 
     def start(self) -> OidcProvider:
         program = INSTALLED / "provider.mjs"
-        # Node 18, as Debian 12 and Ubuntu 24.04 have it, offers the global `crypto` only when asked.
-        flags = ["--experimental-global-webcrypto"] if self._is_node_18() else []
         with self._log.open("ab") as log:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid()), self._node, *flags, program],
+                [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid()), self._node, program],
                 cwd=ROOT,
                 env={**os.environ, "PORT": str(self.port), "KEY": str(self._key), "NODE_ENV": "test"},
                 stdout=log,
@@ -57,10 +55,6 @@ class OidcProvider:
         if process.poll() is not None:
             raise RuntimeError(f"oidc-provider does not start: {self._log.read_text(errors='replace')[-4000:]}")
         return self
-
-    def _is_node_18(self) -> bool:
-        version = subprocess.run([self._node, "--version"], capture_output=True, text=True, check=True).stdout
-        return version.startswith("v18.")
 
     def stop(self) -> None:
         if self._process is not None:

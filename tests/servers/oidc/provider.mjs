@@ -1,13 +1,12 @@
 // An identity provider on loopback (npm's oidc-provider). Its access tokens are JSON Web Tokens that Dovecot checks by
 // itself: HS256 with the key in the file KEY, header `typ: JWT`, claim `email` = the mailbox.
+// Version 8: from 9 on it needs more than Node 18, which Debian 12 and Ubuntu 24.04 have; PKCE fails there.
 // Its sign-in page takes any name and password; the name is the address. POST /control changes `state`, GET reads it.
 import { Provider } from 'oidc-provider';
 import { SignJWT, importJWK, jwtVerify } from 'jose';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 
-// Nodes before 22, as distributions have them, lack it, and the provider uses it.
-URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : null);
 const { PORT, KEY } = process.env;
 const issuer = `http://127.0.0.1:${PORT}`;
 const key = crypto.createSecretKey(Buffer.from(fs.readFileSync(KEY, 'utf8').trim(), 'base64'));
