@@ -122,7 +122,13 @@ EMPTY_PART = re.compile(rb"(?:\A|[\r\n])--([^\r\n]*?)(?:--)?[ \t]*(?:\r\n|\r|\n|
 # What ours reads further than the library does, and says so.
 REPAIRS = {
     *("BoundaryGuessedDefect", "BoundaryOfParentDefect", "EncodedMultipartDefect", "JunkBeforeHeaderDefect"),
-    *("LineEndDefect", "MimeFieldDefect", "MultipartWithoutPartsDefect", "PartsBehindCloseDefect"),
+    *(
+        "JunkInHeaderDefect",
+        "LineEndDefect",
+        "MimeFieldDefect",
+        "MultipartWithoutPartsDefect",
+        "PartsBehindCloseDefect",
+    ),
     "SplitHeaderDefect",
 }
 
