@@ -70,6 +70,11 @@ _WIDE_MONTH = re.compile(r"(1[0-2]|0?[1-9]|十[一二]?|[一二三四五六七�
 _WIDE_DIGITS = "一二三四五六七八九十"
 _WIDE_DAY = re.compile(r"(\d{4}) ?[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일]")
 _ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:t| )", re.I)
+_NUMBERS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?![\d:])")
+_HALF_DAYS = {"오전": "AM", "午前": "AM", "上午": "AM", "오후": "PM", "午後": "PM", "下午": "PM"}
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?+"
+_HALF_DAY = re.compile(rf"({'|'.join(_HALF_DAYS)}) ?({_CLOCK})|({_CLOCK}) ?({'|'.join(_HALF_DAYS)})")
+_OF = re.compile(r"(?<=[^\W_]) de (?=[^\W_])", re.I)  # 15 de julio de 2025
 _BASIC_ISO = re.compile(r"\A(\d{4})(\d{2})(\d{2})t(\d{2})(\d{2})(\d{2})", re.I)
 _AROUND = re.compile(r"\A\s*+date\s*+:|[\"\0\u200b-\u200f\ufeff]", re.I)
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
@@ -122,6 +127,7 @@ def _plain(stated: str) -> str:
     text = _AROUND.sub("", text.translate(_DASHES)).replace("+-", "-").replace("--", "-")
     if text.isascii():
         return text
+    text = _HALF_DAY.sub(lambda found: f"{found[2] or found[3]} {_HALF_DAYS[found[1] or found[4]]}", text, count=1)
     text = _WIDE_DAY.sub(r"\3 \2月 \1 ", text, count=1)
     return _WIDE_MONTH.sub(lambda found: _MONTHS[_of_wide(found[1]) - 1], text, count=1)
 
@@ -135,6 +141,9 @@ def _day(line: str) -> tuple[int, int, int, str] | None:
     line = _BASIC_ISO.sub(r"\1-\2-\3 \4:\5:\6", line, count=1)
     if (found := _ISO.match(line)) and 1 <= int(found[3]) <= 12:
         return int(found[1]), int(found[3]), int(found[4]), line[found.end() :]
+    if (found := _NUMBERS.match(line)) and (sure := _sure_day(found)):
+        return int(found[4]), *sure, line[found.end() :]
+    line = _OF.sub(" ", line)
     if (found := _DAY_FIRST.search(line)) and (month := _month(found[2])):
         return _full_year(found[3]), month, int(found[1]), _without(line, found)
     if (found := _MONTH_FIRST.search(line)) and (month := _month(found[1])):
@@ -143,6 +152,14 @@ def _day(line: str) -> tuple[int, int, int, str] | None:
     if found and year and (month := _month(found[1])):
         return int(year[1]), month, int(found[2]), f"{line[found.end() : year.start()]}{line[year.end() :]}"
     return None
+
+
+def _sure_day(found: re.Match[str]) -> tuple[int, int] | None:
+    """Month and day of a date in numbers, whose order is sure: between dots the day is first, else it is above 12."""
+    first, second = int(found[1]), int(found[3])
+    if found[2] == "." or first > 12 or first == second:
+        return (second, first) if 1 <= second <= 12 else None
+    return (first, second) if second > 12 and first else None
 
 
 def _without(line: str, found: re.Match[str]) -> str:
