@@ -18,6 +18,7 @@ from mailbox.mime.part import XHTML, Part
 # message of thousands of parts with thousands of parameters each does not take minutes.
 MAX_HEADERS = 4_000_000
 _SHORT_HEADER = 256
+_MOST_ABOVE = 10  # multiparts within the root that are looked at for a text above their parts
 _PREAMBLE = 2_000  # bytes that tell whether it is the customary one
 MAX_BODY_PARTS = 200  # of each body; further ones are attachments
 
@@ -80,15 +81,24 @@ def layout_of(root: Part) -> Layout:
             if found.content_type in _UNREAD_ALTERNATIVES:  # its text is between tags, as in HTML
                 found.treat_as("text/html")
     if root.children is not None and all(is_blank(part) for part in (*text, *html) if part.content_type in _TEXTS):
-        said = root.preamble()
-        if not is_blank(said) and not damaged.is_about_mime(bytes(said.encoded[:_PREAMBLE])):
-            # The mail's text stands above its parts, where a script forgot the boundary line.
+        said = _text_above_parts(root)
+        if said is not None:
             text, html = [said, *text], [said, *html]
             reader.defects.append("BoundaryGuessedDefect")
     charset = _charset_of(root, (*text, *html))
     for part in attachments:
         part.read_headers_in(charset)
     return Layout(tuple(text), tuple(html), tuple(attachments), reader.is_broken, tuple(reader.defects), charset)
+
+
+def _text_above_parts(root: Part) -> Part | None:
+    """The mail's text above the parts of a multipart, where a script forgot the boundary line; None for the customary
+    words to readers without MIME."""
+    multiparts = [root, *(part for part in (root.children or ())[:_MOST_ABOVE] if part.children is not None)]
+    for said in (part.preamble() for part in multiparts):
+        if not is_blank(said) and not damaged.is_about_mime(bytes(said.encoded[:_PREAMBLE])):
+            return said
+    return None
 
 
 @dataclass

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import io
+import re
 
 from mailbox.mime import charsets, transfer_encoding
 from mailbox.mime.part import Part
 
 MAX_CHARACTERS = 2_000_000
 _SAYING_NOTHING = ("", "us-ascii", "ascii")
+_TAG = re.compile(r"<(?:a|b|br|center|div|font|hr|html|i|p|span|table)(?:\s[^<>]*)?/?>", re.I)
 
 
 def text_of(part: Part, defects: list[str]) -> str:
@@ -41,11 +43,13 @@ def text_of(part: Part, defects: list[str]) -> str:
 
 
 def _footer(part: Part, *, is_html: bool) -> str:
-    """The plain-text footer that a mailing list or scanner appended behind base64, as HTML if the part is HTML."""
+    """The footer that a mailing list or scanner appended behind base64; a plain one as HTML if the part is HTML."""
     octets = transfer_encoding.footer_behind(part.transfer_encoding, part.encoded)
     footer = charsets.decode_text(charsets.cut(octets, MAX_CHARACTERS))[0].replace("\r\n", "\n")
     if not footer:
         return ""
+    if is_html and _TAG.search(footer):
+        return f"\n{footer}\n"
     return f'<div style="white-space: pre-wrap">{html.escape(footer)}</div>' if is_html else f"\n{footer}\n"
 
 

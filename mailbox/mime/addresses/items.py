@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from mailbox.mime import charsets
-from mailbox.mime.addresses.scanner import AddressToken, Item, TokenKind, scan, unescaped
+from mailbox.mime.addresses.scanner import AddressToken, Item, TokenKind, scan
 from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
@@ -16,6 +16,7 @@ _SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„":
 _SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
 _SENDABLE = re.compile(r"[^\s@]++@[^\s@.]++\.[^\s@]++")  # not `root@host` nor `Ann @ home`, which comments say
 _SEPARATORS = ("|", "/", "&", "+", "and")  # words that people and scripts put between addresses
+_ESCAPED = re.compile(r"\\(?=\W)")  # not the backslash of DOMAIN\user
 _BETWEEN = re.compile(r" ?[,;] ?| ")
 
 
@@ -202,7 +203,7 @@ def _without_quotes(text: str) -> str:
 
 def _name(tokens: Sequence[AddressToken], is_decoded: bool) -> str:
     """The display name as one line. Encoded words are also decoded within quotes, as mail clients do."""
-    words = (unescaped(token.text) if token.kind is TokenKind.WORD else token.text for token in tokens)
+    words = (_ESCAPED.sub("", token.text) if token.kind is TokenKind.WORD else token.text for token in tokens)
     text = "".join(f" {word}" if token.gap else word for token, word in zip(tokens, words, strict=True))
     text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
     if text.count('"') == 1:  # an unclosed quote

@@ -58,6 +58,9 @@ def above_the_parts(text: str) -> Iterator[OddMail]:
                   defect="BoundaryGuessedDefect")  # fmt: skip
     yield OddMail("a text above a boundary line", _MIXED + said + b"--B\r\n", text, defect="BoundaryGuessedDefect")
     yield OddMail("a text behind the end", _MIXED + b"--B--\r\n" + said, text, defect="MultipartWithoutPartsDefect")
+    inner = b"--B\r\nContent-Type: multipart/alternative; boundary=C\r\n\r\n" + said + b"--C\r\n\r\n--C--\r\n"
+    yield OddMail("a text above the parts of an alternative", _MIXED + inner + pdf_part("B") + b"--B--\r\n", text,
+                  files={"a.pdf": PDF}, defect="BoundaryGuessedDefect")  # fmt: skip
     customary = b"This is a multi-part message in MIME format.\r\n"
     yield OddMail("the customary words above a file", _MIXED + customary + pdf_part("B") + b"--B--\r\n", "",
                   files={"a.pdf": PDF})  # fmt: skip
@@ -87,6 +90,12 @@ def names(text: str) -> Iterator[OddMail]:
 
 
 def encodings(text: str) -> Iterator[OddMail]:
+    page = base64.encodebytes(f"<p>{text}, and more.</p>".encode())
+    b64 = head("text/html; charset=utf-8", "Content-Transfer-Encoding: base64\r\n") + b"\r\n" + page + b"\r\n"
+    for footer in ('<hr><p align="left">Scanned, no virus found.</p>', "Scanned, no virus found.",
+                   '<div>Scanned, no virus found.<br/></div>'):  # fmt: skip
+        yield OddMail(f"behind the base64 of a page: {footer[:4]}", b64 + footer.encode() + b"\r\n",
+                      f"{text}, and more. Scanned, no virus found.", defect="TransferEncodingDefect")  # fmt: skip
     fields = "--B\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     code = base64.encodebytes(PDF)
     raw = _MIXED + _plain(text) + f"{fields}data:application/pdf;base64,".encode() + code + b"--B--\r\n"

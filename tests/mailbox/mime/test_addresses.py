@@ -17,6 +17,7 @@ _WORDS = ["=?utf-8?Q?a=EF=BC=A0b=40x.org?=", "=?utf-8?B?PGFAeC5vcmc+LA==?=", "&l
 LETTERS = st.lists(st.sampled_from([*_SIGNS, *_WORDS]), max_size=40).map("".join)
 
 RECEIVED = [
+    (r"root, CORP\bob, Ann\, Ops <ann@example.com>", ["root", r"CORP\bob", '"Ann, Ops" <ann@example.com>']),
     (
         "ann@example.com | bob@example.com / carl@example.com",
         ["ann@example.com", "bob@example.com", "carl@example.com"],
