@@ -26,6 +26,15 @@ _NOT_OUR_PACE = re.compile(
     r"|(?<!your )(?<!sender )(?<!sender's )\bmailbox (?:has|is)\b(?!.{0,40}\bsen(?:t|d|ding)\b)",
     re.IGNORECASE,
 )
+# A limit on what goes out, by its name, counts whatever else is said: IONOS says it behind "mailbox unavailable".
+# SendGrid's credits are the mails that were paid for.
+_OUT = r"(?:send|sending|outgoing|outbound|submission|messaging) (?:rate )?(?:limit|quota)s?"
+_OUTGOING_LIMIT = re.compile(
+    rf"\b{_OUT} (?:(?:has|have) been |was |is )?(?:exceeded|reached)\b"
+    rf"|\b(?:exceeded|reached) (?:your|its|the) (?:(?:hourly|daily) )?{_OUT}(?= for|[^\w ]|$)"
+    r"|\b(?:message count quota|maximum credits) exceeded\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,8 @@ def _limit_seconds(words: str) -> float | None:
 
 def seconds_to_wait(code: int, words: str) -> float | None:
     """The first wait, in seconds, for a refusal because we send too fast or too much; None for any other refusal."""
+    if 400 <= code < 600 and _OUTGOING_LIMIT.search(words):
+        return _SPENT_SECONDS
     if 500 <= code < 600:
         return _limit_seconds(words)
     if not 400 <= code < 500 or _NOT_OUR_PACE.search(words):

@@ -36,6 +36,11 @@ SOURCES = {
     "united-internet": "1&1, IONOS, GMX, web.de, mail.com, https://smtp.codes/unitedinternet/",
     "ionos": "SMTP-Fehlermeldungen der IONOS Mailserver, "
     "https://www.ionos.de/hilfe/e-mail/postmaster/smtp-fehlermeldungen-der-11-ionos-mailserver",
+    "ionos-limits": "What are the mass mailing limits?, "
+    "https://www.ionos.ca/help/email/general-topics/what-are-the-mass-mailing-limits/",
+    "sendgrid": "Test connection with Sendgrid, https://github.com/mautic/mautic/issues/8721",
+    "sendgrid-limits": "Sendgrid api fail, https://github.com/WA-WF-Bot/WA-WF-Bot-Public/issues/282",
+    "startmail": "Sent limit, https://support.startmail.com/hc/de/articles/360006737337-Gesendet-empfangen-Limit",
     "ovh": "EmailSmtpPop3Imap, http://gids.ovh.nl/EmailSmtpPop3Imap",
     "cpanel": "Domain exceeded max emails per hour, "
     "https://www.inmotionhosting.com/support/email/domain-exceeded-max-emails-per-hour",
@@ -104,6 +109,7 @@ BEFORE_MAIL = [
     Case(AUTH, "535 5.7.3 Authentication unsuccessful", S, "microsoft"),
     Case(AUTH, "535 Authentication Credentials Invalid", S, "amazon-codes"),
     Case(AUTH, "550 user is locked.", S, "coremail"),
+    Case(AUTH, "451 Authentication failed: Maximum credits exceeded", L, "sendgrid"),
     Case(AUTH, "451 auth mode unsupported.", T, "coremail"),
     Case(AUTH, "451 Requested mail action not taken: too much fail authentication", L, "netease"),
     Case(AUTH, "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", S, "postfix"),
@@ -127,6 +133,10 @@ LIMITS = [
     Case(MAIL, "550 5.1.8 Access denied, bad outbound sender", L, "microsoft-answers"),
     Case(DOT, "550 5.7.705 Access denied, tenant has exceeded threshold.", L, "microsoft-ndr"),
     Case(DOT, "550 5.7.501 Access denied, spam abuse detected.", L, "microsoft-ndr"),
+    Case(MAIL, "450 Requested mail action not taken: mailbox unavailable\nMail send limit exceeded.", L,
+         "ionos-limits"),
+    Case(MAIL, "451 You've exceeded your messaging limits", L, "sendgrid-limits"),
+    Case(MAIL, "550 5.7.1 Your mail limit has been reached.", L, "startmail"),
     Case(DOT, "550 5.4.6 Unusual sending activity detected.", L, "zoho"),
     Case(DATA, "432 4.3.2 Concurrent connections limit exceeded.", L, "microsoft-submission"),
     Case(MAIL, "421 4.4.2 Message submission rate for this client has exceeded the configured limit", L, "exchange"),

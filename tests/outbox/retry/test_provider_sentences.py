@@ -45,6 +45,16 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
             "450 4.7.1 The recipient has exceeded their message rate limit. Try again later.",
             Verdict.TRANSIENT,
         ),
+        # Of our own mailbox, and with the code or the first words that a recipient's mailbox has, too.
+        (Phase.MAIL, "451 Your mailbox has exceeded its hourly sending limit", Verdict.THROTTLED),
+        (Phase.MAIL, "451 4.7.1 Your mailbox is sending too many messages", Verdict.THROTTLED),
+        (Phase.MAIL, "452 4.2.2 You have exceeded your sending limit", Verdict.THROTTLED),
+        (Phase.RCPT, "450 message count quota exceeded", Verdict.THROTTLED),  # Adit, which tells no code
+        (Phase.RCPT, "550 5.2.2 Submission quota exceeded", Verdict.THROTTLED),
+        (Phase.MAIL, "550 mailbox unavailable: Mail send limit exceeded", Verdict.THROTTLED),
+        (Phase.MAIL, "552 5.3.4 Message size exceeds the sending limit", Verdict.PERMANENT),
+        (Phase.MAIL, "552 5.3.4 The mail exceeded the outgoing limit of 25 MB", Verdict.PERMANENT),
+        (Phase.RCPT, "450 4.3.2 The mailbox is receiving too many messages", Verdict.TRANSIENT),
         (Phase.DOT, "452 4.4.5 Insufficient disk space; try again later", Verdict.TRANSIENT),  # sendmail
         (Phase.DOT, "452 4.4.2 Connection to the relay lost", Verdict.UNCERTAIN),
         (Phase.DOT, "452 4.4.1 The next host failed", Verdict.UNCERTAIN),
