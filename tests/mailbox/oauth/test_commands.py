@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management import call_command
 from django.utils import timezone
 
-from mailbox.errors import NetworkError
+from mailbox.errors import MailError, NetworkError
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, OAuthApp, OAuthGrant
 from mailbox.oauth import device, refresh
@@ -67,19 +67,67 @@ def test_client_credentials_open_the_mailbox_and_are_asked_for_again(
     assert len(oidc.token_requests("client_credentials")) == 2  # 5 s left: asked for again
 
 
-def test_a_service_account_signs_its_own_request(
+def public(key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    return written
+
+
+@pytest.fixture
+def service_account(
     app: OAuthApp, oidc: OidcProvider, make_account: Callable[..., Account], mail_user: str
-) -> None:
+) -> tuple[Account, rsa.RSAPrivateKey]:
+    """An account that signs in by the site's service account, and the key of that."""
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
-    oidc.control(serviceKey=json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())))
+    oidc.control(serviceKey=public(key))
     app.service_key = json.dumps({"client_email": "robot@project.example", "private_key": pem})
     app.save()
     account = make_account(mail_user)
     call_command("oauth_login", mail_user, by="service-account", stdout=StringIO())
+    return account, key
+
+
+def test_a_service_account_signs_its_own_request(service_account: tuple[Account, rsa.RSAPrivateKey]) -> None:
+    assert opens(service_account[0])
+
+
+def test_a_service_accounts_key_that_is_refused_is_the_sites_fault_and_ends_no_account(
+    service_account: tuple[Account, rsa.RSAPrivateKey], oidc: OidcProvider
+) -> None:
+    account, key = service_account
+    oidc.control(serviceKey=public(rsa.generate_private_key(65537, 2048)))
+    OAuthGrant.objects.update(expires_at=timezone.now())
+    with pytest.raises(NetworkError, match="this site's own client id or secret"):
+        opens(account)
+    grant = OAuthGrant.objects.get()
+    assert grant.failure == OAuthGrant.Failure.APP and "invalid_grant" in grant.last_reply
+    assert Account.objects.with_transports().get().imap.needs_sign_in_since is None
+
+    oidc.control(serviceKey=public(key))
+    OAuthGrant.objects.update(next_allowed_at=timezone.now())
     assert opens(account)
+    assert OAuthGrant.objects.get().failure == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "failure"),
+    [
+        ("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.", "app"),
+        ("Invalid email or User ID", "ended"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told_from_a_mailbox_that_is_unknown(
+    service_account: tuple[Account, rsa.RSAPrivateKey], oidc: OidcProvider, words: str, failure: str
+) -> None:
+    body = {"error": "invalid_grant", "error_description": words}
+    oidc.control(fail={"count": 1, "status": 400, "body": body})
+    OAuthGrant.objects.update(expires_at=timezone.now())
+    with pytest.raises(MailError):
+        opens(service_account[0])
+    grant = OAuthGrant.objects.get()
+    assert grant.failure == failure and words in grant.last_reply
 
 
 def test_tokens_of_the_environment_are_taken_with_their_end(
