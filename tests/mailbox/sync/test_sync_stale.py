@@ -18,10 +18,10 @@ from mailbox.sync import folder_sync
 from mailbox.sync.account_session import signed_in
 from mailbox.sync.prefetch import MessageBudget
 from tests.mailbox.sync.scripted_account import account
-from tests.mailbox.sync.synced import mail
+from tests.mailbox.sync.synced import mail, stored
 from tests.mailbox.sync.test_sync_truth import once
 from tests.servers.certificates import Certificates
-from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk
+from tests.servers.imap_script import Box, HangUp, Mail, ScriptedImap, Talk
 
 __all__ = ["account"]
 
@@ -172,3 +172,31 @@ def test_thousands_that_claim_one_message_id_are_not_all_read_again(
         pass
     assert len(read) == 3 * 4  # in each job
     assert (Message.objects.count(), MessagePlace.objects.present().count()) == (20, 20)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("step", ["EXAMINE", "META", "BODY"])
+def test_a_uidvalidity_that_changes_within_a_first_sync_leaves_each_mail_once_under_its_new_number(
+    account: Account, server: ScriptedImap, step: str, at: int
+) -> None:
+    """A server restored from a backup ends its connections; UID 3 was another mail a moment ago."""
+    calls = 0
+
+    def change(talk: Talk, tag: str, arguments: str) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            server.uidvalidity += 1
+            server.mails = {uid + 2: each for uid, each in server.mails.items()}
+            raise HangUp
+        return False
+
+    server.faults[step] = change
+    runs = 0
+    while runs < 3 or folder_sync.sync(account.pk, max_messages=2).more_waiting:
+        folder_sync.sync(account.pk, max_messages=2)
+        runs += 1
+
+    assert calls >= at
+    assert stored(account) == {("INBOX", uid, raw_store.digest_of(each.raw)) for uid, each in server.mails.items()}
+    assert Message.objects.count() == 5 and not Quarantine.objects.exists()

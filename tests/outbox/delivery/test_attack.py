@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api
 from outbox.delivery import claims, finalization, preparation, recovery
 from outbox.delivery import deliver as delivery_deliver
@@ -140,6 +141,35 @@ def test_an_account_that_is_deleted_in_mid_send_takes_its_rows_with_it_quietly(
     assert trouble == [] and not OutboxMessage.objects.exists()
     assert len(server.mails()) == (1 if command == "." else 0)
     delivery_deliver.deliver_account(account.pk)
+
+
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "."])
+@pytest.mark.parametrize("change", ["paused", "password"])
+def test_an_account_that_is_paused_or_gets_another_password_in_mid_send_has_each_mail_sent_once(
+    account_on: Accounts, smtp_server: Start, command: str, change: str
+) -> None:
+    server, hold = smtp_server("tls"), Hold()
+    server.on(command, hold, times=1)
+    account = account_on(server)
+    queued(account)
+    queued(account)
+    worker = in_thread(lambda: delivery_deliver.deliver_account(account.pk))
+    assert hold.reached.wait(10)
+
+    if change == "paused":
+        Account.objects.update(sending_paused_at=timezone.now())
+    else:
+        account.smtp.password = MAILBOX_PASSWORD
+        account.smtp.save()
+        delivery_tasks.queue_sign_in_recovered(account.pk)
+    hold.release()
+    worker.join(20)
+    Account.objects.update(sending_paused_at=None)
+    delivery_tasks.sweep()
+    delivery_deliver.deliver_account(account.pk)
+
+    assert states() == [("sent", ""), ("sent", "")]
+    assert len({mail.submitted for mail in server.mails()}) == len(server.mails()) == 2
 
 
 class TimeOut(SystemExit):
