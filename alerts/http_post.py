@@ -1,9 +1,9 @@
 """Sends one POST to a webhook, whose URL an administrator typed.
 
 Refused unless settings allow it: plain http, and hosts that are not on the public Internet, since an administrator of
-this site need not have access to its network. The name is resolved once and the resolved address is connected to (DNS
-rebinding). Redirects are not followed, and only the status of the answer is kept, so that nobody can read other
-servers' pages through this site.
+this site need not have access to its network. The name is resolved once, and the resolved addresses are connected to
+until one answers (DNS rebinding). Redirects are not followed, and only the status of the answer is kept, so that nobody
+can read other servers' pages through this site.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
-import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from django.utils.translation import gettext_noop
 
 from mailbox import network as network_switch
 from mailbox import tracing
-from mailbox.safe_http import Address, ConnectionDeadline, FetchRefused, is_public, resolve
+from mailbox.safe_http import MOST_ADDRESSES, Address, ConnectionDeadline, FetchRefused, connected, is_public, resolve
 
 SECONDS = 10.0  # longest time without any bytes: to connect, for TLS, for the answer
 IN_ALL = 30.0  # longest time in all, against a server that sends one byte at a time
@@ -91,7 +90,7 @@ def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwor
     """Post JSON and return a sentence with the status when it is 2xx; else raise WebhookFailed. `identity`: further
     headers."""
     parts = checked(url)
-    target = _chosen(parts, network)
+    targets = _chosen(parts, network)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "PRX-Email",
@@ -101,7 +100,7 @@ def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwor
         **identity,
     }
     try:
-        status = _ask(parts, target, body, headers, network)
+        status = _ask(parts, targets, body, headers, network)
     except TimeoutError as error:
         raise WebhookFailed(gettext_noop("The server took too long.")) from error
     except ssl.SSLError as error:
@@ -116,7 +115,7 @@ def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwor
     raise WebhookFailed(f"The server answered {status}.", is_final=status == 410, status=status)
 
 
-def _chosen(parts: SplitResult, network: WebhookNetwork) -> tuple[str, int]:
+def _chosen(parts: SplitResult, network: WebhookNetwork) -> list[tuple[str, int]]:
     if network_switch.is_off():
         raise WebhookFailed(network_switch.OFF)
     port = parts.port or PORTS[parts.scheme]
@@ -129,11 +128,11 @@ def _chosen(parts: SplitResult, network: WebhookNetwork) -> tuple[str, int]:
     if not settings.WEBHOOK_ALLOW_PRIVATE and not all(is_public(each) for each in found):
         words = gettext_noop("The host is not on the public Internet; PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE=1 allows it.")
         raise WebhookFailed(words, is_final=True)
-    return str(found[0]), port
+    return [(str(each), port) for each in found[:MOST_ADDRESSES]]
 
 
 def _ask(
-    parts: SplitResult, target: tuple[str, int], body: bytes, headers: dict[str, str], network: WebhookNetwork
+    parts: SplitResult, targets: list[tuple[str, int]], body: bytes, headers: dict[str, str], network: WebhookNetwork
 ) -> int:
     """Send the request and return the status. http.client reads at most 100 header lines of 64 kB; the body is not
     read."""
@@ -143,13 +142,13 @@ def _ask(
         path += "?" + quote(parts.query, safe="/%:@!$&()*+,;=~-._?")
     watch, connection = ConnectionDeadline(network.in_all), None
     try:
-        plain = socket.create_connection(target, timeout=network.seconds)
-        connection = plain
+        connection = plain = connected(targets, time.monotonic() + network.in_all)
+        plain.settimeout(network.seconds)
         watch.guard(plain)
         if parts.scheme == "https":
             connection = network.context().wrap_socket(plain, server_hostname=parts.hostname)
             watch.guard(connection)
-        asked = http.client.HTTPConnection(host or f"[{parts.hostname}]", target[1])
+        asked = http.client.HTTPConnection(host or f"[{parts.hostname}]", targets[0][1])
         asked.sock = connection  # already connected, so http.client makes no DNS query
         asked.request("POST", path, body=body, headers=headers)
         status = asked.getresponse().status

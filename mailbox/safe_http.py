@@ -161,11 +161,6 @@ def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitR
     return parts
 
 
-def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
-    """The address and port to connect to. Raises FetchRefused, as `judged` does."""
-    return judged(host, port, network)[0]
-
-
 def judged(host: str, port: int, network: Network) -> list[tuple[str, int]]:
     """The addresses to connect to, in order. Raises FetchRefused when any address of the host is not public."""
     if network_switch.is_off():
@@ -216,7 +211,7 @@ def _answer(
         raise FetchRefused(gettext_noop("The server took too long."))
     watch, connection, is_sent = ConnectionDeadline(left), None, False
     try:
-        plain = _connected(targets, ends_at)
+        plain = connected(targets, ends_at)
         connection = plain
         watch.guard(plain)
         if parts.scheme == "https":
@@ -237,8 +232,11 @@ def _answer(
             connection.close()
 
 
-def _connected(targets: Sequence[tuple[str, int]], ends_at: float) -> socket.socket:
-    """To the first that answers: a host with IPv6 may stand behind a network without."""
+def connected(targets: Sequence[tuple[str, int]], ends_at: float) -> socket.socket:
+    """A connection to the first that answers: a host with IPv6 may stand behind a network without. Raises OSError.
+
+    `ends_at`: by time.monotonic().
+    """
     for number, target in enumerate(targets, 1):
         left = max(ends_at - time.monotonic(), 0.01)
         try:

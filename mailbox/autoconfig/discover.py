@@ -202,7 +202,7 @@ def _flaw_of_host(server: ServerSettings, network: Network) -> ServerRefusal | N
     An untrusted document must not make workers connect to hosts of the site's own network.
     """
     try:
-        safe_http.chosen(server.host, server.port, network)
+        safe_http.judged(server.host, server.port, network)
     except FetchRefused:
         return ServerRefusal.NOT_PUBLIC
     return None

@@ -1,7 +1,7 @@
 """Tests whether a mail server answers at a host name: TLS with a verified certificate, and its greeting.
 
 It sends no user name, no secret, and only the commands that TLS needs (EHLO and STARTTLS on a submission port, RFC
-3207). The host is resolved once: the address that was checked is the one connected to, as in mailbox.safe_http.
+3207). The host is resolved once: the addresses that were checked are those connected to, as in mailbox.safe_http.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,10 +63,11 @@ class _LineReader:
 def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int], seconds: float = SECONDS) -> None:
     """Return when the server answers and its certificate is valid for its name; else raise FetchRefused, whose str()
     is a sentence."""
-    target = safe_http.chosen(candidate.host, port_of(candidate.port), network)
+    targets = safe_http.judged(candidate.host, port_of(candidate.port), network)
     watch, connection = ConnectionDeadline(seconds), None
     try:
-        connection = socket.create_connection(target, timeout=seconds)
+        connection = safe_http.connected(targets, time.monotonic() + seconds)
+        connection.settimeout(seconds)
         watch.guard(connection)
         if candidate.security == "starttls":
             _until_starttls(connection)

@@ -1,7 +1,8 @@
-"""A webhook's server that is never silent and never done holds no worker."""
+"""A webhook's server: one that is never done holds no worker, and one is reached at whichever address answers."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 import time
@@ -11,6 +12,9 @@ import pytest
 from django.conf import LazySettings
 
 from alerts import http_post
+from tests.alerts.telling import Receiver, receiver
+
+__all__ = ["receiver"]
 
 
 @pytest.fixture
@@ -43,3 +47,12 @@ def test_a_server_that_drips_its_answer_is_left_at_the_deadline(dripping: int, s
         http_post.post(f"http://127.0.0.1:{dripping}/", b"{}", {}, http_post.WebhookNetwork(seconds=5, in_all=0.4))
     assert time.monotonic() - begun < 4
     assert not refused.value.is_final  # it is tried again later
+
+
+def test_a_receiver_is_reached_at_its_second_address_when_the_first_one_does_not_answer(
+    receiver: Receiver,
+) -> None:
+    v6, v4 = ipaddress.ip_address("::1"), ipaddress.ip_address("127.0.0.1")  # the receiver listens on IPv4 alone
+    network = http_post.WebhookNetwork(resolve=lambda _host, _port: [v6, v4])
+    assert http_post.post(receiver.url, b"{}", {}, network) == "The server answered 204."
+    assert [body for _headers, body in receiver.asked] == [b"{}"]

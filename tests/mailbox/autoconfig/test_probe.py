@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import threading
 import time
@@ -123,6 +124,15 @@ def test_what_is_no_mail_server_with_tls_is_refused_in_words(
         asked = Candidate(kind, f"mail.{DOMAIN}", port, security)
         with pytest.raises(FetchRefused, match=sentence):
             probe.probe(asked, domain.reach().network, lambda _port: server.port, 3)
+
+
+def test_a_server_is_found_at_its_second_address_when_the_first_one_does_not_answer(
+    domain: Domain, dovecot: Dovecot
+) -> None:
+    v6, v4 = ipaddress.ip_address("::1"), ipaddress.ip_address("127.0.0.1")  # this Dovecot listens on IPv4 alone
+    changes = {"resolve": lambda _host, _port: [v6, v4], "context": dovecot.certificates.client_context}
+    network = Network(**vars(domain.reach().network) | changes | {"is_allowed": lambda _address: True})
+    probe.probe(Candidate("imap", "localhost", 993, "tls"), network, lambda _port: dovecot.imap_port)
 
 
 def test_bytes_in_clear_behind_starttls_are_refused(domain: Domain) -> None:
