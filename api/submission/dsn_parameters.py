@@ -18,7 +18,7 @@ OF_RCPT: Known = {
     "NOTIFY": re.compile(f"(?i:NEVER|{_REPORTS}(?:,{_REPORTS}){{0,2}})"),
     "ORCPT": re.compile(rf"(?=.{{1,500}}\Z)[A-Za-z0-9-]+;{_XTEXT}+"),
 }
-_PATH = re.compile(r'(?:FROM|TO):\s*<(?:"(?:[^"\\]|\\.)*+"|[^">])*+>(?=\s)', re.IGNORECASE)
+_PATH = re.compile(r'(?:FROM|TO):\s*<(?:"(?:[^"\\]|\\.|(?!))*+"|[^">]|(?!))*+>(?=\s)', re.IGNORECASE)
 
 
 def taken_out(said: str, known: Known) -> tuple[str, str]:

@@ -25,7 +25,7 @@ LONGEST_COMMAND = 1000
 MOST_COMMANDS = {"AUTH": 3, "EHLO": 10, "HELO": 10, "STARTTLS": 2, "NOOP": 1000, "*": 20}
 MOST_COMMANDS |= dict.fromkeys(("MAIL", "RCPT", "DATA", "RSET", "QUIT"), 1_000_000)
 # Path of RFC 5321 4.1.2, without the route that its appendix C has servers drop; many programs leave the brackets out.
-_MAILBOX = r'(?:"(?:[^"\\]|\\.)*+"|[^<>"\s])'
+_MAILBOX = r'(?:"(?:[^"\\]|\\.|(?!))*+"|[^<>"\s]|(?!))'
 _PATH = re.compile(rf"(?:<(?:@[^:<>]*+:)?({_MAILBOX}*+)>|({_MAILBOX}++))(?:\s++(.*+))?", re.S)
 TOO_LONG = "554 5.6.0 A line of the mail has more than 998 bytes: encode it"
 TOO_LARGE = "552 5.3.4 The mail is larger than SIZE says"

@@ -11,8 +11,8 @@ import re
 
 LONGEST_WORD = 500  # characters
 # Possessive quantifiers: each character is looked at once.
-_TAG = r'<(?:[^<>"]++|"[^"]*+")*+>'
-_WORD = re.compile(rf"(?:[^\s<]++|{_TAG})++")
+_TAG = r'<(?:[^<>"]++|"[^"]*+"|(?!))*+>'
+_WORD = re.compile(rf"(?:[^\s<]++|{_TAG}|(?!))++")
 _PIECE = re.compile(rf"{_TAG}|&[a-zA-Z0-9#]{{1,31}};|&|[^&<]++")
 
 

@@ -11,7 +11,7 @@ import re
 
 from PIL import ImageColor
 
-_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*+)((?:[^<>\"]++|\"[^\"<]*+\")*+)>")
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*+)((?:[^<>\"]++|\"[^\"<]*+\"|(?!))*+)>")
 _STYLE = re.compile(r'\sstyle="([^"]*)"')
 _ATTRIBUTE = re.compile(r'\s(bgcolor|color)="([^"]*)"')
 _FUNCTION = re.compile(r"(?:rgb|hsl)a?\([^()]{1,60}\)|#[0-9a-f]{3,8}\b|[a-z]{3,20}", re.I)

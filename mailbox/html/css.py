@@ -67,7 +67,7 @@ _FUNCTIONS = frozenset({"rgb", "rgba", "hsl", "hsla"})
 _VALUE = re.compile(r"[\w\s#%.,()'\"!+/*-]{1,300}")
 _PICTURE = re.compile(
     r"(?<![\w-])(?:url\(\s*+(?:\"[^\"]*+\"|'[^']*+'|[^()\"']*+)\s*+\)"
-    r"|(?:(?:repeating-)?+(?:linear|radial|conic)-gradient|(?:-webkit-)?+image-set)\((?:[^()]|\([^()]*+\))*+\))",
+    r"|(?:(?:repeating-|(?!))?+(?:linear|radial|conic)-gradient|(?:-webkit-|(?!))?+image-set)\((?:[^()]|\([^()]*+\)|(?!))*+\))",
     re.I,
 )
 _NO_LAYERS = re.compile(r"\A[\s,]+|,\s*(?=,|\Z)")  # commas between background pictures that were removed

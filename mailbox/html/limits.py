@@ -18,7 +18,7 @@ MAX_DEPTH = 150
 # Up to this many tags the quadratic cost is small; longer markup is rewritten.
 _HARMLESS_TAGS = 1000
 # Possessive quantifiers: a tag that does not close fails at once, without backtracking.
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']++|\"[^\"]*+\"|'[^']*+'|(?!))*+)>")
 _VOID = frozenset({"br", "hr", "img", "wbr", "area", "col"})
 # The parser closes these itself when the next one opens, so old mails do not close them.
 _SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "tbody", "thead", "tfoot", "colgroup", "caption"})

@@ -19,10 +19,10 @@ from mailbox.imap import internal_date
 _UID = re.compile(rb"(?:^|[\s()])UID:?[ \t]++\"?(\d+)", re.I)
 _FLAGS = re.compile(rb"(?:^|[\s()])FLAGS[ \t]*+\(([^()]*+)\)", re.I)
 _SIZE = re.compile(rb"(?:^|[\s()\"])RFC822\.SIZE[ \t]++\"?(\d+)", re.I)
-_DATE = re.compile(rb"INTERNALDATE[ \t]++(?:\"([^\"]*)\"|([^\s\"()]{1,12}+ [\d:]{5,8}+(?: [+-]\d{4})?+))", re.I)
+_DATE = re.compile(rb"INTERNALDATE[ \t]++(?:\"([^\"]*)\"|([^\s\"()]{1,12}+ [\d:]{5,8}+(?: [+-]\d{4}|(?!))?+))", re.I)
 _LABELS = re.compile(rb"X-GM-LABELS[ \t]++\(", re.I)
-_LABEL_LIST = re.compile(rb'((?:"(?:[^"\\]|\\.)*+"|[^()"])*+)\)', re.S)
-_LABEL = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^\s"]+)', re.S)
+_LABEL_LIST = re.compile(rb'((?:"(?:[^"\\]|\\.|(?!))*+"|[^()"]|(?!))*+)\)', re.S)
+_LABEL = re.compile(rb'"((?:[^"\\]|\\.|(?!))*+)(?:"|\\?\Z)|([^\s"]+)', re.S)
 _LITERAL = re.compile(rb"\{\d+\}$")
 MAX_LABEL = 1000  # bytes
 MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number

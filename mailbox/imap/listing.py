@@ -18,7 +18,7 @@ MOST_NAMESPACES = 10
 _MAILBOX_ID = re.compile(rb"MAILBOXID \(([A-Za-z0-9_-]{1,255})\)", re.I)
 # Attributes, delimiter and name; the name may be followed by extended data (RFC 5258): `("CHILDINFO" ("SUBSCRIBED"))`.
 _ROW = re.compile(rb"\s*+(?:\(([^()]*+)\)|NIL)\s++(\"\\\"|\"[^\"]{0,3}+\"|'.'|[^\s\"]++)\s++(.*)", re.I | re.S)
-_QUOTED_NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.S)
+_QUOTED_NAME = re.compile(rb'"((?:[^"\\]|\\.|(?!))*+)"', re.S)
 _EXTENDED_DATA = re.compile(rb' \("[^\r\n]*+\Z')
 _NUMBER = re.compile(rb"(UIDVALIDITY|UIDNEXT) (\d+)", re.I)
 

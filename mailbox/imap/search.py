@@ -16,7 +16,7 @@ TRUNCATED_SEARCH = 1000
 MAX_RANGE = 5_000_000  # UIDs to which the ranges of one answer may expand
 _MODSEQ = re.compile(rb"\(MODSEQ[^()]*+\)?", re.I)
 _ALL = re.compile(rb"\bALL[ \t]++([\d:,]++)", re.I)
-_RANGE = re.compile(rb"(\d{1,19})(?::(\d{1,19}))?+")
+_RANGE = re.compile(rb"(\d{1,19})(?::(\d{1,19})|(?!))?+")
 
 
 def uids(client: Any, *criteria: str, low: int = 1, high: int = MAX_UID) -> list[int]:

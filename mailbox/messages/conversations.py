@@ -39,7 +39,7 @@ _CHUNK = 500  # parameters of one IN (...)
 _LINKED_BY = ("account_id", "message_id", "references_header", "in_reply_to", "subject", "received_at")
 
 
-_USUAL = re.compile(r"(?:<[^<>()\s]++>\s*+)*+")
+_USUAL = re.compile(r"(?:<[^<>()\s]++>\s*+|(?!))*+")
 
 
 def has_unusual_ids(message: Message) -> bool:

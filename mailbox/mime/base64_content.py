@@ -13,7 +13,7 @@ import re
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _JUNK = bytes(set(range(256)) - set(_ALPHABET))
 _ENDS = re.compile(rb"[=\s\0]*+\Z")
-_CODE_LINES = re.compile(rb"(?:[ \t]*+[A-Za-z0-9+/=]*+[ \t\0]*+(?:\r\n|\r|\n|\Z))*+")
+_CODE_LINES = re.compile(rb"(?:[ \t]*+[A-Za-z0-9+/=]*+[ \t\0]*+(?:\r\n|\r|\n|\Z)|(?!))*+")
 _LONG_CODE_LINE = re.compile(rb"^[A-Za-z0-9+/]{40,}+={0,2}[ \t]*+\r?$", re.M)
 _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)[ \t]*+(?>\r\n|\r|\n)")
 _NOT_OF_URLS = re.compile(rb"[^A-Za-z0-9_\r\n=-]")

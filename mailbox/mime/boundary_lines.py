@@ -15,7 +15,7 @@ _MAX_TREE = 2 * MAX_PARTS  # leaves and multiparts
 _MAX_LOOKS = 300_000
 
 # A blank before the closing dashes belongs to a boundary that ends in one, which RFC 2046 section 5.1.1 forbids.
-_BEHIND_BOUNDARY = re.compile(rb"( (?=--))?+(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
+_BEHIND_BOUNDARY = re.compile(rb"( (?=--)|(?!))?+(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
 _LINE_ENDS = (10, 13)
 _SURE_MARK = 10  # length from which a boundary hardly occurs in text by chance
 

@@ -16,7 +16,7 @@ _BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[
 _CLOSE = re.compile(rb"^--([^\s-][^\r\n]{0,198}?)--[ \t]*+$", re.M)
 _FIELD = re.compile(rb"content-[a-z-]{1,40}[ \t]*+:", re.I)
 _UNSTATED = re.compile(
-    rb"\s*+(?:[^\r\n]{0,200}\b(?:MIME|boundary=)[^\r\n]{0,200}\s++){0,3}+"
+    rb"\s*+(?:[^\r\n]{0,200}\b(?:MIME|boundary=)[^\r\n]{0,200}\s++|(?!)){0,3}+"
     rb"--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)",
     re.I,
 )

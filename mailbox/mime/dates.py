@@ -72,7 +72,7 @@ _WIDE_DAY = re.compile(r"(\d{4}) ?[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日
 _ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:t| )", re.I)
 _NUMBERS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?![\d:])")
 _HALF_DAYS = {"오전": "AM", "午前": "AM", "上午": "AM", "오후": "PM", "午後": "PM", "下午": "PM"}
-_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?+"
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}|(?!))?+"
 _HALF_DAY = re.compile(rf"({'|'.join(_HALF_DAYS)}) ?({_CLOCK})|({_CLOCK}) ?({'|'.join(_HALF_DAYS)})")
 _OF = re.compile(r"(?<=[^\W_]) de (?=[^\W_])", re.I)  # 15 de julio de 2025
 _BASIC_ISO = re.compile(r"\A(\d{4})(\d{2})(\d{2})t(\d{2})(\d{2})(\d{2})", re.I)

@@ -16,7 +16,7 @@ MAX_FIELDS = 20_000  # of one header
 MAX_HEADER = 200_000  # bytes of any field; the raw message has the rest
 
 # A field with its folded lines, and other lines that the standard library accepts in a header. The two do not overlap.
-_VALUE = rb":([^\r\n]*+(?:(?:\r\n|\r|\n)[ \t][^\r\n]*+)*+)(?:\r\n|\r|\n|\Z)"
+_VALUE = rb":([^\r\n]*+(?:(?:\r\n|\r|\n)[ \t][^\r\n]*+|(?!))*+)(?:\r\n|\r|\n|\Z)"
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)" + _VALUE)
 _ODD_LINE = re.compile(rb"(From (?![ \t]*:)|[ \t]|:)[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _LINE_END = re.compile(rb"\r\n|\r|\n|\Z")

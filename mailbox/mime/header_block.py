@@ -8,7 +8,7 @@ from mailbox.mime.charsets.self_declared import wide_codec
 
 # The lines that the standard library's parser accepts in a header; the first other line ends the header for it.
 # (It reads "From  : x" as an mbox separator.) Possessive, with alternatives that do not overlap: linear for any bytes.
-_SOUND = re.compile(rb"(?:(?:From (?![ \t]*:)|[\x21-\x39\x3b-\x7e]*+:|[ \t])[^\r\n]*+(?:\r\n|\r|\n|\Z))*+")
+_SOUND = re.compile(rb"(?:(?:From (?![ \t]*:)|[\x21-\x39\x3b-\x7e]*+:|[ \t])[^\r\n]*+(?:\r\n|\r|\n|\Z)|(?!))*+")
 _LINE = re.compile(rb"[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:")  # RFC 5322 section 4.5: old mail has spaces before the colon
 _NAMES = re.compile(rb"^([\x21-\x39\x3b-\x7e]++)[ \t]*+:", re.M)
@@ -21,14 +21,14 @@ _TELLING = frozenset(
 # A byte order mark as it is, encoded as UTF-8 twice, of UTF-16, or quoted-printable; spaces and marks without width.
 _LEAD = re.compile(
     rb"(?:\xef\xbb\xbf|\xc3\xaf\xc2\xbb\xc2\xbf|\xff\xfe|\xfe\xff|=EF=BB=BF"
-    rb"|\xc2\xa0|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|[\0-\x20])*+"
+    rb"|\xc2\xa0|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|[\0-\x20]|(?!))*+"
 )
 _ABOVE = frozenset(bytes((code,)) for code in (*range(33), *b"\xef\xc3\xff\xfe\xc2\xe2="))
 _ENVELOPE = re.compile(rb">?From [^\r\n]{0,998}(?:\r\n|\r|\n)")  # an mbox separator
 # A header each of whose lines has an empty one behind it, also the empty line at its end.
 _DOUBLED_LINES = re.compile(
     rb"[\x21-\x39\x3b-\x7e]++:[^\r\n]*+(\r\n|\r|\n)\1"
-    rb"(?:(?:[\x21-\x39\x3b-\x7e]++:|[ \t])[^\r\n]*+\1\1){2,5000}+\1\1"
+    rb"(?:(?:[\x21-\x39\x3b-\x7e]++:|[ \t])[^\r\n]*+\1\1|(?!)){2,5000}+\1\1"
 )
 _DOUBLED_END = re.compile(rb"(?<!\r)\r\r++\n")
 _TURNED_END = re.compile(rb"\n\r(?=[\t !-~])")  # LF CR, and the next line begins

@@ -34,7 +34,7 @@ _MAX_TAGS = 20_000  # read at most; real mails have some hundreds before the wan
 # A comment, a tag or a declaration; an unclosed one extends to the end. The alternatives do not overlap: linear time.
 _MARKUP = re.compile(
     r"<(?:!--(?:-?>|(?s:.*?)(?:--!?>|\Z))"
-    r"|(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)(?:>|\Z)"
+    r"|(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+'|(?!))?+|(?!))*+)(?:>|\Z)"
     r"|[!?][^>]*+(?:>|\Z))"
 )
 _NO_SIZE = r"(?:0|\.0)(?![0.]*+[1-9])"

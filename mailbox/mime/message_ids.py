@@ -17,7 +17,7 @@ from mailbox.mime import charsets
 MAX_ID = 996  # characters
 MAX_IDS = 25_000
 _COMMENT = re.compile(r"\([^()<>]*+\)")
-_COMMENT_WITH_ID = re.compile(r"(?:\A|(?<=[\s>]))\((?:[^()<>]|<[^()<>]{1,996}>)*+\)")
+_COMMENT_WITH_ID = re.compile(r"(?:\A|(?<=[\s>]))\((?:[^()<>]|<[^()<>]{1,996}>|(?!))*+\)")
 _ENTITIES = {re.compile(r"&(?:lt|#60|#x3c);|%3c", re.I): "<", re.compile(r"&(?:gt|#62|#x3e);|%3e", re.I): ">"}
 _BRACKETED = re.compile(r"<([^<>]{1,1996})(?:>|(?=<))")
 _SPACE = re.compile(r"\s++")

@@ -22,7 +22,7 @@ _MAX_REMEMBERED = 100  # characters of a field that is cached, as "text/plain; c
 
 # From one semicolon to the next that is not in quotes. A quoted string without its closing quote extends to the end.
 _PARAMETER = re.compile(
-    r';((?:(?<==)=\?[^?\s;"]{1,60}\?[bBqQ]\?[^?\s"]*+\?=|[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S
+    r';((?:(?<==)=\?[^?\s;"]{1,60}\?[bBqQ]\?[^?\s"]*+\?=|[^;"\\]|\\"?|"(?:[^"\\]|\\.|(?!))*+(?:"|\\?\Z)|(?!))*+)', re.S
 )
 # Parameters that are also recognised after white space or a comma, where the semicolon is missing.
 _KNOWN = (
@@ -32,8 +32,8 @@ _LOOSE = re.compile(
     rf"(?:^|[\s,;:])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
 )
 _NEXT = re.compile(rf"(?<=[^\s,])[\s,]++(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
-_QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,]|\Z)', re.S)
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
+_QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.|(?!))*+"(?=[\s,]|\Z)', re.S)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.|(?!))*+"', re.S)
 _FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
 _COLON = re.compile(rf"\A\s*+({_KNOWN})\s*+:", re.I)  # a colon in place of the equals sign

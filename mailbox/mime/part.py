@@ -20,16 +20,18 @@ _MOST_OTHERS = 4
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
 _MEANT_TYPE = re.compile(
-    r"(?:content-type\s*+:)?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]{1,2}+\s*+([a-z0-9!#$&^.+_*-]++)"
+    r"(?:content-type\s*+:|(?!))?+[\s\"'<(=]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]{1,2}+\s*+([a-z0-9!#$&^.+_*-]++)"
 )
 _MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf": "application/pdf"}
 _MEANT_BY_SUBTYPE = {"plain": "text/plain", "mixed": "multipart/mixed", "alternative": "multipart/alternative"}
 _MEANT_BY_SUBTYPE |= {"related": "multipart/related"} | _MEANT_BY_ONE_WORD
 _JOINED_TYPE = re.compile(r"(text|multipart|application|image)[-._](?=[a-z])")  # text-html, multipart.mixed
 # Other names that browsers and mail programs use for text/html; text/x-amp-html and text/watch-html are not among them.
-_HTML_TYPE = re.compile(r"(?:text|x-text|application)/(?:x-|vnd\.)?+x?+html?+\d?+(?:\+[a-z]+)?+|html/(?:text|plain)")
+_HTML_TYPE = re.compile(
+    r"(?:text|x-text|application)/(?:x-|vnd\.|(?!))?+x?+html?+\d?+(?:\+[a-z]+|(?!))?+|html/(?:text|plain)"
+)
 _TEXT_TYPE = re.compile(r"plain/(?:text|plain)|text/\*")
-_MULTIPART_TYPE = re.compile(r"(?:x-)?+multi-?+parts?+/")
+_MULTIPART_TYPE = re.compile(r"(?:x-|(?!))?+multi-?+parts?+/")
 XHTML = "application/xhtml+xml"  # treated as HTML only where it is the body; otherwise it is a file
 _USUAL_TYPES = frozenset(("text/plain", "text/html", "multipart/mixed", "multipart/alternative", "multipart/related"))
 _COMMENT = re.compile(r"\([^()]*+\)")

@@ -14,7 +14,7 @@ from mailbox.mime.addresses import same
 from outbox.compose.addresses import Address, address_header, parse, text_of
 
 _FIELD = re.compile(
-    rb"^([^\r\n:]*+)[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+", re.MULTILINE
+    rb"^([^\r\n:]*+)[^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n|(?!))*+", re.MULTILINE
 )  # a header field with its folded lines
 # Not taken over: each attempt of the new mail makes its own Message-ID, and a DKIM signature (RFC 6376) does not
 # match the changed header.

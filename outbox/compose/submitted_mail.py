@@ -28,7 +28,7 @@ LONGEST_LINE = 998  # octets without CRLF
 MAX_HEADER = 256 * 1024  # octets
 MOST_NAMED = 5  # addresses in a refusal
 # A header field with its folded lines. Possessive quantifiers keep matching linear for any bytes.
-_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n")
+_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+|(?!))*+)\r\n")
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"to", b"cc", b"subject")
 _TAKEN_OUT = (b"bcc", b"resent-bcc", b"return-path", b"x-prx-attempt")
 _MESSAGE_ID = re.compile(r"[!-~]++")

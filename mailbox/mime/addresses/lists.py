@@ -14,10 +14,11 @@ from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer
 # `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as in most mail. The scanner gives
 # the same result for these (a test compares them), but takes ten times as long.
 _ATOM = r"[A-Za-z0-9_-]++"
-_ATOMS = rf"{_ATOM}(?:\.{_ATOM})*+"
+_ATOMS = rf"{_ATOM}(?:\.{_ATOM}|(?!))*+"
 _BLANKS = r"[ \t\r\n]*+"
 _PLAIN = re.compile(
-    rf"{_BLANKS}(?:({_ATOM}(?: {_ATOM})*+) <(?=[^>]*+>{_BLANKS}\Z))?+({_ATOMS}@{_ATOM}(?:\.{_ATOM})++)(?(1)>){_BLANKS}",
+    rf"{_BLANKS}(?:({_ATOM}(?: {_ATOM}|(?!))*+) <(?=[^>]*+>{_BLANKS}\Z)|(?!))?+"
+    rf"({_ATOMS}@{_ATOM}(?:\.{_ATOM}|(?!))++)(?(1)>){_BLANKS}",
     re.ASCII,
 )
 _WIDE_SIGNS = "＠；，、＜＞"  # noqa: RUF001 (as Chinese and Japanese keyboards write them)

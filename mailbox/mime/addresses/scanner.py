@@ -12,10 +12,10 @@ from enum import Enum, auto
 
 _SPACE = re.compile(r"[ \t\r\n]++")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?\r\n]*+\?=")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.S)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.|(?!))*+)"', re.S)
 # Characters of an atom, including dots and "@"; a domain literal may contain colons (RFC 5321 section 4.1.3).
-_WORD = re.compile(r'(?:[^ \t\r\n,;:<>()"\\@]|@(?:\[[^\[\]()<>\s,;"]{0,64}+\])?+|\\.)++', re.S)
-_ANGLE = re.compile(r'<([^<>"]*+(?:"(?:[^"\\]|\\.){0,320}+"[^<>"]*+)*+)>', re.S)
+_WORD = re.compile(r'(?:[^ \t\r\n,;:<>()"\\@]|@(?:\[[^\[\]()<>\s,;"]{0,64}+\]|(?!))?+|\\.|(?!))++', re.S)
+_ANGLE = re.compile(r'<([^<>"]*+(?:"(?:[^"\\]|\\.|(?!)){0,320}+"[^<>"]*+|(?!))*+)>', re.S)
 _OPEN_ANGLE = re.compile(r"<([^<>,;]*+)")
 _ESCAPE = re.compile(r"\\(.)", re.S)
 # The end of a "quoted string" that began with an unclosed quote and contains another item's address.

@@ -14,9 +14,9 @@ import idna
 
 MAX_OCTETS = 254  # RFC 5321 section 4.5.3.1.3: a path of 256 with its brackets. Local parts above 64 octets exist.
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"
-_DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
+_DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++|(?!))*+")
 _DOTTED = re.compile(rf"[{_ATEXT}.]++")  # dots where RFC 5321 requires quotes, as in addresses that docomo assigned
-_QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])++)"')
+_QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e]|(?!))++)"')
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
 _LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{3,64})\]", re.I)
 _ESCAPE = re.compile(r"\\(.)")

@@ -46,7 +46,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLit
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 # These reverse the direction of all text behind them. No language needs them; they serve to forge names.
 _OVERRIDES = re.compile("[\u202d\u202e]")
-_FOLD = re.compile(r"(?<![ \t\r\n])(?:[ \t]*+(?:\r\n|\r|\n))++[ \t]*+")
+_FOLD = re.compile(r"(?<![ \t\r\n])(?:[ \t]*+(?:\r\n|\r|\n)|(?!))++[ \t]*+")
 _META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
 
 

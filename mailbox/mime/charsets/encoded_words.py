@@ -13,7 +13,7 @@ from mailbox.mime.charsets.decoding import decode_text, decoded, storable
 from mailbox.mime.charsets.labels import codec_for
 
 # A word may contain spaces, although RFC 2047 forbids it: Outlook and others send them.
-_WORD = re.compile(r"=\? ?([^?\s]{1,60}) ?\? ?([bBqQ]) ?\?((?:[^?=]|=(?!\? ?[^\s=])|\?(?!=))*+)\?=")
+_WORD = re.compile(r"=\? ?([^?\s]{1,60}) ?\? ?([bBqQ]) ?\?((?:[^?=]|=(?!\? ?[^\s=])|\?(?!=)|(?!))*+)\?=")
 _CUT_WORD = re.compile(
     r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]*+)\??\Z"
 )  # some programs truncate a long name, including the end of its encoded word

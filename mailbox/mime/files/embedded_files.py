@@ -20,10 +20,10 @@ _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,6} ([^\r\n]{1,255}?)[ \t]*+\r?
 _END = re.compile(rb"^end[ \t]*+\r?$\n?", re.M)
 _BASE64_END = re.compile(rb"^====[ \t]*+\r?$\n?", re.M)
 _UU_LINE = re.compile(rb"[\x20-\x60]{1,100}[ \t]*+\r?\n")
-_UU_TO_END = re.compile(rb"(?:[\x20-\x60]{0,100}+[ \t]*+\r?\n)++end[ \t]*+\r?$", re.M)
+_UU_TO_END = re.compile(rb"(?:[\x20-\x60]{0,100}+[ \t]*+\r?\n|(?!))++end[ \t]*+\r?$", re.M)
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=]{2,100}[ \t]*+\r?\n")
-_UU_LINES = re.compile(rb"(?:[\x21-\x60][\x20-\x60]{4,90}[ \t]*+(?:\r?\n|\Z))*+`?+(?:\r?\n|\Z)?+")
-_BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/=]{2,100}[ \t]*+(?:\r?\n|\Z))*+")
+_UU_LINES = re.compile(rb"(?:[\x21-\x60][\x20-\x60]{4,90}[ \t]*+(?:\r?\n|\Z)|(?!))*+`?+(?:\r?\n|\Z|(?!))?+")
+_BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/=]{2,100}[ \t]*+(?:\r?\n|\Z)|(?!))*+")
 _HQX = re.compile(rb"^[^\r\n]{0,80}BinHex 4[^\r\n]{0,80}\r?\n\s{0,20}(:[^:\x00-\x08\x80-\xff]++:)[ \t]*+\r?\n?", re.M)
 _KNOWN_TYPES = MimeTypes(filenames=())  # without the machine's list, so that types are the same on every machine
 

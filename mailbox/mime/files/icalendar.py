@@ -23,7 +23,7 @@ _MAX_ATTENDEES = 1000
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FOLD = re.compile(r"(?:\r\n|\r|\n)[ \t]")
 _LINE = re.compile(  # vCalendar has parameters without a value
-    r"([A-Za-z0-9-]{1,60})((?:;[A-Za-z0-9-]{1,60}(?:=(?:\"[^\"]*+\"|[^\";:,]*+)(?:,(?:\"[^\"]*+\"|[^\";:,]*+))*+)?+)*+):"
+    r"([A-Za-z0-9-]{1,60})((?:;[A-Za-z0-9-]{1,60}(?:=(?:\"[^\"]*+\"|[^\";:,]*+)(?:,(?:\"[^\"]*+\"|[^\";:,]*+)|(?!))*+|(?!))?+|(?!))*+):"
 )
 _PARAMETER = re.compile(r";([A-Za-z0-9-]+)=(\"[^\"]*+\"|[^\";:]*+)")
 _ESCAPE = re.compile(r"\\([nN,;\\])")
