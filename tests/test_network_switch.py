@@ -63,9 +63,7 @@ def opens(module: str) -> bool:
 def test_every_module_that_opens_a_connection_asks_the_switch() -> None:
     opening = {module for module in MODULES if opens(module)}
     asking = {module for module in MODULES if "network" in MODULES[module].read_text() and _asks(module)}
-    # safe_http.chosen asks, and who connects to what it chose needs not ask again.
-    asking |= {module for module in opening if "safe_http.chosen(" in MODULES[module].read_text()}
-    assert {"mailbox.public_hosts", "mailbox.safe_http", "alerts.http_post", "mailbox.autoconfig.probe"} <= opening
+    assert {"mailbox.public_hosts", "mailbox.safe_http"} <= opening
     assert sorted(opening - asking - NO_OTHERS.keys()) == []
 
 
