@@ -101,7 +101,7 @@ def follow_expunges(run: FolderRun, *, compare: bool, vanished: int = 0) -> bool
     Returns whether all UIDs agree now.
     """
     stretch = run.stretch
-    if stretch is None or stretch.low > 1:
+    if stretch is None or (stretch.low > 1 and run.status.exists > 0):  # of an empty folder no backfill is left
         return True
     is_by_count = not compare and not uidnext_fell(run.state, run.status)
     if is_by_count and _is_in_line(run, vanished):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from mailbox.errors import MailError, NetworkError, ProviderError
@@ -229,6 +229,12 @@ RUNS = st.tuples(
     history=st.lists(RUNS, max_size=6),
     kind=st.sampled_from(["qresync", "condstore", "plain"]),
     has_mailbox_ids=st.booleans(),
+)
+@example(  # all is expunged before the older half was fetched
+    first=[(0, False)],
+    history=[([("append", 1, False)], 1, 0, Crash), ([("expunge", 0, False)] * 2, 1, 0, Crash)],
+    kind="condstore",
+    has_mailbox_ids=False,
 )
 def test_whatever_happens_the_end_is_what_the_server_has(
     make_account: Callable[..., Account],
